@@ -1,0 +1,1 @@
+"""SB3 agents under FinRL's names."""

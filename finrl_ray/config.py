@@ -1,0 +1,357 @@
+"""Every setting of the YAML: typed, frozen, with its one default and its meaning.
+
+`finrl_ray.config_file.load_config` checks a file completely before anything starts; `data`, `env`,
+`agent` and `search` read these values and hold no defaults of their own.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, ClassVar, Literal
+
+from finrl_ray.errors import ConfigError
+
+FORBID_UNKNOWN = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
+Fill = Literal["close", "next_open"]
+Metric = Literal[
+    "sharpe_ratio",
+    "sortino_ratio",
+    "calmar_ratio",
+    "total_return",
+    "annual_return",
+    "max_drawdown",
+]
+Window = tuple[date | None, date | None]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Where prices come from and which features are computed on them."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    source: str = "bundled"
+    """`bundled`, `sp500`, `yahoo`, or the path of a .csv, .csv.gz or .parquet file in FinRL's long
+    format; a relative path is looked up from the folder of the config file."""
+    tickers: tuple[str, ...] | None = None
+    """Names to keep, in this order; all of the source's in alphabetical order when null."""
+    start: date | None = None
+    """First date read, inclusive."""
+    end: date | None = None
+    """First date not read."""
+    features: tuple[str, ...] | Literal["finrl"] = "finrl"
+    """Indicators by FinRL's (stockstats') names, or numeric columns of the source, in observation
+    order. `finrl` is FinRL's list of eight, less those that a close-only source cannot have."""
+    turbulence: bool = False
+    """Compute FinRL's turbulence index as the market series `turbulence` (252 rows of warm-up)."""
+    market_columns: tuple[str, ...] = ()
+    """Columns of the source that have one value per date (such as `vix`)."""
+    max_late_rows: int = 252
+    """A ticker first quoted later than this many rows after the first date is dropped; for an
+    earlier one the rows before its first quote are dropped. Both are reported."""
+    cache_dir: str = "~/.cache/finrl_ray"
+    """Where downloads are kept."""
+
+    def __post_init__(self) -> None:
+        _require(self.tickers is None or len(self.tickers) > 0, "tickers must not be an empty list")
+        _require(
+            self.start is None or self.end is None or self.start < self.end,
+            f"start must be before end, got {self.start} and {self.end}",
+        )
+        _require(self.max_late_rows >= 0, f"max_late_rows must be >= 0, got {self.max_late_rows}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitConfig:
+    """Three windows of dates, each half-open: `[first, end)`. They may touch, never overlap."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    train: Window | None = None
+    """What agents learn on. A null start means the first row with complete features."""
+    validation: Window | None = None
+    """What trials are compared on."""
+    test: Window | None = None
+    """Sealed: read by `backtest` alone. A null end means the end of the data. When all three
+    windows are null, the rows are split 60/20/20."""
+
+    def __post_init__(self) -> None:
+        given = [w for w in (self.train, self.validation, self.test) if w is not None]
+        _require(
+            len(given) in (0, 3),
+            "train, validation and test must be given together, or all left out for 60/20/20",
+        )
+        if given:
+            self._check_order()
+
+    def _check_order(self) -> None:
+        assert self.train and self.validation and self.test
+        ends = (self.train[1], *self.validation, self.test[0])
+        _require(
+            all(value is not None for value in ends),
+            "only the start of train and the end of test may be null",
+        )
+        flat = [*self.train, *self.validation, *self.test]
+        known = [value for value in flat if value is not None]
+        names = "train, validation, test"
+        for first, second in zip(known[:-1], known[1:], strict=True):
+            _require(
+                first <= second,
+                f"the windows must be in the order {names} and must not overlap, "
+                f"but {first} comes before {second} in the file",
+            )
+        for name, window in zip(
+            ("train", "validation", "test"), (self.train, self.validation, self.test), strict=True
+        ):
+            _require(
+                None in window or window[0] != window[1],
+                f"the {name} window must hold at least one date, got [{window[0]}, {window[1]})",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvConfig:
+    """The account and the trading rules. Cost rates are fractions (0.001 is 0.1 %)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    hmax: int = 100
+    """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares."""
+    initial_amount: float = 1_000_000.0
+    """Cash at the start, in the account's currency."""
+    buy_cost_pct: float = 0.001
+    """Cost of buying, as a fraction of the amount."""
+    sell_cost_pct: float = 0.001
+    """Cost of selling, as a fraction of the amount."""
+    reward_scaling: float = 1e-4
+    """Reward per unit of change of the account value."""
+    turbulence_threshold: float | None = None
+    """At or above this value of `risk_indicator_col` everything is sold and nothing is bought."""
+    risk_indicator_col: str = "turbulence"
+    """The market series compared with the threshold."""
+    fill: Fill = "close"
+    """`close`: orders fill at the close that the agent has just seen, as in FinRL. `next_open`:
+    at the following open, at which the agent could really have traded."""
+    fractional_shares: bool = False
+    """Trade fractions of shares instead of truncating orders to whole ones."""
+    random_start: bool = False
+    """Start training episodes on a random day of the first half of the window, from the env's seed;
+    evaluation and backtest always start on the first day."""
+    observation_scaling: Literal["none", "train"] = "none"
+    """`train`: standardise prices and features by their mean and deviation on the train window and
+    express cash and positions as fractions of `initial_amount`."""
+    parity: bool = False
+    """Reproduce FinRL's StockTradingEnv with its quirks; see docs/environment.md."""
+
+    def __post_init__(self) -> None:
+        _require(self.hmax >= 1, f"hmax must be >= 1 share, got {self.hmax}")
+        _require(self.initial_amount > 0, f"initial_amount must be > 0, got {self.initial_amount}")
+        for name in ("buy_cost_pct", "sell_cost_pct"):
+            value = getattr(self, name)
+            _require(
+                0 <= value < 1,
+                f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
+            )
+        _require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
+        _require(
+            not (
+                self.parity
+                and (self.fill != "close" or self.fractional_shares or self.random_start)
+            ),
+            "parity reproduces FinRL, which has no fill, fractional_shares or random_start options;"
+            " leave them at their defaults or set parity to false",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentConfig:
+    """Which SB3 algorithm is trained, for how long, and on how many accounts at once."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    algorithm: Algorithm = "ppo"
+    total_timesteps: int = 20_000
+    """Env steps summed over the `n_envs` accounts."""
+    n_envs: int = 1
+    """Accounts stepped together."""
+    policy: str = "MlpPolicy"
+    model_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both."""
+    normalize: bool = False
+    """Wrap the env in SB3's VecNormalize (running mean and deviation of observations and rewards,
+    from training alone); its statistics travel with the model."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.total_timesteps >= 1, f"total_timesteps must be >= 1, got {self.total_timesteps}"
+        )
+        _require(self.n_envs >= 1, f"n_envs must be >= 1, got {self.n_envs}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """How often, and by which measure, an agent is judged on the validation window."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    eval_freq: int = 2_000
+    """Timesteps between evaluations; the last one always falls on the end of training."""
+    metric: Metric = "sharpe_ratio"
+    """What is maximised (max_drawdown is <= 0, so it is maximised too)."""
+    periods_per_year: float = 252.0
+    risk_free_rate: float = 0.0
+    """Simple annual rate."""
+    max_no_improvement_evals: int | None = None
+    """Stop training after this many evaluations in a row without a new best; null: never."""
+    min_evals: int = 0
+    """Evaluations before `max_no_improvement_evals` starts to count."""
+
+    def __post_init__(self) -> None:
+        _require(self.eval_freq >= 1, f"eval_freq must be >= 1 timestep, got {self.eval_freq}")
+        _require(
+            self.periods_per_year > 0, f"periods_per_year must be > 0, got {self.periods_per_year}"
+        )
+        patience = self.max_no_improvement_evals
+        _require(
+            patience is None or patience >= 1,
+            f"max_no_improvement_evals must be >= 1 or null, got {patience}",
+        )
+        _require(self.min_evals >= 0, f"min_evals must be >= 0, got {self.min_evals}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerConfig:
+    """Which trials are stopped early, and when."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    type: Literal["asha", "fifo"] = "asha"
+    """`asha`: asynchronous successive halving; `fifo`: every trial runs to its end."""
+    grace_period: int | None = None
+    """Timesteps before a trial may be stopped; an eighth of `agent.total_timesteps` when null."""
+    reduction_factor: float = 2.0
+    """One in this many trials survives each rung."""
+
+    def __post_init__(self) -> None:
+        grace = self.grace_period
+        _require(grace is None or grace >= 1, f"grace_period must be >= 1 timestep, got {grace}")
+        _require(
+            self.reduction_factor > 1, f"reduction_factor must be > 1, got {self.reduction_factor}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchConfig:
+    """What is sampled, how many times, how it is scheduled, and where results go."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    num_samples: int = 16
+    """Trials started (with `grid` in the space: repetitions of the grid)."""
+    searcher: Literal["random", "optuna"] = "random"
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    space: dict[str, Any] = field(default_factory=dict)
+    """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
+    `{randint: [a, b]}`, `{quniform: [a, b, q]}`, `{grid: [...]}`, or a plain value; laid over the
+    default space of the algorithm."""
+    default_space: bool = True
+    """Start from the algorithm's default space; false: search over `space` alone."""
+    select: Literal["last", "best"] = "last"
+    """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the highest
+    of its evaluations, which flatters trials that are evaluated more often."""
+    max_drawdown_limit: float | None = None
+    """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
+    max_concurrent_trials: int | None = None
+    """Trials at once; as many as the CPUs allow when null."""
+    cpus_per_trial: float = 1.0
+    """CPUs reserved, and threads used, by one trial."""
+    max_failures: int = 0
+    """How often a crashed trial is restarted from its last checkpoint."""
+    keep_checkpoints: int = 2
+    """Best checkpoints kept per trial, beside the latest."""
+    storage_path: str = "runs"
+    """Folder under which each search gets a folder of its own."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "keep_checkpoints"):
+            value = getattr(self, name)
+            _require(value >= 1, f"{name} must be >= 1, got {value}")
+        limit = self.max_concurrent_trials
+        _require(limit is None or limit >= 1, f"max_concurrent_trials must be >= 1, got {limit}")
+        _require(self.cpus_per_trial > 0, f"cpus_per_trial must be > 0, got {self.cpus_per_trial}")
+        _require(self.max_failures >= 0, f"max_failures must be >= 0, got {self.max_failures}")
+        drawdown = self.max_drawdown_limit
+        _require(
+            drawdown is None or -1 <= drawdown < 0,
+            f"max_drawdown_limit is a fraction within [-1, 0), got {drawdown} (-40 % is -0.4)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExperimentConfig:
+    """One experiment: data, windows, account, agent, evaluation and search."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    name: str = "experiment"
+    seed: int = 0
+    """Every random stream of the search is derived from this number."""
+    data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name) is not None,
+            "name must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or "
+            f"digit (it names a folder), got {self.name!r}",
+        )
+        _require(0 <= self.seed < 2**32, f"seed must be within 0..2**32-1, got {self.seed}")
+        self._check_evaluations()
+        self._check_market_series()
+
+    def _check_evaluations(self) -> None:
+        total, evaluation = self.agent.total_timesteps, self.evaluation
+        _require(
+            evaluation.eval_freq <= total,
+            f"evaluation.eval_freq must be <= agent.total_timesteps ({total}), got "
+            f"{evaluation.eval_freq}: the agent would never be evaluated",
+        )
+        patience = evaluation.max_no_improvement_evals
+        if patience is not None:
+            first_stop = (evaluation.min_evals + patience + 1) * evaluation.eval_freq
+            _require(
+                first_stop <= total,
+                f"early stopping can fire at timestep {first_stop} at the earliest ((min_evals "
+                f"{evaluation.min_evals} + max_no_improvement_evals {patience} + 1) x eval_freq "
+                f"{evaluation.eval_freq}), which is past agent.total_timesteps {total}; lower "
+                "evaluation.max_no_improvement_evals or evaluation.eval_freq",
+            )
+        grace = self.search.scheduler.grace_period
+        _require(
+            self.search.scheduler.type != "asha" or grace is None or grace < total,
+            f"search.scheduler.grace_period must be < agent.total_timesteps ({total}), got {grace}:"
+            " no trial could ever be stopped early",
+        )
+
+    def _check_market_series(self) -> None:
+        column = self.env.risk_indicator_col
+        if self.env.turbulence_threshold is None:
+            return
+        known = [*self.data.market_columns, *(["turbulence"] if self.data.turbulence else [])]
+        known += [] if self.data.features == "finrl" else list(self.data.features)
+        _require(
+            column in known,
+            f"env.turbulence_threshold needs the series {column!r}, but the data has {known}; set "
+            "data.turbulence to true, or name the column in data.market_columns",
+        )

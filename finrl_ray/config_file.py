@@ -1,0 +1,176 @@
+"""Reading, checking and writing the YAML file behind an `ExperimentConfig`."""
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-4 as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # PyYAML is partly typed
+            if key in seen:
+                raise ConfigError(
+                    f"the key {key!r} is given twice (line {key_node.start_mark.line + 1})"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a YAML file, lay overrides over it, and check the result completely.
+
+    Parameters
+    ----------
+    path : a YAML file
+    overrides : `dotted.key=value` strings, each value read as YAML
+
+    Raises
+    ------
+    ConfigError
+        With the key, what came, what must hold and the nearest right name.
+    """
+    source = Path(path)
+    try:
+        raw = yaml.load(source.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except FileNotFoundError:
+        raise ConfigError(f"there is no config file {source}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from error
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{source} must hold keys and values, got a {type(raw).__name__}")
+    for override in overrides:
+        _apply_override(raw, override)
+    return parse_config(raw, where=str(source))
+
+
+def _apply_override(raw: dict[Any, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"an override must read key.subkey=value, got {override!r}")
+    try:
+        value = yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value of override {override!r} is not valid YAML") from error
+    *parents, last = key.split(".")
+    target = raw
+    for parent in parents:
+        if target.get(parent) is None:
+            target[parent] = {}
+        target = target[parent]
+        if not isinstance(target, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is a value and has no keys")
+    target[last] = value
+
+
+def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
+    """Return the checked configuration of a mapping such as `config_to_dict` makes.
+
+    Raises
+    ------
+    ConfigError
+        Naming `where`, each offending key, what came and the nearest right name.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        text = json.dumps(raw, default=_json_default)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    try:
+        # JSON mode keeps numbers strict (no "5" for 5) and takes lists for tuples
+        return TypeAdapter(ExperimentConfig).validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(_explain(error.errors(), where)) from None
+
+
+def _json_default(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be a config value")
+
+
+def _explain(errors: Sequence[Mapping[str, Any]], where: str) -> str:
+    lines = []
+    for error in errors:
+        location = [part for part in error["loc"] if isinstance(part, str) and "[" not in part]
+        key = ".".join(str(part) for part in location)
+        if error["type"] == "unexpected_keyword_argument":
+            lines.append(f"unknown key {key!r}{_nearest(location)}")
+        elif error["type"] == "value_error":
+            lines.append(f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"]))
+        else:
+            message = error["msg"].removeprefix("Input should be ")
+            lines.append(f"{key} must be {message}, got {error['input']!r}{_nearest_choice(error)}")
+    unique = list(dict.fromkeys(lines))
+    return f"{where}: " + (
+        "; ".join(unique) if len(unique) < 2 else "\n  - " + "\n  - ".join(unique)
+    )
+
+
+def _nearest(location: Sequence[str]) -> str:
+    known = list(known_keys())
+    full = ".".join(location)
+    parent = ".".join(location[:-1])
+    siblings = [key for key in known if key.rpartition(".")[0] == parent]
+    elsewhere = [key for key in known if key.rpartition(".")[2] == location[-1]]
+    close = elsewhere or difflib.get_close_matches(full, siblings, 1, 0.6)
+    close = close or difflib.get_close_matches(full, known, 1, 0.6)
+    return f". Did you mean {close[0]!r}?" if close else f"; known keys here: {siblings}"
+
+
+def _nearest_choice(error: Mapping[str, Any]) -> str:
+    choices = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+    close = difflib.get_close_matches(str(error["input"]), choices, 1, 0.5)
+    return f". Did you mean {close[0]!r}?" if close else ""
+
+
+def known_keys(cls: type = ExperimentConfig, prefix: str = "") -> list[str]:
+    """Return every dotted key that a config file may hold."""
+    keys = []
+    for item in dataclasses.fields(cls):
+        key = f"{prefix}{item.name}"
+        keys.append(key)
+        if isinstance(item.default_factory, type) and dataclasses.is_dataclass(
+            item.default_factory
+        ):
+            keys += known_keys(item.default_factory, f"{key}.")
+    return keys
+
+
+def config_to_dict(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the configuration as plain dicts, lists, numbers and ISO dates."""
+    result: dict[str, Any] = json.loads(
+        json.dumps(dataclasses.asdict(config), default=_json_default)
+    )
+    return result
+
+
+def dump_config(config: ExperimentConfig, path: str | Path) -> None:
+    """Write the whole configuration, defaults included; `load_config` then returns an equal one."""
+    text = yaml.safe_dump(config_to_dict(config), sort_keys=False, width=100)
+    Path(path).write_text(text, encoding="utf-8")

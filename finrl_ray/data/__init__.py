@@ -1,0 +1,1 @@
+"""Prices and features: sources, indicators, windows."""

@@ -1,0 +1,193 @@
+"""`MarketData`: the one value that everything downstream reads."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, BoolArray, DateArray, FloatArray
+from finrl_ray.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MarketData:
+    """Prices and features of N tickers over T dates, checked once and never written to.
+
+    Rows are dates in increasing order; row t holds only what was known at the close of date t.
+
+    Parameters
+    ----------
+    dates : array of shape (T,), datetime64[ns], strictly increasing
+    tickers : N names, unique
+    open, high, low, close, volume : arrays of shape (T, N), float64
+        Adjusted prices in the account's currency; volume in shares. A column that the source does
+        not have is all NaN, except `close`, which is finite and positive everywhere: on a date
+        without a quote it carries the ticker's own last price, and `tradable` is False.
+    features : array of shape (T, N, F), float64
+        Finite from row `warmup` on.
+    feature_names : F names
+    tradable : array of shape (T, N), bool
+        False where the ticker has no quote of its own that date.
+    market_features : array of shape (T, M), float64
+        Series that belong to the date and not to a ticker (turbulence, vix).
+    market_feature_names : M names
+    warmup : rows
+        Leading rows whose features are still incomplete; no window may start before row `warmup`.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, dates are not increasing, or a close is not finite and positive.
+    """
+
+    dates: DateArray
+    tickers: tuple[str, ...]
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    features: FloatArray
+    feature_names: tuple[str, ...]
+    tradable: BoolArray
+    market_features: FloatArray
+    market_feature_names: tuple[str, ...]
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_shapes()
+        self._check_values()
+        for array in self._arrays().values():
+            array.setflags(write=False)
+
+    def _arrays(self) -> dict[str, AnyArray]:
+        names = ("dates", *PRICE_COLUMNS, "features", "tradable", "market_features")
+        return {name: getattr(self, name) for name in names}
+
+    def _check_shapes(self) -> None:
+        t, n = len(self.dates), len(self.tickers)
+        if t < 1 or n < 1:
+            raise DataError(f"market data must have at least 1 date and 1 ticker, got {t} and {n}")
+        expected = {name: (t, n) for name in (*PRICE_COLUMNS, "tradable")}
+        expected["features"] = (t, n, len(self.feature_names))
+        expected["market_features"] = (t, len(self.market_feature_names))
+        for name, shape in expected.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise DataError(f"market data: {name} must have shape {shape}, got {found}")
+        if len(set(self.tickers)) != n:
+            raise DataError(f"market data: tickers must be unique, got {list(self.tickers)}")
+        if not 0 <= self.warmup <= t:
+            raise DataError(f"market data: warmup must be within 0..{t} rows, got {self.warmup}")
+
+    def _check_values(self) -> None:
+        late = np.flatnonzero(np.diff(self.dates) <= np.timedelta64(0, "ns"))
+        if late.size:
+            raise DataError(
+                f"market data: dates must be strictly increasing, but {self.dates[late[0] + 1]} "
+                f"follows {self.dates[late[0]]}"
+            )
+        self._raise_first(~(np.isfinite(self.close) & (self.close > 0)), "close", "positive")
+        for index, name in enumerate(self.feature_names):
+            bad = ~np.isfinite(self.features[:, :, index])
+            bad[: self.warmup] = False
+            self._raise_first(bad, name, "finite after the warm-up rows")
+
+    def _raise_first(self, bad: BoolArray, column: str, rule: str) -> None:
+        if not bad.any():
+            return
+        row, asset = (int(i) for i in np.argwhere(bad)[0])
+        values = self.close if column == "close" else None
+        came = f", got {values[row, asset]}" if values is not None else ""
+        raise DataError(
+            f"market data: {column} of {self.tickers[asset]} on {self.dates[row]} must be {rule}"
+            f"{came} ({int(bad.sum())} such values)"
+        )
+
+    @property
+    def n_periods(self) -> int:
+        """T, the number of dates."""
+        return len(self.dates)
+
+    @property
+    def n_assets(self) -> int:
+        """N, the number of tickers."""
+        return len(self.tickers)
+
+    @property
+    def has_open(self) -> bool:
+        """Whether every tradable cell has an open price (needed by fills at the next open)."""
+        return bool(np.isfinite(self.open[self.tradable]).all())
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over names, dates and every array, as 64 hex digits."""
+        digest = hashlib.sha256()
+        names = (self.tickers, self.feature_names, self.market_feature_names, self.warmup)
+        digest.update(repr(names).encode())
+        for name, array in self._arrays().items():
+            digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        return digest.hexdigest()
+
+    def rows(self, start: int, stop: int) -> "MarketData":
+        """Return the rows `start` <= t < `stop` as views; nothing is copied.
+
+        Raises
+        ------
+        DataError
+            If the range is empty or outside 0..T.
+        """
+        if not 0 <= start < stop <= self.n_periods:
+            raise DataError(
+                f"rows must satisfy 0 <= start < stop <= {self.n_periods}, got {start}..{stop}"
+            )
+        sliced: dict[str, Any] = {k: array[start:stop] for k, array in self._arrays().items()}
+        return replace(self, **sliced, warmup=max(0, min(stop, self.warmup) - start))
+
+    def market_series(self, name: str) -> FloatArray:
+        """Return one date-wise series of shape (T,): a market feature, or ticker 0's feature.
+
+        Raises
+        ------
+        DataError
+            If there is no series of that name.
+        """
+        if name in self.market_feature_names:
+            return self.market_features[:, self.market_feature_names.index(name)]
+        if name in self.feature_names:
+            return self.features[:, 0, self.feature_names.index(name)]
+        known = [*self.market_feature_names, *self.feature_names]
+        raise DataError(f"market data has no series {name!r}; it has {known}")
+
+    @classmethod
+    def from_finrl(
+        cls, df: "pd.DataFrame", features: Sequence[str] = (), **options: Any
+    ) -> "MarketData":
+        """Return market data from a frame in FinRL's long format.
+
+        Parameters
+        ----------
+        df : frame with `date`, `tic`, `close`, and optionally `open`, `high`, `low`, `volume`
+            and any numeric columns
+        features : names of columns of `df` to use as features, in observation order
+        options : see `finrl_ray.data.long_format.market_data_from_long`
+        """
+        from finrl_ray.data.long_format import market_data_from_long
+
+        return market_data_from_long(df, features=features, **options)[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # cached values are rebuilt on demand; they must not travel to every worker
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

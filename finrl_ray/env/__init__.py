@@ -1,0 +1,1 @@
+"""Trading environments over shared market arrays."""

@@ -1,0 +1,1 @@
+"""Performance measures on returns and account values."""

@@ -1,0 +1,1 @@
+"""What is read after a search: backtest and tables."""

@@ -1,0 +1,1 @@
+"""The search: spaces, scheduling, running, results."""
