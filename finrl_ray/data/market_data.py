@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
+_DTYPES = {"dates": "datetime64[ns]", "tradable": "bool"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,10 +64,29 @@ class MarketData:
     warmup: int = 0
 
     def __post_init__(self) -> None:
+        self._set_dtypes()
         self._check_shapes()
         self._check_values()
-        for array in self._arrays().values():
-            array.setflags(write=False)
+        self._lock()
+
+    def _lock(self) -> None:
+        for name, array in self._arrays().items():
+            view = array.view()  # the caller's own array keeps its flags
+            view.setflags(write=False)
+            object.__setattr__(self, name, view)
+
+    def _set_dtypes(self) -> None:
+        for name, array in self._arrays().items():
+            dtype = _DTYPES.get(name, "float64")
+            try:
+                object.__setattr__(
+                    self, name, np.asarray(array).astype(dtype, casting="same_kind", copy=False)
+                )
+            except (TypeError, ValueError):
+                found = getattr(array, "dtype", type(array).__name__)
+                raise DataError(
+                    f"market data: {name} must be an array of {dtype}, got {found}"
+                ) from None
 
     def _arrays(self) -> dict[str, AnyArray]:
         names = ("dates", *PRICE_COLUMNS, "features", "tradable", "market_features")
@@ -76,7 +96,9 @@ class MarketData:
         t, n = len(self.dates), len(self.tickers)
         if t < 1 or n < 1:
             raise DataError(f"market data must have at least 1 date and 1 ticker, got {t} and {n}")
-        expected = {name: (t, n) for name in (*PRICE_COLUMNS, "tradable")}
+        expected: dict[str, tuple[int, ...]] = {
+            name: (t, n) for name in (*PRICE_COLUMNS, "tradable")
+        }
         expected["features"] = (t, n, len(self.feature_names))
         expected["market_features"] = (t, len(self.market_feature_names))
         for name, shape in expected.items():
@@ -135,7 +157,7 @@ class MarketData:
         digest.update(repr(names).encode())
         for name, array in self._arrays().items():
             digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
     def rows(self, start: int, stop: int) -> "MarketData":
@@ -191,3 +213,4 @@ class MarketData:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._lock()  # pickle makes arrays writeable
