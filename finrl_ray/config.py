@@ -7,6 +7,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.errors import ConfigError
@@ -92,7 +93,9 @@ class SplitConfig:
             self._check_order()
 
     def _check_order(self) -> None:
-        assert self.train and self.validation and self.test
+        assert self.train is not None
+        assert self.validation is not None
+        assert self.test is not None
         ends = (self.train[1], *self.validation, self.test[0])
         _require(
             all(value is not None for value in ends),
@@ -101,7 +104,7 @@ class SplitConfig:
         flat = [*self.train, *self.validation, *self.test]
         known = [value for value in flat if value is not None]
         names = "train, validation, test"
-        for first, second in zip(known[:-1], known[1:], strict=True):
+        for first, second in pairwise(known):
             _require(
                 first <= second,
                 f"the windows must be in the order {names} and must not overlap, "
@@ -325,7 +328,7 @@ class ExperimentConfig:
         _require(
             evaluation.eval_freq <= total,
             f"evaluation.eval_freq must be <= agent.total_timesteps ({total}), got "
-            f"{evaluation.eval_freq}: the agent would never be evaluated",
+            f"{evaluation.eval_freq}: the agent would not be evaluated before its end; lower it",
         )
         patience = evaluation.max_no_improvement_evals
         if patience is not None:

@@ -21,7 +21,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # PyYAML is partly typed
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise ConfigError(
                     f"the key {key!r} is given twice (line {key_node.start_mark.line + 1})"
@@ -155,10 +155,9 @@ def known_keys(cls: type = ExperimentConfig, prefix: str = "") -> list[str]:
     for item in dataclasses.fields(cls):
         key = f"{prefix}{item.name}"
         keys.append(key)
-        if isinstance(item.default_factory, type) and dataclasses.is_dataclass(
-            item.default_factory
-        ):
-            keys += known_keys(item.default_factory, f"{key}.")
+        section: Any = item.default_factory
+        if isinstance(section, type) and dataclasses.is_dataclass(section):
+            keys += known_keys(section, f"{key}.")
     return keys
 
 

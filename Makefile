@@ -1,0 +1,42 @@
+# Each target makes the virtual environment that it needs; only python3 with venv is required.
+PYTHON ?= python3
+VENV ?= .venv
+PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+CORE = $(VENV)/.core-installed
+DEV = $(VENV)/.dev-installed
+SOURCES = finrl_ray tests benchmarks
+
+.PHONY: search test quick lint format clean
+
+search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest
+	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest
+
+test: $(DEV) lint  ## lint, types and every test that runs on one machine
+	$(VENV)/bin/python -m pytest -m "not cluster"
+
+quick: $(DEV)  ## the tests without training and without Ray
+	$(VENV)/bin/python -m pytest
+
+lint: $(DEV)
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/mypy
+
+format: $(DEV)
+	$(VENV)/bin/ruff format $(SOURCES)
+	$(VENV)/bin/ruff check --fix $(SOURCES)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (once; a few minutes with the downloads)"
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(DEV): $(CORE)
+	$(PIP_INSTALL) -e ".[dev,sp500,tensorboard]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

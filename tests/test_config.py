@@ -1,0 +1,200 @@
+"""Config files: what is refused, in which words, and what survives a round trip."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finrl_ray.config import AgentConfig, ExperimentConfig, SplitConfig
+from finrl_ray.config_file import config_to_dict, dump_config, known_keys, load_config, parse_config
+from finrl_ray.errors import ConfigError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "")) == ExperimentConfig()
+
+
+def test_dump_and_load_return_an_equal_config(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        name: dow
+        split: {train: [null, 2010-01-01], validation: [2010-01-01, 2011-01-01], test: [2011-01-01, null]}
+        agent: {algorithm: sac, model_kwargs: {learning_rate: 1e-4, train_freq: [4, step]}}
+        search: {space: {tau: {loguniform: [1e-3, 0.1]}}}
+        """,
+    )
+    config = load_config(path)
+    dump_config(config, tmp_path / "again.yaml")
+    assert load_config(tmp_path / "again.yaml") == config
+    assert config.agent.model_kwargs["learning_rate"] == 1e-4
+
+
+def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "env: {reward_scaling: 1e-4, initial_amount: 1e6}"))
+    assert (config.env.reward_scaling, config.env.initial_amount) == (1e-4, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"serach": {}}, "unknown key 'serach'. Did you mean 'search'"),
+        ({"agent": {"total_timestep": 5}}, "Did you mean 'agent.total_timesteps'"),
+        (
+            {"total_timesteps": 5},
+            "unknown key 'total_timesteps'. Did you mean 'agent.total_timesteps'",
+        ),
+        ({"search": {"scheduler": {"type": "ahsa"}}}, "got 'ahsa'. Did you mean 'asha'"),
+        ({"agent": {"algorithm": "pp0"}}, "got 'pp0'. Did you mean 'ppo'"),
+        (
+            {"agent": {"total_timesteps": "5"}},
+            "agent.total_timesteps must be a valid integer, got '5'",
+        ),
+        ({"agent": {"total_timesteps": 0}}, "total_timesteps must be >= 1, got 0"),
+        (
+            {"agent": {"total_timesteps": True}},
+            "agent.total_timesteps must be a valid integer, got True",
+        ),
+        ({"agent": {"n_envs": 0}}, "n_envs must be >= 1"),
+        ({"env": {"hmax": 1.5}}, "env.hmax must be a valid integer"),
+        ({"env": {"hmax": 0}}, "hmax must be >= 1"),
+        ({"env": {"buy_cost_pct": 1.5}}, "a fraction"),
+        ({"env": {"initial_amount": -1.0}}, "initial_amount must be > 0"),
+        ({"env": {"initial_amount": float("inf")}}, "finite"),
+        ({"env": {"parity": True, "fill": "next_open"}}, "parity reproduces FinRL"),
+        ({"env": {"turbulence_threshold": 70.0}}, "needs the series 'turbulence'"),
+        ({"search": None}, "search must be an object"),
+        ({"search": {"num_samples": 0}}, "num_samples must be >= 1"),
+        ({"search": {"max_drawdown_limit": 0.4}}, r"within \[-1, 0\)"),
+        ({"search": {"scheduler": {"reduction_factor": 1}}}, "reduction_factor must be > 1"),
+        (
+            {"search": {"scheduler": {"grace_period": 20000}}},
+            "no trial could ever be stopped early",
+        ),
+        ({"evaluation": {"eval_freq": 30000}}, "would not be evaluated before its end"),
+        ({"evaluation": {"max_no_improvement_evals": 15, "min_evals": 5}}, "at timestep 42000"),
+        ({"evaluation": {"metric": "sharp_ratio"}}, "Did you mean 'sharpe_ratio'"),
+        ({"name": "../evil"}, "it names a folder"),
+        ({"name": ""}, "it names a folder"),
+        ({"seed": -1}, "seed must be within"),
+        ({"split": {"train": ["2005-01-01", "2006-01-01"]}}, "given together"),
+        ({"data": {"tickers": []}}, "tickers must not be an empty list"),
+        ({"data": {"start": "2010-01-01", "end": "2009-01-01"}}, "start must be before end"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(raw: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [
+        (
+            (("2005-01-01", "2010-01-02"), ("2010-01-01", "2011-01-01"), ("2011-01-01", None)),
+            "overlap",
+        ),
+        ((("2005-01-01", None), ("2010-01-01", "2011-01-01"), ("2011-01-01", None)), "may be null"),
+        (
+            (("2005-01-01", "2005-01-01"), ("2010-01-01", "2011-01-01"), ("2011-01-01", None)),
+            "at least one date",
+        ),
+        (
+            (("2012-01-01", "2013-01-01"), ("2010-01-01", "2011-01-01"), ("2011-01-01", None)),
+            "overlap",
+        ),
+    ],
+)
+def test_windows_cannot_overlap(windows: Any, words: str) -> None:
+    raw = dict(zip(("train", "validation", "test"), map(list, windows), strict=True))
+    with pytest.raises(ConfigError, match=words):
+        parse_config({"split": raw})
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"nam": "x", "agent": {"algorithm": "dqn", "n_envs": "2"}})
+    text = str(caught.value)
+    assert "nam" in text
+    assert "agent.algorithm" in text
+    assert "agent.n_envs" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1\n- 2\n", "must hold keys and values"),
+        ("seed: 1\nseed: 2\n", "given twice"),
+        ("agent: {n_envs: 1, n_envs: 2}", "given twice"),
+        ("1: 2\n", "unknown key"),
+        ("data: {source: !!python/object:os.system x}", "not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no config file"):
+        load_config(tmp_path / "no.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_overrides_are_laid_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "agent: {total_timesteps: 5000}")
+    overrides = ["agent.total_timesteps=7000", "search.scheduler.type=fifo", "data.tickers=[IBM]"]
+    config = load_config(path, overrides)
+    assert config.agent.total_timesteps == 7000
+    assert config.search.scheduler.type == "fifo"
+    assert config.data.tickers == ("IBM",)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("agent.total_timesteps", "must read key.subkey=value"),
+        ("=5", "must read key.subkey=value"),
+        ("agent.totl_timesteps=5", "Did you mean 'agent.total_timesteps'"),
+        ("seed.x=5", "is a value and has no keys"),
+        ("seed=[", "not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_refused(tmp_path: Path, override: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, "seed: 1"), [override])
+
+
+def test_configs_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        ExperimentConfig().agent.n_envs = 3  # type: ignore[misc]  # the point of the test
+
+
+def test_the_template_holds_every_key_and_loads() -> None:
+    root = Path(__file__).parents[1] / "finrl_ray/search/template.yaml"
+    raw = yaml.safe_load(root.read_text(encoding="utf-8"))
+    keys = {key for key in known_keys()}
+
+    def walk(mapping: dict[str, Any], prefix: str = "") -> set[str]:
+        found = set()
+        for name, value in mapping.items():
+            key = f"{prefix}{name}"
+            found |= {key}
+            if isinstance(value, dict) and any(k.startswith(f"{key}.") for k in keys):
+                found |= walk(value, f"{key}.")
+        return found
+
+    assert walk(raw) == keys
+    config = load_config(root)
+    assert config_to_dict(config)["agent"] == config_to_dict(ExperimentConfig())["agent"]
+    assert config.split != SplitConfig()
+    assert config.agent == AgentConfig()
