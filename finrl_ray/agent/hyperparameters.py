@@ -1,0 +1,103 @@
+"""What one trial really trains with: a sample translated into SB3 keywords and repaired."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.config import AgentConfig
+
+NET_ARCHS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"tiny": (32,), "small": (64, 64), "medium": (256, 256)}
+)
+# how a sampled name reaches SB3 when it is not a keyword of the algorithm itself
+DERIVED_NAMES = (
+    "one_minus_gamma",
+    "one_minus_gae_lambda",
+    "net_arch",
+    "activation_fn",
+    "n_envs",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSettings:
+    """What one trial really trains with, after translation and repair.
+
+    Parameters
+    ----------
+    model_kwargs : keywords of the SB3 class, `policy_kwargs` included
+    n_envs : accounts stepped together
+    """
+
+    model_kwargs: dict[str, Any]
+    n_envs: int
+
+    def flat(self) -> dict[str, Any]:
+        """Return the settings as one flat mapping, for tables."""
+        plain = {k: v for k, v in self.model_kwargs.items() if k != "policy_kwargs"}
+        policy = self.model_kwargs.get("policy_kwargs") or {}
+        return {**plain, **policy, "n_envs": self.n_envs}
+
+
+def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettings:
+    """Turn one sample into SB3 keywords: translate derived names, lay over the agent, repair.
+
+    Pure: the same sample gives the same settings on the driver and on a worker.
+    """
+    kwargs = {**agent.model_kwargs, **{k: to_python(v) for k, v in sample.items()}}
+    policy_kwargs = dict(kwargs.pop("policy_kwargs", None) or {})
+    if "one_minus_gamma" in kwargs:
+        kwargs["gamma"] = 1.0 - kwargs.pop("one_minus_gamma")
+    if "one_minus_gae_lambda" in kwargs:
+        kwargs["gae_lambda"] = 1.0 - kwargs.pop("one_minus_gae_lambda")
+    if "net_arch" in kwargs:
+        arch = kwargs.pop("net_arch")
+        policy_kwargs["net_arch"] = list(NET_ARCHS[arch]) if isinstance(arch, str) else list(arch)
+    if "activation_fn" in kwargs:
+        policy_kwargs["activation_fn"] = kwargs.pop("activation_fn")
+    n_envs = int(kwargs.pop("n_envs", agent.n_envs))
+    if policy_kwargs:
+        kwargs["policy_kwargs"] = policy_kwargs
+    repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
+    return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
+
+
+def repair(
+    kwargs: Mapping[str, Any], algorithm: str, n_envs: int, total_timesteps: int
+) -> dict[str, Any]:
+    """Return `kwargs` with combinations that SB3 cannot train replaced by the nearest that it can.
+
+    On-policy: a rollout (`n_steps` x `n_envs`) no longer than training, a batch no larger than the
+    rollout. Off-policy: learning starts within training, a batch no larger than the buffer.
+    Values that are absent stay absent unless the algorithm's default would be impossible.
+    """
+    fixed = dict(kwargs)
+    filled = {**ALGORITHMS[algorithm].defaults, **fixed}
+    if algorithm in ("ppo", "a2c"):
+        longest = max(1, total_timesteps // n_envs)
+        n_steps = min(filled.get("n_steps", 5), longest)
+        if algorithm == "ppo":
+            n_steps = max(n_steps, 2 if n_envs == 1 else 1)  # SB3: more than one row per rollout
+            batch_size = min(filled.get("batch_size", 64), n_steps * n_envs)
+            _keep(fixed, filled, "batch_size", batch_size)
+        _keep(fixed, filled, "n_steps", n_steps)
+        return fixed
+    batch_size = min(filled.get("batch_size", 256), filled.get("buffer_size", 1_000_000))
+    _keep(fixed, filled, "batch_size", batch_size)
+    starts = filled.get("learning_starts", 100)
+    if starts >= total_timesteps:
+        starts = total_timesteps // 10
+    _keep(fixed, filled, "learning_starts", starts)
+    return fixed
+
+
+def _keep(fixed: dict[str, Any], filled: Mapping[str, Any], name: str, value: int) -> None:
+    if filled.get(name, value) != value or name in fixed:
+        fixed[name] = value
+
+
+def to_python(value: Any) -> Any:
+    """Return numpy scalars (some searchers sample them) as Python numbers; others unchanged."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value

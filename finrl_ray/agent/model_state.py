@@ -1,0 +1,162 @@
+"""The parts of an SB3 model's exact state that its parameters do not hold."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
+
+from finrl_ray._typing import AnyArray
+from finrl_ray.errors import ConfigError
+
+EXPLORATION_MATRICES = ("exploration_mat", "exploration_matrices")
+
+
+def to_cpu(value: Any) -> Any:
+    """Return a copy of nested dicts and lists with every tensor on the CPU."""
+    if isinstance(value, th.Tensor):
+        # clone keeps CPU tensors apart from those that training goes on changing
+        return value.detach().to("cpu").clone()
+    if isinstance(value, dict):
+        return {key: to_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(to_cpu(item) for item in value)
+    return copy.deepcopy(value)
+
+
+def capture_variables(model: BaseAlgorithm) -> dict[str, th.Tensor]:
+    """Return tensors outside all networks, such as SAC's `log_ent_coef`."""
+    values = {name: recursive_getattr(model, name) for name in model._get_torch_save_params()[1]}
+    return {name: to_cpu(value) for name, value in values.items() if value is not None}
+
+
+def restore_variables(model: BaseAlgorithm, variables: dict[str, th.Tensor]) -> None:
+    """Undo `capture_variables`."""
+    for name, value in variables.items():
+        # .data, because an optimizer refers to the tensor itself
+        recursive_setattr(model, f"{name}.data", value.to(model.device, copy=True))
+
+
+def capture_noise(model: BaseAlgorithm) -> list[AnyArray | None]:
+    """Return per noise process its last value; only Ornstein-Uhlenbeck noise has one."""
+    values = [getattr(noise, "noise_prev", None) for noise in _noises(model.action_noise)]
+    return copy.deepcopy(values)
+
+
+def restore_noise(model: BaseAlgorithm, values: list[AnyArray | None]) -> None:
+    """Undo `capture_noise`.
+
+    Raises
+    ------
+    ConfigError
+        If the model has another number of noise processes.
+    """
+    assert model.env is not None
+    noise, n_envs = model.action_noise, model.env.num_envs
+    if noise is not None and n_envs > 1 and not isinstance(noise, VectorizedActionNoise):
+        model.action_noise = VectorizedActionNoise(noise, n_envs)
+    processes = _noises(model.action_noise)
+    if len(processes) != len(values):
+        raise ConfigError(
+            f"the state has {len(values)} action noises, the model {len(processes)}; build it with "
+            "the action_noise and n_envs of the captured model"
+        )
+    for process, value in zip(processes, values, strict=True):
+        if value is not None:
+            process.noise_prev = value.copy()  # type: ignore[attr-defined]  # see capture_noise
+
+
+def _noises(noise: ActionNoise | None) -> list[ActionNoise]:
+    if noise is None:
+        return []
+    return noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
+
+
+def capture_exploration(model: BaseAlgorithm) -> dict[str, th.Tensor]:
+    """Return the matrices of state-dependent exploration (gSDE); empty without it."""
+    if not model.use_sde:
+        return {}
+    distribution = _action_distribution(model)
+    return {name: to_cpu(getattr(distribution, name)) for name in EXPLORATION_MATRICES}
+
+
+def restore_exploration(model: BaseAlgorithm, matrices: dict[str, th.Tensor]) -> None:
+    """Undo `capture_exploration`."""
+    for name, matrix in matrices.items():
+        setattr(_action_distribution(model), name, matrix.to(model.device, copy=True))
+
+
+def _action_distribution(model: BaseAlgorithm) -> Any:
+    actor = getattr(model, "actor", None)
+    return (model.policy if actor is None else actor).action_dist
+
+
+def capture_replay(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """Return the filled part of the replay buffer, copied.
+
+    A buffer class with `get_state()` and `set_state(state)` of its own is asked instead.
+    """
+    buffer = model.replay_buffer
+    assert buffer is not None
+    if hasattr(buffer, "get_state"):
+        return {"own": buffer.get_state()}
+    # one row more than filled: optimize_memory_usage keeps the next observation there
+    rows = buffer.buffer_size if buffer.full else min(buffer.pos + 1, buffer.buffer_size)
+    arrays = {key: array[:rows].copy() for key, array in _replay_arrays(buffer).items()}
+    return {"pos": int(buffer.pos), "full": bool(buffer.full), "rows": rows, "arrays": arrays}
+
+
+def restore_replay(model: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
+    """Undo `capture_replay`.
+
+    Raises
+    ------
+    ConfigError
+        If the buffer is smaller, holds other arrays, or is a full ring of another size.
+    """
+    buffer = model.replay_buffer
+    assert buffer is not None
+    if "own" in state:
+        buffer.set_state(state["own"])  # type: ignore[attr-defined]  # see capture_replay
+        return
+    arrays, rows, size = _replay_arrays(buffer), state["rows"], buffer.buffer_size
+    if rows > size or (state["full"] and rows != size):
+        raise ConfigError(
+            f"the state holds a replay buffer of {rows} rows, the model's has {size}; build the "
+            "model with the captured buffer_size and n_envs"
+        )
+    if arrays.keys() != state["arrays"].keys():
+        raise ConfigError(
+            f"the state's replay buffer holds {sorted(state['arrays'])}, the model's "
+            f"{sorted(arrays)}; build the model with the captured keywords"
+        )
+    for key, array in arrays.items():
+        array[:rows] = state["arrays"][key]
+    buffer.pos, buffer.full = state["pos"], state["full"]
+
+
+def _replay_arrays(buffer: Any) -> dict[str, AnyArray]:
+    """Return every array of the ring, by name; a dict of observations as `observations.key`."""
+    found: dict[str, AnyArray] = {}
+    for name, value in vars(buffer).items():
+        parts = value if isinstance(value, dict) else {"": value}
+        for key, part in parts.items():
+            if isinstance(part, np.ndarray) and part.shape[:1] == (buffer.buffer_size,):
+                found[f"{name}.{key}" if key else name] = part
+    return found
+
+
+def capture_action_space(model: BaseAlgorithm) -> dict[str, Any] | None:
+    """Return the generator of the action space, which draws the actions of the warm-up."""
+    generator = model.action_space._np_random
+    return None if generator is None else copy.deepcopy(dict(generator.bit_generator.state))
+
+
+def restore_action_space(model: BaseAlgorithm, state: dict[str, Any] | None) -> None:
+    """Undo `capture_action_space`."""
+    if state is not None:
+        model.action_space.np_random.bit_generator.state = copy.deepcopy(state)

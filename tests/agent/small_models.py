@@ -1,0 +1,66 @@
+"""Small models on MarketEnv, and the comparison of their states."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch as th
+from market_env import MarketEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+
+from finrl_ray.agent.drl_agent import DRLAgent
+
+SMALL_NET = {"net_arch": [16]}
+OFF_POLICY = {"learning_starts": 20, "batch_size": 16, "policy_kwargs": SMALL_NET}
+SMALL_KWARGS: dict[str, dict[str, Any]] = {
+    "a2c": {"learning_rate": "lin_1e-3"},
+    "ppo": {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "learning_rate": "lin_1e-3"},
+    "ddpg": {**OFF_POLICY, "buffer_size": 100, "action_noise": "ornstein_uhlenbeck"},
+    "td3": {**OFF_POLICY, "buffer_size": 999, "train_freq": 4, "gradient_steps": 3},
+    "sac": {**OFF_POLICY, "buffer_size": 999},
+}
+
+
+def small_env(n_envs: int = 1, *, normalize: bool = False, **options: Any) -> VecEnv:
+    env: VecEnv = DummyVecEnv([lambda: Monitor(MarketEnv(**options)) for _ in range(n_envs)])
+    return VecNormalize(env) if normalize else env
+
+
+def small_model(
+    algorithm: str, n_envs: int = 1, *, normalize: bool = True, **changes: Any
+) -> BaseAlgorithm:
+    env = small_env(n_envs, normalize=normalize, noise=0.1)
+    kwargs = {**SMALL_KWARGS[algorithm], **changes}
+    return DRLAgent(env).get_model(algorithm, model_kwargs=kwargs, verbose=0, seed=7)
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Places where two captured states differ; clock readings are left out."""
+    one, other = dict(_leaves(first, "")), dict(_leaves(second, ""))
+    assert one.keys() == other.keys()
+    return [
+        name
+        for name in one
+        if not name.endswith("['t']")
+        and "episode_times" not in name
+        and not _same(one[name], other[name])
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    first, second = np.asarray(one), np.asarray(other)
+    return np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        yield f"{name} length", len(value)
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{name}[{index}]")
+    else:
+        yield name, value.numpy() if isinstance(value, th.Tensor) else value
