@@ -1,0 +1,370 @@
+"""`Accounts`: E accounts over one market, stepped together by the kernel."""
+
+from typing import Any
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
+from finrl_ray.env.arrays import LEDGER_COLUMNS, Books, Switches
+from finrl_ray.env.history import AccountHistory
+from finrl_ray.env.kernel import step_accounts, value_of
+from finrl_ray.env.market_table import MarketTable
+from finrl_ray.env.rules import TradingRules
+from finrl_ray.env.settings import AccountSettings
+from finrl_ray.errors import ConfigError, DataError
+
+_SETTING_ARRAYS = (
+    "initial_amount",
+    "initial_shares",
+    "hmax",
+    "buy_rate",
+    "sell_rate",
+    "threshold",
+    "start_row",
+    "random_start",
+    "numpy_cash",
+)
+_BOOK_SCALARS = (
+    "cash",
+    "day",
+    "start",
+    "value",
+    "reward",
+    "cost",
+    "n_trades",
+    "turbulence",
+    "finished",
+    "has_traded",
+)
+
+
+class Accounts:
+    """The state of E accounts over one market; single envs have E = 1.
+
+    Parameters
+    ----------
+    table : the market
+    rules : how orders are treated
+    settings : what each account starts from; changed only through the env's attributes
+    reward_scaling : reward per unit of change of the account value
+    record_trades : keep the executed shares of every step (E * T * N numbers)
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range or needs data that the market does not have.
+    """
+
+    def __init__(
+        self,
+        table: MarketTable,
+        rules: TradingRules,
+        settings: AccountSettings,
+        *,
+        reward_scaling: float,
+        record_trades: bool,
+    ) -> None:
+        if not reward_scaling > 0:
+            raise ConfigError(f"reward_scaling must be > 0, got {reward_scaling}")
+        self.table = table
+        self.rules = rules
+        self.settings = settings
+        self.reward_scaling = float(reward_scaling)
+        self.record_trades = record_trades
+        self.n_envs = len(settings.initial_amount)
+        self.episode = np.zeros(self.n_envs, dtype=np.int64)
+        self.books = self._new_books()
+        self._buffers()
+        self.settings_changed()
+        for index in range(self.n_envs):
+            self.start_episode(index, int(settings.start_row[index]))
+
+    def _new_books(self) -> Books:
+        e, n, days = self.n_envs, self.table.n_assets, self.table.n_periods
+        steps = days - 1 if self.record_trades else 0
+        return Books(
+            cash=np.zeros(e),
+            shares=np.zeros((e, n)),
+            day=np.zeros(e, dtype=np.int64),
+            start=np.zeros(e, dtype=np.int64),
+            value=np.zeros(e),
+            reward=np.zeros(e),
+            cost=np.zeros(e),
+            n_trades=np.zeros(e, dtype=np.int64),
+            turbulence=np.zeros(e),
+            finished=np.zeros(e, dtype=np.bool_),
+            has_traded=np.zeros(e, dtype=np.bool_),
+            buy_rate=self.settings.buy_rate,
+            sell_rate=self.settings.sell_rate,
+            threshold=self.settings.threshold,
+            ledger=np.zeros((e, days, len(LEDGER_COLUMNS))),
+            trades=np.zeros((e, steps, n)),
+        )
+
+    def _buffers(self) -> None:
+        shape = (self.n_envs, self.table.n_assets)
+        self._orders = np.empty(shape)
+        self._executed = np.empty(shape)
+        self._sequence: IntArray = np.zeros(shape, dtype=np.int64)
+
+    def settings_changed(self) -> None:
+        """Check the settings and derive what a step needs from them.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is out of range, or a turbulence threshold has no series to compare with.
+        """
+        self.settings.check(self.table.n_periods)
+        if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
+            raise ConfigError(
+                f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
+                "does not have; add it, or name another in risk_indicator_col"
+            )
+        self._hmax: dict[Any, AnyArray] = {np.dtype(np.float64): self.settings.hmax}
+        narrow = np.float64 if self.settings.hmax_is_wide else np.float32
+        self._hmax[np.dtype(np.float32)] = self.settings.hmax.astype(narrow)
+        finrl = self.rules.ties == "argsort"
+        self._switches = Switches(
+            reward_scaling=self.reward_scaling,
+            lag=int(self.rules.fill == "next_open"),
+            fractional=self.rules.fractional_shares,
+            finrl_prices=not self.rules.clean_data,
+            finrl_liquidation=self.rules.halt == "first_indicator",
+            count_empty=self.rules.count_empty_trades,
+            presorted=finrl,
+            dummy_step=self.rules.time_limit == "dummy_step",
+        )
+
+    # -- episodes -----------------------------------------------------------------------------
+
+    def first_row(self, index: int, rng: np.random.Generator | None) -> int:
+        """Return the row on which the next episode of account `index` starts."""
+        if self.settings.random_start[index]:
+            assert rng is not None
+            return int(rng.integers(0, max(1, self.table.n_periods // 2)))
+        return int(self.settings.start_row[index]) if self.rules.start_at_day else 0
+
+    def begin_episode(self, index: int, row: int) -> None:
+        """Reset account `index` to `row` and count the episode."""
+        self.episode[index] += 1
+        self.start_episode(index, row)
+
+    def start_episode(self, index: int, row: int) -> None:
+        """Reset account `index` to `row`.
+
+        Raises
+        ------
+        ConfigError
+            If `row` leaves no step to take.
+        """
+        last = self.table.n_periods - 2
+        if not 0 <= row <= last:
+            raise ConfigError(f"start_row must be within 0..{last}, got {row}")
+        books, close = self.books, self.table.market.close[row]
+        first_value = self._set_positions(index, close)
+        books.value[index] = value_of(float(books.cash[index]), books.shares[index], close)
+        books.day[index] = books.start[index] = row
+        books.cost[index] = books.n_trades[index] = 0
+        books.finished[index] = False
+        # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
+        single = self.table.n_assets == 1
+        books.has_traded[index] = single or self.settings.numpy_cash[index]
+        ruled = self.rules.first_day_risk and not np.isnan(self.settings.threshold[index])
+        books.turbulence[index] = self.table.market.risk[row] if ruled else 0.0
+        books.ledger[index, 0] = (first_value, books.cash[index], 0.0, 0.0, 0.0)
+
+    def _set_positions(self, index: int, close: FloatArray) -> float:
+        """Set cash and shares; return the first account value."""
+        settings, books = self.settings, self.books
+        shares = settings.initial_shares[index]
+        if not settings.initial[index] and self.episode[index] > 0:
+            return self._continue_positions(index, close)
+        held = shares
+        if not settings.initial[index]:
+            # before the first reset FinRL shows the previous state but values the initial one
+            self._continue_positions(index, close)
+        else:
+            if self.table.n_assets == 1 and not self.rules.single_ticker_shares:
+                held = np.zeros(1)
+            books.cash[index] = settings.initial_amount[index]
+            books.shares[index] = held
+        if self.rules.clean_data:
+            return float(value_of(float(books.cash[index]), books.shares[index], close))
+        return float(settings.initial_amount[index] + np.sum(shares * close))
+
+    def _continue_positions(self, index: int, close: FloatArray) -> float:
+        n = self.table.n_assets
+        previous = self.settings.previous_state[index]
+        self.books.cash[index] = previous[0]
+        self.books.shares[index] = previous[1 + n : 1 + 2 * n]
+        return float(value_of(float(previous[0]), self.books.shares[index], close))
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def step(self, actions: AnyArray) -> Float32Array:
+        """Trade and advance every account by one day; return new observations (E, S).
+
+        Rewards and whether episodes ended are in `books.reward` and `books.finished`.
+
+        Parameters
+        ----------
+        actions : array of shape (E, N)
+            Orders as fractions of hmax; values beyond -1..1 are taken as they are.
+
+        Raises
+        ------
+        ValueError
+            If an action is NaN or infinite, or the shape is wrong.
+        DataError
+            If an order is undefined because of a price of 0 (FinRL's rules only).
+        """
+        self._write_orders(actions)
+        observations = np.empty((self.n_envs, self.table.observation_size), dtype=np.float32)
+        status = step_accounts(
+            self._orders,
+            self._executed,
+            self._sequence,
+            observations,
+            self.table.market,
+            self.books,
+            self._switches,
+        )
+        if status != 0:
+            self._raise_status(status, actions)
+        return observations
+
+    def _write_orders(self, actions: AnyArray) -> None:
+        if actions.shape != self._orders.shape:
+            raise ValueError(
+                f"actions must have shape {self._orders.shape} (accounts, tickers), got "
+                f"{actions.shape}"
+            )
+        hmax = self._hmax.get(actions.dtype)
+        if hmax is None:
+            hmax, actions = self.settings.hmax, actions.astype(np.float64)
+        # float32 actions are multiplied in float32, as FinRL does: 0.29 * 100 is 29 and not 28.99
+        np.multiply(actions, hmax, out=self._orders)
+        if self.rules.ties == "argsort":
+            self._argsort_orders()
+
+    def _argsort_orders(self) -> None:
+        if not np.isfinite(self._orders).all():
+            return
+        orders = self._orders.astype(np.int64)
+        liquidate = self.books.turbulence >= self.settings.threshold
+        orders[liquidate] = -self.settings.hmax[liquidate].astype(np.int64)
+        # the same call on the same dtype as FinRL: how it breaks ties decides who gets the cash
+        self._sequence[:] = np.argsort(orders, axis=-1)
+        self._orders[:] = orders
+
+    def _raise_status(self, status: int, actions: AnyArray) -> None:
+        index, asset = divmod(abs(status) - 1, self.table.n_assets)
+        ticker = self.table.tickers[asset]
+        label = self.table.labels[self.books.day[index]]
+        if status > 0:
+            raise ValueError(
+                f"actions must be finite, got {actions[index, asset]} for {ticker} in account "
+                f"{index} on {label}; check the policy for NaN weights and the observations' scale"
+            )
+        raise DataError(
+            f"{ticker} has a price of 0 on {label}, for which FinRL's rules have no quantity to "
+            "buy; use parity=False, which carries the last price and trades nothing"
+        )
+
+    def observation(self, index: int) -> Float32Array:
+        """Return what account `index` sees, as a new array of shape (S,)."""
+        market, n = self.table.market, self.table.n_assets
+        row = market.table[self.books.day[index]]
+        result = np.empty(self.table.observation_size, dtype=np.float32)
+        result[0] = self.books.cash[index] * market.factors[0]
+        result[1 : 1 + n] = row[:n]
+        result[1 + n : 1 + 2 * n] = self.books.shares[index] * market.factors[1:]
+        result[1 + 2 * n :] = row[n:]
+        return result
+
+    # -- results ------------------------------------------------------------------------------
+
+    def n_steps(self, index: int) -> int:
+        """Return the number of days that account `index` has traded in this episode."""
+        return int(self.books.day[index] - self.books.start[index])
+
+    def column(self, index: int, name: str) -> FloatArray:
+        """Return one column of account `index`'s ledger, of shape (steps + 1,), as a view."""
+        rows = self.n_steps(index) + 1
+        return self.books.ledger[index, :rows, LEDGER_COLUMNS.index(name)]
+
+    def executed_shares(self, index: int) -> FloatArray | None:
+        """Return executed shares of shape (steps, N) as a view, None if they are not recorded."""
+        if not self.record_trades:
+            return None
+        return self.books.trades[index, : self.n_steps(index)]
+
+    def history(self, index: int) -> AccountHistory:
+        """Return the episode of account `index` so far, as copies."""
+        start, end = int(self.books.start[index]), int(self.books.day[index])
+        trades = self.executed_shares(index)
+        return AccountHistory(
+            dates=self.table.dates[start : end + 1].copy(),
+            tickers=self.table.tickers,
+            account_value=self.column(index, "account_value").copy(),
+            cash=self.column(index, "cash").copy(),
+            rewards=self.column(index, "reward")[1:].copy(),
+            trades=None if trades is None else trades.copy(),
+            cost=self.column(index, "cost")[1:].copy(),
+            traded_amount=self.column(index, "traded_amount")[1:].copy(),
+            n_trades=int(self.books.n_trades[index]),
+            initial_amount=float(self.settings.initial_amount[index]),
+        )
+
+    # -- saving and restoring -------------------------------------------------------------------
+
+    def get_state(self, index: int) -> dict[str, Any]:
+        """Return everything the future of account `index` depends on, as copies."""
+        trades = self.executed_shares(index)
+        return {
+            "market": self.table.fingerprint,
+            "books": {name: getattr(self.books, name)[index].item() for name in _BOOK_SCALARS},
+            "shares": self.books.shares[index].copy(),
+            "ledger": self.books.ledger[index, : self.n_steps(index) + 1].copy(),
+            "trades": None if trades is None else trades.copy(),
+            "episode": int(self.episode[index]),
+            "settings": {
+                name: getattr(self.settings, name)[index].copy() for name in _SETTING_ARRAYS
+            },
+            "hmax_is_wide": self.settings.hmax_is_wide,
+            "initial": self.settings.initial[index],
+            "previous_state": list(self.settings.previous_state[index]),
+        }
+
+    def set_state(self, index: int, state: dict[str, Any]) -> None:
+        """Put account `index` where `get_state` found it.
+
+        Raises
+        ------
+        ConfigError
+            If the state is of another market, or its trades were not recorded but must be.
+        """
+        if state["market"] != self.table.fingerprint:
+            raise ConfigError(
+                f"this state belongs to another market ({state['market']}), the env trades "
+                f"{self.table.fingerprint}; build the env on the same window of the same data"
+            )
+        if self.record_trades and state["trades"] is None:
+            raise ConfigError(
+                "this state was saved with record_trades=False; build the env with the same"
+            )
+        for name, value in state["books"].items():
+            getattr(self.books, name)[index] = value
+        for name, value in state["settings"].items():
+            getattr(self.settings, name)[index] = value
+        rows = len(state["ledger"])
+        self.books.shares[index] = state["shares"]
+        self.books.ledger[index, :rows] = state["ledger"]
+        if self.record_trades:
+            self.books.trades[index, : rows - 1] = state["trades"]
+        self.episode[index] = state["episode"]
+        self.settings.hmax_is_wide = state["hmax_is_wide"]
+        self.settings.initial[index] = state["initial"]
+        self.settings.previous_state[index] = list(state["previous_state"])
+        self.settings_changed()

@@ -1,0 +1,86 @@
+"""The arrays that the kernel reads and writes, grouped and named.
+
+T days, N tickers, F indicators, E accounts.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+
+LEDGER_COLUMNS = ("account_value", "cash", "reward", "cost", "traded_amount")
+"""One ledger row per day; reward (unscaled) and flows belong to the step that led to that day."""
+
+
+class Market(NamedTuple):
+    """What all accounts read and none writes."""
+
+    table: Float32Array
+    """(T, N + F*N): close and indicators as observed, indicator by indicator."""
+    close: FloatArray
+    """(T, N), at which positions are valued."""
+    price: FloatArray
+    """(T, N), at which orders fill."""
+    tradable: BoolArray
+    """(T, N), whether an order can fill on that row."""
+    risk: FloatArray
+    """(T,), compared with the turbulence thresholds."""
+    factors: FloatArray
+    """(1 + N,), by which cash and shares are multiplied in observations."""
+
+
+class Books(NamedTuple):
+    """What a step reads and writes of E accounts."""
+
+    cash: FloatArray
+    shares: FloatArray
+    day: IntArray
+    start: IntArray
+    value: FloatArray
+    reward: FloatArray
+    """(E,), scaled, of the last step."""
+    cost: FloatArray
+    n_trades: IntArray
+    turbulence: FloatArray
+    finished: BoolArray
+    has_traded: BoolArray
+    """(E,), whether shares have changed hands (FinRL's zero prices depend on it)."""
+    buy_rate: FloatArray
+    sell_rate: FloatArray
+    threshold: FloatArray
+    """(E,), NaN where there is no turbulence rule."""
+    ledger: FloatArray
+    """(E, T, 5), row t - start for day t; see LEDGER_COLUMNS."""
+    trades: FloatArray
+    """(E, T - 1, N) executed shares per step, or (E, 0, N) when they are not recorded."""
+
+
+class Switches(NamedTuple):
+    """The rules that can be chosen, as numbers."""
+
+    reward_scaling: float
+    lag: int
+    """0: orders fill on the row they were decided on; 1: on the next."""
+    fractional: bool
+    finrl_prices: bool
+    """FinRL's arithmetic at zero prices and for cash rounded below 0."""
+    finrl_liquidation: bool
+    """Liquidation asks for a positive price instead of a tradable ticker."""
+    count_empty: bool
+    """Count a buy that could not pay for one share as a trade."""
+    presorted: bool
+    """The order of trading is given and not worked out."""
+    dummy_step: bool
+    """An episode ends one step after its last day."""
+
+
+def as_read_only(array: AnyArray, dtype: Any = None) -> AnyArray:
+    """Return `array` as a contiguous array that cannot be written to, copied only if it must be.
+
+    The compiled functions are specialised on contiguity and on writability; one form for all
+    market arrays means one compilation.
+    """
+    result: AnyArray = np.ascontiguousarray(array, dtype=dtype).view()
+    result.setflags(write=False)
+    return result

@@ -1,0 +1,240 @@
+"""`MarketTable`: a market in the arrays that the kernel reads, shared by all envs of a process."""
+
+import weakref
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, BoolArray, DateArray, Float32Array, FloatArray
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.arrays import Market, as_read_only
+from finrl_ray.env.rules import TradingRules
+from finrl_ray.env.scaling import ObservationScaling, market_columns
+from finrl_ray.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TABLES: "weakref.WeakKeyDictionary[MarketData, dict[bytes, Float32Array]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MarketTable:
+    """One window of a market as an env trades it; arrays are shared, read-only and never copied.
+
+    Parameters
+    ----------
+    dates : array of shape (T,), datetime64[ns]
+    labels : T dates as the user wrote them (strings stay strings)
+    tickers : N names
+    feature_names : F names
+    features : array of shape (T, N, F), float64
+    market : the kernel's arrays
+    has_risk : whether `market.risk` holds data; otherwise no turbulence threshold can be set
+    risk_name : the name of that series
+    """
+
+    dates: DateArray
+    labels: tuple[Any, ...]
+    tickers: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    features: FloatArray
+    market: Market
+    has_risk: bool
+    risk_name: str
+
+    @property
+    def n_periods(self) -> int:
+        """T, the number of days."""
+        return len(self.dates)
+
+    @property
+    def n_assets(self) -> int:
+        """N, the number of tickers."""
+        return len(self.tickers)
+
+    @property
+    def observation_size(self) -> int:
+        """1 + 2N + F*N."""
+        return int(1 + self.n_assets + self.market.table.shape[1])
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Names, extent and price sums: differs between markets that an account cannot swap."""
+        ends = (str(self.dates[0]), str(self.dates[-1]), self.n_periods)
+        sums = (float(self.market.close[0].sum()), float(self.market.close[-1].sum()))
+        return (self.tickers, self.feature_names, *ends, *sums)
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """Close and features in FinRL's long format, indexed by day number."""
+        import pandas as pd
+
+        days, n = self.n_periods, self.n_assets
+        columns: dict[str, Any] = {
+            "date": np.repeat(np.array(self.labels, dtype=object), n),
+            "tic": np.tile(np.array(self.tickers, dtype=object), days),
+            "close": self.market.close.ravel(),
+        }
+        for k, name in enumerate(self.feature_names):
+            columns[name] = self.features[:, :, k].ravel()
+        if self.has_risk and self.risk_name not in columns:
+            columns[self.risk_name] = np.repeat(self.market.risk, n)
+        return pd.DataFrame(columns, index=np.repeat(np.arange(days), n))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # pickling loses the read-only flag, on which the compiled functions are specialised
+        market = Market(*(as_read_only(array) for array in state["market"]))
+        self.__dict__.update(state, market=market)
+
+
+def observation_table(
+    close: FloatArray, features: FloatArray, scaling: ObservationScaling | None
+) -> Float32Array:
+    """Return close and features as observed, float32 of shape (T, N + F*N).
+
+    Raises
+    ------
+    ConfigError
+        If `scaling` was fitted on another number of columns.
+    """
+    columns = market_columns(close, features)
+    if scaling is not None:
+        if scaling.offset.size != columns.shape[1]:
+            raise ConfigError(
+                f"the observation scaling has {scaling.offset.size} columns, but this market has "
+                f"{columns.shape[1]} (tickers x (1 + features)); fit it on the same columns"
+            )
+        columns = (columns - scaling.offset) / scaling.scale
+    return as_read_only(columns, np.float32)
+
+
+def observation_factors(scaling: ObservationScaling | None, n_assets: int) -> FloatArray:
+    """Return the factors of cash and shares in observations, of shape (1 + N,)."""
+    if scaling is None:
+        return as_read_only(np.ones(1 + n_assets))
+    return as_read_only(np.concatenate([[scaling.cash_factor], scaling.shares_factor]))
+
+
+def market_table(
+    market_data: MarketData,
+    rules: TradingRules,
+    *,
+    scaling: ObservationScaling | None = None,
+    risk_name: str = "turbulence",
+    labels: tuple[Any, ...] | None = None,
+) -> MarketTable:
+    """Return `market_data` as an env trades it under `rules`.
+
+    The observation table is built once per market and scaling and shared by all envs of the
+    process; the other arrays are `market_data`'s own.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 2 days, warm-up rows, or an unusable open or risk value.
+    ConfigError
+        If `rules.fill` is `next_open` and there are no open prices.
+    """
+    _check_window(market_data)
+    tables = _TABLES.setdefault(market_data, {})
+    key = b"" if scaling is None else scaling.key()
+    if key not in tables:
+        tables[key] = observation_table(market_data.close, market_data.features, scaling)
+    risk = _risk(market_data, risk_name)
+    if labels is None:
+        labels = tuple(_date_label(date) for date in market_data.dates)
+    market = Market(
+        table=tables[key],
+        close=as_read_only(market_data.close),
+        price=as_read_only(_fill_prices(market_data, rules)),
+        tradable=as_read_only(tradable_mask(market_data.tradable, market_data.features, rules)),
+        risk=as_read_only(np.zeros(market_data.n_periods) if risk is None else risk),
+        factors=observation_factors(scaling, market_data.n_assets),
+    )
+    return MarketTable(
+        dates=market_data.dates,
+        labels=labels,
+        tickers=market_data.tickers,
+        feature_names=market_data.feature_names,
+        features=market_data.features,
+        market=market,
+        has_risk=risk is not None,
+        risk_name=risk_name,
+    )
+
+
+def tradable_mask(tradable: BoolArray, features: FloatArray, rules: TradingRules) -> AnyArray:
+    """Return which orders can fill, of shape (T, N)."""
+    if rules.halt == "tradable_mask":
+        return tradable
+    if features.shape[2] == 0:
+        return np.ones(tradable.shape, dtype=np.bool_)
+    # FinRL's halt flag is whatever indicator comes first
+    result: AnyArray = features[:, :, 0] != 1.0
+    return result
+
+
+def check_length(n_periods: int) -> None:
+    """Raise DataError if there is no step to take."""
+    if n_periods < 2:
+        raise DataError(
+            f"an episode needs at least 2 days, got {n_periods}; give the env a longer window"
+        )
+
+
+def _check_window(market_data: MarketData) -> None:
+    check_length(market_data.n_periods)
+    if market_data.warmup:
+        raise DataError(
+            f"the first {market_data.warmup} rows of this market have incomplete features; give "
+            "the env a window that starts later: market_data.rows(market_data.warmup, ...)"
+        )
+
+
+def _fill_prices(market_data: MarketData, rules: TradingRules) -> FloatArray:
+    if rules.fill == "close":
+        return market_data.close
+    if not market_data.has_open:
+        raise ConfigError(
+            "fill='next_open' needs an open price for every quote, but this market has none or "
+            "lacks some; use fill='close' or a source with open prices"
+        )
+    wrong = np.argwhere(market_data.tradable & ~(market_data.open > 0))
+    if wrong.size:
+        row, asset = (int(i) for i in wrong[0])
+        raise DataError(
+            f"open of {market_data.tickers[asset]} on {market_data.dates[row]} must be positive "
+            f"for fill='next_open', got {market_data.open[row, asset]} ({len(wrong)} such values)"
+        )
+    return market_data.open
+
+
+def _risk(market_data: MarketData, name: str) -> FloatArray | None:
+    if name not in (*market_data.market_feature_names, *market_data.feature_names):
+        return None
+    risk = market_data.market_series(name)
+    wrong = np.flatnonzero(~np.isfinite(risk))
+    return None if wrong.size == risk.size else _finite_risk(risk, wrong, name, market_data.dates)
+
+
+def _finite_risk(risk: FloatArray, wrong: AnyArray, name: str, dates: DateArray) -> FloatArray:
+    if wrong.size:
+        raise DataError(
+            f"the risk series {name!r} must be finite, got {risk[wrong[0]]} on {dates[wrong[0]]} "
+            f"({wrong.size} such days)"
+        )
+    return risk
+
+
+def _date_label(date: np.datetime64) -> Any:
+    import pandas as pd
+
+    return pd.Timestamp(date)

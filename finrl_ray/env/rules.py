@@ -1,0 +1,105 @@
+"""`TradingRules`: the rules that can be chosen, mended or as FinRL has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_type_hints
+
+from finrl_ray.config import EnvConfig, Fill
+from finrl_ray.errors import ConfigError
+
+TimeLimit = Literal["truncate", "dummy_step"]
+Halt = Literal["tradable_mask", "first_indicator"]
+Ties = Literal["ticker", "argsort"]
+
+_CONFIG = EnvConfig()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TradingRules:
+    """The options of `StockTradingEnv` and `StockTradingVecEnv` beyond FinRL's own arguments.
+
+    The defaults mend FinRL's faults; `FINRL_RULES` is the preset of `parity=True`.
+    """
+
+    fill: Fill = _CONFIG.fill
+    """`close`: orders fill at the close just observed. `next_open`: at the following open, paid for
+    at that price, and not at all if the ticker has no quote that day."""
+    fractional_shares: bool = _CONFIG.fractional_shares
+    """Orders are not truncated to whole shares."""
+    random_start: bool = _CONFIG.random_start
+    """Episodes start on a day drawn evenly from the first half of the data, from the env's seed."""
+    time_limit: TimeLimit = "truncate"
+    """`truncate`: the step onto the last day returns `truncated=True`. `dummy_step` (FinRL): one
+    more step follows, which trades nothing, repeats the last reward and returns
+    `terminated=True`."""
+    halt: Halt = "tradable_mask"
+    """Which orders are ignored: those of tickers without a quote that day (`MarketData.tradable`),
+    or (FinRL) those of tickers whose first indicator is 1.0, liquidation excepted."""
+    clean_data: bool = True
+    """Build the market from a frame by `MarketData.from_finrl`, and keep cash at 0 or above; false
+    (FinRL): use the frame as it is, with FinRL's arithmetic at prices of 0 and for cash that
+    rounding took below 0."""
+    start_at_day: bool = True
+    """Episodes start on row `day`; false (FinRL): only until the first reset, then on row 0."""
+    first_day_risk: bool = True
+    """The turbulence of the first day counts; false (FinRL): it is taken to be 0."""
+    count_empty_trades: bool = False
+    """Count a buy that could not pay for one share as a trade; true in FinRL."""
+    single_ticker_shares: bool = True
+    """`num_stock_shares` are held with one ticker too; false (FinRL): they are valued in the first
+    account value and then gone."""
+    ties: Ties = "ticker"
+    """Which of equal orders goes first: the ticker listed first, or (FinRL) whatever
+    `numpy.argsort` puts there."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in fields(self):
+            value = getattr(self, item.name)
+            allowed = (False, True) if hints[item.name] is bool else get_args(hints[item.name])
+            if not any(value is choice or value == choice for choice in allowed):
+                raise ConfigError(
+                    f"{item.name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+                )
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], *, parity: bool) -> "TradingRules":
+        """Return the mended rules, or FinRL's with `parity`, changed by `options`.
+
+        Raises
+        ------
+        TypeError
+            If an option is not a rule.
+        ConfigError
+            If a value is not one of its choices, or has no meaning together with `parity`.
+        """
+        names = [item.name for item in fields(cls)]
+        for name in options:
+            if name not in names:
+                close = get_close_matches(name, names, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise TypeError(f"unexpected option {name!r}; options are {names}.{hint}")
+        rules = replace(FINRL_RULES if parity else cls(), **options)
+        if parity and (rules.fill != "close" or rules.fractional_shares or rules.random_start):
+            raise ConfigError(
+                "parity=True reproduces FinRL, which has no fill, fractional_shares or "
+                "random_start options; leave them out or set parity=False"
+            )
+        return rules
+
+
+FINRL_RULES = TradingRules(
+    fill="close",
+    fractional_shares=False,
+    random_start=False,
+    time_limit="dummy_step",
+    halt="first_indicator",
+    clean_data=False,
+    start_at_day=False,
+    first_day_risk=False,
+    count_empty_trades=True,
+    single_ticker_shares=False,
+    ties="argsort",
+)
+"""FinRL's StockTradingEnv."""
