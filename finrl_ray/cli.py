@@ -1,0 +1,236 @@
+"""The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finrl_ray.errors import FinRLRayError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from finrl_ray.report.backtest import Backtest
+    from finrl_ray.search.runner import SearchResult
+
+EXIT_INTERRUPTED = 130
+EXIT_ERROR = 2
+EXIT_NO_WINNER = 1
+
+app = typer.Typer(
+    name="finrl-ray",
+    help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(help="A config.yaml; see `finrl-ray new`.")]
+FolderArgument = Annotated[Path, typer.Argument(help="The folder of a search.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override one value: --set agent.total_timesteps=20000."),
+]
+
+
+def main() -> None:
+    """Run the command line; a known error is one message and exit code 2, unless --debug."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(args=arguments, prog_name="finrl-ray", standalone_mode=True)
+    except FinRLRayError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("\ninterrupted before anything was lost", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(
+            f"unexpected {type(error).__name__}: {error}\n"
+            "This is a fault of finrl-ray; run again with --debug for the traceback."
+        )
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_ERROR)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from finrl_ray import __version__
+
+        print(f"finrl-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Tune deep-RL trading agents in parallel. Add --debug to any command for tracebacks."""
+
+
+@app.command()
+def tune(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    with_backtest: Annotated[
+        bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
+    ] = False,
+) -> None:
+    """Run a hyperparameter search."""
+    from finrl_ray.config_file import load_config
+
+    loaded = load_config(config, overrides or [])
+    _quiet()
+    from finrl_ray.live_view import LiveView
+    from finrl_ray.search.runner import prepare_search, run_search
+
+    prepared = prepare_search(loaded, base_dir=config.parent)
+    console = _console()
+    console.print(prepared.describe(), highlight=False, soft_wrap=True)
+    result = run_search(prepared, make_view=LiveView)
+    _show_result(result, with_backtest)
+
+
+@app.command()
+def resume(
+    folder: FolderArgument,
+    with_backtest: Annotated[
+        bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
+    ] = False,
+) -> None:
+    """Go on with an interrupted search from its checkpoints."""
+    _quiet()
+    from finrl_ray.live_view import LiveView
+    from finrl_ray.search.runner import resume_search
+
+    _show_result(resume_search(folder, make_view=LiveView), with_backtest)
+
+
+@app.command()
+def train(config: ConfigArgument, overrides: SetOption = None) -> None:
+    """Train one agent as configured, without Ray."""
+    from finrl_ray.config_file import load_config
+
+    loaded = load_config(config, overrides or [])
+    _quiet()
+    from finrl_ray.search.single import train_single
+
+    console = _console()
+
+    def on_evaluation(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    path = train_single(loaded, base_dir=config.parent, on_evaluation=on_evaluation)
+    console.print(f"agent and evaluations are in {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def backtest(
+    folder: FolderArgument,
+    again: Annotated[
+        bool, typer.Option("--again", help="Open the test window once more; this is recorded.")
+    ] = False,
+) -> None:
+    """Run the winner on the sealed test window, beside buy & hold."""
+    _quiet()
+    from finrl_ray.report.backtest import backtest as run_backtest
+
+    _show_backtest(run_backtest(folder, again=again))
+
+
+@app.command()
+def show(
+    folder: FolderArgument,
+    limit: Annotated[int | None, typer.Option(help="Show the best N trials only.", min=1)] = None,
+) -> None:
+    """Show the ranked table of a search: running, interrupted or finished."""
+    from finrl_ray.report.tables import ranking
+    from finrl_ray.search.folder import open_folder
+    from finrl_ray.search.results import trial_table
+
+    opened = open_folder(folder)
+    table = trial_table(opened.records().in_order(), opened.config)
+    if len(table):
+        _console().print(ranking(table, limit=limit))
+    else:
+        _console().print("no trial has started yet")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the experiment, and of its folder.")],
+    parent: Annotated[
+        Path, typer.Option("--in", help="Folder in which the new folder is made.")
+    ] = Path("experiments"),
+) -> None:
+    """Write a commented config to start from."""
+    from finrl_ray.search.template import new_experiment
+
+    path = new_experiment(name, parent)
+    _console().print(f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True)
+
+
+def _quiet() -> None:
+    # read by Ray and by numba when they are imported
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_LOG_TO_STDERR", "0")
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def _show_result(result: "SearchResult", with_backtest: bool) -> None:
+    from finrl_ray.report.tables import ranking
+
+    console = _console()
+    if len(result.table):
+        console.print(ranking(result.table))
+    print(f"\nfolder: {result.path}")
+    if not result.finished:
+        ended = int(
+            result.table["state"].isin(["completed", "stopped", "rejected", "failed"]).sum()
+        )
+        print(
+            f"interrupted with {ended} of {result.planned} trials ended; nothing reported is lost"
+        )
+        print(f"go on with: finrl-ray resume {result.path}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not (result.table["rank"] == 1).any():
+        print("no trial can win; see the reasons above", file=sys.stderr)
+        raise typer.Exit(EXIT_NO_WINNER)
+    if with_backtest:
+        from finrl_ray.report.backtest import backtest as run_backtest
+
+        _show_backtest(run_backtest(result.path))
+    else:
+        print(f"next: finrl-ray backtest {result.path}")
+
+
+def _show_backtest(result: "Backtest") -> None:
+    from finrl_ray.report.tables import backtest_table
+
+    _console().print(backtest_table(result))
+    times = "once" if result.openings == 1 else f"{result.openings} times"
+    print(f"the test window of this search has been opened {times}")
+    if result.repeated:
+        print("shown again from the earlier run; --again opens the window once more")

@@ -1,0 +1,164 @@
+"""What a person sees while a search runs: a live panel in a terminal, plain lines elsewhere."""
+
+import time
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from finrl_ray.report.tables import number, percent
+from finrl_ray.search.folder import SearchFolder
+from finrl_ray.search.journal import ENDED, SearchJournal, TrialRecord
+
+_REFRESH_S = 0.25
+_PLAIN_EVERY_S = 10.0
+_STATES = ("running", "completed", "stopped", "rejected", "failed")
+
+
+class LiveView(tune.Callback):
+    """Ray Tune callback that shows the journal's records as they change.
+
+    Parameters
+    ----------
+    folder : the search
+    journal : read at each refresh
+    planned : number of trials of the whole search
+    """
+
+    def __init__(self, folder: SearchFolder, journal: SearchJournal, planned: int) -> None:
+        self.total_timesteps = folder.config.agent.total_timesteps
+        self.name = folder.config.name
+        self.metric = folder.config.evaluation.metric
+        self.journal = journal
+        self.planned = planned
+        self.started_at = time.monotonic()
+        # a resumed search is timed by what it does itself
+        self.steps_before = sum(_steps(r) for r in self._records())
+        self.shown: dict[str, str] = {r.trial_id: r.state for r in self._records()}
+        self.last_refresh = 0.0
+        self.console: Console | None = None
+        self.live: Live | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles callbacks when a search starts; a terminal cannot travel
+        return {**self.__dict__, "console": None, "live": None}
+
+    def _records(self) -> list[TrialRecord]:
+        return self.journal.records.in_order()
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Open the view."""
+        self.console = Console()
+        self.started_at = time.monotonic()
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, auto_refresh=False, transient=True)
+            self.live.start()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Refresh a few times a second, or print a line now and then."""
+        now = time.monotonic()
+        every = _REFRESH_S if self.live else _PLAIN_EVERY_S
+        ended = self._newly_ended()
+        if self.live is None:
+            for record in ended:
+                self._print(_end_line(record))
+        if now - self.last_refresh < every:
+            return
+        self.last_refresh = now
+        if self.live:
+            self.live.update(self._panel(), refresh=True)
+        else:
+            self._print(self._summary_line())
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Close the view."""
+        if self.live:
+            self.live.stop()
+            self.live = None
+        else:
+            for record in self._newly_ended():
+                self._print(_end_line(record))
+
+    def _print(self, line: str) -> None:
+        if self.console:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _newly_ended(self) -> list[TrialRecord]:
+        fresh = [
+            r for r in self._records() if r.state in ENDED and self.shown.get(r.trial_id) != r.state
+        ]
+        self.shown.update({record.trial_id: record.state for record in fresh})
+        return fresh
+
+    def _counts(self) -> dict[str, int]:
+        states: list[str] = [record.state for record in self._records()]
+        counts = {state: states.count(state) for state in _STATES}
+        return {**counts, "waiting": max(0, self.planned - len(states))}
+
+    def _best(self) -> TrialRecord | None:
+        scored = [r for r in self._records() if r.results and r.state not in ("failed", "rejected")]
+        return max(scored, key=lambda r: r.last["objective"], default=None)
+
+    def _speed(self) -> float:
+        steps = sum(_steps(r) for r in self._records())
+        return max(0, steps - self.steps_before) / max(1e-9, time.monotonic() - self.started_at)
+
+    def _time_left_s(self) -> float | None:
+        """Wall time so far x trials left / trials ended; a rough guess, and shown as one."""
+        records = self._records()
+        ended = sum(record.state in ENDED for record in records)
+        if ended < 2:
+            return None
+        return (time.monotonic() - self.started_at) * (self.planned - ended) / ended
+
+    def _panel(self) -> Table:
+        panel = Table(title=f"search {self.name}", title_justify="left", width=78)
+        for name in ("trial", "state", "steps", "Sharpe", "max DD"):
+            panel.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+        running = [r for r in self._records() if r.state == "running"]
+        best = self._best()
+        for label, record in [*((str(r.index), r) for r in running[:8]), ("best", best)]:
+            if record is None:
+                continue
+            name = label if label != "best" else f"best: {record.index}"
+            last = record.last
+            steps = f"{last.get('timesteps', 0):,} / {self.total_timesteps:,}"
+            panel.add_row(
+                name,
+                record.state,
+                steps,
+                number(last.get("eval/sharpe_ratio")),
+                percent(last.get("eval/max_drawdown")),
+                style="bold green" if label == "best" else "",
+            )
+        panel.caption = self._summary_line()
+        panel.caption_justify = "left"
+        return panel
+
+    def _summary_line(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
+        best = self._best()
+        found = f"; best {self.metric} {number(best.last['objective'])}" if best else ""
+        left = self._time_left_s()
+        remaining = f"; about {_duration(left)} left" if left is not None else ""
+        return f"{counts}{found}; {self._speed():,.0f} steps/s{remaining}"
+
+
+def _steps(record: TrialRecord) -> int:
+    return int(record.last.get("timesteps", 0))
+
+
+def _end_line(record: TrialRecord) -> str:
+    last = record.last
+    if not last:
+        return f"trial {record.index}: {record.reason}"
+    sharpe, drawdown = number(last.get("eval/sharpe_ratio")), percent(last.get("eval/max_drawdown"))
+    return f"trial {record.index}: {record.reason} (Sharpe {sharpe}, max drawdown {drawdown})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

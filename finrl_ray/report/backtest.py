@@ -1,0 +1,173 @@
+"""The winner on the sealed test window, beside buy & hold: the one place that opens it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.baselines import buy_and_hold
+from finrl_ray.env.factory import make_vec_env
+from finrl_ray.errors import SearchError
+from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.search.folder import OPENINGS_FILE, SearchFolder, open_folder
+from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.outputs import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
+from finrl_ray.search.results import winner
+from finrl_ray.training import MODEL_FILE, VECNORMALIZE_FILE, fit_scaling
+
+BACKTEST_FOLDER = "backtest"
+RESULT_FILE = "backtest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backtest:
+    """The result of opening the test window.
+
+    Parameters
+    ----------
+    trial : the winner's number
+    window : first date and date after the last, ISO
+    measures : per name (`agent`, `buy_and_hold`) the performance measures on the test window
+    openings : how often the test window has been opened so far, this time included
+    repeated : whether this is an earlier result shown again, without opening the window
+    """
+
+    trial: int
+    window: tuple[str, str]
+    measures: Mapping[str, Mapping[str, float]]
+    openings: int
+    repeated: bool
+
+
+def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]:
+    """Return the winning trial, its model, and the folder that the model was read from.
+
+    Raises
+    ------
+    SearchError
+        If no trial can win or its model is not in the folder.
+    """
+    record = winner(folder.records().in_order(), folder.config)
+    name = BEST_MODEL_FOLDER if folder.config.search.select == "best" else FINAL_MODEL_FOLDER
+    source = folder.path / name
+    if not (source / MODEL_FILE).is_file():
+        raise SearchError(
+            f"{source} has no {MODEL_FILE}; let the search end once with `finrl-ray resume "
+            f"{folder.path}`"
+        )
+    model_class = ALGORITHMS[folder.config.agent.algorithm].model_class
+    return record, model_class.load(source / MODEL_FILE, device="cpu"), source
+
+
+def backtest(path: str | Path, *, again: bool = False) -> Backtest:
+    """Run the winner of a finished search on the test window, once, and record that it was done.
+
+    Parameters
+    ----------
+    path : the search's folder
+    again : open the window although it has been opened before; each opening is recorded
+
+    Raises
+    ------
+    SearchError
+        If the search has not ended or has no winner.
+    """
+    folder = open_folder(path)
+    earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
+    if earlier.is_file() and not again:
+        return _read(earlier, count_openings(folder.path))
+    record, model, source = load_winner(folder)
+    window = folder.split.test
+    test_data = window.cut(folder.market_data)
+    _record_opening(folder.path, record)
+    env = _test_env(folder, test_data, source, model)
+    history = evaluate_account(model, env)[0]
+    held = buy_and_hold(test_data, folder.config.env)
+    measures = {
+        "agent": _measure(history.account_value, folder.config),
+        "buy_and_hold": _measure(held, folder.config),
+    }
+    result = Backtest(
+        trial=record.index,
+        window=(str(window.start)[:10], str(window.end)[:10]),
+        measures=measures,
+        openings=count_openings(folder.path),
+        repeated=False,
+    )
+    curves = pd.DataFrame(
+        {"date": history.dates, "agent": history.account_value, "buy_and_hold": held}
+    )
+    _write(folder.path / BACKTEST_FOLDER, result, curves, history.trades, test_data)
+    return result
+
+
+def _measure(account_value: Any, config: ExperimentConfig) -> dict[str, float]:
+    return performance_summary(
+        account_value,
+        periods_per_year=config.evaluation.periods_per_year,
+        risk_free_rate=config.evaluation.risk_free_rate,
+    )
+
+
+def _test_env(
+    folder: SearchFolder, test_data: MarketData, source: Path, model: BaseAlgorithm
+) -> VecEnv:
+    scaling = fit_scaling(folder.config, folder.train_data)
+    env: VecEnv = make_vec_env(test_data, folder.config.env, scaling=scaling, training=False)
+    if folder.config.agent.normalize:
+        env = VecNormalize.load(str(source / VECNORMALIZE_FILE), env)
+        env.training = False
+        env.norm_reward = False
+    return env
+
+
+def _record_opening(path: Path, record: TrialRecord) -> None:
+    line = {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "by": "backtest"}
+    with (path / OPENINGS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**line, "trial": record.index}) + "\n")
+
+
+def count_openings(path: Path) -> int:
+    """Return how often the test window of a search has been opened."""
+    file = path / OPENINGS_FILE
+    return len(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else 0
+
+
+def _write(
+    target: Path, result: Backtest, curves: pd.DataFrame, trades: Any, test_data: MarketData
+) -> None:
+    target.mkdir(exist_ok=True)
+    curves.to_csv(target / "account_curves.csv", index=False)
+    shares = pd.DataFrame(trades + 0.0, columns=list(test_data.tickers))  # -0.0 reads badly
+    shares.insert(0, "date", curves["date"].iloc[: len(shares)])
+    shares.to_csv(target / "trades.csv", index=False)
+    content = {
+        "trial": result.trial,
+        "window": list(result.window),
+        "measures": {name: dict(values) for name, values in result.measures.items()},
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    partial = target / f".{RESULT_FILE}.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target / RESULT_FILE)
+
+
+def _read(file: Path, openings: int) -> Backtest:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return Backtest(
+        trial=content["trial"],
+        window=tuple(content["window"]),
+        measures=content["measures"],
+        openings=openings,
+        repeated=True,
+    )

@@ -1,0 +1,80 @@
+"""Tables for the terminal: ranked trials and the backtest, as rich renderables."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from finrl_ray.report.backtest import Backtest
+
+_BACKTEST_ROWS = (
+    ("total return", "total_return", "percent"),
+    ("annual return", "annual_return", "percent"),
+    ("annual volatility", "annual_volatility", "percent"),
+    ("Sharpe ratio", "sharpe_ratio", "number"),
+    ("Sortino ratio", "sortino_ratio", "number"),
+    ("max drawdown", "max_drawdown", "percent"),
+)
+
+
+def percent(value: Any) -> str:
+    """Return a fraction as percent with one decimal, or a dash where there is no number."""
+    return f"{value:.1%}" if _is_number(value) else "-"
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """Return a number with `digits` decimals, or a dash where there is none."""
+    return f"{value:.{digits}f}" if _is_number(value) else "-"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not math.isnan(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
+    """Return the ranked trials, within 80 columns: one line a trial, the reason wrapped."""
+    view = Table(title="Trials, best first (validation window)", title_justify="left")
+    for name, justify in (("#", "right"), ("trial", "right"), ("Sharpe", "right")):
+        view.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals
+    view.add_column("max DD", justify="right", no_wrap=True)
+    view.add_column("return", justify="right", no_wrap=True)
+    view.add_column("steps", justify="right", no_wrap=True)
+    view.add_column("how it ended")
+    for row in table.iloc[:limit].to_dict("records"):
+        view.add_row(
+            "-" if pd.isna(row["rank"]) else str(row["rank"]),
+            str(row["trial"]),
+            number(row["sharpe_ratio"]),
+            percent(row["max_drawdown"]),
+            percent(row["total_return"]),
+            f"{row['timesteps']:,}",
+            str(row["reason"] or row["state"]),
+            style=_style(row),
+        )
+    return view
+
+
+def _style(row: Mapping[Any, Any]) -> str:
+    if row["state"] in ("failed", "rejected"):
+        return "red"
+    return "bold green" if row["rank"] == 1 else ""
+
+
+def backtest_table(result: Backtest) -> Table:
+    """Return the winner beside buy & hold on the test window."""
+    start, end = result.window
+    title = f"Test window {start} to {end}, trial {result.trial}"
+    view = Table(title=title, title_justify="left", min_width=len(title) + 2)
+    view.add_column("")
+    view.add_column("agent", justify="right")
+    view.add_column("buy & hold", justify="right")
+    for label, key, kind in _BACKTEST_ROWS:
+        show = percent if kind == "percent" else number
+        agent, held = (result.measures[name].get(key) for name in ("agent", "buy_and_hold"))
+        view.add_row(label, show(agent), show(held))
+    return view

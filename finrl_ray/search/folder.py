@@ -1,0 +1,139 @@
+"""The folder of one search: what is in it, how it is made, how it is opened again."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.config_file import dump_config, load_config
+from finrl_ray.data.archive import read_market_data, save_market_data
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.splits import Split, make_split
+from finrl_ray.errors import SearchError
+from finrl_ray.search.journal import Records, read_journal
+
+CONFIG_FILE = "config.yaml"
+EXPERIMENT_FILE = "experiment.json"
+DATA_FILE = "market_data.npz"
+RAY_FOLDER = "ray"
+OPENINGS_FILE = "test_openings.jsonl"
+_PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFolder:
+    """An opened search folder.
+
+    Parameters
+    ----------
+    path : the folder
+    config : as run
+    market_data : all rows, the test window included
+    split : the three windows
+    """
+
+    path: Path
+    config: ExperimentConfig
+    market_data: MarketData
+    split: Split
+
+    @property
+    def train_data(self) -> MarketData:
+        """The rows of the train window."""
+        return self.split.train.cut(self.market_data)
+
+    @property
+    def validation_data(self) -> MarketData:
+        """The rows of the validation window."""
+        return self.split.validation.cut(self.market_data)
+
+    @property
+    def ray_path(self) -> Path:
+        """Ray Tune's own experiment folder."""
+        return self.path / RAY_FOLDER
+
+    def records(self) -> Records:
+        """Return what the journal says at this moment."""
+        return read_journal(self.path)
+
+
+def create_folder(
+    config: ExperimentConfig,
+    market_data: MarketData,
+    split: Split,
+    data_report: Mapping[str, Any],
+    storage: Path,
+) -> SearchFolder:
+    """Make a new folder `<name>_<time>_<4 hex digits>` with all that the search starts from.
+
+    Raises
+    ------
+    SearchError
+        If the folder cannot be made or written.
+    """
+    now = datetime.now().astimezone()
+    stamp = f"{now:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"  # unique for parallel starts
+    path = (storage.expanduser() / f"{config.name}_{stamp}").absolute()
+    facts = {
+        "created": now.isoformat(timespec="seconds"),
+        "seed": config.seed,
+        "data_hash": market_data.content_hash,
+        "data": dict(data_report),
+        "split": split.describe(),
+        "versions": versions(),
+    }
+    try:
+        path.mkdir(parents=True)
+        dump_config(config, path / CONFIG_FILE)
+        save_market_data(market_data, path / DATA_FILE)
+        (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SearchError(f"the search's folder {path} cannot be written: {error}") from error
+    return SearchFolder(path=path, config=config, market_data=market_data, split=split)
+
+
+def open_folder(path: str | Path) -> SearchFolder:
+    """Open the folder of an earlier search and check that its data are the ones it ran on.
+
+    Raises
+    ------
+    SearchError
+        If it is no search folder.
+    """
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
+        raise SearchError(f"there is no folder {folder}")
+    missing = [n for n in (CONFIG_FILE, EXPERIMENT_FILE, DATA_FILE) if not (folder / n).is_file()]
+    if missing:
+        raise SearchError(
+            f"{folder} is not the folder of a search: it has no {', '.join(missing)}; give the "
+            "folder that `finrl-ray tune` printed"
+        )
+    config = load_config(folder / CONFIG_FILE)
+    try:
+        facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
+        expected = str(facts["data_hash"])
+    except (ValueError, KeyError) as error:
+        raise SearchError(f"{folder / EXPERIMENT_FILE} is damaged: {error!r}") from error
+    market_data = read_market_data(folder / DATA_FILE, expected)
+    split = make_split(market_data, config.split)
+    return SearchFolder(path=folder, config=config, market_data=market_data, split=split)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    found["cpu_count"] = str(os.cpu_count())
+    return found

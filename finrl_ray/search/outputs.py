@@ -1,0 +1,106 @@
+"""The files that a search leaves in its folder beside Ray's: tables, curves, the chosen models."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray._typing import DateArray
+from finrl_ray.errors import SearchError
+from finrl_ray.search.folder import SearchFolder
+from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.results import chosen_checkpoint, trial_table, winner
+from finrl_ray.training import EVALUATIONS_FILE
+
+TRIALS_FILE = "trials"
+LEARNING_CURVES_FILE = "learning_curves.csv"
+ACCOUNT_CURVES_FILE = "account_curves.parquet"
+BEST_MODEL_FOLDER = "best_model"
+FINAL_MODEL_FOLDER = "final_model"
+
+
+def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
+    """Write `trials.csv/.parquet`, the curves, `best_model/` and `final_model/` of the winner.
+
+    Each file is written whole under another name first, so that an interruption leaves the old one.
+    """
+    table = trial_table(records, folder.config)
+    _write(folder.path / f"{TRIALS_FILE}.csv", lambda path: table.to_csv(path, index=False))
+    _write(folder.path / f"{TRIALS_FILE}.parquet", _parquet(table))
+    curves = learning_curves(records)
+    _write(folder.path / LEARNING_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
+    accounts = account_curves(folder, records)
+    _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
+    try:
+        best = winner(records, folder.config)
+    except SearchError:
+        return
+    for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
+        _copy_tree(chosen_checkpoint(best, folder.path, select), folder.path / name)
+
+
+def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """Return one row per trial and evaluation: `trial`, `timesteps` and every reported measure."""
+    rows = [{"trial": record.index, **result} for record in records for result in record.results]
+    columns = ["trial", "timesteps"]
+    frame = pd.DataFrame(rows, columns=columns if not rows else None)
+    return frame.drop(columns=[name for name in ("stop_reason", "seed") if name in frame])
+
+
+def account_curves(folder: SearchFolder, records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """Return the account values of every evaluation on the validation window.
+
+    Columns: `trial`, `timesteps`, `date`, `account_value` (currency).
+    """
+    frames = []
+    for record in records:
+        try:
+            checkpoint = chosen_checkpoint(record, folder.path, "last")
+        except SearchError:
+            continue
+        with np.load(checkpoint / EVALUATIONS_FILE, allow_pickle=False) as file:
+            frames.append(_account_frame(record, file, folder.validation_data.dates))
+    columns = ["trial", "timesteps", "date", "account_value"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _account_frame(record: TrialRecord, file: Any, dates: DateArray) -> pd.DataFrame:
+    steps = file["timesteps"]
+    values = file["account_value"][:, 0, :]  # (evaluations, dates) of the one episode
+    return pd.DataFrame(
+        {
+            "trial": record.index,
+            "timesteps": np.repeat(steps, len(dates)),
+            "date": np.tile(dates, len(steps)),
+            "account_value": values.reshape(-1),
+        }
+    )
+
+
+def _parquet(frame: pd.DataFrame) -> Any:
+    plain = frame.copy()
+    for name in plain.columns:
+        # a hyperparameter may be a number in one trial and a name in another ("auto", 0.1)
+        if plain[name].dtype == object and plain[name].map(type).nunique() > 1:
+            plain[name] = plain[name].map(lambda v: None if v is None else str(v))
+    return lambda path: plain.to_parquet(path, index=False)
+
+
+def _write(path: Path, write: Any) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    write(partial)
+    partial.replace(path)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy") as scratch:
+        copy = Path(scratch) / target.name
+        shutil.copytree(source, copy)
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        os.replace(copy, target)  # noqa: PTH105  # Path.rename refuses an existing folder on some systems

@@ -1,0 +1,126 @@
+"""The journal's trials as a ranked table, and the files that a search leaves behind."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.errors import SearchError
+from finrl_ray.search.journal import TrialRecord
+from finrl_ray.training import trial_seed
+
+CLOCK_COLUMNS = ("time_s",)
+_ORDER = {"completed": 0, "stopped": 0, "running": 0, "interrupted": 0, "rejected": 1, "failed": 2}
+_MEASURES = (
+    "sharpe_ratio",
+    "max_drawdown",
+    "total_return",
+    "annual_return",
+    "annual_volatility",
+    "sortino_ratio",
+    "calmar_ratio",
+    "turnover",
+)
+
+
+def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.DataFrame:
+    """Return one row per started trial, best first.
+
+    Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
+    `state`, `reason`, `objective`, the performance measures of the last evaluation on the
+    validation window, `best_<metric>`, `timesteps`, `evaluations`, `seed`, the hyperparameters
+    really used, `failures`, `error` (last line) and `time_s`.
+    """
+    rows = [_row(record, config) for record in records]
+    rows.sort(key=_sort_key)
+    for position, row in enumerate(rows, start=1):
+        row["rank"] = position if _eligible(row) else None
+    table = pd.DataFrame(rows)
+    if not rows:
+        return table
+    table["rank"] = table["rank"].astype("Int64")
+    return table
+
+
+def _row(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+    last = record.last
+    metric = config.evaluation.metric
+    values = [r[f"eval/{metric}"] for r in record.results if f"eval/{metric}" in r]
+    finite = [value for value in values if math.isfinite(value)]
+    return {
+        "rank": None,
+        "trial": record.index,
+        "state": record.state,
+        "reason": record.reason,
+        "objective": last.get("objective"),
+        **{name: last.get(f"eval/{name}") for name in _MEASURES},
+        f"best_{metric}": max(finite, default=None),
+        "timesteps": last.get("timesteps", 0),
+        "evaluations": len(record.results),
+        "seed": trial_seed(config.seed, record.sample),
+        **{name: _plain(v) for name, v in _settings(record, config).items()},
+        "failures": record.failures,
+        "error": record.reason if record.state == "failed" else "",
+        "time_s": round(record.time_s, 3),
+    }
+
+
+def _settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+    return resolve_sample(record.sample, config.agent).flat()
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, list | tuple | dict) else value
+
+
+def _eligible(row: dict[str, Any]) -> bool:
+    objective = row["objective"]
+    return _ORDER[row["state"]] == 0 and objective is not None and math.isfinite(objective)
+
+
+def _sort_key(row: dict[str, Any]) -> tuple[int, float, int]:
+    objective = row["objective"]
+    worth = objective if objective is not None and math.isfinite(objective) else -math.inf
+    return (_ORDER[row["state"]] if worth > -math.inf else 3, -worth, row["trial"])
+
+
+def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRecord:
+    """Return the trial that ranks first.
+
+    Raises
+    ------
+    SearchError
+        If no trial can win, with how many started and how they ended.
+    """
+    table = trial_table(records, config)
+    ranked = table[table["rank"] == 1] if len(table) else table
+    if not len(ranked):
+        states = table["state"].value_counts().to_dict() if len(table) else {}
+        raise SearchError(f"no trial of {len(records)} can win: {states or 'none has started'}")
+    index = int(ranked.iloc[0]["trial"])
+    return next(record for record in records if record.index == index)
+
+
+def chosen_checkpoint(record: TrialRecord, folder: Path, select: str) -> Path:
+    """Return the checkpoint folder that stands for a trial: its last, or its best evaluation's.
+
+    Raises
+    ------
+    SearchError
+        If none of the trial's checkpoints is on disk.
+    """
+    on_disk = {steps: folder / path for steps, path in record.checkpoints.items()}
+    on_disk = {steps: path for steps, path in on_disk.items() if path.is_dir()}
+    if not on_disk:
+        raise SearchError(
+            f"trial {record.index} has no checkpoint on disk under {folder}; was the folder moved "
+            "without its ray/ subfolder?"
+        )
+    if select == "last":
+        return on_disk[max(on_disk)]
+    scores = {r["timesteps"]: r["eval_objective"] for r in record.results}
+    return on_disk[max(on_disk, key=lambda steps: (scores.get(steps, -math.inf), -steps))]

@@ -1,0 +1,107 @@
+"""The config's scheduler and searcher as Ray Tune's."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import SearchAlgorithm, Searcher
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from finrl_ray.config import ExperimentConfig
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+METRIC = "objective"
+TIME_ATTR = "timesteps"
+
+
+def grace_period(config: ExperimentConfig) -> int:
+    """Return the timesteps before a trial may be stopped: as configured, else an eighth."""
+    grace = config.search.scheduler.grace_period
+    return grace if grace is not None else max(1, config.agent.total_timesteps // 8)
+
+
+def make_scheduler(config: ExperimentConfig) -> TrialScheduler:
+    """Return the scheduler; its resource is env timesteps, its metric `objective`, maximised."""
+    settings = config.search.scheduler
+    if settings.type == "fifo":
+        return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray's
+    return AshaScheduler(
+        time_attr=TIME_ATTR,
+        max_t=config.agent.total_timesteps,
+        grace_period=grace_period(config),
+        reduction_factor=settings.reduction_factor,
+        # the trial itself knows when its budget is spent, and says so
+        stop_last_trials=False,
+    )
+
+
+def make_searcher(config: ExperimentConfig) -> SearchAlgorithm | Searcher:
+    """Return the searcher, seeded from the experiment's seed."""
+    if config.search.searcher == "random":
+        return BasicVariantGenerator(random_state=config.seed)
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return OptunaSearch(seed=config.seed)
+
+
+class AshaScheduler(AsyncHyperBandScheduler):
+    """Ray's ASHA that remembers at which rung it stopped each trial, for the table."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stopped_at: dict[str, int] = {}
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        """Decide as ASHA does; note the rung of a stop."""
+        bracket = self._trial_info[trial.trial_id]
+        action = super().on_trial_result(tune_controller, trial, result)
+        if action == TrialScheduler.STOP:
+            rungs = [int(m) for m, recorded in bracket._rungs if trial.trial_id in recorded]
+            self.stopped_at[trial.trial_id] = max(rungs, default=int(result[TIME_ATTR]))
+        return action
+
+
+class SchedulerMemory(tune.Callback):
+    """Saves the rungs of ASHA in each snapshot and puts them back on resume.
+
+    Ray restores trials and the searcher, but no scheduler; without its rungs a resumed trial that
+    should stop would run on. The callback and the scheduler are pickled together, so that
+    `scheduler` is the very object that the restored run uses.
+    """
+
+    def __init__(self, scheduler: TrialScheduler) -> None:
+        self.scheduler = scheduler
+
+    def get_state(self) -> dict[str, Any] | None:
+        """Return what each rung has recorded, by trial id."""
+        if not isinstance(self.scheduler, AshaScheduler):
+            return None
+        brackets = self.scheduler._brackets
+        rungs = [[(m, dict(recorded)) for m, recorded in b._rungs] for b in brackets]
+        return {
+            "rungs": rungs,
+            "stopped": self.scheduler._num_stopped,
+            "stopped_at": dict(self.scheduler.stopped_at),
+        }
+
+    def set_state(self, state: Mapping[str, Any] | None) -> None:
+        """Put recorded rungs back; called by Ray before the trials are added again."""
+        if state is None or not isinstance(self.scheduler, AshaScheduler):
+            return
+        for bracket, rungs in zip(self.scheduler._brackets, state["rungs"], strict=True):
+            bracket._rungs = [(milestone, dict(recorded)) for milestone, recorded in rungs]
+        self.scheduler._num_stopped = state["stopped"]
+        self.scheduler.stopped_at = dict(state["stopped_at"])
+
+
+def trial_label(trial: "Trial") -> str:
+    """Return the name under which a trial appears in Ray's screens and folders."""
+    return f"trial_{trial.trial_id}"

@@ -1,0 +1,270 @@
+"""One agent from a config: its envs, its model, its evaluations, its checkpoints; no Ray.
+
+A trial is a pure function of (config, data, sample): its seed is derived from the experiment's seed
+and the sample, and a checkpoint holds everything that its future depends on.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, StopTrainingOnNoModelImprovement
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
+from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample
+from finrl_ray.agent.trial_state import (
+    capture_state,
+    learn_from,
+    load_state,
+    restore_state,
+    save_state,
+)
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.factory import make_vec_env
+from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
+from finrl_ray.errors import FinRLRayError
+
+MODEL_FILE = "model.zip"
+VECNORMALIZE_FILE = "vecnormalize.pkl"
+STATE_FILE = "state.pt"
+EVALUATIONS_FILE = "evaluations.npz"
+
+Report: TypeAlias = Callable[[dict[str, Any], Callable[[Path], None]], None]
+
+
+class TrialDivergedError(FinRLRayError, RuntimeError):
+    """A trial whose parameters are no longer finite numbers."""
+
+
+def trial_seed(seed: int, sample: Mapping[str, Any]) -> int:
+    """Return a trial's seed, within 0..2**31-1: a hash of the experiment's seed and the sample.
+
+    It does not depend on the order, the number or the place of trials.
+    """
+    text = json.dumps([seed, {k: repr(v) for k, v in sample.items()}], sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def train_agent(
+    sample: Mapping[str, Any],
+    config: ExperimentConfig,
+    train_data: MarketData,
+    validation_data: MarketData,
+    report: Report,
+    checkpoint: Path | None = None,
+) -> BaseAlgorithm:
+    """Train one configuration to its end, reporting after each evaluation.
+
+    Parameters
+    ----------
+    sample : hyperparameters laid over `config.agent`; empty for the agent as configured
+    config : the experiment
+    train_data, validation_data : the rows of the two windows; no other rows are read
+    report : see `SafePointCallback`
+    checkpoint : folder of an earlier checkpoint of the same run, to go on from
+
+    Returns
+    -------
+    BaseAlgorithm
+        The model as training left it; its envs are closed.
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    seed = trial_seed(config.seed, sample)
+    settings = resolve_sample(sample, config.agent)
+    env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
+    model = build_model(config, settings, env, seed)
+    try:
+        callback = SafePointCallback(config, eval_env, seed, report)
+        if checkpoint is not None:
+            callback.restore(model, checkpoint)
+        learn_from(
+            model,
+            config.agent.total_timesteps,
+            callback,
+            callback.at_safe_point,
+            resumed=checkpoint is not None,
+        )
+        return model
+    except ValueError as error:
+        # what SB3 and the env say of NaN is a page of numbers; say which parameter it is instead
+        check_finite(model, error)
+        raise
+    finally:
+        env.close()
+        eval_env.close()
+
+
+def make_trial_envs(
+    config: ExperimentConfig,
+    settings: TrialSettings,
+    seed: int,
+    train_data: MarketData,
+    validation_data: MarketData,
+) -> tuple[VecEnv, VecEnv]:
+    """Return the training env and the env of the validation window, normalised alike."""
+    scaling = fit_scaling(config, train_data)
+    train_env: VecEnv = make_vec_env(
+        train_data, config.env, n_envs=settings.n_envs, seed=seed, scaling=scaling
+    )
+    eval_env: VecEnv = make_vec_env(
+        validation_data, config.env, seed=seed, scaling=scaling, training=False
+    )
+    if config.agent.normalize:
+        gamma = settings.model_kwargs.get("gamma", 0.99)
+        train_env = VecNormalize(train_env, gamma=gamma)
+        eval_env = VecNormalize(eval_env, gamma=gamma, training=False, norm_reward=False)
+    return train_env, eval_env
+
+
+def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> ObservationScaling | None:
+    """Return the observation scaling fitted on the train window, if the config asks for one."""
+    if config.env.observation_scaling == "none":
+        return None
+    return fit_observation_scaling(train_data, config.env.initial_amount)
+
+
+def build_model(
+    config: ExperimentConfig, settings: TrialSettings, env: VecEnv, seed: int
+) -> BaseAlgorithm:
+    """Return a fresh SB3 model that logs nowhere."""
+    model = DRLAgent(env).get_model(
+        config.agent.algorithm,
+        policy=config.agent.policy,
+        model_kwargs=settings.model_kwargs,
+        verbose=0,
+        seed=seed,
+    )
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+class SafePointCallback(BaseCallback):
+    """SB3 callback that evaluates at safe points and reports what it finds with a checkpoint.
+
+    A safe point is the top of SB3's learning loop, after an update and before the next rollout:
+    the only place where a checkpoint holds all of a run (see docs/agent.md).
+
+    Parameters
+    ----------
+    config : the experiment
+    eval_env : the env of the validation window
+    seed : of the trial, reported with each result
+    report : called after each evaluation with the metrics, flat and of Python numbers, and a
+        function that writes a checkpoint into a folder
+    """
+
+    def __init__(
+        self, config: ExperimentConfig, eval_env: VecEnv, seed: int, report: Report
+    ) -> None:
+        super().__init__()
+        self.report = report
+        self.config = config
+        self.seed = seed
+        patience = config.evaluation.max_no_improvement_evals
+        self.evaluation = TradingEvalCallback(
+            eval_env,
+            callback_after_eval=None
+            if patience is None
+            else StopTrainingOnNoModelImprovement(patience, config.evaluation.min_evals),
+            eval_freq=config.evaluation.eval_freq,
+            n_eval_episodes=1,
+            metric=config.evaluation.metric,
+            periods_per_year=config.evaluation.periods_per_year,
+            risk_free_rate=config.evaluation.risk_free_rate,
+            verbose=0,
+        )
+        self.objectives: list[float] = []
+
+    def _init_callback(self) -> None:
+        self.evaluation.init_callback(self.model)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def at_safe_point(self, model: BaseAlgorithm) -> bool:
+        """Evaluate and report when an evaluation is due; return whether to train on."""
+        done = model.num_timesteps >= self.config.agent.total_timesteps
+        if not self.evaluation.is_due() and not done:
+            return True
+        if model.num_timesteps in self.evaluation.evaluation_timesteps[-1:]:
+            return False  # restored from the checkpoint of its last evaluation
+        check_finite(model)
+        measures = self.evaluation.evaluate_now()
+        self.objectives.append(measures["objective"])
+        stop_reason = self._stop_reason(measures)
+        self._report(model, measures, stop_reason)
+        return not stop_reason and not done
+
+    def _stop_reason(self, measures: Mapping[str, float]) -> str:
+        limit = self.config.search.max_drawdown_limit
+        drawdown = measures["max_drawdown"]
+        if limit is not None and drawdown < limit:
+            return f"drawdown {drawdown:.1%} is beyond the limit of {limit:.1%}"
+        if not self.evaluation.continue_training:
+            since_best = len(self.objectives) - 1 - int(np.argmax(self.objectives))
+            return f"no improvement in {since_best} evaluations"
+        return ""
+
+    def _report(
+        self, model: BaseAlgorithm, measures: Mapping[str, float], stop_reason: str
+    ) -> None:
+        current = measures["objective"]
+        best = self.config.search.select == "best"
+        metrics: dict[str, Any] = {
+            f"eval/{name}": float(value) for name, value in measures.items() if name != "objective"
+        }
+        metrics |= {
+            "objective": float(max(self.objectives) if best else current),
+            "eval_objective": float(current),
+            "timesteps": int(model.num_timesteps),
+            "seed": self.seed,
+            "stop_reason": stop_reason,
+        }
+        self.report(metrics, partial(self.save, model))
+
+    def save(self, model: BaseAlgorithm, folder: Path) -> None:
+        """Write an ordinary SB3 model, its normalisation, the exact state and all evaluations."""
+        model.save(folder / MODEL_FILE)
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None:
+            normalizer.save(str(folder / VECNORMALIZE_FILE))
+        own = {"objectives": self.objectives, "evaluation": self.evaluation.get_state()}
+        save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
+        self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
+
+    def restore(self, model: BaseAlgorithm, folder: Path) -> None:
+        """Put a fresh model, its env and this callback back to where a checkpoint was made."""
+        state = load_state(folder / STATE_FILE)
+        self.evaluation.set_state(state["callback"]["evaluation"])
+        self.objectives = list(state["callback"]["objectives"])
+        restore_state(model, state["model"])
+
+
+def check_finite(model: BaseAlgorithm, cause: Exception | None = None) -> None:
+    """Raise if a network parameter is NaN or infinite, naming it.
+
+    Raises
+    ------
+    TrialDivergedError
+        With the parameter's name, the timestep and what usually helps.
+    """
+    for name, parameter in model.policy.named_parameters():
+        if not bool(th.isfinite(parameter).all()):
+            raise TrialDivergedError(
+                f"parameter {name} is NaN or infinite after {model.num_timesteps} timesteps; a "
+                "lower learning_rate, a lower max_grad_norm or agent.normalize usually helps"
+            ) from cause

@@ -1,0 +1,105 @@
+"""The journal: a fold over events that survives repetition, truncation and resumes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finrl_ray.search.journal import (
+    JOURNAL_FILE,
+    Records,
+    append_event,
+    error_line,
+    read_journal,
+    unfinished,
+)
+
+
+def start(records: Records, folder: Path, trial_id: str, index: int) -> None:
+    append_event(folder, records, "start", trial_id=trial_id, index=index, sample={"n_steps": 64})
+
+
+def result(records: Records, folder: Path, trial_id: str, timesteps: int, **metrics: Any) -> None:
+    content = {"timesteps": timesteps, "objective": 1.0, **metrics}
+    append_event(folder, records, "result", trial_id=trial_id, metrics=content)
+
+
+def end(records: Records, folder: Path, trial_id: str, state: str) -> None:
+    append_event(folder, records, "end", trial_id=trial_id, state=state, reason="because")
+
+
+def test_what_is_read_equals_what_was_written(tmp_path: Path) -> None:
+    records = Records()
+    start(records, tmp_path, "a", 0)
+    result(records, tmp_path, "a", 100)
+    end(records, tmp_path, "a", "completed")
+    start(records, tmp_path, "b", 1)
+    assert read_journal(tmp_path).in_order() == records.in_order()
+    assert [r.trial_id for r in unfinished(records.in_order())] == ["b"]
+
+
+def test_a_trial_that_goes_back_to_a_checkpoint_replaces_its_later_rows(tmp_path: Path) -> None:
+    records = Records()
+    start(records, tmp_path, "a", 0)
+    for steps in (100, 200, 300):
+        result(records, tmp_path, "a", steps, objective=float(steps))
+    start(records, tmp_path, "a", 0)
+    result(records, tmp_path, "a", 200, objective=-1.0)
+    found = read_journal(tmp_path).trials["a"]
+    assert [r["timesteps"] for r in found.results] == [100, 200]
+    assert found.last["objective"] == -1.0
+
+
+def test_a_trial_younger_than_the_snapshot_is_dropped_on_resume(tmp_path: Path) -> None:
+    records = Records()
+    for index, trial_id in enumerate(("a", "lost", "c")):
+        start(records, tmp_path, trial_id, index)
+    append_event(tmp_path, records, "known", trial_ids=["a", "c"])
+    found = read_journal(tmp_path)
+    assert [(r.trial_id, r.index) for r in found.in_order()] == [("a", 0), ("c", 2)]
+    assert found.free_index() == 1
+
+
+def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
+    records = Records()
+    start(records, tmp_path, "a", 0)
+    result(records, tmp_path, "a", 100)
+    path = tmp_path / JOURNAL_FILE
+    path.write_text(path.read_text(encoding="utf-8") + '{"event": "resu', encoding="utf-8")
+    assert read_journal(tmp_path).trials["a"].last["timesteps"] == 100
+    # a resumed search appends behind the torn line; what follows it counts again
+    result(read_journal(tmp_path), tmp_path, "a", 200)
+    assert read_journal(tmp_path).trials["a"].last["timesteps"] == 200
+
+
+def test_a_folder_without_a_journal_has_no_trials(tmp_path: Path) -> None:
+    assert read_journal(tmp_path).in_order() == []
+
+
+def test_running_time_is_summed_over_starts(tmp_path: Path) -> None:
+    records = Records()
+    for time, event in [
+        (10.0, {"event": "start", "trial_id": "a", "index": 0, "sample": {}}),
+        (14.0, {"event": "result", "trial_id": "a", "metrics": {"timesteps": 1}}),
+        (100.0, {"event": "start", "trial_id": "a", "index": 0, "sample": {}}),
+        (103.0, {"event": "end", "trial_id": "a", "state": "completed", "reason": ""}),
+    ]:
+        records.apply(json.loads(json.dumps({**event, "time": time})))
+    assert records.trials["a"].time_s == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize(
+    ("traceback", "line"),
+    [
+        (
+            "ray::f() (pid=1)\n  File x\nValueError: bad\ntensor([[nan]],\n   [nan]])",
+            "ValueError: bad",
+        ),
+        ("Traceback\n  File x\nfinrl_ray.errors.DataError: no", "no"),
+        ("KeyboardInterrupt", "KeyboardInterrupt"),
+        ("", "unknown error"),
+    ],
+)
+def test_the_reason_of_a_failure_is_the_line_that_names_it(traceback: str, line: str) -> None:
+    assert error_line(traceback) == line

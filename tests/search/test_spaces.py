@@ -1,0 +1,114 @@
+"""Search spaces: what may be written, what is sampled, what is refused."""
+
+from typing import Any
+
+import pytest
+
+from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.config import AgentConfig, ExperimentConfig, SearchConfig
+from finrl_ray.errors import ConfigError
+from finrl_ray.search.spaces import (
+    DEFAULT_SPACES,
+    Domain,
+    build_space,
+    count_trials,
+    parse_domain,
+    to_param_space,
+)
+
+
+def config(algorithm: Any = "ppo", **search: Any) -> ExperimentConfig:
+    return ExperimentConfig(agent=AgentConfig(algorithm=algorithm), search=SearchConfig(**search))
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"choice": [1, "a"]}, Domain(kind="choice", values=(1, "a"))),
+        ({"uniform": [0, 1.5]}, Domain(kind="uniform", values=(0, 1.5))),
+        ({"loguniform": [1e-5, 1e-3]}, Domain(kind="loguniform", values=(1e-5, 1e-3))),
+        ({"randint": [1, 9]}, Domain(kind="randint", values=(1, 9))),
+        ({"quniform": [0, 10, 2]}, Domain(kind="quniform", values=(0, 10, 2))),
+        ({"grid": [1, 2]}, Domain(kind="grid", values=(1, 2))),
+        (0.2, Domain(kind="constant", values=(0.2,))),
+    ],
+)
+def test_each_kind_is_read(entry: Any, expected: Domain) -> None:
+    assert parse_domain(entry) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"logunifrom": [1, 2]}, "Did you mean 'loguniform'"),
+        ({"uniform": [2, 1]}, "low < high"),
+        ({"uniform": [1]}, "needs 2 numbers"),
+        ({"uniform": ["a", "b"]}, "needs 2 numbers"),
+        ({"uniform": 5}, "needs a list"),
+        ({"loguniform": [0, 1]}, "low > 0"),
+        ({"randint": [0.5, 3]}, "whole numbers"),
+        ({"quniform": [0, 1, 0]}, "step > 0"),
+        ({"choice": []}, "at least one option"),
+        ({"choice": [1], "grid": [2]}, "needs one of"),
+        ({}, "needs one of"),
+    ],
+)
+def test_a_domain_that_cannot_be_sampled_is_refused(entry: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_domain(entry)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_default_spaces_are_valid_and_learning_rates_stay_small(algorithm: str) -> None:
+    space = build_space(config(algorithm))
+    assert set(space) == set(DEFAULT_SPACES[algorithm])
+    assert max(space["learning_rate"].values) <= 2e-3
+
+
+def test_entries_are_laid_over_the_default_space() -> None:
+    space = build_space(
+        config(space={"learning_rate": {"uniform": [1e-4, 1e-3]}, "clip_range": 0.2})
+    )
+    assert space["learning_rate"].kind == "uniform"
+    assert space["clip_range"] == Domain(kind="constant", values=(0.2,))
+    assert "n_steps" in space
+
+
+def test_a_keyword_fixed_in_the_agent_leaves_the_default_space() -> None:
+    agent = AgentConfig(model_kwargs={"n_steps": 64})
+    assert "n_steps" not in build_space(ExperimentConfig(agent=agent))
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        ({"space": {"learning_rat": 1e-3}}, "learning_rate"),
+        ({"space": {"buffer_size": 10}}, "buffer_size"),
+        ({"space": {"net_arch": {"choice": ["tinny"]}}}, "tinny"),
+        ({"space": {"learning_rate": {"loguniform": [1e-5, 1.0]}}}, r"within \(0, 1\)"),
+        ({"space": {"learning_rate": {"loguniform": [1e-5]}}}, "search.space.learning_rate"),
+        ({"space": {}, "default_space": False}, "all trials would be equal"),
+        ({"space": {"n_steps": {"grid": [64, 128]}}, "searcher": "optuna"}, "grid needs"),
+    ],
+)
+def test_a_space_that_cannot_work_is_refused(search: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        build_space(config(**search))
+
+
+def test_gae_is_refused_off_policy() -> None:
+    with pytest.raises(ConfigError, match="has no GAE"):
+        build_space(config("sac", space={"one_minus_gae_lambda": 0.1}))
+
+
+def test_a_grid_multiplies_the_samples() -> None:
+    space = {"a": parse_domain({"grid": [1, 2]}), "b": parse_domain({"grid": [1, 2, 3]})}
+    assert count_trials(space, 2) == 12
+
+
+def test_samples_of_the_param_space_stay_within_bounds() -> None:
+    space = build_space(config(space={"vf_coef": {"quniform": [0.0, 1.0, 0.25]}}))
+    params = to_param_space(space)
+    for _ in range(50):
+        assert 1e-5 <= params["learning_rate"].sample() <= 2e-3
+        assert params["vf_coef"].sample() in (0.0, 0.25, 0.5, 0.75, 1.0)

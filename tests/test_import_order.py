@@ -1,0 +1,77 @@
+"""Imports point to a lower floor or stay in their own folder, TYPE_CHECKING blocks included."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "finrl_ray"
+FLOORS = {
+    "errors": 0,
+    "_typing": 0,
+    "config": 1,
+    "config_file": 1,
+    "metrics": 1,
+    "data": 2,
+    "env": 3,
+    "agent": 4,
+    "training": 5,
+    "trainable": 6,
+    "search": 7,
+    "report": 8,
+    "live_view": 9,
+    "cli": 10,
+    "__main__": 11,
+}
+FILES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__"
+)
+
+
+def _room(parts: tuple[str, ...]) -> str:
+    return parts[0]
+
+
+def _imported_modules(path: Path) -> list[tuple[int, str]]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            found.append((node.lineno, node.module or ""))
+        elif isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    own = _room(path.relative_to(PACKAGE).with_suffix("").parts)
+    for line, module in _imported_modules(path):
+        if not module.startswith("finrl_ray"):
+            continue
+        _, *parts = module.split(".")
+        where = f"{path.relative_to(PACKAGE)}:{line}"
+        if not parts:
+            assert own in ("cli",), f"{where} imports from the package root"
+            continue
+        other = _room(tuple(parts))
+        allowed = (
+            other == own or FLOORS[other] < FLOORS[own] or (own, other) == ("config_file", "config")
+        )
+        assert allowed, (
+            f"{where}: {own} (floor {FLOORS[own]}) imports {other} (floor {FLOORS[other]})"
+        )
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {_room(path.relative_to(PACKAGE).with_suffix("").parts) for path in FILES}
+    assert rooms == set(FLOORS)
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, finrl_ray.cli; print([m for m in ('torch','ray','pandas','numba','pydantic') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
