@@ -26,7 +26,10 @@ def test_dump_and_load_return_an_equal_config(tmp_path: Path) -> None:
         tmp_path,
         """
         name: dow
-        split: {train: [null, 2010-01-01], validation: [2010-01-01, 2011-01-01], test: [2011-01-01, null]}
+        split:
+          train: [null, 2010-01-01]
+          validation: [2010-01-01, 2011-01-01]
+          test: [2011-01-01, null]
         agent: {algorithm: sac, model_kwargs: {learning_rate: 1e-4, train_freq: [4, step]}}
         search: {space: {tau: {loguniform: [1e-3, 0.1]}}}
         """,

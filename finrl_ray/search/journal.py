@@ -252,7 +252,7 @@ class SearchJournal(tune.Callback):
             return "completed", f"completed {last['timesteps']:,} timesteps"
         rung = getattr(self.scheduler, "stopped_at", {}).get(trial_id)
         if rung is not None:
-            return "stopped", f"stopped by asha at the rung of {rung:,} timesteps"
+            return "stopped", f"stopped by asha at {rung:,}"
         return "interrupted", interruption(record)
 
     def on_trial_error(

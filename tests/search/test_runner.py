@@ -1,0 +1,271 @@
+"""Whole searches on one local Ray: what they report, count, stop, reject, and keep."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import ray
+from small_search import small_config
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecNormalize
+
+from finrl_ray.config import DataConfig
+from finrl_ray.data.loading import load_market_data
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.factory import make_vec_env
+from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.report.backtest import backtest, count_openings
+from finrl_ray.search.folder import open_folder
+from finrl_ray.search.results import CLOCK_COLUMNS
+from finrl_ray.search.runner import SearchResult, prepare_search, resume_search, run_search
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_session() -> Iterator[None]:
+    # one Ray for the module: starting it costs more than any of these searches
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """A finished FIFO search of four trials, one at a time."""
+    storage = tmp_path_factory.mktemp("runs")
+    config = small_config(storage)
+    search = dataclasses.replace(config.search, max_concurrent_trials=1)
+    return run_search(dataclasses.replace(config, search=search))
+
+
+def without_clock(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=list(CLOCK_COLUMNS))
+
+
+def test_two_at_once_give_the_table_of_one_at_a_time(finished, tmp_path) -> None:
+    together = run_search(small_config(tmp_path))
+    pd.testing.assert_frame_equal(without_clock(together.table), without_clock(finished.table))
+
+
+def test_every_planned_trial_is_in_the_table(finished) -> None:
+    assert finished.finished
+    assert sorted(finished.table["trial"]) == [0, 1, 2, 3]
+    assert set(finished.table["state"]) == {"completed"}
+    assert (finished.table["timesteps"] >= 2048).all()
+    assert finished.table["seed"].nunique() == 4
+
+
+def test_reported_measures_equal_those_of_the_saved_account_curves(finished) -> None:
+    accounts = pd.read_parquet(finished.path / "account_curves.parquet")
+    curves = pd.read_csv(finished.path / "learning_curves.csv")
+    assert len(curves) == 4 * 4
+    for (trial, steps), group in accounts.groupby(["trial", "timesteps"]):
+        measures = performance_summary(group["account_value"].to_numpy())
+        row = curves[(curves["trial"] == trial) & (curves["timesteps"] == steps)].iloc[0]
+        for name in ("sharpe_ratio", "max_drawdown", "total_return"):
+            assert row[f"eval/{name}"] == pytest.approx(measures[name], abs=1e-12)
+
+
+def test_the_folder_holds_what_the_table_says(finished) -> None:
+    csv = pd.read_csv(finished.path / "trials.csv")
+    parquet = pd.read_parquet(finished.path / "trials.parquet")
+    assert csv["objective"].tolist() == finished.table["objective"].tolist()
+    assert parquet["objective"].tolist() == finished.table["objective"].tolist()
+    facts = json.loads((finished.path / "experiment.json").read_text(encoding="utf-8"))
+    folder = open_folder(finished.path)
+    assert facts["data_hash"] == folder.market_data.content_hash
+    assert facts["versions"]["ray"] == ray.__version__
+    assert folder.config.search.max_concurrent_trials == 1
+
+
+def test_the_final_model_is_an_ordinary_sb3_model(finished) -> None:
+    folder = open_folder(finished.path)
+    source = finished.path / "final_model"
+    env = make_vec_env(folder.validation_data, folder.config.env, training=False)
+    normalized = VecNormalize.load(str(source / "vecnormalize.pkl"), env)
+    normalized.training = False
+    model = PPO.load(source / "model.zip")
+    values, observation, done = [], normalized.reset(), False
+    while not done:
+        action, _ = model.predict(observation, deterministic=True)
+        observation, _, dones, infos = normalized.step(action)
+        done = bool(dones[0])
+    values = infos[0]["account_history"].account_value
+    best = finished.table.iloc[0]
+    assert performance_summary(values)["sharpe_ratio"] == pytest.approx(best["sharpe_ratio"])
+
+
+def test_a_finished_search_is_not_run_again(finished) -> None:
+    before = (finished.path / "journal.jsonl").read_bytes()
+    again = resume_search(finished.path)
+    assert again.finished
+    assert (finished.path / "journal.jsonl").read_bytes() == before
+    pd.testing.assert_frame_equal(without_clock(again.table), without_clock(finished.table))
+
+
+def test_checkpoints_on_disk_are_the_last_and_the_best(finished) -> None:
+    kept = 2 + 1  # search.keep_checkpoints, and the last
+    for trial in (finished.path / "ray").glob("trial_*"):
+        assert 1 <= len(list(trial.glob("checkpoint_*"))) <= kept
+
+
+def test_the_backtest_opens_the_test_window_once(finished) -> None:
+    first = backtest(finished.path)
+    assert (first.openings, first.repeated) == (1, False)
+    second = backtest(finished.path)
+    assert (second.openings, second.repeated) == (1, True)
+    assert second.measures == first.measures
+    third = backtest(finished.path, again=True)
+    assert (third.openings, count_openings(finished.path)) == (2, 2)
+    assert third.measures == first.measures
+    curves = pd.read_csv(finished.path / "backtest" / "account_curves.csv")
+    assert curves["date"].min() >= "2008-07-01"
+    assert curves["date"].max() < "2009-01-01"
+    agent = performance_summary(curves["agent"].to_numpy())
+    assert agent["sharpe_ratio"] == pytest.approx(first.measures["agent"]["sharpe_ratio"])
+
+
+def altered_after(market_data: MarketData, date: str) -> MarketData:
+    """Every price and feature from `date` on replaced by other ones."""
+    later = market_data.dates >= np.datetime64(date)
+    rng = np.random.default_rng(0)
+    changed: dict[str, Any] = {}
+    for name in ("open", "high", "low", "close", "volume", "features"):
+        values = getattr(market_data, name).copy()
+        values[later] *= rng.uniform(0.1, 10.0, values[later].shape)
+        changed[name] = values
+    return dataclasses.replace(market_data, **changed)
+
+
+def test_other_prices_in_the_test_window_change_nothing_in_a_search(finished, tmp_path) -> None:
+    market_data, _ = load_market_data(DataConfig())
+    altered = altered_after(market_data, "2008-07-01")
+    result = run_search(small_config(tmp_path), market_data=altered)
+    pd.testing.assert_frame_equal(without_clock(result.table), without_clock(finished.table))
+    shorter = market_data.rows(0, int((market_data.dates < np.datetime64("2008-07-04")).sum()))
+    result = run_search(small_config(tmp_path), market_data=shorter)
+    pd.testing.assert_frame_equal(without_clock(result.table), without_clock(finished.table))
+
+
+def test_asha_stops_trials_and_says_where(tmp_path) -> None:
+    scheduler = {"type": "asha", "grace_period": 512, "reduction_factor": 2}
+    config = small_config(tmp_path, search={"num_samples": 8, "scheduler": scheduler,
+                                            "storage_path": str(tmp_path),
+                                            "max_concurrent_trials": 1})  # fmt: skip
+    result = run_search(config)
+    stopped = result.table[result.table["state"] == "stopped"]
+    assert 1 <= len(stopped) < 8
+    assert stopped["reason"].str.match(r"stopped by asha at (512|1,024)$").all()
+    assert (stopped["timesteps"] < 2048).all()
+    # by hand: at each rung a trial goes on if it is in the better half of those seen so far
+    curves = pd.read_csv(result.path / "learning_curves.csv").set_index(["trial", "timesteps"])
+    for rung in (512, 1024):
+        seen: list[float] = []
+        for trial in range(8):
+            if (trial, rung) not in curves.index:
+                continue
+            value = curves.loc[(trial, rung), "objective"]
+            cutoff = np.nanpercentile(seen, 50) if seen else -np.inf
+            seen.append(value)
+            went_on = (trial, rung * 2) in curves.index
+            assert went_on == (value >= cutoff), (trial, rung)
+
+
+def test_a_failing_trial_is_counted_and_the_search_goes_on(tmp_path) -> None:
+    space = {"vf_coef": {"grid": [0.5, float("nan")]}, "n_epochs": {"grid": [1, 0]},
+             "n_steps": 128, "net_arch": "tiny"}  # fmt: skip
+    config = small_config(tmp_path, search={"num_samples": 1, "space": space,
+                                            "default_space": False, "max_failures": 1,
+                                            "scheduler": {"type": "fifo"},
+                                            "storage_path": str(tmp_path)})  # fmt: skip
+    result = run_search(config)
+    assert result.finished
+    states = result.table.set_index("trial")["state"].to_dict()
+    assert sorted(states.values()) == ["completed", "failed", "failed", "failed"]
+    reasons = result.table[result.table["state"] == "failed"]["reason"]
+    assert reasons.str.contains("is NaN or infinite after 512 timesteps").sum() == 1
+    assert reasons.str.contains("UnboundLocalError").sum() == 2
+    assert result.table["rank"].notna().sum() == 1
+    assert (result.table[result.table["state"] == "failed"]["failures"] == 2).all()
+
+
+def test_when_every_trial_fails_there_is_no_winner(tmp_path) -> None:
+    space = {"n_epochs": 0, "n_steps": 128, "net_arch": "tiny"}
+    config = small_config(tmp_path, search={"num_samples": 2, "space": space,
+                                            "default_space": False,
+                                            "storage_path": str(tmp_path)})  # fmt: skip
+    result = run_search(config)
+    assert set(result.table["state"]) == {"failed"}
+    with pytest.raises(SearchError, match="no trial of 2 can win"):
+        backtest(result.path)
+
+
+def test_a_drawdown_beyond_the_limit_ends_a_trial_and_it_cannot_win(tmp_path) -> None:
+    search = {"max_drawdown_limit": -0.001, "storage_path": str(tmp_path)}
+    result = run_search(small_config(tmp_path, search={**search, "num_samples": 2}))
+    rejected = result.table[result.table["state"] == "rejected"]
+    assert len(rejected) >= 1
+    assert rejected["reason"].str.startswith("drawdown -").all()
+    assert rejected["rank"].isna().all()
+    assert (rejected["max_drawdown"] < -0.001).all()
+
+
+def test_an_agent_that_no_longer_improves_is_ended(tmp_path) -> None:
+    evaluation = {"eval_freq": 256, "max_no_improvement_evals": 1}
+    agent = {"total_timesteps": 8192}
+    search = {"num_samples": 2, "storage_path": str(tmp_path)}
+    config = small_config(tmp_path, evaluation=evaluation, agent=agent, search=search)
+    result = run_search(config)
+    early = result.table[result.table["timesteps"] < 8192]
+    assert len(early) >= 1
+    assert early["reason"].str.match(r"no improvement in \d+ evaluations").all()
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ddpg", "td3", "sac"])
+def test_other_algorithms_search_with_optuna(algorithm: str, tmp_path) -> None:
+    agent = {"algorithm": algorithm, "total_timesteps": 256, "n_envs": 2}
+    search = {"num_samples": 2, "searcher": "optuna", "storage_path": str(tmp_path),
+              "scheduler": {"type": "fifo"}, "space": {"net_arch": "tiny"}}  # fmt: skip
+    config = small_config(tmp_path, agent=agent, search=search, evaluation={"eval_freq": 128})
+    result = run_search(config)
+    assert set(result.table["state"]) == {"completed"}, result.table["reason"].tolist()
+    assert result.table["learning_rate"].nunique() == 2
+
+
+def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
+    search = {"select": "best", "num_samples": 2, "storage_path": str(tmp_path)}
+    result = run_search(small_config(tmp_path, search=search))
+    best = result.table.iloc[0]
+    assert best["objective"] == best["best_sharpe_ratio"]
+    curves = pd.read_csv(result.path / "learning_curves.csv")
+    of_winner = curves[curves["trial"] == best["trial"]]
+    assert best["objective"] == pytest.approx(of_winner["eval/sharpe_ratio"].max())
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"agent": {"policy": "MlpPolycy"}}, "Policy MlpPolycy unknown"),
+        ({"agent": {"model_kwargs": {"learning_rate": "fast"}}}, "fast"),
+        ({"data": {"source": "bundeld"}}, "bundled"),
+        ({"env": {"turbulence_threshold": 5.0, "risk_indicator_col": "macd"}}, "macd"),
+        ({"split": {"test": ["2030-01-01", None]}}, "test"),
+    ],
+)
+def test_what_would_fail_later_fails_before_a_folder_is_made(sections, words, tmp_path) -> None:
+    with pytest.raises(ValueError, match=words):
+        run_search(small_config(tmp_path, **sections))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_storage_path_is_an_error(tmp_path) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("", encoding="utf-8")
+    with pytest.raises((SearchError, ConfigError), match="cannot be written"):
+        run_search(prepare_search(small_config(occupied)))

@@ -1,0 +1,93 @@
+"""One agent without Ray: seeds, safe points, and checkpoints that continue the same trajectory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch as th
+
+from finrl_ray.config import (
+    AgentConfig,
+    EnvConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    SearchConfig,
+)
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.sources import read_bundled
+from finrl_ray.training import TrialDivergedError, train_agent, trial_seed
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 64, "batch_size": 64, "n_epochs": 2, "net_arch": "tiny"},
+    "sac": {"batch_size": 32, "learning_starts": 50, "net_arch": "tiny", "train_freq": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def windows() -> tuple[MarketData, MarketData]:
+    data = MarketData.from_finrl(read_bundled(), features=["volume"])
+    return data.rows(100, 400), data.rows(400, 500)
+
+
+def config(algorithm: Any = "ppo", **search: Any) -> ExperimentConfig:
+    return ExperimentConfig(
+        env=EnvConfig(random_start=True),
+        agent=AgentConfig(algorithm=algorithm, total_timesteps=768, n_envs=2, normalize=True),
+        evaluation=EvaluationConfig(eval_freq=256),
+        search=SearchConfig(**search),
+    )
+
+
+class Reports:
+    """Keeps what a run reports, and the checkpoint of each report."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics: list[dict[str, Any]] = []
+
+    def __call__(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
+        place = self.folder / str(metrics["timesteps"])
+        place.mkdir(parents=True)
+        save(place)
+        self.metrics.append(metrics)
+
+
+def test_a_seed_depends_on_experiment_and_sample_alone() -> None:
+    first = trial_seed(0, {"a": 1, "b": 2.0})
+    assert trial_seed(0, {"b": 2.0, "a": 1}) == first
+    assert trial_seed(1, {"a": 1, "b": 2.0}) != first
+    assert trial_seed(0, {"a": 1, "b": 2.5}) != first
+    assert 0 <= first < 2**31
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", sorted(SAMPLES))
+def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, windows, tmp_path) -> None:
+    th.set_num_threads(1)
+    sample, experiment = SAMPLES[algorithm], config(algorithm)
+    straight = Reports(tmp_path / "straight")
+    model = train_agent(sample, experiment, *windows, straight)
+    assert [m["timesteps"] for m in straight.metrics] == [256, 512, 768]
+    for steps in (256, 512, 768):
+        again = Reports(tmp_path / f"from_{steps}")
+        checkpoint = tmp_path / "straight" / str(steps)
+        resumed = train_agent(sample, experiment, *windows, again, checkpoint)
+        assert again.metrics == [m for m in straight.metrics if m["timesteps"] > steps]
+        for name, value in model.policy.state_dict().items():
+            assert th.equal(value, resumed.policy.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_an_agent_whose_parameters_are_nan_says_which(windows, tmp_path) -> None:
+    sample = {**SAMPLES["ppo"], "vf_coef": float("nan")}
+    with pytest.raises(TrialDivergedError, match=r"parameter .* is NaN or infinite after \d+"):
+        train_agent(sample, config(), *windows, Reports(tmp_path))
+
+
+@pytest.mark.slow
+def test_an_evaluation_falls_on_the_first_safe_point_after_its_multiple(windows, tmp_path) -> None:
+    reports = Reports(tmp_path)
+    train_agent({**SAMPLES["ppo"], "n_steps": 100}, config(), *windows, reports)
+    # rollouts end at 200, 400, 600, 800; evaluations are due at 256, 512 and the end
+    assert [m["timesteps"] for m in reports.metrics] == [400, 600, 800]
