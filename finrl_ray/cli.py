@@ -100,7 +100,7 @@ def tune(
 
     prepared = prepare_search(loaded, base_dir=config.parent)
     console = _console()
-    console.print(prepared.describe(), highlight=False, soft_wrap=True)
+    console.print(prepared.describe(), highlight=False, soft_wrap=True, markup=False)
     result = run_search(prepared, make_view=LiveView)
     _show_result(result, with_backtest)
 
@@ -132,10 +132,12 @@ def train(config: ConfigArgument, overrides: SetOption = None) -> None:
     console = _console()
 
     def on_evaluation(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     path = train_single(loaded, base_dir=config.parent, on_evaluation=on_evaluation)
-    console.print(f"agent and evaluations are in {path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"agent and evaluations are in {path}", highlight=False, soft_wrap=True, markup=False
+    )
 
 
 @app.command()
@@ -181,7 +183,9 @@ def new(
     from finrl_ray.search.template import new_experiment
 
     path = new_experiment(name, parent)
-    _console().print(f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True)
+    _console().print(
+        f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True, markup=False
+    )
 
 
 def _quiet() -> None:

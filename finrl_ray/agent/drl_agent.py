@@ -2,7 +2,7 @@
 
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +273,11 @@ def _dates_as_written(env: VecEnv, history: "AccountHistory") -> list[Any]:
 def _callback_list(callbacks: BaseCallback | Sequence[BaseCallback] | None) -> MaybeCallback:
     if callbacks is None or isinstance(callbacks, BaseCallback):
         return callbacks
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(
+            "callbacks must be SB3 callbacks, one or a list of them, got a "
+            f"{type(callbacks).__name__}"
+        )
     listed = list(callbacks)
     for callback in listed:
         if not isinstance(callback, BaseCallback):

@@ -63,9 +63,10 @@ def evaluate_episodes(
 
     Training goes on afterwards as if there had been no evaluation: the global random streams and
     the policy's mode are put back. Where the model was trained under `VecNormalize`, its statistics
-    are applied, to an `env` with or without a `VecNormalize` of its own, and never updated. Only
-    after an evaluation in the very env that the model trains in does the next training start with
-    a reset of it.
+    are applied, to an `env` with or without a `VecNormalize` of its own, and never updated; where
+    its own env has none, the `VecNormalize` of `env` passes observations through. Only after an
+    evaluation in the very env that the model trains in does the next training start with a reset
+    of it.
 
     Parameters
     ----------
@@ -169,16 +170,18 @@ def _training_statistics(model: BaseAlgorithm, env: VecEnv) -> Iterator[Normaliz
     if own is None:
         yield _unchanged if source is None else _outermost_normalizer(model, source)
         return
-    flags = own.training, own.norm_reward
+    flags = own.training, own.norm_reward, own.norm_obs
     own.training, own.norm_reward = False, False
+    # a model that was loaded without an env relies on the statistics that env brings
+    if model.env is not None:
+        own.norm_obs = source is not None and source.norm_obs
     if source is not None and source.norm_obs:
-        own.norm_obs = True
         own.obs_rms = copy.deepcopy(source.obs_rms)
         own.clip_obs, own.epsilon = source.clip_obs, source.epsilon
     try:
         yield _unchanged
     finally:
-        own.training, own.norm_reward = flags
+        own.training, own.norm_reward, own.norm_obs = flags
 
 
 def _outermost_normalizer(model: BaseAlgorithm, source: VecNormalize) -> Normalize:

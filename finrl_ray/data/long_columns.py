@@ -250,10 +250,7 @@ def read_numbers(series: "pd.Series[Any]", column: str, where: Callable[[int], s
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        values = np.array(
-            [_read_number(value, row, column, where) for row, value in enumerate(series.tolist())],
-            dtype=np.float64,
-        )
+        values = _read_number_objects(series.tolist(), column, where)
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
         row = int(infinite[0])
@@ -264,7 +261,18 @@ def read_numbers(series: "pd.Series[Any]", column: str, where: Callable[[int], s
     return values
 
 
-def _read_number(value: Any, row: int, column: str, where: Callable[[int], str]) -> float:
+def _read_number_objects(cells: list[Any], column: str, where: Callable[[int], str]) -> FloatArray:
+    read = [_read_number(value) for value in cells]
+    wrong = [row for row, number in enumerate(read) if number is None]
+    if wrong:
+        # one bad cell of a CSV file makes texts of the whole column: it is the one to name
+        row = next((row for row in wrong if not _is_digits(cells[row])), wrong[0])
+        raise _bad_number(cells[row], row, column, where)
+    return np.array(read, dtype=np.float64)
+
+
+def _read_number(value: Any) -> float | None:
+    """Return a cell as a number, NaN where it is missing, None where it is no number."""
     if _is_missing(value):
         return float("nan")
     if isinstance(value, (int, float, np.number, Decimal)) and not isinstance(
@@ -274,13 +282,27 @@ def _read_number(value: Any, row: int, column: str, where: Callable[[int], str])
             return float(value)
         except (OverflowError, ValueError):
             pass
+    return None
+
+
+def _is_digits(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _bad_number(value: Any, row: int, column: str, where: Callable[[int], str]) -> DataError:
     advice = "correct the cell"
     if isinstance(value, str):
         advice = (
             f"convert the column with pd.to_numeric(df[{column!r}]), after removing thousands "
             "separators or currency signs"
         )
-    raise DataError(
+    return DataError(
         f"{column} of {where(row)} must be a number, got {value!r} of type "
         f"{type(value).__name__}; {advice}"
     )

@@ -15,6 +15,7 @@ from finrl_ray.env.settings import (
     check_previous_state,
     per_account,
     per_ticker,
+    start_rows,
     thresholds,
 )
 from finrl_ray.errors import ConfigError
@@ -78,7 +79,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
         if unknown:
             raise ConfigError(f"reset options are {list(_RESET_OPTIONS)}, got {unknown}")
         if options and options.get("start_row") is not None:
-            row = int(options["start_row"])
+            row = int(start_rows("start_row", options["start_row"], 1)[0])
         else:
             rng = self.np_random if self.random_start else None
             row = self.accounts.first_row(self.index, rng)
@@ -359,7 +360,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
 
     @start_row.setter
     def start_row(self, value: int) -> None:
-        self._set("start_row", int(value))
+        self._set("start_row", start_rows("start_row", value, 1)[0])
 
     @property
     def initial(self) -> bool:

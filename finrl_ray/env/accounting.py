@@ -10,7 +10,7 @@ from finrl_ray.env.history import AccountHistory
 from finrl_ray.env.kernel import step_accounts, value_of
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.rules import TradingRules
-from finrl_ray.env.settings import AccountSettings
+from finrl_ray.env.settings import AccountSettings, per_account
 from finrl_ray.errors import ConfigError, DataError
 
 _SETTING_ARRAYS = (
@@ -64,12 +64,13 @@ class Accounts:
         reward_scaling: float,
         record_trades: bool,
     ) -> None:
-        if not reward_scaling > 0:
+        scaling = float(per_account("reward_scaling", reward_scaling, 1)[0])
+        if not scaling > 0:
             raise ConfigError(f"reward_scaling must be > 0, got {reward_scaling}")
         self.table = table
         self.rules = rules
         self.settings = settings
-        self.reward_scaling = float(reward_scaling)
+        self.reward_scaling = scaling
         self.record_trades = record_trades
         self.n_envs = len(settings.initial_amount)
         self.episode = np.zeros(self.n_envs, dtype=np.int64)

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray, IntArray
+from finrl_ray.data.long_columns import read_dates, read_tickers
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.arrays import Market, as_read_only
 from finrl_ray.env.market_table import (
     MarketTable,
     check_length,
+    check_observations,
     market_table,
     observation_factors,
     observation_table,
@@ -58,7 +60,7 @@ def table_from_frame(
         return _raw_table(df, features, rules, scaling=scaling, risk_name=risk_name)
     known = [risk_name] if risk_name in df.columns and risk_name not in features else []
     # in the order of the frame, which need not be alphabetical
-    tickers = list(dict.fromkeys(df["tic"]))
+    tickers = list(dict.fromkeys(read_tickers(df["tic"]))) or None
     market_data = MarketData.from_finrl(
         df, features=list(features), tickers=tickers, market_columns=known
     )
@@ -72,19 +74,31 @@ def table_from_frame(
 
 
 def _original_dates(df: pd.DataFrame, dates: DateArray) -> tuple[Any, ...]:
-    written = df["date"].drop_duplicates()
-    by_date = dict(zip(to_dates(written), written, strict=True))
-    return tuple(by_date.get(date, pd.Timestamp(date)) for date in dates)
+    first_rows = ~df["date"].duplicated().to_numpy()
+    written = df["date"][first_rows]
+    stamps, _ = read_dates(written, df["tic"].to_numpy(dtype=object)[first_rows])
+    by_date: dict[np.datetime64, Any] = {}
+    for stamp, label in zip(stamps, written, strict=True):
+        by_date.setdefault(stamp, label)
+    return tuple(by_date[date] for date in dates)
 
 
-def to_dates(written: "pd.Series[Any]") -> DateArray:
-    """Return dates as datetime64[ns], time zones dropped.
+def to_dates(rows: pd.DataFrame) -> DateArray:
+    """Return the dates of rows as datetime64[ns], time zones dropped.
+
+    What `MarketData` would refuse, such as 01/31/2020, is left to pandas: FinRL's env only shows
+    dates.
 
     Raises
     ------
     DataError
         If a value is not a date.
     """
+    written: pd.Series[Any] = rows["date"]
+    try:
+        return read_dates(written, rows["tic"].to_numpy(dtype=object))[0]
+    except DataError:
+        pass
     try:
         stamps = pd.DatetimeIndex(pd.to_datetime(written))
     except (ValueError, TypeError) as error:
@@ -123,8 +137,10 @@ def _raw_table(
     has_risk = risk_name in df.columns
     risk = column(risk_name)[:, 0] if has_risk else np.zeros(shape[0])
     mask = np.ones(shape, dtype=np.bool_)
+    table = observation_table(close, values, scaling)
+    check_observations(table, labels, tickers, features)
     market = Market(
-        table=observation_table(close, values, scaling),
+        table=table,
         close=as_read_only(close),
         price=as_read_only(close),
         tradable=as_read_only(tradable_mask(mask, values, rules)),
@@ -132,7 +148,7 @@ def _raw_table(
         factors=observation_factors(scaling, n_assets),
     )
     return MarketTable(
-        dates=to_dates(first_rows["date"]),
+        dates=to_dates(first_rows),
         labels=labels,
         tickers=tickers,
         feature_names=tuple(features),
@@ -150,7 +166,7 @@ def _rows_by_day(df: pd.DataFrame) -> tuple[IntArray, int]:
     numbered = _all_full(days, n_assets) and set(np.unique(days)) == set(range(len(df) // n_assets))
     if not numbered:
         # any other index says nothing about days; FinRL would not run
-        days = to_dates(df["date"]).astype(np.int64)
+        days = to_dates(df).astype(np.int64)
         if not _all_full(days, n_assets):
             raise DataError(_gap_message(df, n_assets))
     order = np.argsort(days, kind="stable")

@@ -1,6 +1,7 @@
 """`MarketTable`: a market in the arrays that the kernel reads, shared by all envs of a process."""
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,23 @@ def observation_table(
                 f"{columns.shape[1]} (tickers x (1 + features)); fit it on the same columns"
             )
         columns = (columns - scaling.offset) / scaling.scale
-    return as_read_only(columns, np.float32)
+    with np.errstate(over="ignore"):  # check_observations names what is too large
+        return as_read_only(columns, np.float32)
+
+
+def check_observations(
+    table: Float32Array, labels: Sequence[Any], tickers: Sequence[str], features: Sequence[str]
+) -> None:
+    """Raise DataError if a close or feature is too large for the float32 of observations."""
+    wrong = np.argwhere(~np.isfinite(table))
+    if wrong.size:
+        row, column = (int(i) for i in wrong[0])
+        kind, asset = divmod(column, len(tickers))
+        raise DataError(
+            f"{('close', *features)[kind]} of {tickers[asset]} on {labels[row]} must be less than "
+            f"{np.finfo(np.float32).max:.1e} to fit into an observation ({len(wrong)} such "
+            "values); use another unit, or an observation_scaling"
+        )
 
 
 def observation_factors(scaling: ObservationScaling | None, n_assets: int) -> FloatArray:
@@ -144,13 +161,16 @@ def market_table(
         If `rules.fill` is `next_open` and there are no open prices.
     """
     _check_window(market_data)
+    if labels is None:
+        labels = tuple(_date_label(date) for date in market_data.dates)
     tables = _TABLES.setdefault(market_data, {})
     key = b"" if scaling is None else scaling.key()
     if key not in tables:
-        tables[key] = observation_table(market_data.close, market_data.features, scaling)
+        table = observation_table(market_data.close, market_data.features, scaling)
+        names = (market_data.tickers, market_data.feature_names)
+        check_observations(table, labels, *names)
+        tables[key] = table
     risk = _risk(market_data, risk_name)
-    if labels is None:
-        labels = tuple(_date_label(date) for date in market_data.dates)
     market = Market(
         table=tables[key],
         close=as_read_only(market_data.close),

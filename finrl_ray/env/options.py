@@ -38,6 +38,15 @@ def build_table(
     ConfigError
         If the indicators are not those of the data, or a frame comes without a list of them.
     """
+    if scaling is not None and not isinstance(scaling, ObservationScaling):
+        raise ConfigError(
+            "observation_scaling must be what fit_observation_scaling returned, or None, got "
+            f"{scaling!r}"
+        )
+    if isinstance(tech_indicator_list, str):
+        raise ConfigError(
+            f"tech_indicator_list must be a list of names, got the string {tech_indicator_list!r}"
+        )
     if isinstance(market, MarketData):
         names = list(market.feature_names)
         if tech_indicator_list is not None and list(tech_indicator_list) != names:

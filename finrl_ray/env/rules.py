@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_type_hints
 
+import numpy as np
+
 from finrl_ray.config import EnvConfig, Fill
 from finrl_ray.errors import ConfigError
 
@@ -13,6 +15,24 @@ Halt = Literal["tradable_mask", "first_indicator"]
 Ties = Literal["ticker", "argsort"]
 
 _CONFIG = EnvConfig()
+# arguments of the envs that a mistyped option may have meant
+_ARGUMENTS = (
+    "hmax",
+    "initial_amount",
+    "num_stock_shares",
+    "buy_cost_pct",
+    "sell_cost_pct",
+    "reward_scaling",
+    "tech_indicator_list",
+    "turbulence_threshold",
+    "risk_indicator_col",
+    "day",
+    "initial",
+    "previous_state",
+    "parity",
+    "observation_scaling",
+    "record_trades",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,12 +94,17 @@ class TradingRules:
         ConfigError
             If a value is not one of its choices, or has no meaning together with `parity`.
         """
+        if not isinstance(parity, (bool, np.bool_)):
+            raise ConfigError(f"parity must be True or False, got {parity!r}")
         names = [item.name for item in fields(cls)]
         for name in options:
             if name not in names:
-                close = get_close_matches(name, names, n=1)
+                close = get_close_matches(name, [*names, *_ARGUMENTS], n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise TypeError(f"unexpected option {name!r}; options are {names}.{hint}")
+                raise TypeError(
+                    f"unexpected option {name!r}; beside FinRL's arguments the options are {names}."
+                    f"{hint}"
+                )
         rules = replace(FINRL_RULES if parity else cls(), **options)
         if parity and (rules.fill != "close" or rules.fractional_shares or rules.random_start):
             raise ConfigError(

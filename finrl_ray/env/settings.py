@@ -68,7 +68,13 @@ def check_previous_state(previous: Sequence[Any], n_assets: int) -> None:
             f"least {1 + 2 * n_assets} entries for {n_assets} tickers, got {len(previous)}; pass "
             "what render() of the earlier env returned"
         )
-    numbers = np.asarray(list(previous[: 1 + 2 * n_assets]), dtype=np.float64)
+    try:
+        numbers = np.asarray(list(previous[: 1 + 2 * n_assets]), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"previous_state must hold numbers ({error}); pass what render() of the earlier env "
+            "returned"
+        ) from error
     held = numbers[1 + n_assets :]
     if not (np.isfinite(numbers[0]) and np.isfinite(held).all() and (held >= 0).all()):
         raise ConfigError(
@@ -137,16 +143,32 @@ def _numbers(name: str, value: Any) -> FloatArray:
 
 def thresholds(value: Any, n_envs: int) -> FloatArray:
     """Return turbulence thresholds of shape (E,); None becomes NaN, which switches the rule off."""
-    if value is None or (np.ndim(value) == 0 and np.isnan(value)):
-        return np.full(n_envs, np.nan)
-    if np.ndim(value) == 0:
-        return np.full(n_envs, float(value))
-    if len(value) != n_envs:
+    each = [value] * n_envs if np.ndim(value) == 0 else list(value)
+    if len(each) != n_envs:
         raise ConfigError(
             "turbulence_threshold must be one number, None, or one of them for each of the "
-            f"{n_envs} accounts, got {len(value)}"
+            f"{n_envs} accounts, got {len(each)}"
         )
-    return np.array([np.nan if item is None else float(item) for item in value])
+    try:
+        return np.array([np.nan if item is None else float(item) for item in each])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"turbulence_threshold must be a number, None, or a list of them, got {value!r}"
+        ) from error
+
+
+def start_rows(name: str, value: Any, n_envs: int) -> IntArray:
+    """Return a row, or one per account, as whole numbers of shape (E,).
+
+    Raises
+    ------
+    ConfigError
+        If a row is not a whole number.
+    """
+    rows = per_account(name, value, n_envs)
+    if (rows != np.floor(rows)).any():
+        raise ConfigError(f"{name} must be a row of the data, a whole number, got {value!r}")
+    return rows.astype(np.int64)
 
 
 def is_wide(hmax: Any) -> bool:
@@ -206,7 +228,7 @@ def build_settings(
         buy_rate=per_ticker("buy_cost_pct", buy_cost_pct, n_envs, n_assets),
         sell_rate=per_ticker("sell_cost_pct", sell_cost_pct, n_envs, n_assets),
         threshold=thresholds(turbulence_threshold, n_envs),
-        start_row=per_account("day", day, n_envs).astype(np.int64),
+        start_row=start_rows("day", day, n_envs),
         random_start=np.full(n_envs, random_start, dtype=np.bool_),
         initial=[bool(initial)] * n_envs,
         previous_state=previous,

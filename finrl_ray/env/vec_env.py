@@ -72,8 +72,9 @@ class StockTradingVecEnv(VecEnv):
         record_trades: bool = True,
         **rules: Any,
     ) -> None:
-        if n_envs < 1:
-            raise ConfigError(f"n_envs must be >= 1, got {n_envs}")
+        if not isinstance(n_envs, (int, np.integer)) or n_envs < 1:
+            raise ConfigError(f"n_envs must be >= 1 and a whole number, got {n_envs!r}")
+        n_envs = int(n_envs)
         chosen = TradingRules.from_options(rules, parity=parity)
         table = build_table(
             market_data,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from finrl_ray.report.backtest import Backtest
 
@@ -53,7 +54,7 @@ def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
             percent(row["max_drawdown"]),
             percent(row["total_return"]),
             f"{row['timesteps']:,}",
-            str(row["reason"] or row["state"]),
+            Text(str(row["reason"] or row["state"])),  # not markup: errors hold brackets
             style=_style(row),
         )
     return view

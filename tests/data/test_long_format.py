@@ -353,6 +353,17 @@ class TestWrongValues:
         with pytest.raises(DataError, match="close of A on 2020-01-03 must be a number, got"):
             market_data_from_long(df)
 
+    @pytest.mark.parametrize("column", ["close", "volume"])
+    def test_the_bad_cell_among_digits_is_named(self, tiny, column):
+        # reading a CSV file makes texts of the whole column
+        frame = tiny.copy()
+        frame[column] = frame[column].astype(str)
+        frame.iloc[3, frame.columns.get_loc(column)] = "1,000"
+        row = frame.iloc[3]
+        message = f"{column} of {row.tic} on {str(row.date)[:10]} must be a number, got '1,000'"
+        with pytest.raises(DataError, match=message):
+            market_data_from_long(frame)
+
     def test_advice_for_text(self, tiny):
         with pytest.raises(DataError, match=r"'10.0' .*pd.to_numeric\(df\['close'\]\)"):
             market_data_from_long(tiny().astype({"close": str}))

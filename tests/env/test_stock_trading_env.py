@@ -174,6 +174,13 @@ def test_no_prints_and_no_files(tmp_path, monkeypatch, capsys, caplog):
         ({"day": 7}, r"day must be within 0..6, .* got 7"),
         ({"turbulence_threshold": 9.0, "risk_indicator_col": "vix"}, "needs the series 'vix'"),
         ({"initial": False}, "initial=False needs previous_state .* got 0"),
+        ({"initial": False, "previous_state": ["x"] * 13}, "previous_state must hold numbers"),
+        ({"day": 1.5}, "day must be a row of the data, a whole number, got 1.5"),
+        ({"turbulence_threshold": "x"}, "turbulence_threshold must be a number, None, .* got 'x'"),
+        ({"reward_scaling": float("inf")}, "reward_scaling must be finite, got inf"),
+        ({"reward_scaling": "x"}, "reward_scaling must be a number"),
+        ({"observation_scaling": True}, "observation_scaling must be what fit_obs.*, got True"),
+        ({"tech_indicator_list": "macd"}, "must be a list of names, got the string 'macd'"),
     ],
 )
 @pytest.mark.parametrize("parity", [False, True])
@@ -194,6 +201,44 @@ def test_nan_price_in_parity_names_ticker_and_date():
     frame.iloc[3 * 4 + 1, frame.columns.get_loc("close")] = np.nan
     with pytest.raises(DataError, match="close of T01 on 2020-01-05 must be finite, got nan"):
         frame_env(frame, parity=True)
+
+
+@pytest.mark.parametrize("parity", [False, True])
+@pytest.mark.parametrize("column", ["close", "feature_1"])
+def test_a_number_too_large_for_an_observation_is_named(column, parity):
+    frame = finrl_frame(random_market(8))
+    frame.iloc[3 * 4 + 1, frame.columns.get_loc(column)] = 1e39
+    message = rf"{column} of T01 on 2020-01-05.* must be less than 3.4e\+38 .* 1 such"
+    with pytest.raises(DataError, match=message):
+        frame_env(frame, parity=parity)
+
+
+def test_a_frame_without_rows_or_with_numbered_tickers_is_told():
+    frame = finrl_frame(random_market(8))
+    with pytest.raises(DataError, match="the frame has no rows"):
+        frame_env(frame.iloc[:0])
+    numbered = frame.assign(tic=frame["tic"].str[1:].astype(int))
+    with pytest.raises(DataError, match=r"convert it with df\['tic'\].astype\(str\)"):
+        frame_env(numbered)
+
+
+def test_parity_is_a_switch():
+    with pytest.raises(ConfigError, match="parity must be True or False, got 'no'"):
+        StockTradingEnv(random_market(8), parity="no")
+
+
+def test_a_mistyped_argument_is_guessed():
+    with pytest.raises(TypeError, match=r"unexpected option 'turbulence_treshold'.*Did you mean "):
+        StockTradingEnv(random_market(8), turbulence_treshold=70)
+
+
+@pytest.mark.parametrize("row", [1.5, "x"])
+def test_start_row_is_a_whole_number(row):
+    env = StockTradingEnv(random_market(8))
+    with pytest.raises(ConfigError, match="start_row must be"):
+        env.reset(options={"start_row": row})
+    with pytest.raises(ConfigError, match="start_row must be"):
+        env.start_row = row
 
 
 def test_missing_row_in_parity_names_the_day():
@@ -312,6 +357,32 @@ def test_pickled_env_continues_alike(parity):
         assert np.array_equal(first[0], second[0])
         assert first[1:4] == second[1:4]
     assert env.reset()[0].tolist() == again.reset()[0].tolist()
+
+
+@pytest.mark.parametrize("parity", [False, True])
+@pytest.mark.parametrize(
+    "write",
+    [
+        # New York's offset changes within these days
+        lambda dates: (
+            (dates + pd.Timedelta(days=64)).dt.tz_localize("America/New_York").astype(str)
+        ),
+        lambda dates: [
+            d.strftime("%Y/%m/%d" if d.day % 2 else "%Y-%m-%d") for d in pd.to_datetime(dates)
+        ],
+    ],
+    ids=["summer time", "two ways"],
+)
+def test_dates_that_market_data_reads_serve(write, parity):
+    frame = finrl_frame(random_market(8))
+    written = write(pd.to_datetime(frame["date"]))
+    frame["date"] = written
+    env = frame_env(frame, parity=parity)
+    env.reset()
+    env.step(np.zeros(3))
+    assert env.date_memory == [frame["date"].iloc[0], frame["date"].iloc[3]]
+    days = env.account_history.dates
+    assert days[1] - days[0] == np.timedelta64(1, "D")
 
 
 def test_dates_stay_as_the_frame_has_them():

@@ -279,6 +279,7 @@ def test_a_frame_serves_too():
     [
         ({"initial_amount": [1.0, 2.0, 3.0]}, "one number or one for each of the 2 accounts"),
         ({"turbulence_threshold": [1.0]}, "one of them for each of the 2 accounts, got 1"),
+        ({"turbulence_threshold": [1.0, "x"]}, "must be a number, None, or a list of them"),
         ({"hmax": [1, 2, 3, 4]}, r"list of 3 \(one per ticker\) or of 2 \(one per account\)"),
         ({"initial": False, "previous_state": [[1.0], [2.0], [3.0]]}, "one per account"),
     ],
@@ -288,9 +289,11 @@ def test_wrong_numbers_of_accounts(options, message):
         StockTradingVecEnv(random_market(10, 3), 2, **options)
 
 
-def test_there_is_at_least_one_account():
-    with pytest.raises(ConfigError, match="n_envs must be >= 1, got 0"):
-        StockTradingVecEnv(random_market(10, 3), 0)
+@pytest.mark.parametrize("n_envs", [0, -1, 1.5, "2", None])
+def test_there_is_at_least_one_account(n_envs):
+    message = f"n_envs must be >= 1 and a whole number, got {n_envs!r}"
+    with pytest.raises(ConfigError, match=message):
+        StockTradingVecEnv(random_market(10, 3), n_envs)
 
 
 def test_accounts_are_not_stepped_alone():

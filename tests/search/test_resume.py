@@ -1,0 +1,81 @@
+"""Searches in a process of their own, ended by signals and resumed: the same table in the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_search import write_small_config
+
+pytestmark = pytest.mark.slow
+
+UNCLOCKED = ["time_s"]
+
+
+def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "finrl_ray", "tune", str(config), *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=config.parent
+    )
+
+
+def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def wait_for_results(storage: Path, count: int, process: "subprocess.Popen[str]") -> Path:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0]
+        for folder in storage.glob("small_*"):
+            journal = folder / "journal.jsonl"
+            if journal.exists() and journal.read_text().count('"event": "result"') >= count:
+                return folder
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("the search reported too little in two minutes")
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "trials.csv").drop(columns=UNCLOCKED)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    home = tmp_path_factory.mktemp("undisturbed")
+    process = start(write_small_config(home / "config.yaml", home / "runs"))
+    out = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, out
+    (folder,) = (home / "runs").iterdir()
+    return table(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "after"),
+    [
+        (signal.SIGINT, 130, 5),
+        (signal.SIGTERM, 130, 9),
+        (signal.SIGKILL, -9, 2),
+        (signal.SIGKILL, -9, 7),
+    ],
+)
+def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
+    number, exit_code, after, undisturbed, tmp_path
+) -> None:
+    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    folder = wait_for_results(tmp_path / "runs", after, process)
+    os.kill(process.pid, number)
+    out = process.communicate(timeout=120)[0]
+    assert process.returncode == exit_code, out
+    if exit_code == 130:
+        assert f"go on with: finrl-ray resume {folder}" in out.replace("\n", " ")
+        assert "interrupted" in set(table(folder)["state"])
+        assert "Traceback" not in out
+    resumed = resume(folder)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    pd.testing.assert_frame_equal(table(folder), undisturbed)

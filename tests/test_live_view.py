@@ -1,0 +1,72 @@
+"""The live view: what it says, in 80 columns, and that it can be pickled with a search."""
+
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import FIFOScheduler
+from rich.console import Console
+
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.live_view import LiveView
+from finrl_ray.search.journal import SearchJournal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> SearchJournal:
+    made = SearchJournal(tmp_path, 20_000, FIFOScheduler())
+    for index in range(12):
+        made.write("start", trial_id=f"t{index}", index=index, sample={})
+        metrics = {"timesteps": 2000 * (index + 1), "objective": float(index)}
+        metrics |= {"eval/sharpe_ratio": float(index), "eval/max_drawdown": -0.1}
+        made.write("result", trial_id=f"t{index}", metrics=metrics)
+    made.write("end", trial_id="t0", state="completed", reason="completed 2,000 timesteps")
+    made.write("end", trial_id="t11", state="failed", reason="ValueError: [nan]")
+    return made
+
+
+def view(journal: SearchJournal) -> LiveView:
+    return LiveView(SimpleNamespace(config=ExperimentConfig()), journal, 20)
+
+
+def shown(content: Any, width: int = 80) -> list[str]:
+    console = Console(width=width, force_terminal=False, file=None, record=True, quiet=False)
+    with console.capture() as capture:
+        console.print(content)
+    return capture.get().splitlines()
+
+
+def test_the_panel_fits_80_columns_and_names_states_best_speed(journal) -> None:
+    lines = shown(view(journal)._panel())
+    text = "\n".join(lines)
+    assert max(len(line) for line in lines) <= 80
+    assert "10 running, 1 completed, 1 failed, 8 waiting" in text
+    assert "best: 10" in text
+    assert "steps/s" in text
+
+
+def test_a_failed_trial_is_not_the_best(journal) -> None:
+    assert view(journal)._best().index == 10
+
+
+def test_plain_lines_when_the_output_is_no_terminal(journal, capsys) -> None:
+    lines = view(journal)
+    lines.shown = {}
+    lines.setup()
+    lines.on_step_end(0, [])
+    lines.on_experiment_end([])
+    out = capsys.readouterr().out
+    assert "trial 0: completed 2,000 timesteps (Sharpe 0.00, max drawdown -10.0%)" in out
+    assert "trial 11: ValueError: [nan]" in out
+    assert "\x1b" not in out
+    assert out.count("trial 0:") == 1
+
+
+def test_a_view_travels_with_the_pickled_search(journal) -> None:
+    lines = view(journal)
+    lines.setup()
+    again = pickle.loads(pickle.dumps(lines))  # our own bytes
+    assert again.console is None
+    assert again.planned == 20
