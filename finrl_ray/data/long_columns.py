@@ -33,9 +33,15 @@ def check_columns(df: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
 
     Raises
     ------
+    TypeError
+        If `df` is no DataFrame.
     DataError
         If the columns have several levels, a name occurs twice, or a column is missing.
     """
+    if not isinstance(df, pd.DataFrame):
+        raise TypeError(
+            f"df must be a pandas DataFrame in FinRL's long format, got a {type(df).__name__}"
+        )
     if isinstance(df.columns, pd.MultiIndex):
         raise DataError(
             "the frame must be in FinRL's long format (one row per date and ticker), but its "

@@ -74,8 +74,8 @@ def market_data_from_long(
 
 
 def _checked_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise DataError(f"{argument} must be a list of names, got the string {names!r}")
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"{argument} must be a list of names, got {names!r}")
     result = tuple(names)
     for position, name in enumerate(result):
         if not isinstance(name, str):

@@ -120,7 +120,8 @@ class Accounts:
         if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
             raise ConfigError(
                 f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
-                "does not have; add it, or name another in risk_indicator_col"
+                "does not have; add it (to a MarketData by from_finrl's market_columns), or name "
+                "another in risk_indicator_col"
             )
         self._hmax: dict[Any, AnyArray] = {np.dtype(np.float64): self.settings.hmax}
         narrow = np.float64 if self.settings.hmax_is_wide else np.float32

@@ -247,12 +247,8 @@ def trade(
 ) -> tuple[float, int]:
     """Fill one account's orders: all sells, then the buys.
 
-    A NaN turbulence neither liquidates nor buys, as in FinRL.
-
-    Returns
-    -------
-    tuple
-        The amount traded, and the ticker whose order is undefined or -1.
+    A NaN turbulence neither liquidates nor buys, as in FinRL. Returns the amount traded, and the
+    ticker whose order is undefined or -1.
     """
     threshold = books.threshold[e]
     ruled = not math.isnan(threshold)

@@ -97,13 +97,8 @@ class StockTradingEnv(AccountView):
         **rules: Any,
     ) -> None:
         chosen = TradingRules.from_options(rules, parity=parity)
-        table = build_table(
-            df,
-            tech_indicator_list,
-            chosen,
-            scaling=observation_scaling,
-            risk_name=risk_indicator_col,
-        )
+        scaling, risk_name = observation_scaling, risk_indicator_col
+        table = build_table(df, tech_indicator_list, chosen, scaling=scaling, risk_name=risk_name)
         check_sizes(table, stock_dim, state_space, action_space)
         accounts = build_accounts(
             table,

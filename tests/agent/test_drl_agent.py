@@ -117,7 +117,7 @@ class TestTrainModel:
         assert model.num_timesteps == 20
 
     def test_a_function_is_refused_by_name(self) -> None:
-        with pytest.raises(TypeError, match="callbacks must be SB3 callbacks.* got a function"):
+        with pytest.raises(TypeError, match=r"callbacks must be SB3 callbacks.* got a function"):
             DRLAgent.train_model(small_model("a2c"), "run", 10, callbacks=lambda *_: True)
 
     def test_something_else_is_refused(self) -> None:

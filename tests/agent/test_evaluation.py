@@ -7,6 +7,7 @@ import pytest
 import torch as th
 from market_env import MarketEnv
 from small_models import SMALL_KWARGS, differences, small_env, small_model
+from stable_baselines3 import A2C
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
@@ -84,6 +85,19 @@ def test_statistics_are_applied_and_not_updated() -> None:
     np.testing.assert_array_equal(own.obs_rms.mean, source.obs_rms.mean)
     assert own.training
     assert own.norm_reward
+
+
+def test_a_model_trained_without_statistics_sees_none(tmp_path) -> None:
+    model = small_model("a2c", normalize=False).learn(60)
+    normalized = small_env(normalize=True)
+    normalized.obs_rms.mean += 1.0
+    plain = evaluate_account(model, small_env())[0].account_value
+    np.testing.assert_array_equal(evaluate_account(model, normalized)[0].account_value, plain)
+    assert normalized.norm_obs
+    # a model without an env may have been trained under statistics that only the env knows
+    model.save(tmp_path / "model.zip")
+    loaded = A2C.load(tmp_path / "model.zip")
+    assert not np.array_equal(evaluate_account(loaded, normalized)[0].account_value, plain)
 
 
 def test_statistics_under_other_wrappers_need_the_same_wrappers() -> None:

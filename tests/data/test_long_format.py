@@ -356,7 +356,7 @@ class TestWrongValues:
     @pytest.mark.parametrize("column", ["close", "volume"])
     def test_the_bad_cell_among_digits_is_named(self, tiny, column):
         # reading a CSV file makes texts of the whole column
-        frame = tiny.copy()
+        frame = tiny()
         frame[column] = frame[column].astype(str)
         frame.iloc[3, frame.columns.get_loc(column)] = "1,000"
         row = frame.iloc[3]
@@ -448,6 +448,10 @@ class TestWrongFrames:
     def test_wrong_arguments(self, tiny):
         with pytest.raises(DataError, match="features must be a list of names"):
             market_data_from_long(tiny(), features="macd")
+        with pytest.raises(DataError, match="features must be a list of names, got None"):
+            market_data_from_long(tiny(), features=None)
+        with pytest.raises(TypeError, match=r"df must be a pandas DataFrame .* got a list"):
+            market_data_from_long([tiny()])
         with pytest.raises(DataError, match="'volume' comes twice"):
             market_data_from_long(tiny(), features=["volume", "volume"])
         with pytest.raises(DataError, match="max_late_rows must be >= 0"):

@@ -93,8 +93,8 @@ class TradingEvalCallback(EvalCallback):
     Raises
     ------
     ConfigError
-        If `metric` is not known, or an interval or number of episodes is less than 1; at the start
-        of training, if `eval_env` is the training env.
+        If `metric` is not known, a rate is not finite, or an interval or number of episodes is less
+        than 1; at the start of training, if `eval_env` is the training env.
     """
 
     def __init__(
@@ -120,6 +120,10 @@ class TradingEvalCallback(EvalCallback):
         for name, number in (("eval_freq", eval_freq), ("n_eval_episodes", n_eval_episodes)):
             if number < 1:
                 raise ConfigError(f"{name} must be >= 1, got {number}")
+        if not 0 < periods_per_year < np.inf:
+            raise ConfigError(f"periods_per_year must be > 0, got {periods_per_year}")
+        if not np.isfinite(risk_free_rate):
+            raise ConfigError(f"risk_free_rate must be finite, got {risk_free_rate}")
         super().__init__(
             as_vec_env(eval_env),
             callback_on_new_best,
