@@ -1,7 +1,9 @@
 """The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +23,8 @@ EXIT_NO_WINNER = 1
 
 app = typer.Typer(
     name="finrl-ray",
-    help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3.",
+    help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3. "
+    "Add --debug to any command to see the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -79,7 +82,8 @@ def _options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
     ] = False,
 ) -> None:
-    """Tune deep-RL trading agents in parallel. Add --debug to any command for tracebacks."""
+    # typer makes `--version` from the parameter; its callback has done the work
+    del version
 
 
 @app.command()
@@ -96,9 +100,11 @@ def tune(
     loaded = load_config(config, overrides or [])
     _quiet()
     from finrl_ray.live_view import LiveView
-    from finrl_ray.search.runner import prepare_search, run_search
+    from finrl_ray.search.preparation import prepare_search
+    from finrl_ray.search.runner import run_search
 
-    prepared = prepare_search(loaded, base_dir=config.parent)
+    with _naming(config):
+        prepared = prepare_search(loaded, base_dir=config.parent)
     console = _console()
     console.print(prepared.describe(), highlight=False, soft_wrap=True, markup=False)
     result = run_search(prepared, make_view=LiveView)
@@ -134,10 +140,12 @@ def train(config: ConfigArgument, overrides: SetOption = None) -> None:
     def on_evaluation(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    path = train_single(loaded, base_dir=config.parent, on_evaluation=on_evaluation)
-    console.print(
-        f"agent and evaluations are in {path}", highlight=False, soft_wrap=True, markup=False
-    )
+    with _naming(config):
+        path, completed = train_single(loaded, base_dir=config.parent, on_evaluation=on_evaluation)
+    print(f"folder: {path}")
+    if not completed:
+        print("interrupted; the last evaluation and its model are kept")
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 @app.command()
@@ -188,6 +196,17 @@ def new(
     )
 
 
+@contextlib.contextmanager
+def _naming(config: Path) -> Iterator[None]:
+    """Put the config file's name in front of errors that are found after it was read."""
+    from finrl_ray.errors import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}") from error
+
+
 def _quiet() -> None:
     # read by Ray and by numba when they are imported
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
@@ -211,9 +230,8 @@ def _show_result(result: "SearchResult", with_backtest: bool) -> None:
         console.print(ranking(result.table))
     print(f"\nfolder: {result.path}")
     if not result.finished:
-        ended = int(
-            result.table["state"].isin(["completed", "stopped", "rejected", "failed"]).sum()
-        )
+        states = result.table["state"].tolist() if len(result.table) else []
+        ended = sum(state != "interrupted" for state in states)
         print(
             f"interrupted with {ended} of {result.planned} trials ended; nothing reported is lost"
         )

@@ -195,7 +195,10 @@ class AgentConfig:
         _require(
             self.total_timesteps >= 1, f"total_timesteps must be >= 1, got {self.total_timesteps}"
         )
-        _require(self.n_envs >= 1, f"n_envs must be >= 1, got {self.n_envs}")
+        _require(
+            1 <= self.n_envs <= self.total_timesteps,
+            f"n_envs must be within 1..total_timesteps ({self.total_timesteps}), got {self.n_envs}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +215,8 @@ class EvaluationConfig:
     risk_free_rate: float = 0.0
     """Simple annual rate."""
     max_no_improvement_evals: int | None = None
-    """Stop training after this many evaluations in a row without a new best; null: never."""
+    """Stop training when more than this many evaluations in a row bring no new best, as SB3's
+    StopTrainingOnNoModelImprovement does; null: never."""
     min_evals: int = 0
     """Evaluations before `max_no_improvement_evals` starts to count."""
 
@@ -227,6 +231,17 @@ class EvaluationConfig:
             f"max_no_improvement_evals must be >= 1 or null, got {patience}",
         )
         _require(self.min_evals >= 0, f"min_evals must be >= 0, got {self.min_evals}")
+
+
+def earliest_stop(evaluation: EvaluationConfig) -> int:
+    """Return the first evaluation, counted from 1, at which early stopping can end training.
+
+    The first evaluation is always a new best, and those up to `min_evals` do not count.
+    """
+    patience = evaluation.max_no_improvement_evals
+    if patience is None:
+        raise ValueError("max_no_improvement_evals is null: early stopping is off")
+    return max(evaluation.min_evals, 1) + patience + 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,6 +305,11 @@ class SearchConfig:
         _require(limit is None or limit >= 1, f"max_concurrent_trials must be >= 1, got {limit}")
         _require(self.cpus_per_trial > 0, f"cpus_per_trial must be > 0, got {self.cpus_per_trial}")
         _require(self.max_failures >= 0, f"max_failures must be >= 0, got {self.max_failures}")
+        path = self.storage_path
+        _require(
+            path != "" and "\0" not in path and "://" not in path,
+            f"storage_path must be a folder on a disk that every node sees, got {path!r}",
+        )
         drawdown = self.max_drawdown_limit
         _require(
             drawdown is None or -1 <= drawdown < 0,
@@ -332,12 +352,14 @@ class ExperimentConfig:
         )
         patience = evaluation.max_no_improvement_evals
         if patience is not None:
-            first_stop = (evaluation.min_evals + patience + 1) * evaluation.eval_freq
+            evals = earliest_stop(evaluation)
+            first_stop = evals * evaluation.eval_freq
             _require(
                 first_stop <= total,
-                f"early stopping can fire at timestep {first_stop} at the earliest ((min_evals "
-                f"{evaluation.min_evals} + max_no_improvement_evals {patience} + 1) x eval_freq "
-                f"{evaluation.eval_freq}), which is past agent.total_timesteps {total}; lower "
+                f"early stopping can fire at timestep {first_stop} at the earliest (evaluation "
+                f"{evals}, with min_evals {evaluation.min_evals} and max_no_improvement_evals "
+                f"{patience}, x eval_freq {evaluation.eval_freq}), which is past "
+                f"agent.total_timesteps {total}; lower "
                 "evaluation.max_no_improvement_evals or evaluation.eval_freq",
             )
         grace = self.search.scheduler.grace_period
@@ -352,7 +374,6 @@ class ExperimentConfig:
         if self.env.turbulence_threshold is None:
             return
         known = [*self.data.market_columns, *(["turbulence"] if self.data.turbulence else [])]
-        known += [] if self.data.features == "finrl" else list(self.data.features)
         _require(
             column in known,
             f"env.turbulence_threshold needs the series {column!r}, but the data has {known}; set "

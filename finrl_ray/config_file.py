@@ -21,6 +21,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise ConfigError(
@@ -57,7 +59,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         raise ConfigError(f"there is no config file {source}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # PyYAML leaves impossible dates, unhashable keys and deep nesting to Python's own errors
+        if isinstance(error, ConfigError):
+            raise ConfigError(f"{source}: {error}") from None
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
     if raw is None:
         raw = {}
@@ -74,7 +79,7 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
         raise ConfigError(f"an override must read key.subkey=value, got {override!r}")
     try:
         value = yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from error
     *parents, last = key.split(".")
     target = raw
@@ -124,12 +129,19 @@ def _explain(errors: Sequence[Mapping[str, Any]], where: str) -> str:
         elif error["type"] == "value_error":
             lines.append(f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"]))
         else:
-            message = error["msg"].removeprefix("Input should be ")
+            message = _plain_words(error["msg"])
             lines.append(f"{key} must be {message}, got {error['input']!r}{_nearest_choice(error)}")
     unique = list(dict.fromkeys(lines))
     return f"{where}: " + (
         "; ".join(unique) if len(unique) < 2 else "\n  - " + "\n  - ".join(unique)
     )
+
+
+def _plain_words(message: str) -> str:
+    """Return pydantic's message as what comes after "must be"."""
+    if message == "Field required" or "should have" in message:
+        return "a list of two dates such as [2010-01-01, 2011-01-01], either of them null"
+    return message.removeprefix("Input should be ")
 
 
 def _nearest(location: Sequence[str]) -> str:

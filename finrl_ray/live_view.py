@@ -36,6 +36,7 @@ class LiveView(tune.Callback):
         self.started_at = time.monotonic()
         # a resumed search is timed by what it does itself
         self.steps_before = sum(_steps(r) for r in self._records())
+        self.ended_before = sum(r.state in ENDED for r in self._records())
         self.shown: dict[str, str] = {r.trial_id: r.state for r in self._records()}
         self.last_refresh = 0.0
         self.console: Console | None = None
@@ -109,14 +110,16 @@ class LiveView(tune.Callback):
         """Wall time so far x trials left / trials ended; a rough guess, and shown as one."""
         records = self._records()
         ended = sum(record.state in ENDED for record in records)
-        if ended < 2:
+        here = ended - self.ended_before
+        if here < 2:
             return None
-        return (time.monotonic() - self.started_at) * (self.planned - ended) / ended
+        return (time.monotonic() - self.started_at) * (self.planned - ended) / here
 
     def _panel(self) -> Table:
-        panel = Table(title=f"search {self.name}", title_justify="left", width=78)
+        width = min(78, self.console.width) if self.console else 78
+        panel = Table(title=f"search {self.name}", title_justify="left", width=width)
         for name in ("trial", "state", "steps", "Sharpe", "max DD"):
-            panel.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+            panel.add_column(name, justify="left" if name == "state" else "right")
         running = [r for r in self._records() if r.state == "running"]
         best = self._best()
         for label, record in [*((str(r.index), r) for r in running[:8]), ("best", best)]:

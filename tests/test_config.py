@@ -1,12 +1,19 @@
 """Config files: what is refused, in which words, and what survives a round trip."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from finrl_ray.config import AgentConfig, ExperimentConfig, SplitConfig
+from finrl_ray.config import (
+    AgentConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    SplitConfig,
+    earliest_stop,
+)
 from finrl_ray.config_file import config_to_dict, dump_config, known_keys, load_config, parse_config
 from finrl_ray.errors import ConfigError
 
@@ -65,7 +72,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
             {"agent": {"total_timesteps": True}},
             "agent.total_timesteps must be a valid integer, got True",
         ),
-        ({"agent": {"n_envs": 0}}, "n_envs must be >= 1"),
+        ({"agent": {"n_envs": 0}}, "n_envs must be within 1"),
         ({"env": {"hmax": 1.5}}, "env.hmax must be a valid integer"),
         ({"env": {"hmax": 0}}, "hmax must be >= 1"),
         ({"env": {"buy_cost_pct": 1.5}}, "a fraction"),
@@ -75,6 +82,10 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
         ({"env": {"turbulence_threshold": 70.0}}, "needs the series 'turbulence'"),
         ({"search": None}, "search must be an object"),
         ({"search": {"num_samples": 0}}, "num_samples must be >= 1"),
+        ({"search": {"storage_path": "s3://bucket/runs"}}, "storage_path must be a folder"),
+        ({"search": {"storage_path": ""}}, "storage_path must be a folder"),
+        ({"agent": {"n_envs": 30000}}, "n_envs must be within 1..total_timesteps"),
+        ({"evaluation": {"max_no_improvement_evals": 9}}, "at timestep 22000"),
         ({"search": {"max_drawdown_limit": 0.4}}, r"within \[-1, 0\)"),
         ({"search": {"scheduler": {"reduction_factor": 1}}}, "reduction_factor must be > 1"),
         (
@@ -138,12 +149,36 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("seed: 1\nseed: 2\n", "given twice"),
         ("agent: {n_envs: 1, n_envs: 2}", "given twice"),
         ("1: 2\n", "unknown key"),
+        ("[1, 2]: 3\n", "not valid YAML"),
+        ("data: {start: 2010-02-30}", "not valid YAML"),
+        ("a: " + "[" * 3000, "not valid YAML"),
         ("data: {source: !!python/object:os.system x}", "not valid YAML"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, text))
+
+
+def test_yaml_anchors_and_merges_are_read(tmp_path: Path) -> None:
+    text = "env: &base {hmax: 7}\nagent: {<<: {n_envs: 2}, total_timesteps: 5000}\n"
+    config = load_config(write(tmp_path, text))
+    assert (config.env.hmax, config.agent.n_envs) == (7, 2)
+
+
+@pytest.mark.parametrize(
+    ("min_evals", "patience", "first"), [(0, 3, 5), (1, 3, 5), (5, 3, 9), (5, 15, 21), (0, 1, 3)]
+)
+def test_the_earliest_stop_is_that_of_sb3(min_evals: int, patience: int, first: int) -> None:
+    from stable_baselines3.common.callbacks import StopTrainingOnNoModelImprovement
+
+    evaluation = EvaluationConfig(min_evals=min_evals, max_no_improvement_evals=patience)
+    assert earliest_stop(evaluation) == first
+    callback = StopTrainingOnNoModelImprovement(patience, min_evals)
+    callback.parent = SimpleNamespace(best_mean_reward=1.0)
+    callback.model = SimpleNamespace(num_timesteps=0)
+    stopped = next(n for n in range(1, 100) if not callback.on_step())
+    assert stopped == first
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:

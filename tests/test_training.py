@@ -80,7 +80,7 @@ def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, windows, tmp
 
 @pytest.mark.slow
 def test_an_agent_whose_parameters_are_nan_says_which(windows, tmp_path) -> None:
-    sample = {**SAMPLES["ppo"], "vf_coef": float("nan")}
+    sample = {**SAMPLES["ppo"], "policy_kwargs": {"log_std_init": 1e38}}
     with pytest.raises(TrialDivergedError, match=r"parameter .* is NaN or infinite after \d+"):
         train_agent(sample, config(), *windows, Reports(tmp_path))
 

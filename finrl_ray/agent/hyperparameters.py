@@ -6,7 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.keyword_values import INTEGERS, check_values
 from finrl_ray.config import AgentConfig
+from finrl_ray.errors import ConfigError
 
 NET_ARCHS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"tiny": (32,), "small": (64, 64), "medium": (256, 256)}
@@ -19,6 +21,12 @@ DERIVED_NAMES = (
     "activation_fn",
     "n_envs",
 )
+# names that say the same thing: the later one given replaces the earlier one
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"one_minus_gamma": "gamma", "one_minus_gae_lambda": "gae_lambda"}
+)
+SEED_DRAW = "seed_draw"
+"""A number that random search draws for each trial, so that equal samples differ in their seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,23 +53,58 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     """Turn one sample into SB3 keywords: translate derived names, lay over the agent, repair.
 
     Pure: the same sample gives the same settings on the driver and on a worker.
+
+    Raises
+    ------
+    ConfigError
+        If a value is one that its keyword cannot be trained with.
     """
-    kwargs = {**agent.model_kwargs, **{k: to_python(v) for k, v in sample.items()}}
-    policy_kwargs = dict(kwargs.pop("policy_kwargs", None) or {})
-    if "one_minus_gamma" in kwargs:
-        kwargs["gamma"] = 1.0 - kwargs.pop("one_minus_gamma")
-    if "one_minus_gae_lambda" in kwargs:
-        kwargs["gae_lambda"] = 1.0 - kwargs.pop("one_minus_gae_lambda")
-    if "net_arch" in kwargs:
-        arch = kwargs.pop("net_arch")
-        policy_kwargs["net_arch"] = list(NET_ARCHS[arch]) if isinstance(arch, str) else list(arch)
-    if "activation_fn" in kwargs:
-        policy_kwargs["activation_fn"] = kwargs.pop("activation_fn")
-    n_envs = int(kwargs.pop("n_envs", agent.n_envs))
+    kwargs = _translate(agent.model_kwargs)
+    drawn = _translate({k: to_python(v) for k, v in sample.items() if k != SEED_DRAW})
+    policy_kwargs = {**kwargs.pop("policy_kwargs", {}), **drawn.pop("policy_kwargs", {})}
+    kwargs |= drawn
+    n_envs = kwargs.pop("n_envs", agent.n_envs)
     if policy_kwargs:
         kwargs["policy_kwargs"] = policy_kwargs
+    check_values(agent.algorithm, {**kwargs, "n_envs": n_envs})
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
+
+
+def _translate(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return derived names as SB3's own; `policy_kwargs` is merged, the rest copied."""
+    kwargs = {name: _whole(name, value) for name, value in given.items()}
+    for alias, name in ALIASES.items():
+        if alias in kwargs:
+            kwargs[name] = 1.0 - _number(alias, kwargs.pop(alias))
+    policy_kwargs = kwargs.pop("policy_kwargs", None) or {}
+    check_values("", {"policy_kwargs": policy_kwargs})
+    for name in ("net_arch", "activation_fn"):
+        if name in kwargs:
+            policy_kwargs = {**policy_kwargs, name: kwargs.pop(name)}
+    if isinstance(policy_kwargs.get("net_arch"), str):
+        policy_kwargs = {**policy_kwargs, "net_arch": _named_arch(policy_kwargs["net_arch"])}
+    return {**kwargs, "policy_kwargs": policy_kwargs} if policy_kwargs else kwargs
+
+
+def _whole(name: str, value: Any) -> Any:
+    # quniform draws 64.0 where 64 is meant
+    integral = name in INTEGERS and isinstance(value, float) and value.is_integer()
+    return int(value) if integral else value
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ConfigError(f"{name} must be a number, got {value!r}")
+    return value
+
+
+def _named_arch(name: str) -> list[int]:
+    if name not in NET_ARCHS:
+        raise ConfigError(
+            f"net_arch must be one of {list(NET_ARCHS)} or a list of layer widths, got {name!r}"
+        )
+    return list(NET_ARCHS[name])
 
 
 def repair(

@@ -1,6 +1,9 @@
 """The winner on the sealed test window, beside buy & hold: the one place that opens it."""
 
+import hashlib
 import json
+import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +23,10 @@ from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder import OPENINGS_FILE, SearchFolder, open_folder
-from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.journal import TrialRecord, unfinished
 from finrl_ray.search.outputs import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
 from finrl_ray.search.results import winner
+from finrl_ray.search.spaces import planned_trials
 from finrl_ray.training import MODEL_FILE, VECNORMALIZE_FILE, fit_scaling
 
 BACKTEST_FOLDER = "backtest"
@@ -66,7 +70,11 @@ def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]
             f"{folder.path}`"
         )
     model_class = ALGORITHMS[folder.config.agent.algorithm].model_class
-    return record, model_class.load(source / MODEL_FILE, device="cpu"), source
+    try:
+        model = model_class.load(source / MODEL_FILE, device="cpu")
+    except (ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        raise SearchError(f"{source / MODEL_FILE} is damaged: {error}") from error
+    return record, model, source
 
 
 def backtest(path: str | Path, *, again: bool = False) -> Backtest:
@@ -80,17 +88,19 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     Raises
     ------
     SearchError
-        If the search has not ended or has no winner.
+        If the search has not ended, has no winner, or an earlier result belongs to another model.
     """
     folder = open_folder(path)
+    _require_finished(folder)
+    record, model, source = load_winner(folder)
+    model_hash = hashlib.sha256((source / MODEL_FILE).read_bytes()).hexdigest()
     earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
     if earlier.is_file() and not again:
-        return _read(earlier, count_openings(folder.path))
-    record, model, source = load_winner(folder)
+        return _read(earlier, count_openings(folder.path), model_hash)
     window = folder.split.test
     test_data = window.cut(folder.market_data)
+    env = _test_env(folder, test_data, source)
     _record_opening(folder.path, record)
-    env = _test_env(folder, test_data, source, model)
     history = evaluate_account(model, env)[0]
     held = buy_and_hold(test_data, folder.config.env)
     measures = {
@@ -107,7 +117,7 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     curves = pd.DataFrame(
         {"date": history.dates, "agent": history.account_value, "buy_and_hold": held}
     )
-    _write(folder.path / BACKTEST_FOLDER, result, curves, history.trades, test_data)
+    _write(folder.path / BACKTEST_FOLDER, result, model_hash, curves, history.trades, test_data)
     return result
 
 
@@ -119,13 +129,14 @@ def _measure(account_value: Any, config: ExperimentConfig) -> dict[str, float]:
     )
 
 
-def _test_env(
-    folder: SearchFolder, test_data: MarketData, source: Path, model: BaseAlgorithm
-) -> VecEnv:
+def _test_env(folder: SearchFolder, test_data: MarketData, source: Path) -> VecEnv:
     scaling = fit_scaling(folder.config, folder.train_data)
     env: VecEnv = make_vec_env(test_data, folder.config.env, scaling=scaling, training=False)
     if folder.config.agent.normalize:
-        env = VecNormalize.load(str(source / VECNORMALIZE_FILE), env)
+        try:
+            env = VecNormalize.load(str(source / VECNORMALIZE_FILE), env)
+        except (OSError, pickle.UnpicklingError, EOFError) as error:
+            raise SearchError(f"{source / VECNORMALIZE_FILE} cannot be read: {error}") from error
         env.training = False
         env.norm_reward = False
     return env
@@ -144,7 +155,12 @@ def count_openings(path: Path) -> int:
 
 
 def _write(
-    target: Path, result: Backtest, curves: pd.DataFrame, trades: Any, test_data: MarketData
+    target: Path,
+    result: Backtest,
+    model_hash: str,
+    curves: pd.DataFrame,
+    trades: Any,
+    test_data: MarketData,
 ) -> None:
     target.mkdir(exist_ok=True)
     curves.to_csv(target / "account_curves.csv", index=False)
@@ -153,6 +169,7 @@ def _write(
     shares.to_csv(target / "trades.csv", index=False)
     content = {
         "trial": result.trial,
+        "model_hash": model_hash,
         "window": list(result.window),
         "measures": {name: dict(values) for name, values in result.measures.items()},
     }
@@ -162,12 +179,37 @@ def _write(
     partial.replace(target / RESULT_FILE)
 
 
-def _read(file: Path, openings: int) -> Backtest:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return Backtest(
-        trial=content["trial"],
-        window=tuple(content["window"]),
-        measures=content["measures"],
-        openings=openings,
-        repeated=True,
-    )
+def _read(file: Path, openings: int, model_hash: str) -> Backtest:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["model_hash"] != model_hash:
+            raise SearchError(
+                f"{file} was measured with another model than today's winner; --again opens the "
+                "test window once more, for this one"
+            )
+        start, end = content["window"]
+        return Backtest(
+            trial=content["trial"],
+            window=(start, end),
+            measures=content["measures"],
+            openings=openings,
+            repeated=True,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SearchError(
+            f"{file} is damaged ({error!r}); --again opens the test window once more"
+        ) from error
+
+
+def _require_finished(folder: SearchFolder) -> None:
+    records = folder.records()
+    waiting = unfinished(records.in_order())
+    planned = planned_trials(folder.config) if folder.kind == "search" else 1
+    if waiting or len(records.trials) < planned:
+        ended = len(records.trials) - len(waiting)
+        what = "resume the search" if folder.kind == "search" else "train again"
+        command = f"resume {folder.path}" if folder.kind == "search" else "train"
+        raise SearchError(
+            f"the test window is opened for the winner of a finished search, but {ended} of "
+            f"{planned} trials have ended; {what} first: finrl-ray {command}"
+        )

@@ -42,6 +42,10 @@ def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
     view = Table(title="Trials, best first (validation window)", title_justify="left")
     for name, justify in (("#", "right"), ("trial", "right"), ("Sharpe", "right")):
         view.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals
+    # the objective is shown where it is not the Sharpe ratio of the same row
+    scored = not table["objective"].equals(table["sharpe_ratio"])
+    if scored:
+        view.add_column("objective", justify="right", no_wrap=True)
     view.add_column("max DD", justify="right", no_wrap=True)
     view.add_column("return", justify="right", no_wrap=True)
     view.add_column("steps", justify="right", no_wrap=True)
@@ -51,6 +55,7 @@ def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
             "-" if pd.isna(row["rank"]) else str(row["rank"]),
             str(row["trial"]),
             number(row["sharpe_ratio"]),
+            *([number(row["objective"])] if scored else []),
             percent(row["max_drawdown"]),
             percent(row["total_return"]),
             f"{row['timesteps']:,}",

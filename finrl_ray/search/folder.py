@@ -1,11 +1,12 @@
 """The folder of one search: what is in it, how it is made, how it is opened again."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ CONFIG_FILE = "config.yaml"
 EXPERIMENT_FILE = "experiment.json"
 DATA_FILE = "market_data.npz"
 RAY_FOLDER = "ray"
+LOCK_FILE = ".lock"
 OPENINGS_FILE = "test_openings.jsonl"
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
@@ -37,12 +39,14 @@ class SearchFolder:
     config : as run
     market_data : all rows, the test window included
     split : the three windows
+    kind : `search`, or `train` for the one agent of `finrl-ray train`
     """
 
     path: Path
     config: ExperimentConfig
     market_data: MarketData
     split: Split
+    kind: str = "search"
 
     @property
     def train_data(self) -> MarketData:
@@ -70,6 +74,7 @@ def create_folder(
     split: Split,
     data_report: Mapping[str, Any],
     storage: Path,
+    kind: str = "search",
 ) -> SearchFolder:
     """Make a new folder `<name>_<time>_<4 hex digits>` with all that the search starts from.
 
@@ -80,8 +85,8 @@ def create_folder(
     """
     now = datetime.now().astimezone()
     stamp = f"{now:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"  # unique for parallel starts
-    path = (storage.expanduser() / f"{config.name}_{stamp}").absolute()
     facts = {
+        "kind": kind,
         "created": now.isoformat(timespec="seconds"),
         "seed": config.seed,
         "data_hash": market_data.content_hash,
@@ -89,14 +94,16 @@ def create_folder(
         "split": split.describe(),
         "versions": versions(),
     }
+    path = storage / f"{config.name}_{stamp}"
     try:
+        path = path.expanduser().absolute()
         path.mkdir(parents=True)
         dump_config(config, path / CONFIG_FILE)
         save_market_data(market_data, path / DATA_FILE)
         (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~user of nobody
         raise SearchError(f"the search's folder {path} cannot be written: {error}") from error
-    return SearchFolder(path=path, config=config, market_data=market_data, split=split)
+    return SearchFolder(path=path, config=config, market_data=market_data, split=split, kind=kind)
 
 
 def open_folder(path: str | Path) -> SearchFolder:
@@ -119,12 +126,37 @@ def open_folder(path: str | Path) -> SearchFolder:
     config = load_config(folder / CONFIG_FILE)
     try:
         facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
-        expected = str(facts["data_hash"])
-    except (ValueError, KeyError) as error:
+        expected, kind = str(facts["data_hash"]), str(facts["kind"])
+    except (ValueError, KeyError, TypeError) as error:
         raise SearchError(f"{folder / EXPERIMENT_FILE} is damaged: {error!r}") from error
     market_data = read_market_data(folder / DATA_FILE, expected)
     split = make_split(market_data, config.split)
-    return SearchFolder(path=folder, config=config, market_data=market_data, split=split)
+    return SearchFolder(path=folder, config=config, market_data=market_data, split=split, kind=kind)
+
+
+@contextlib.contextmanager
+def sole_driver(folder: SearchFolder) -> Iterator[None]:
+    """Hold the folder's lock, so that no second process runs the same search.
+
+    Raises
+    ------
+    SearchError
+        If another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    with (folder.path / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SearchError(
+                f"another process is running the search in {folder.path}; watch it with "
+                f"`finrl-ray show {folder.path}`"
+            ) from None
+        yield
 
 
 def versions() -> dict[str, str]:

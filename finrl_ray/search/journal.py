@@ -80,6 +80,7 @@ class Records:
             "start": self._start,
             "result": self._result,
             "checkpoint": self._checkpoint,
+            "recover": self._recover,
             "end": self._end,
         }
         handlers[event["event"]](event)
@@ -114,6 +115,9 @@ class Records:
     def _checkpoint(self, event: dict[str, Any]) -> None:
         self.trials[event["trial_id"]].checkpoints[event["timesteps"]] = event["path"]
 
+    def _recover(self, event: dict[str, Any]) -> None:
+        self.trials[event["trial_id"]].failures += 1
+
     def _end(self, event: dict[str, Any]) -> None:
         record = self.trials[event["trial_id"]]
         record.state, record.reason = event["state"], event["reason"]
@@ -139,10 +143,11 @@ def read_journal(folder: Path) -> Records:
         return records
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            event = json.loads(line)
-        except ValueError:  # a killed driver left half a line
+            records.apply(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            # half a line of a killed driver, or a trial whose start was lost; a resume compares
+            # what is left with Ray's snapshot
             continue
-        records.apply(event)
     return records
 
 
@@ -180,7 +185,7 @@ class SearchJournal(tune.Callback):
         self.folder = folder
         self.total_timesteps = total_timesteps
         self.scheduler = scheduler
-        self.records = records or Records()
+        self.records = Records() if records is None else records
         self.reconciled = not self.records.trials
 
     def write(self, event: str, **content: Any) -> None:
@@ -245,11 +250,13 @@ class SearchJournal(tune.Callback):
     def _verdict(self, trial_id: str) -> tuple[TrialState, str]:
         record = self.records.trials[trial_id]
         last = record.last
-        if last.get("stop_reason"):
-            rejected = str(last["stop_reason"]).startswith("drawdown")
-            return ("rejected" if rejected else "stopped"), last["stop_reason"]
+        stop_reason = str(last.get("stop_reason", ""))
+        if stop_reason.startswith("drawdown"):
+            return "rejected", stop_reason
         if last.get("timesteps", 0) >= self.total_timesteps:
             return "completed", f"completed {last['timesteps']:,} timesteps"
+        if stop_reason:
+            return "stopped", stop_reason
         rung = getattr(self.scheduler, "stopped_at", {}).get(trial_id)
         if rung is not None:
             return "stopped", f"stopped by asha at {rung:,}"
@@ -268,7 +275,7 @@ class SearchJournal(tune.Callback):
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
     ) -> None:
         """Count a crash after which the trial is started again from its checkpoint."""
-        self.records.trials[trial.trial_id].failures += 1
+        self.write("recover", trial_id=trial.trial_id)
 
 
 def error_line(traceback: str) -> str:

@@ -27,14 +27,21 @@ FINAL_MODEL_FOLDER = "final_model"
 def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
     """Write `trials.csv/.parquet`, the curves, `best_model/` and `final_model/` of the winner.
 
-    Each file is written whole under another name first, so that an interruption leaves the old one.
+    Everything is collected before anything is written, and each file is written whole under another
+    name first, so that an error or an interruption leaves the old ones.
+
+    Raises
+    ------
+    SearchError
+        If a checkpoint that the journal names is not on disk.
     """
+    if not records:
+        return
     table = trial_table(records, folder.config)
+    curves, accounts = learning_curves(records), account_curves(folder, records)
     _write(folder.path / f"{TRIALS_FILE}.csv", lambda path: table.to_csv(path, index=False))
     _write(folder.path / f"{TRIALS_FILE}.parquet", _parquet(table))
-    curves = learning_curves(records)
     _write(folder.path / LEARNING_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
-    accounts = account_curves(folder, records)
     _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
     try:
         best = winner(records, folder.config)
@@ -59,10 +66,9 @@ def account_curves(folder: SearchFolder, records: Sequence[TrialRecord]) -> pd.D
     """
     frames = []
     for record in records:
-        try:
-            checkpoint = chosen_checkpoint(record, folder.path, "last")
-        except SearchError:
+        if not record.checkpoints:
             continue
+        checkpoint = chosen_checkpoint(record, folder.path, "last")
         with np.load(checkpoint / EVALUATIONS_FILE, allow_pickle=False) as file:
             frames.append(_account_frame(record, file, folder.validation_data.dates))
     columns = ["trial", "timesteps", "date", "account_value"]

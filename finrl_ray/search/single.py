@@ -8,9 +8,15 @@ from typing import Any
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.search.folder import SearchFolder, create_folder
-from finrl_ray.search.journal import Records, TrialRecord, append_event, reported_metrics
+from finrl_ray.search.journal import (
+    Records,
+    TrialRecord,
+    append_event,
+    interruption,
+    reported_metrics,
+)
 from finrl_ray.search.outputs import write_outputs
-from finrl_ray.search.runner import prepare_search
+from finrl_ray.search.preparation import prepare_search
 from finrl_ray.training import train_agent
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -22,14 +28,21 @@ def train_single(
     *,
     base_dir: Path = Path(),
     on_evaluation: Callable[[str], None] = lambda line: None,
-) -> Path:
-    """Train the agent of `config.agent` once; return the folder with its model and evaluations.
+) -> tuple[Path, bool]:
+    """Train the agent of `config.agent` once, into a folder with its model and evaluations.
+
+    Ctrl-C ends training; what was evaluated until then is kept.
 
     Parameters
     ----------
     config : the experiment; its search section is used for `storage_path` and limits alone
     base_dir : folder that a relative `data.source` is looked up from
     on_evaluation : called with one line after each evaluation
+
+    Returns
+    -------
+    path : the folder
+    completed : False if training was interrupted
 
     Raises
     ------
@@ -41,7 +54,12 @@ def train_single(
     prepared = prepare_search(config, base_dir=base_dir)
     storage = Path(config.search.storage_path)
     folder = create_folder(
-        prepared.config, prepared.market_data, prepared.split, prepared.data_report, storage
+        prepared.config,
+        prepared.market_data,
+        prepared.split,
+        prepared.data_report,
+        storage,
+        kind="train",
     )
     log = _SingleLog(folder, on_evaluation)
     append_event(folder.path, log.records, "start", trial_id=_TRIAL, index=0, sample={})
@@ -51,12 +69,13 @@ def train_single(
         log.end("failed", str(error), error=str(error))
         raise
     except KeyboardInterrupt:
-        log.end("interrupted", "interrupted from the keyboard")
-        raise
-    reason = log.record.last.get("stop_reason") or "reached its timesteps"
-    log.end("completed", reason)
+        log.end("interrupted", interruption(log.record))
+    else:
+        steps = log.record.last["timesteps"]
+        reason = log.record.last.get("stop_reason") or f"completed {steps:,} timesteps"
+        log.end("completed", reason)
     write_outputs(folder, log.records.in_order())
-    return folder.path
+    return folder.path, log.record.state == "completed"
 
 
 class _SingleLog:

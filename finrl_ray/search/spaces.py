@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.agent.algorithms import check_model_kwargs
-from finrl_ray.agent.hyperparameters import DERIVED_NAMES, NET_ARCHS
+from finrl_ray.agent.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
+from finrl_ray.agent.keyword_values import INTEGERS
 from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.errors import ConfigError
 
@@ -101,8 +102,10 @@ def _check_randint(values: Sequence[Any]) -> None:
 
 def _check_quniform(values: Sequence[Any]) -> None:
     _check_numbers("quniform", values, 3)
-    if values[2] <= 0:
-        raise ConfigError(f"quniform needs [low, high, step] with step > 0, got {list(values)}")
+    if not 0 < values[2] <= values[1] - values[0]:
+        raise ConfigError(
+            f"quniform needs [low, high, step] with 0 < step <= high - low, got {list(values)}"
+        )
 
 
 def _check_options(values: Sequence[Any]) -> None:
@@ -152,9 +155,11 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
         Naming `search.space.<key>`, what came and what must hold.
     """
     agent, search = config.agent, config.search
-    entries = dict(DEFAULT_SPACES[agent.algorithm]) if search.default_space else {}
-    fixed = set(agent.model_kwargs) | {"n_envs"}
-    entries = {name: entry for name, entry in entries.items() if name not in fixed}
+    _check_aliases(search.space, "search.space")
+    _check_aliases(agent.model_kwargs, "agent.model_kwargs")
+    defaults = DEFAULT_SPACES[agent.algorithm] if search.default_space else {}
+    settled = _canonical(agent.model_kwargs) | _canonical(search.space)
+    entries = {n: e for n, e in defaults.items() if ALIASES.get(n, n) not in settled}
     space = {}
     for name, entry in {**entries, **search.space}.items():
         try:
@@ -162,7 +167,7 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
         except ConfigError as error:
             raise ConfigError(f"search.space.{name}: {error}") from None
     _check_names(space, agent)
-    _check_learning_rate(space)
+    _check_corners(space, agent)
     if not space and search.num_samples > 1:
         raise ConfigError(
             "search.space is empty, so all trials would be equal; add entries to search.space, "
@@ -173,44 +178,68 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
     return space
 
 
+def _canonical(given: Mapping[str, Any]) -> set[str]:
+    """Return the names given, aliases and the keys of `policy_kwargs` as what they stand for."""
+    policy_kwargs = given.get("policy_kwargs")
+    nested = set(policy_kwargs) if isinstance(policy_kwargs, dict) else set()
+    return {ALIASES.get(name, name) for name in given} | nested
+
+
+def _check_aliases(given: Mapping[str, Any], where: str) -> None:
+    for alias, name in ALIASES.items():
+        if alias in given and name in given:
+            raise ConfigError(f"{where}: {alias} and {name} say the same thing; give one of them")
+
+
 def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
-    plain = {name: None for name in space if name not in DERIVED_NAMES}
-    if "seed" in plain or "seed" in agent.model_kwargs:
-        raise ConfigError(
-            "seed cannot be searched over or fixed for all trials: each trial's seed is derived "
-            "from the top-level `seed` and recorded; set that instead"
-        )
-    try:
-        check_model_kwargs(agent.algorithm, plain)
-        check_model_kwargs(agent.algorithm, agent.model_kwargs)
-    except ValueError as error:
-        raise ConfigError(f"search.space or agent.model_kwargs: {error}") from None
-    archs = space.get("net_arch")
-    for arch in archs.values if archs else ():
-        if isinstance(arch, str) and arch not in NET_ARCHS:
+    for where, names in (("search.space", list(space)), ("agent.model_kwargs", agent.model_kwargs)):
+        if "seed" in names:
             raise ConfigError(
-                f"search.space.net_arch: {arch!r} is none of {list(NET_ARCHS)}; give one of them "
-                "or a list of layer widths"
+                f"{where}: seed cannot be fixed or searched over: each trial's seed is derived "
+                "from the top-level `seed` and recorded; set that instead"
+            )
+        plain = {name: None for name in names if name not in DERIVED_NAMES}
+        try:
+            check_model_kwargs(agent.algorithm, plain)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    for name, domain in space.items():
+        if name in INTEGERS and domain.kind in ("uniform", "loguniform"):
+            raise ConfigError(
+                f"search.space.{name}: {name} is a whole number; use randint, quniform or choice "
+                f"instead of {domain.kind}"
             )
     if "one_minus_gae_lambda" in space and agent.algorithm not in ("ppo", "a2c"):
         raise ConfigError(f"search.space.one_minus_gae_lambda: {agent.algorithm} has no GAE")
 
 
-def _check_learning_rate(space: Mapping[str, Domain]) -> None:
-    domain = space.get("learning_rate")
-    values = [v for v in domain.values if isinstance(v, int | float)] if domain else []
-    if values and (max(values) >= 1.0 or min(values) <= 0):
-        raise ConfigError(
-            f"search.space.learning_rate must stay within (0, 1), got {list(domain.values)}"  # type: ignore[union-attr]  # values is empty without a domain
-        )
+def _check_corners(space: Mapping[str, Domain], agent: AgentConfig) -> None:
+    """Check every option and bound of the space, one name at a time so that errors can name it."""
+    try:
+        resolve_sample({}, agent)
+    except ConfigError as error:
+        raise ConfigError(f"agent.model_kwargs: {error}") from None
+    for name, domain in space.items():
+        for value in corner_values(domain):
+            try:
+                resolve_sample({name: value}, agent)
+            except ConfigError as error:
+                raise ConfigError(f"search.space.{name}: {error}") from None
+
+
+def corner_values(domain: Domain) -> tuple[Any, ...]:
+    """Return every option of a domain, or the values at its two ends."""
+    if domain.kind == "quniform":
+        low, high, step = domain.values
+        return (round(low / step) * step, round(high / step) * step)
+    if domain.kind == "randint":
+        return (domain.values[0], domain.values[1] - 1)
+    return domain.values
 
 
 def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     """Return samples in which every option and every bound of the space appears at least once."""
-    options = {
-        name: domain.values[:2] if domain.kind == "quniform" else domain.values
-        for name, domain in space.items()
-    }
+    options = {name: corner_values(domain) for name, domain in space.items()}
     count = max((len(values) for values in options.values()), default=1)
     return [
         {name: values[min(i, len(values) - 1)] for name, values in options.items()}
@@ -224,8 +253,13 @@ def count_trials(space: Mapping[str, Domain], num_samples: int) -> int:
     return num_samples * math.prod(grids)
 
 
-def to_param_space(space: Mapping[str, Domain]) -> dict[str, Any]:
-    """Return the space as Ray Tune's `param_space`."""
+def planned_trials(config: ExperimentConfig) -> int:
+    """Return how many trials the search of a config starts."""
+    return count_trials(build_space(config), config.search.num_samples)
+
+
+def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]:
+    """Return the space as Ray Tune's `param_space`, with a draw for the trial's seed."""
     from ray import tune
 
     makers: dict[str, Callable[..., Any]] = {
@@ -237,4 +271,8 @@ def to_param_space(space: Mapping[str, Domain]) -> dict[str, Any]:
         "quniform": tune.quniform,
         "constant": lambda value: value,
     }
-    return {name: makers[domain.kind](*domain.values) for name, domain in space.items()}
+    params = {name: makers[domain.kind](*domain.values) for name, domain in space.items()}
+    if searcher == "random":
+        # Optuna would take the draw for a hyperparameter and model its effect
+        params[SEED_DRAW] = tune.randint(0, 2**31 - 1)
+    return params

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.report.backtest import backtest, count_openings
-from finrl_ray.search.folder import open_folder
+from finrl_ray.search.folder import open_folder, sole_driver
+from finrl_ray.search.journal import append_event, read_journal
+from finrl_ray.search.preparation import prepare_search
 from finrl_ray.search.results import CLOCK_COLUMNS
-from finrl_ray.search.runner import SearchResult, prepare_search, resume_search, run_search
+from finrl_ray.search.runner import SearchResult, resume_search, run_search
 
 pytestmark = pytest.mark.slow
 
@@ -177,30 +181,38 @@ def test_asha_stops_trials_and_says_where(tmp_path) -> None:
             assert went_on == (value >= cutoff), (trial, rung)
 
 
+# builds, trains one rollout, and has NaN parameters after the first update
+DIVERGING = {"log_std_init": 1e38}
+
+
 def test_a_failing_trial_is_counted_and_the_search_goes_on(tmp_path) -> None:
-    space = {"vf_coef": {"grid": [0.5, float("nan")]}, "n_epochs": {"grid": [1, 0]},
-             "n_steps": 128, "net_arch": "tiny"}  # fmt: skip
-    config = small_config(tmp_path, search={"num_samples": 1, "space": space,
-                                            "default_space": False, "max_failures": 1,
-                                            "scheduler": {"type": "fifo"},
-                                            "storage_path": str(tmp_path)})  # fmt: skip
-    result = run_search(config)
+    space = {"policy_kwargs": {"grid": [{"log_std_init": 0.0}, DIVERGING]}, "n_steps": 128}
+    search = {"num_samples": 2, "space": space, "default_space": False, "max_failures": 1}
+    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
     assert result.finished
-    states = result.table.set_index("trial")["state"].to_dict()
-    assert sorted(states.values()) == ["completed", "failed", "failed", "failed"]
-    reasons = result.table[result.table["state"] == "failed"]["reason"]
-    assert reasons.str.contains("is NaN or infinite after 512 timesteps").sum() == 1
-    assert reasons.str.contains("UnboundLocalError").sum() == 2
-    assert result.table["rank"].notna().sum() == 1
-    assert (result.table[result.table["state"] == "failed"]["failures"] == 2).all()
+    assert sorted(result.table["state"]) == ["completed", "completed", "failed", "failed"]
+    failed = result.table[result.table["state"] == "failed"]
+    assert failed["reason"].str.contains("is NaN or infinite after 512 timesteps").all()
+    assert failed["rank"].isna().all()
+    assert (failed["failures"] == 2).all()
+    # what the journal keeps is what a later reader sees
+    again = resume_search(result.path)
+    pd.testing.assert_frame_equal(without_clock(again.table), without_clock(result.table))
+
+
+def test_repetitions_of_a_grid_differ_in_their_seed(tmp_path) -> None:
+    space = {"n_epochs": {"grid": [1, 2]}, "n_steps": 128, "net_arch": "tiny"}
+    search = {"num_samples": 2, "space": space, "default_space": False}
+    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
+    assert result.table["n_epochs"].tolist().count(1) == 2
+    assert result.table["seed"].nunique() == 4
+    assert result.table["objective"].nunique() == 4
 
 
 def test_when_every_trial_fails_there_is_no_winner(tmp_path) -> None:
-    space = {"n_epochs": 0, "n_steps": 128, "net_arch": "tiny"}
-    config = small_config(tmp_path, search={"num_samples": 2, "space": space,
-                                            "default_space": False,
-                                            "storage_path": str(tmp_path)})  # fmt: skip
-    result = run_search(config)
+    space = {"policy_kwargs": {"choice": [DIVERGING]}, "n_steps": 128}
+    search = {"num_samples": 2, "space": space, "default_space": False}
+    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
     assert set(result.table["state"]) == {"failed"}
     with pytest.raises(SearchError, match="no trial of 2 can win"):
         backtest(result.path)
@@ -254,6 +266,9 @@ def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
         ({"agent": {"policy": "MlpPolycy"}}, "Policy MlpPolycy unknown"),
         ({"agent": {"model_kwargs": {"learning_rate": "fast"}}}, "fast"),
         ({"data": {"source": "bundeld"}}, "bundled"),
+        ({"split": {"validation": ["2008-01-02", "2008-01-05"]}}, "at least 4 dates"),
+        ({"agent": {"policy": "MultiInputPolicy"}}, "cannot be built"),
+        ({"agent": {"model_kwargs": {"device": "cudaa"}}}, "cudaa"),
         ({"env": {"turbulence_threshold": 5.0, "risk_indicator_col": "macd"}}, "macd"),
         ({"split": {"test": ["2030-01-01", None]}}, "test"),
     ],
@@ -262,6 +277,61 @@ def test_what_would_fail_later_fails_before_a_folder_is_made(sections, words, tm
     with pytest.raises(ValueError, match=words):
         run_search(small_config(tmp_path, **sections))
     assert list(tmp_path.iterdir()) == []
+
+
+def copy_of(finished: SearchResult, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.path, tmp_path / "copy"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and p.name != ".lock"}
+
+
+def test_a_resume_without_rays_files_leaves_a_finished_search_as_it_is(finished, tmp_path) -> None:
+    folder = copy_of(finished, tmp_path)
+    shutil.rmtree(folder / "ray")
+    before = contents(folder)
+    assert resume_search(folder).finished
+    assert contents(folder) == before
+    assert backtest(folder, again=True).trial == finished.table["trial"].iloc[0]
+
+
+@pytest.mark.parametrize("left", [0, 3000])
+def test_a_cut_journal_is_refused_and_nothing_is_overwritten(left, finished, tmp_path) -> None:
+    folder = copy_of(finished, tmp_path)
+    journal = (folder / "journal.jsonl").read_bytes()
+    (folder / "journal.jsonl").write_bytes(journal[:left])
+    before = contents(folder)
+    with pytest.raises(SearchError, match="it was cut or lost"):
+        resume_search(folder)
+    assert contents(folder) == before
+
+
+def test_a_search_that_is_running_cannot_be_resumed_beside_it(finished) -> None:
+    with (
+        sole_driver(open_folder(finished.path)),
+        pytest.raises(SearchError, match="another process is running"),
+    ):
+        resume_search(finished.path)
+
+
+def test_the_test_window_stays_closed_until_the_search_has_ended(finished, tmp_path) -> None:
+    folder = copy_of(finished, tmp_path)
+    shutil.rmtree(folder / "backtest", ignore_errors=True)
+    append_event(folder, read_journal(folder), "start", trial_id="x", index=4, sample={})
+    openings = count_openings(folder)
+    with pytest.raises(SearchError, match="4 of 4 trials have ended; resume the search first"):
+        backtest(folder)
+    assert count_openings(folder) == openings
+
+
+def test_a_result_of_another_model_is_not_shown_as_the_winners(finished, tmp_path) -> None:
+    folder = copy_of(finished, tmp_path)
+    backtest(folder, again=True)
+    other = next((folder / "ray").glob("trial_*/checkpoint_*/model.zip"))
+    shutil.copy(other, folder / "final_model" / "model.zip")
+    with pytest.raises(SearchError, match="another model than today's winner"):
+        backtest(folder)
 
 
 def test_an_unwritable_storage_path_is_an_error(tmp_path) -> None:

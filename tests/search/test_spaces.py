@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import AgentConfig, ExperimentConfig, SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.spaces import (
     DEFAULT_SPACES,
     Domain,
     build_space,
+    corner_samples,
     count_trials,
     parse_domain,
     to_param_space,
@@ -47,7 +49,8 @@ def test_each_kind_is_read(entry: Any, expected: Domain) -> None:
         ({"uniform": 5}, "needs a list"),
         ({"loguniform": [0, 1]}, "low > 0"),
         ({"randint": [0.5, 3]}, "whole numbers"),
-        ({"quniform": [0, 1, 0]}, "step > 0"),
+        ({"quniform": [0, 1, 0]}, "0 < step"),
+        ({"quniform": [0.1, 0.3, 0.5]}, "step <= high - low"),
         ({"choice": []}, "at least one option"),
         ({"choice": [1], "grid": [2]}, "needs one of"),
         ({}, "needs one of"),
@@ -74,9 +77,32 @@ def test_entries_are_laid_over_the_default_space() -> None:
     assert "n_steps" in space
 
 
-def test_a_keyword_fixed_in_the_agent_leaves_the_default_space() -> None:
-    agent = AgentConfig(model_kwargs={"n_steps": 64})
-    assert "n_steps" not in build_space(ExperimentConfig(agent=agent))
+@pytest.mark.parametrize(
+    ("kwargs", "left_out", "expected"),
+    [
+        ({"n_steps": 64}, "n_steps", {"n_steps": 64}),
+        ({"gamma": 0.9}, "one_minus_gamma", {"gamma": 0.9}),
+        ({"one_minus_gamma": 0.25}, "one_minus_gamma", {"gamma": 0.75}),
+        ({"gae_lambda": 0.5}, "one_minus_gae_lambda", {"gae_lambda": 0.5}),
+        ({"net_arch": "tiny"}, "net_arch", {"net_arch": [32]}),
+        ({"policy_kwargs": {"net_arch": [8]}}, "net_arch", {"net_arch": [8]}),
+        ({"policy_kwargs": {"activation_fn": "relu"}}, "activation_fn", {"activation_fn": "relu"}),
+    ],
+)
+def test_what_the_agent_fixes_leaves_the_default_space(kwargs, left_out, expected) -> None:
+    experiment = ExperimentConfig(agent=AgentConfig(model_kwargs=kwargs))
+    space = build_space(experiment)
+    assert left_out not in space
+    for sample in corner_samples(space):
+        flat = resolve_sample(sample, experiment.agent).flat()
+        assert {name: flat[name] for name in expected} == expected
+
+
+def test_an_alias_in_the_space_replaces_the_default_entry() -> None:
+    experiment = config(space={"gamma": 0.9})
+    space = build_space(experiment)
+    assert "one_minus_gamma" not in space
+    assert resolve_sample(corner_samples(space)[0], experiment.agent).model_kwargs["gamma"] == 0.9
 
 
 @pytest.mark.parametrize(
@@ -84,8 +110,14 @@ def test_a_keyword_fixed_in_the_agent_leaves_the_default_space() -> None:
     [
         ({"space": {"learning_rat": 1e-3}}, "learning_rate"),
         ({"space": {"buffer_size": 10}}, "buffer_size"),
-        ({"space": {"net_arch": {"choice": ["tinny"]}}}, "tinny"),
+        ({"space": {"net_arch": {"choice": ["tinny"]}}}, "search.space.net_arch.*tinny"),
         ({"space": {"learning_rate": {"loguniform": [1e-5, 1.0]}}}, r"within \(0, 1\)"),
+        ({"space": {"n_steps": {"choice": [64, "abc"]}}}, "search.space.n_steps"),
+        ({"space": {"n_steps": {"randint": [-5, 128]}}}, "n_steps must be a whole number >= 1"),
+        ({"space": {"batch_size": {"uniform": [32, 256]}}}, "use randint, quniform or choice"),
+        ({"space": {"n_envs": {"choice": [0]}}}, "n_envs must be"),
+        ({"space": {"gamma": 0.9, "one_minus_gamma": 0.1}}, "say the same thing"),
+        ({"space": {"seed": {"choice": [1, 2]}}}, "each trial's seed is derived"),
         ({"space": {"learning_rate": {"loguniform": [1e-5]}}}, "search.space.learning_rate"),
         ({"space": {}, "default_space": False}, "all trials would be equal"),
         ({"space": {"n_steps": {"grid": [64, 128]}}, "searcher": "optuna"}, "grid needs"),
@@ -108,7 +140,7 @@ def test_a_grid_multiplies_the_samples() -> None:
 
 def test_samples_of_the_param_space_stay_within_bounds() -> None:
     space = build_space(config(space={"vf_coef": {"quniform": [0.0, 1.0, 0.25]}}))
-    params = to_param_space(space)
+    params = to_param_space(space, "random")
     for _ in range(50):
         assert 1e-5 <= params["learning_rate"].sample() <= 2e-3
         assert params["vf_coef"].sample() in (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -1,0 +1,167 @@
+"""Everything that is checked before a search leaves a trace."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.config import ExperimentConfig, earliest_stop
+from finrl_ray.data.loading import load_market_data
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.splits import Split, make_split
+from finrl_ray.errors import ConfigError, FinRLRayError
+from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
+from finrl_ray.training import build_model, make_trial_envs
+
+MIN_VALIDATION_ROWS = 4
+# what SB3 and torch raise for values that they cannot build a model with
+_BUILD_ERRORS = (
+    TypeError,
+    AssertionError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedSearch:
+    """A search that has passed every check and has not yet left a trace.
+
+    Parameters
+    ----------
+    config : with the data source's path made absolute
+    market_data, data_report, split : what it will run on
+    planned : number of trials
+    """
+
+    config: ExperimentConfig
+    market_data: MarketData
+    data_report: dict[str, Any]
+    split: Split
+    planned: int
+
+    def describe(self) -> str:
+        """Return what is about to run, in a few lines; dropped tickers and rows among them."""
+        data, config = self.market_data, self.config
+        spans = ", ".join(
+            f"{w.name} {str(data.dates[w.first_row])[:10]}..{str(data.dates[w.stop_row - 1])[:10]}"
+            for w in self.split.windows
+        )
+        trials = (
+            f"{self.planned} trials of {config.agent.algorithm}, "
+            f"{config.agent.total_timesteps:,} timesteps each at most, "
+            f"{config.search.searcher} search, {config.search.scheduler.type}"
+        )
+        features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
+        return "\n".join(
+            [*self.data_report["lines"], f"{features}; {spans}", *self.split.notes, trials]
+        )
+
+
+def prepare_search(
+    config: ExperimentConfig,
+    *,
+    base_dir: Path = Path(),
+    market_data: MarketData | None = None,
+) -> PreparedSearch:
+    """Load the data and check everything that can be checked before a trial starts.
+
+    Parameters
+    ----------
+    config : the experiment
+    base_dir : folder that a relative `data.source` is looked up from
+    market_data : prices already in memory; `config.data` is then not read
+
+    Raises
+    ------
+    ConfigError, DataError
+        For anything that would fail later.
+    """
+    space = build_space(config)
+    report: dict[str, Any] = {"source": "given in memory", "lines": []}
+    if market_data is not None:
+        config = _with_source(config, "memory")
+    else:
+        market_data, loaded = load_market_data(config.data, base_dir)
+        report = {**loaded.to_dict(), "lines": loaded.lines()}
+        if (base_dir / config.data.source).is_file():
+            config = _with_source(config, str((base_dir / config.data.source).absolute()))
+    split = make_split(market_data, config.split)
+    _check_size(config, market_data, split)
+    _check_early_stop(config, space)
+    _check_models(config, space, market_data, split)
+    planned = count_trials(space, config.search.num_samples)
+    return PreparedSearch(
+        config=config, market_data=market_data, data_report=report, split=split, planned=planned
+    )
+
+
+def _with_source(config: ExperimentConfig, source: str) -> ExperimentConfig:
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+
+
+def _check_size(config: ExperimentConfig, market_data: MarketData, split: Split) -> None:
+    if split.validation.n_rows < MIN_VALIDATION_ROWS:
+        raise ConfigError(
+            f"split.validation must hold at least {MIN_VALIDATION_ROWS} dates for a Sharpe ratio, "
+            f"got {split.validation.n_rows}"
+        )
+    available = os.cpu_count() or 1
+    if not ray.is_initialized() and config.search.cpus_per_trial > available:
+        raise ConfigError(
+            f"search.cpus_per_trial must be <= {available}, the CPUs of this machine, got "
+            f"{config.search.cpus_per_trial:g}: no trial could ever start"
+        )
+
+
+def _check_early_stop(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
+    """Refuse patience that no trial can run out of because its rollouts are too long."""
+    if config.evaluation.max_no_improvement_evals is None:
+        return
+    first_stop = earliest_stop(config.evaluation)
+    most = 0
+    for sample in corner_samples(space):
+        settings = resolve_sample(sample, config.agent)
+        n_steps = {**ALGORITHMS[config.agent.algorithm].defaults, **settings.model_kwargs}.get(
+            "n_steps", 1
+        )
+        rollout = n_steps * settings.n_envs
+        between = -(-config.evaluation.eval_freq // rollout) * rollout
+        most = max(most, -(-config.agent.total_timesteps // between))
+    if first_stop > most:
+        raise ConfigError(
+            f"early stopping can fire at evaluation {first_stop} at the earliest, but evaluations "
+            f"fall on the ends of rollouts (n_steps x n_envs) and no trial has more than {most}; "
+            "lower evaluation.max_no_improvement_evals, n_steps or n_envs"
+        )
+
+
+def _check_models(
+    config: ExperimentConfig, space: Mapping[str, Domain], market_data: MarketData, split: Split
+) -> None:
+    """Build the envs once and a model per option of the space, so that no trial fails on these."""
+    train_data, validation_data = split.train.cut(market_data), split.validation.cut(market_data)
+    for sample in corner_samples(space):
+        settings = resolve_sample(sample, config.agent)
+        try:
+            env, eval_env = make_trial_envs(config, settings, 0, train_data, validation_data)
+            build_model(config, settings, env, 0)
+        except FinRLRayError:
+            raise
+        except _BUILD_ERRORS as error:
+            raise ConfigError(
+                f"agent or search.space: {config.agent.algorithm} cannot be built with "
+                f"{settings.flat()}: {error}"
+            ) from error
+        env.close()
+        eval_env.close()

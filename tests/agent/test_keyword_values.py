@@ -1,0 +1,94 @@
+"""Values that a keyword can be trained with, and those that it cannot."""
+
+from typing import Any
+
+import pytest
+
+from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.agent.keyword_values import check_values
+from finrl_ray.config import AgentConfig
+from finrl_ray.errors import ConfigError
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_the_defaults_pass(algorithm: Any) -> None:
+    check_values(algorithm, ALGORITHMS[algorithm].defaults)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "value"),
+    [
+        ("ppo", "learning_rate", "lin_3e-4"),
+        ("ppo", "clip_range_vf", None),
+        ("ppo", "gamma", 1),
+        ("sac", "ent_coef", "auto"),
+        ("sac", "ent_coef", "auto_0.5"),
+        ("sac", "train_freq", [2, "episode"]),
+        ("sac", "gradient_steps", -1),
+        ("td3", "action_noise", "normal"),
+        ("a2c", "policy_kwargs", {"net_arch": {"pi": [8], "vf": [16, 16]}}),
+    ],
+)
+def test_what_sb3_accepts_passes(algorithm: str, name: str, value: Any) -> None:
+    check_values(algorithm, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "value"),
+    [
+        ("ppo", "learning_rate", 10),
+        ("ppo", "learning_rate", 0.0),
+        ("ppo", "learning_rate", "lin_5"),
+        ("ppo", "learning_rate", "fast"),
+        ("ppo", "learning_rate", None),
+        ("ppo", "clip_range", 0),
+        ("ppo", "target_kl", "abc"),
+        ("ppo", "max_grad_norm", -1),
+        ("ppo", "n_steps", 0),
+        ("ppo", "n_steps", 64.5),
+        ("ppo", "n_epochs", 0),
+        ("ppo", "batch_size", True),
+        ("ppo", "gamma", "abc"),
+        ("ppo", "gamma", -1),
+        ("ppo", "vf_coef", float("nan")),
+        ("ppo", "ent_coef", "auto"),
+        ("sac", "ent_coef", "autoo"),
+        ("sac", "ent_coef", "auto_x"),
+        ("sac", "train_freq", 0),
+        ("sac", "train_freq", [1, "day"]),
+        ("sac", "gradient_steps", 0),
+        ("sac", "tau", 5),
+        ("sac", "buffer_size", 0),
+        ("sac", "target_update_interval", 0),
+        ("td3", "policy_delay", 0),
+        ("td3", "action_noise", 5),
+        ("ppo", "policy_kwargs", 5),
+        ("ppo", "policy_kwargs", {"net_arch": [32, 0]}),
+        ("ppo", "n_envs", 0),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused_by_name(algorithm, name, value) -> None:
+    with pytest.raises(ConfigError, match="net_arch" if "net_arch" in str(value) else "must be"):
+        check_values(algorithm, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ({"one_minus_gamma": 3}, "gamma must be a number"),
+        ({"one_minus_gamma": "abc"}, "one_minus_gamma must be a number"),
+        ({"net_arch": 5}, "net_arch must be a list"),
+        ({"net_arch": "tinny"}, "net_arch must be one of"),
+        ({"n_envs": 0}, "n_envs must be a whole number >= 1"),
+        ({"batch_size": 64.5}, "batch_size must be a whole number"),
+    ],
+)
+def test_a_sample_is_checked_after_translation(sample: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        resolve_sample(sample, AgentConfig())
+
+
+def test_a_whole_float_is_a_whole_number() -> None:
+    kwargs = resolve_sample({"batch_size": 32.0}, AgentConfig()).model_kwargs
+    assert type(kwargs["batch_size"]) is int
