@@ -206,10 +206,9 @@ def _make_tuner(
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=make_searcher(config),
+            search_alg=make_searcher(config, _concurrency(config)),
             scheduler=scheduler,
             num_samples=config.search.num_samples,
-            max_concurrent_trials=_concurrency(config),
             reuse_actors=True,
             trial_name_creator=trial_label,
             trial_dirname_creator=trial_label,

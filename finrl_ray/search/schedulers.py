@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import SearchAlgorithm, Searcher
+from ray.tune.search import ConcurrencyLimiter, SearchAlgorithm, Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from finrl_ray.config import ExperimentConfig
@@ -39,15 +39,18 @@ def make_scheduler(config: ExperimentConfig) -> TrialScheduler:
     )
 
 
-def make_searcher(config: ExperimentConfig) -> SearchAlgorithm | Searcher:
-    """Return the searcher, seeded from the experiment's seed."""
+def make_searcher(
+    config: ExperimentConfig, max_concurrent_trials: int
+) -> SearchAlgorithm | Searcher:
+    """Return the searcher, seeded from the experiment's seed, with its limit of trials at once."""
     if config.search.searcher == "random":
-        return BasicVariantGenerator(random_state=config.seed)
+        # Ray's own max_concurrent_trials does not reach a generator that is passed in
+        return BasicVariantGenerator(random_state=config.seed, max_concurrent=max_concurrent_trials)
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return OptunaSearch(seed=config.seed)
+    return ConcurrencyLimiter(OptunaSearch(seed=config.seed), max_concurrent_trials)
 
 
 class AshaScheduler(AsyncHyperBandScheduler):

@@ -57,6 +57,13 @@ def test_two_at_once_give_the_table_of_one_at_a_time(finished, tmp_path) -> None
     pd.testing.assert_frame_equal(without_clock(together.table), without_clock(finished.table))
 
 
+def test_one_at_a_time_means_one_at_a_time(finished) -> None:
+    lines = (finished.path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    marks = [e["event"] for e in events if e["event"] in ("start", "end")]
+    assert marks == ["start", "end"] * 4
+
+
 def test_every_planned_trial_is_in_the_table(finished) -> None:
     assert finished.finished
     assert sorted(finished.table["trial"]) == [0, 1, 2, 3]
