@@ -106,7 +106,8 @@ def tune(
     with _naming(config):
         prepared = prepare_search(loaded, base_dir=config.parent)
     console = _console()
-    console.print(prepared.describe(), highlight=False, soft_wrap=True, markup=False)
+    console.print(prepared.describe(), highlight=False, markup=False)
+    console.print("starting Ray (a few seconds)")
     result = run_search(prepared, make_view=LiveView)
     _show_result(result, with_backtest)
 
@@ -214,6 +215,8 @@ def _quiet() -> None:
     import warnings
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    # after a killed search, trials report again what Optuna has seen
+    warnings.filterwarnings("ignore", message="The reported value is ignored")
 
 
 def _console() -> "Console":

@@ -53,19 +53,13 @@ class PreparedSearch:
     def describe(self) -> str:
         """Return what is about to run, in a few lines; dropped tickers and rows among them."""
         data, config = self.market_data, self.config
-        spans = ", ".join(
-            f"{w.name} {str(data.dates[w.first_row])[:10]}..{str(data.dates[w.stop_row - 1])[:10]}"
-            for w in self.split.windows
-        )
         trials = (
             f"{self.planned} trials of {config.agent.algorithm}, "
             f"{config.agent.total_timesteps:,} timesteps each at most, "
             f"{config.search.searcher} search, {config.search.scheduler.type}"
         )
         features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
-        return "\n".join(
-            [*self.data_report["lines"], f"{features}; {spans}", *self.split.notes, trials]
-        )
+        return "\n".join([*self.data_report["lines"], features, *self.split.describe(), trials])
 
 
 def prepare_search(
