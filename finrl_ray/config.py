@@ -208,7 +208,8 @@ class EvaluationConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
     eval_freq: int = 2_000
-    """Timesteps between evaluations; the last one always falls on the end of training."""
+    """Timesteps between evaluations; the last one always falls on the end of training, the only one
+    if this is more than `agent.total_timesteps`."""
     metric: Metric = "sharpe_ratio"
     """What is maximised (max_drawdown is <= 0, so it is maximised too)."""
     periods_per_year: float = 252.0
@@ -345,11 +346,6 @@ class ExperimentConfig:
 
     def _check_evaluations(self) -> None:
         total, evaluation = self.agent.total_timesteps, self.evaluation
-        _require(
-            evaluation.eval_freq <= total,
-            f"evaluation.eval_freq must be <= agent.total_timesteps ({total}), got "
-            f"{evaluation.eval_freq}: the agent would not be evaluated before its end; lower it",
-        )
         patience = evaluation.max_no_improvement_evals
         if patience is not None:
             evals = earliest_stop(evaluation)

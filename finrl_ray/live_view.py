@@ -106,14 +106,19 @@ class LiveView(tune.Callback):
         steps = sum(_steps(r) for r in self._records())
         return max(0, steps - self.steps_before) / max(1e-9, time.monotonic() - self.started_at)
 
-    def _time_left_s(self) -> float | None:
-        """Wall time so far x trials left / trials ended; a rough guess, and shown as one."""
+    def _time_left(self) -> str:
+        """Return a rough guess: from trials ended if there are any, else from timesteps."""
         records = self._records()
         ended = sum(record.state in ENDED for record in records)
         here = ended - self.ended_before
-        if here < 2:
-            return None
-        return (time.monotonic() - self.started_at) * (self.planned - ended) / here
+        elapsed = time.monotonic() - self.started_at
+        if here >= 2:
+            return f"; about {_duration(elapsed * (self.planned - ended) / here)} left"
+        speed = self._speed()
+        done = sum(self.total_timesteps if r.state in ENDED else _steps(r) for r in records)
+        if speed <= 0:
+            return ""
+        return f"; at most {_duration((self.planned * self.total_timesteps - done) / speed)} left"
 
     def _panel(self) -> Table:
         width = min(78, self.console.width) if self.console else 78
@@ -144,9 +149,7 @@ class LiveView(tune.Callback):
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
         best = self._best()
         found = f"; best {self.metric} {number(best.last['objective'])}" if best else ""
-        left = self._time_left_s()
-        remaining = f"; about {_duration(left)} left" if left is not None else ""
-        return f"{counts}{found}; {self._speed():,.0f} steps/s{remaining}"
+        return f"{counts}{found}; {self._speed():,.0f} steps/s{self._time_left()}"
 
 
 def _steps(record: TrialRecord) -> int:
@@ -164,4 +167,6 @@ def _end_line(record: TrialRecord) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -92,7 +92,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
             {"search": {"scheduler": {"grace_period": 20000}}},
             "no trial could ever be stopped early",
         ),
-        ({"evaluation": {"eval_freq": 30000}}, "would not be evaluated before its end"),
+        ({"evaluation": {"eval_freq": 0}}, "eval_freq must be >= 1"),
         ({"evaluation": {"max_no_improvement_evals": 15, "min_evals": 5}}, "at timestep 42000"),
         ({"evaluation": {"metric": "sharp_ratio"}}, "Did you mean 'sharpe_ratio'"),
         ({"name": "../evil"}, "it names a folder"),

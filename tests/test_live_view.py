@@ -70,3 +70,19 @@ def test_a_view_travels_with_the_pickled_search(journal) -> None:
     again = pickle.loads(pickle.dumps(lines))  # our own bytes
     assert again.console is None
     assert again.planned == 20
+
+
+def test_time_left_is_guessed_from_timesteps_and_then_from_ended_trials(journal) -> None:
+    lines = view(journal)
+    lines.started_at -= 100.0
+    # 2 of 20 trials have ended before this view began; 20 x 20,000 timesteps are the most
+    assert lines._time_left() == ""
+    journal.write("result", trial_id="t1", metrics={"timesteps": 6000, "objective": 0.0})
+    # 2,000 timesteps in 100 s; 2 trials done, 10 under way
+    left = 20 * 20_000 - (2 * 20_000 + 6000 + sum(2000 * (i + 1) for i in range(2, 11)))
+    assert (
+        lines._time_left() == f"; at most {left // 20 // 3600} h {left // 20 % 3600 // 60} min left"
+    )
+    for trial_id in ("t1", "t2"):
+        journal.write("end", trial_id=trial_id, state="completed", reason="")
+    assert lines._time_left() == "; about 13 min 20 s left"

@@ -111,7 +111,8 @@ def _check_size(config: ExperimentConfig, market_data: MarketData, split: Split)
             f"got {split.validation.n_rows}"
         )
     available = os.cpu_count() or 1
-    if not ray.is_initialized() and config.search.cpus_per_trial > available:
+    here = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
+    if here and config.search.cpus_per_trial > available:
         raise ConfigError(
             f"search.cpus_per_trial must be <= {available}, the CPUs of this machine, got "
             f"{config.search.cpus_per_trial:g}: no trial could ever start"

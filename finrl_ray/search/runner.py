@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import ray
@@ -265,17 +266,19 @@ def _driver_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ray_session() -> Iterator[None]:
-    """Use the running Ray, or start one on this machine for the time of the search."""
+    """Use the Ray that this process is connected to, or connect for the time of the search."""
     if ray.is_initialized():
         yield
         return
     # failed trials are in the table; Ray would print each traceback as well
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # RAY_ADDRESS names a cluster to join; without it a Ray of this search's own is started
+    own: dict[str, Any] = {"address": "local", "include_dashboard": False}
     ray.init(
+        **({} if os.environ.get("RAY_ADDRESS") else own),
         logging_level=logging.ERROR,
         log_to_driver=False,
-        include_dashboard=False,
         runtime_env={"env_vars": WORKER_ENV},
     )
     try:
