@@ -184,7 +184,8 @@ class AgentConfig:
     """Env steps summed over the `n_envs` accounts."""
     n_envs: int = 1
     """Accounts stepped together."""
-    policy: str = "MlpPolicy"
+    policy: Literal["MlpPolicy"] = "MlpPolicy"
+    """SB3's policy for flat observations, the only ones that the env gives."""
     model_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both."""
     normalize: bool = False

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import DRLAgent
-from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample
+from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, to_python
 from finrl_ray.agent.trial_state import (
     capture_state,
     learn_from,
@@ -51,7 +51,8 @@ def trial_seed(seed: int, sample: Mapping[str, Any]) -> int:
 
     It does not depend on the order, the number or the place of trials.
     """
-    text = json.dumps([seed, {k: repr(v) for k, v in sample.items()}], sort_keys=True)
+    # through JSON, as the journal keeps the sample: a tuple and a list are one
+    text = json.dumps([seed, {k: to_python(v) for k, v in sample.items()}], sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 

@@ -67,8 +67,20 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     if policy_kwargs:
         kwargs["policy_kwargs"] = policy_kwargs
     check_values(agent.algorithm, {**kwargs, "n_envs": n_envs})
+    _check_together(kwargs, n_envs, agent.total_timesteps)
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
+
+
+def _check_together(kwargs: Mapping[str, Any], n_envs: int, total_timesteps: int) -> None:
+    """Refuse what cannot be repaired because the user's intention is not clear."""
+    if n_envs > total_timesteps:
+        raise ConfigError(f"n_envs must be <= total_timesteps ({total_timesteps}), got {n_envs}")
+    train_freq = kwargs.get("train_freq")
+    if isinstance(train_freq, list | tuple) and train_freq[1] == "episode" and n_envs > 1:
+        raise ConfigError(
+            f"train_freq by episode needs n_envs 1, got n_envs {n_envs}; count in steps instead"
+        )
 
 
 def _translate(given: Mapping[str, Any]) -> dict[str, Any]:

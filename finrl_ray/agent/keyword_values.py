@@ -42,7 +42,8 @@ RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
         "target_noise_clip": (0.0, math.inf, True, False),
     }
 )
-OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs", "n_steps")
+OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
+SWITCHES = ("use_sde", "normalize_advantage", "optimize_memory_usage", "use_rms_prop")
 
 
 def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
@@ -65,6 +66,8 @@ def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
             _require_integer(name, value)
         elif name in RANGES:
             _check_number(algorithm, name, value)
+        elif name in SWITCHES and not isinstance(value, bool):
+            raise ConfigError(f"{name} must be true or false, got {value!r}")
         elif name in _SPECIAL:
             _SPECIAL[name](value)
 

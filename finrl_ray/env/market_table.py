@@ -222,10 +222,10 @@ def _check_window(market_data: MarketData) -> None:
 def _fill_prices(market_data: MarketData, rules: TradingRules) -> FloatArray:
     if rules.fill == "close":
         return market_data.close
-    if not market_data.has_open:
+    if not np.isfinite(market_data.open).any():
         raise ConfigError(
-            "fill='next_open' needs an open price for every quote, but this market has none or "
-            "lacks some; use fill='close' or a source with open prices"
+            "fill='next_open' needs an open price for every quote, but this market has none; use "
+            "fill='close' or a source with open prices"
         )
     wrong = np.argwhere(market_data.tradable & ~(market_data.open > 0))
     if wrong.size:

@@ -40,6 +40,7 @@ class SearchFolder:
     market_data : all rows, the test window included
     split : the three windows
     kind : `search`, or `train` for the one agent of `finrl-ray train`
+    origin : where it was made; an unfinished search goes on only there
     """
 
     path: Path
@@ -47,6 +48,7 @@ class SearchFolder:
     market_data: MarketData
     split: Split
     kind: str = "search"
+    origin: Path = Path()
 
     @property
     def train_data(self) -> MarketData:
@@ -85,8 +87,12 @@ def create_folder(
     """
     now = datetime.now().astimezone()
     stamp = f"{now:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"  # unique for parallel starts
+    path = storage / f"{config.name}_{stamp}"
+    with contextlib.suppress(RuntimeError):  # ~user of nobody: a folder of that name is made
+        path = path.expanduser().absolute()
     facts = {
         "kind": kind,
+        "path": str(path),
         "created": now.isoformat(timespec="seconds"),
         "seed": config.seed,
         "data_hash": market_data.content_hash,
@@ -94,16 +100,16 @@ def create_folder(
         "split": split.describe(),
         "versions": versions(),
     }
-    path = storage / f"{config.name}_{stamp}"
     try:
-        path = path.expanduser().absolute()
         path.mkdir(parents=True)
         dump_config(config, path / CONFIG_FILE)
         save_market_data(market_data, path / DATA_FILE)
         (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    except (OSError, RuntimeError) as error:  # RuntimeError: ~user of nobody
+    except OSError as error:
         raise SearchError(f"the search's folder {path} cannot be written: {error}") from error
-    return SearchFolder(path=path, config=config, market_data=market_data, split=split, kind=kind)
+    return SearchFolder(
+        path=path, config=config, market_data=market_data, split=split, kind=kind, origin=path
+    )
 
 
 def open_folder(path: str | Path) -> SearchFolder:
@@ -126,12 +132,19 @@ def open_folder(path: str | Path) -> SearchFolder:
     config = load_config(folder / CONFIG_FILE)
     try:
         facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
-        expected, kind = str(facts["data_hash"]), str(facts["kind"])
+        expected, kind, origin = (str(facts[key]) for key in ("data_hash", "kind", "path"))
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(f"{folder / EXPERIMENT_FILE} is damaged: {error!r}") from error
     market_data = read_market_data(folder / DATA_FILE, expected)
     split = make_split(market_data, config.split)
-    return SearchFolder(path=folder, config=config, market_data=market_data, split=split, kind=kind)
+    return SearchFolder(
+        path=folder,
+        config=config,
+        market_data=market_data,
+        split=split,
+        kind=kind,
+        origin=Path(origin),
+    )
 
 
 @contextlib.contextmanager

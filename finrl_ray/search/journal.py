@@ -110,6 +110,8 @@ class Records:
         steps = event["metrics"]["timesteps"]
         record.results = [r for r in record.results if r["timesteps"] < steps]
         record.results.append(event["metrics"])
+        # later checkpoints belong to a life that a killed driver ended; Ray writes them again
+        record.checkpoints = {s: path for s, path in record.checkpoints.items() if s < steps}
         self._tick(record, event["time"])
 
     def _checkpoint(self, event: dict[str, Any]) -> None:

@@ -12,12 +12,14 @@ import ray
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig, earliest_stop
+from finrl_ray.config_file import config_to_dict
 from finrl_ray.data.loading import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split, make_split
+from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
-from finrl_ray.training import build_model, make_trial_envs
+from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 
 MIN_VALIDATION_ROWS = 4
 # what SB3 and torch raise for values that they cannot build a model with
@@ -59,7 +61,11 @@ class PreparedSearch:
             f"{config.search.searcher} search, {config.search.scheduler.type}"
         )
         features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
-        return "\n".join([*self.data_report["lines"], features, *self.split.describe(), trials])
+        lines = [*self.data_report["lines"], features, *self.split.describe(), trials]
+        once = config.evaluation.eval_freq >= config.agent.total_timesteps
+        if once and config.search.scheduler.type == "asha":
+            lines.append("note: with one evaluation per trial, at its end, asha can stop nothing")
+        return "\n".join(lines)
 
 
 def prepare_search(
@@ -81,6 +87,12 @@ def prepare_search(
     ConfigError, DataError
         For anything that would fail later.
     """
+    try:
+        config_to_dict(config)
+    except TypeError as error:
+        raise ConfigError(
+            f"the config must hold plain values that YAML can keep: {error}"
+        ) from error
     space = build_space(config)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
     if market_data is not None:
@@ -92,6 +104,7 @@ def prepare_search(
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
     split = make_split(market_data, config.split)
     _check_size(config, market_data, split)
+    _check_windows(config, market_data, split)
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
     planned = count_trials(space, config.search.num_samples)
@@ -102,6 +115,16 @@ def prepare_search(
 
 def _with_source(config: ExperimentConfig, source: str) -> ExperimentConfig:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+
+
+def _check_windows(config: ExperimentConfig, market_data: MarketData, split: Split) -> None:
+    """Build the env of each window, so that none lacks what the env needs; nothing is run."""
+    scaling = fit_scaling(config, split.train.cut(market_data))
+    for window in split.windows:
+        try:
+            make_vec_env(window.cut(market_data), config.env, scaling=scaling, training=False)
+        except FinRLRayError as error:
+            raise type(error)(f"the {window.name} window: {error}") from error
 
 
 def _check_size(config: ExperimentConfig, market_data: MarketData, split: Split) -> None:

@@ -104,12 +104,14 @@ def run_search(
         else prepare_search(config, base_dir=base_dir, market_data=market_data)
     )
     config = prepared.config
-    storage = Path(config.search.storage_path).expanduser()
-    folder = create_folder(
-        config, prepared.market_data, prepared.split, prepared.data_report, storage
-    )
-    with sole_driver(folder):
-        return _fit(folder, prepared.planned, Records(), make_view)
+    storage = Path(config.search.storage_path)
+    with _driver_environment(), _ray_session():
+        # only once Ray answers is there something to keep in a folder
+        folder = create_folder(
+            config, prepared.market_data, prepared.split, prepared.data_report, storage
+        )
+        with sole_driver(folder):
+            return _fit(folder, prepared.planned, Records(), make_view)
 
 
 def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> SearchResult:
@@ -130,10 +132,21 @@ def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> 
         records = folder.records()
         check_journal(folder.path, usable_snapshot(folder.ray_path), records)
         if not _is_finished(records, planned):
+            _require_original_place(folder)
             return _fit(folder, planned, records, make_view)
         if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
             write_outputs(folder, records.in_order())
         return _result(folder, records, planned)
+
+
+def _require_original_place(folder: SearchFolder) -> None:
+    # Ray's own files name the place; trials that have not started yet would be sent there
+    if folder.path != folder.origin:
+        raise SearchError(
+            f"the unfinished search in {folder.path} was started in {folder.origin}, and Ray's "
+            "files name that place; move it back, or link it there and resume the link: "
+            f"ln -s {folder.path} {folder.origin}"
+        )
 
 
 def _fit(
@@ -156,7 +169,8 @@ def _fit(
         append_event(folder.path, records, "end", state="interrupted", **content)
     finished = _is_finished(records, planned)
     append_event(folder.path, records, "search", state="finished" if finished else "interrupted")
-    prune(folder.path, records.in_order(), folder.config.search.keep_checkpoints)
+    if finished:  # until then Ray's snapshot may name a checkpoint that the journal has superseded
+        prune(folder.path, records.in_order(), folder.config.search.keep_checkpoints)
     write_outputs(folder, records.in_order())
     return _result(folder, records, planned)
 
@@ -275,12 +289,15 @@ def _ray_session() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # RAY_ADDRESS names a cluster to join; without it a Ray of this search's own is started
     own: dict[str, Any] = {"address": "local", "include_dashboard": False}
-    ray.init(
-        **({} if os.environ.get("RAY_ADDRESS") else own),
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        runtime_env={"env_vars": WORKER_ENV},
-    )
+    try:
+        ray.init(
+            **({} if os.environ.get("RAY_ADDRESS") else own),
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": WORKER_ENV},
+        )
+    except (ConnectionError, OSError) as error:
+        raise SearchError(f"Ray cannot be started or reached: {error}") from error
     try:
         yield
     finally:

@@ -106,6 +106,11 @@ def _check_quniform(values: Sequence[Any]) -> None:
         raise ConfigError(
             f"quniform needs [low, high, step] with 0 < step <= high - low, got {list(values)}"
         )
+    multiples = [bound / values[2] for bound in values[:2]]
+    if not all(math.isclose(m, round(m), abs_tol=1e-9) for m in multiples):
+        raise ConfigError(
+            f"quniform needs low and high to be multiples of step, got {list(values)}"
+        )
 
 
 def _check_options(values: Sequence[Any]) -> None:
@@ -181,7 +186,11 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
 def _canonical(given: Mapping[str, Any]) -> set[str]:
     """Return the names given, aliases and the keys of `policy_kwargs` as what they stand for."""
     policy_kwargs = given.get("policy_kwargs")
-    nested = set(policy_kwargs) if isinstance(policy_kwargs, dict) else set()
+    nested: set[str] = set()
+    if isinstance(policy_kwargs, dict):
+        listed = [option for kind in ("choice", "grid") for option in policy_kwargs.get(kind) or ()]
+        for option in listed or [policy_kwargs]:
+            nested |= set(option) if isinstance(option, dict) else set()
     return {ALIASES.get(name, name) for name in given} | nested
 
 

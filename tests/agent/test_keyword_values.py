@@ -66,6 +66,9 @@ def test_what_sb3_accepts_passes(algorithm: str, name: str, value: Any) -> None:
         ("ppo", "policy_kwargs", 5),
         ("ppo", "policy_kwargs", {"net_arch": [32, 0]}),
         ("ppo", "n_envs", 0),
+        ("ppo", "n_steps", None),
+        ("ppo", "use_sde", "maybe"),
+        ("ppo", "normalize_advantage", 3),
     ],
 )
 def test_what_cannot_be_trained_with_is_refused_by_name(algorithm, name, value) -> None:
@@ -82,6 +85,7 @@ def test_what_cannot_be_trained_with_is_refused_by_name(algorithm, name, value) 
         ({"net_arch": "tinny"}, "net_arch must be one of"),
         ({"n_envs": 0}, "n_envs must be a whole number >= 1"),
         ({"batch_size": 64.5}, "batch_size must be a whole number"),
+        ({"n_envs": 100_000}, "n_envs must be <= total_timesteps"),
     ],
 )
 def test_a_sample_is_checked_after_translation(sample: dict[str, Any], words: str) -> None:
@@ -92,3 +96,10 @@ def test_a_sample_is_checked_after_translation(sample: dict[str, Any], words: st
 def test_a_whole_float_is_a_whole_number() -> None:
     kwargs = resolve_sample({"batch_size": 32.0}, AgentConfig()).model_kwargs
     assert type(kwargs["batch_size"]) is int
+
+
+def test_episodes_cannot_be_counted_over_several_envs() -> None:
+    agent = AgentConfig(algorithm="sac", n_envs=4)
+    with pytest.raises(ConfigError, match="train_freq by episode needs n_envs 1"):
+        resolve_sample({"train_freq": [1, "episode"]}, agent)
+    resolve_sample({"train_freq": [1, "episode"], "n_envs": 1}, agent)

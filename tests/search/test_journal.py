@@ -44,10 +44,13 @@ def test_a_trial_that_goes_back_to_a_checkpoint_replaces_its_later_rows(tmp_path
     start(records, tmp_path, "a", 0)
     for steps in (100, 200, 300):
         result(records, tmp_path, "a", steps, objective=float(steps))
+        place = {"trial_id": "a", "timesteps": steps, "path": f"c{steps}"}
+        append_event(tmp_path, records, "checkpoint", **place)
     start(records, tmp_path, "a", 0)
     result(records, tmp_path, "a", 200, objective=-1.0)
     found = read_journal(tmp_path).trials["a"]
     assert [r["timesteps"] for r in found.results] == [100, 200]
+    assert sorted(found.checkpoints) == [100]
     assert found.last["objective"] == -1.0
 
 

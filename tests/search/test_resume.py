@@ -23,6 +23,11 @@ def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+def resuming(folder: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "finrl_ray", "resume", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -60,7 +65,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     [
         (signal.SIGINT, 130, 5),
         (signal.SIGTERM, 130, 9),
-        (signal.SIGKILL, -9, 2),
         (signal.SIGKILL, -9, 7),
     ],
 )
@@ -76,6 +80,32 @@ def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
         assert f"go on with: finrl-ray resume {folder}" in out.replace("\n", " ")
         assert "interrupted" in set(table(folder)["state"])
         assert "Traceback" not in out
+    resumed = resume(folder)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    pd.testing.assert_frame_equal(table(folder), undisturbed)
+
+
+def test_a_search_killed_and_interrupted_again_while_it_goes_back_loses_no_trial(
+    undisturbed, tmp_path
+) -> None:
+    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    folder = wait_for_results(tmp_path / "runs", 6, process)
+    process.kill()
+    process.communicate(timeout=60)
+    # the second life ends before its first report: the journal is then ahead of Ray's snapshot
+    second = resuming(folder)
+    while '"known"' not in (folder / "journal.jsonl").read_text():
+        assert second.poll() is None, second.communicate()[0]
+        time.sleep(0.02)
+    second.send_signal(signal.SIGINT)
+    out = second.communicate(timeout=120)[0]
+    assert second.returncode == 130, out
+    # Ray's files name the place where the search began
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    refused = resume(elsewhere)
+    assert refused.returncode == 2
+    assert f"was started in {folder}" in refused.stderr
+    elsewhere.rename(folder)
     resumed = resume(folder)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     pd.testing.assert_frame_equal(table(folder), undisturbed)

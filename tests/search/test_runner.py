@@ -270,11 +270,10 @@ def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"agent": {"policy": "MlpPolycy"}}, "Policy MlpPolycy unknown"),
+        ({"agent": {"policy": "MlpPolycy"}}, "agent.policy must be 'MlpPolicy'"),
         ({"agent": {"model_kwargs": {"learning_rate": "fast"}}}, "fast"),
         ({"data": {"source": "bundeld"}}, "bundled"),
         ({"split": {"validation": ["2008-01-02", "2008-01-05"]}}, "at least 4 dates"),
-        ({"agent": {"policy": "MultiInputPolicy"}}, "cannot be built"),
         ({"agent": {"model_kwargs": {"device": "cudaa"}}}, "cudaa"),
         ({"env": {"turbulence_threshold": 5.0, "risk_indicator_col": "macd"}}, "macd"),
         ({"split": {"test": ["2030-01-01", None]}}, "test"),

@@ -51,6 +51,7 @@ def test_each_kind_is_read(entry: Any, expected: Domain) -> None:
         ({"randint": [0.5, 3]}, "whole numbers"),
         ({"quniform": [0, 1, 0]}, "0 < step"),
         ({"quniform": [0.1, 0.3, 0.5]}, "step <= high - low"),
+        ({"quniform": [100, 1000, 64]}, "multiples of step"),
         ({"choice": []}, "at least one option"),
         ({"choice": [1], "grid": [2]}, "needs one of"),
         ({}, "needs one of"),
@@ -96,6 +97,17 @@ def test_what_the_agent_fixes_leaves_the_default_space(kwargs, left_out, expecte
     for sample in corner_samples(space):
         flat = resolve_sample(sample, experiment.agent).flat()
         assert {name: flat[name] for name in expected} == expected
+
+
+def test_policy_kwargs_in_the_space_replace_the_default_entries() -> None:
+    options = [{"net_arch": [40, 30]}, {"net_arch": [10]}]
+    experiment = config(space={"policy_kwargs": {"choice": options}})
+    space = build_space(experiment)
+    assert "net_arch" not in space
+    trained = [
+        resolve_sample(s, experiment.agent).flat()["net_arch"] for s in corner_samples(space)
+    ]
+    assert trained[:2] == [[40, 30], [10]]
 
 
 def test_an_alias_in_the_space_replaces_the_default_entry() -> None:
