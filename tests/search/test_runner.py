@@ -334,7 +334,8 @@ def test_the_test_window_stays_closed_until_the_search_has_ended(finished, tmp_p
 def test_a_result_of_another_model_is_not_shown_as_the_winners(finished, tmp_path) -> None:
     folder = copy_of(finished, tmp_path)
     backtest(folder, again=True)
-    other = next((folder / "ray").glob("trial_*/checkpoint_*/model.zip"))
+    loser = finished.table["trial"].iloc[-1]
+    other = next((folder / "ray").glob(f"trial_*_{loser:05d}/checkpoint_*/model.zip"))
     shutil.copy(other, folder / "final_model" / "model.zip")
     with pytest.raises(SearchError, match="another model than today's winner"):
         backtest(folder)
