@@ -63,7 +63,9 @@ def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
         if value is None and name in OPTIONAL:
             continue
         if name in INTEGERS:
-            _require_integer(name, value)
+            # PPO normalises advantages over a batch, which one row does not allow
+            alone = algorithm == "ppo" and name == "batch_size"
+            _require_integer(name, value, 2 if alone else INTEGERS[name])
         elif name in RANGES:
             _check_number(algorithm, name, value)
         elif name in SWITCHES and not isinstance(value, bool):
@@ -72,8 +74,7 @@ def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
             _SPECIAL[name](value)
 
 
-def _require_integer(name: str, value: Any) -> None:
-    low = INTEGERS[name]
+def _require_integer(name: str, value: Any, low: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise ConfigError(f"{name} must be a whole number >= {low}, got {value!r}")
 

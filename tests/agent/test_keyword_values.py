@@ -49,6 +49,7 @@ def test_what_sb3_accepts_passes(algorithm: str, name: str, value: Any) -> None:
         ("ppo", "n_steps", 64.5),
         ("ppo", "n_epochs", 0),
         ("ppo", "batch_size", True),
+        ("ppo", "batch_size", 1),
         ("ppo", "gamma", "abc"),
         ("ppo", "gamma", -1),
         ("ppo", "vf_coef", float("nan")),
