@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -174,9 +175,8 @@ def _write(
         "measures": {name: dict(values) for name, values in result.measures.items()},
     }
     text = json.dumps(content, indent=2) + "\n"
-    partial = target / f".{RESULT_FILE}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target / RESULT_FILE)
+    with atomic_path(target / RESULT_FILE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _read(file: Path, openings: int, model_hash: str) -> Backtest:

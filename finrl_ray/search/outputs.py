@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
+from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.journal import TrialRecord
@@ -98,9 +99,8 @@ def _parquet(frame: pd.DataFrame) -> Any:
 
 
 def _write(path: Path, write: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    partial.replace(path)
+    with atomic_path(path) as temporary:
+        write(temporary)
 
 
 def _copy_tree(source: Path, target: Path) -> None:

@@ -31,7 +31,7 @@ def superseded(record: TrialRecord, keep_best: int) -> list[int]:
 
 
 def prune(folder: Path, records: list[TrialRecord], keep_best: int) -> None:
-    """Delete every superseded checkpoint; for searches that are not running."""
+    """Delete every superseded checkpoint; for where no snapshot of a running Ray names one."""
     for record in records:
         for steps in superseded(record, keep_best):
             shutil.rmtree(folder / record.checkpoints[steps], ignore_errors=True)

@@ -1,6 +1,5 @@
 """Training one agent without Ray, into a folder that reads like a search of one trial."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from finrl_ray.search.journal import (
 )
 from finrl_ray.search.outputs import write_outputs
 from finrl_ray.search.preparation import prepare_search
+from finrl_ray.search.retention import prune
 from finrl_ray.training import train_agent
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -120,15 +120,8 @@ class _SingleLog:
             timesteps=steps,
             path=where,
         )
-        self._drop_superseded()
+        prune(self.folder.path, [self.record], keep_best=1)
         self.on_evaluation(
             f"{steps:>9,} timesteps: Sharpe {metrics['eval/sharpe_ratio']:.3f}, "
             f"max drawdown {metrics['eval/max_drawdown']:.1%}"
         )
-
-    def _drop_superseded(self) -> None:
-        best = max(self.record.results, key=lambda result: result["eval_objective"])
-        keep = {best["timesteps"], self.record.last["timesteps"]}
-        for steps, path in self.record.checkpoints.items():
-            if steps not in keep:
-                shutil.rmtree(self.folder.path / path, ignore_errors=True)
