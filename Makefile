@@ -35,7 +35,7 @@ $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(CORE)
-	$(PIP_INSTALL) -e ".[dev,sp500,tensorboard]"
+	$(PIP_INSTALL) -e ".[dev,sp500]"
 	@touch $@
 
 clean:

@@ -21,9 +21,14 @@ FLOORS = {
     "trainable": 7,
     "search": 8,
     "report": 9,
-    "live_view": 10,
-    "cli": 11,
-    "__main__": 12,
+    "pipeline": 10,
+    "monitoring": 10,
+    "ensemble": 10,
+    "practice": 11,
+    "compat": 12,
+    "live_view": 12,
+    "cli": 13,
+    "__main__": 14,
 }
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__"
