@@ -1,16 +1,13 @@
 """`create_env`: one env from a table of prices, the same way for train, validation and test."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +18,7 @@ NOT_INDICATORS = frozenset(
 """Columns of FinRL's long format that describe the day or the whole market, not one ticker."""
 
 
-def create_env(data: "pd.DataFrame | MarketData", **env_kwargs: Any) -> StockTradingEnv:
+def create_env(data: pd.DataFrame | MarketData, **env_kwargs: Any) -> StockTradingEnv:
     """Return one account over all of `data`.
 
     Parameters
@@ -53,12 +50,12 @@ def create_env(data: "pd.DataFrame | MarketData", **env_kwargs: Any) -> StockTra
     return StockTradingEnv(data, **env_kwargs)
 
 
-def indicator_columns(df: "pd.DataFrame") -> list[str]:
+def indicator_columns(df: pd.DataFrame) -> list[str]:
     """Return the columns of a frame in FinRL's long format that hold indicators, in order."""
     return [
         str(name)
         for name in df.columns
         if str(name).lower() not in NOT_INDICATORS
         and not str(name).startswith("Unnamed")
-        and np.issubdtype(df[name].dtype, np.number)  # type: ignore[arg-type]  # numpy dtypes or pandas' own
+        and pd.api.types.is_numeric_dtype(df[name].dtype)
     ]
