@@ -1,11 +1,12 @@
 """Every setting of the YAML: typed, frozen, with its one default and its meaning.
 
 `finrl_ray.config_file.load_config` checks a file completely before anything starts; `data`, `env`,
-`agent` and `search` read these values and hold no defaults of their own.
+`agent` and `search` read these values and hold no defaults of their own. It is long because it is
+the one list of all keys.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -25,6 +26,17 @@ Metric = Literal[
     "max_drawdown",
 ]
 Window = tuple[date | None, date | None]
+NOT_IN_FINRL = (
+    "fill",
+    "fractional_shares",
+    "random_start",
+    "cash_penalty_proportion",
+    "stop_loss",
+    "profit_loss_ratio",
+    "lot_size",
+    "cooldown",
+)
+"""Options of the env that have no meaning together with `parity`."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -125,8 +137,9 @@ class EnvConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    hmax: int = 100
-    """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares."""
+    hmax: int | float = 100
+    """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
+    A whole number unless `fractional_shares`."""
     initial_amount: float = 1_000_000.0
     """Cash at the start, in the account's currency."""
     buy_cost_pct: float = 0.001
@@ -147,6 +160,20 @@ class EnvConfig:
     random_start: bool = False
     """Start training episodes on a random day of the first half of the window, from the env's seed;
     evaluation and backtest always start on the first day."""
+    cash_penalty_proportion: float = 0.0
+    """Share of the account value that should stay cash: what is missing of it at the end of a step
+    is taken off that step's reward. The account itself is not touched."""
+    stop_loss: float | None = None
+    """Sell a whole position when its close is below this fraction of its average buy price
+    (0.9: a loss of 10 %); null: never."""
+    profit_loss_ratio: float | None = None
+    """With `stop_loss`, also sell a whole position when its close has gained this many times the
+    loss that would have sold it (stop_loss 0.9 and 2.0: a gain of 20 %); null: never."""
+    lot_size: float | tuple[float, ...] | None = None
+    """Orders are rounded toward zero to multiples of this number of shares, or of one number per
+    ticker; below 1 it needs `fractional_shares`; null: no lots."""
+    cooldown: int = 0
+    """Periods after a trade in a ticker during which orders in it are ignored."""
     observation_scaling: Literal["none", "train"] = "none"
     """`train`: standardise prices and features by their mean and deviation on the train window and
     express cash and positions as fractions of `initial_amount`."""
@@ -154,7 +181,12 @@ class EnvConfig:
     """Reproduce FinRL's StockTradingEnv with its quirks; see docs/environment.md."""
 
     def __post_init__(self) -> None:
-        _require(self.hmax >= 1, f"hmax must be >= 1 share, got {self.hmax}")
+        whole = self.hmax >= 1 and float(self.hmax).is_integer()
+        _require(
+            whole or (self.fractional_shares and self.hmax > 0),
+            "hmax must be >= 1 and a whole number of shares (with fractional_shares any number "
+            f"> 0), got {self.hmax}",
+        )
         _require(self.initial_amount > 0, f"initial_amount must be > 0, got {self.initial_amount}")
         for name in ("buy_cost_pct", "sell_cost_pct"):
             value = getattr(self, name)
@@ -163,14 +195,39 @@ class EnvConfig:
                 f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
             )
         _require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
+        self._check_limits()
+        changed = [
+            item.name
+            for item in fields(self)
+            if item.name in NOT_IN_FINRL and getattr(self, item.name) != item.default
+        ]
         _require(
-            not (
-                self.parity
-                and (self.fill != "close" or self.fractional_shares or self.random_start)
-            ),
-            "parity reproduces FinRL, which has no fill, fractional_shares or random_start options;"
-            " leave them at their defaults or set parity to false",
+            not (self.parity and changed),
+            f"parity reproduces FinRL, which has no {', '.join(NOT_IN_FINRL[:-1])} or "
+            f"{NOT_IN_FINRL[-1]} options; leave {changed} at the default or set parity to false",
         )
+
+    def _check_limits(self) -> None:
+        share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
+        _require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
+        _require(
+            stop is None or 0 < stop < 1,
+            "stop_loss is a fraction of the average buy price and must be within (0, 1), got "
+            f"{stop} (0.9 sells after a loss of 10 %)",
+        )
+        _require(
+            ratio is None or (stop is not None and ratio > 0),
+            f"profit_loss_ratio must be > 0 and needs stop_loss, got {ratio} with stop_loss {stop}",
+        )
+        _require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
+        lots = self.lot_size if isinstance(self.lot_size, tuple) else (self.lot_size,)
+        for lot in lots:
+            whole = self.fractional_shares or lot is None or float(lot).is_integer()
+            _require(
+                lot is None or (lot > 0 and whole),
+                "lot_size must be > 0 shares, and whole unless fractional_shares is true, got "
+                f"{self.lot_size}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +270,9 @@ class EvaluationConfig:
     if this is more than `agent.total_timesteps`."""
     metric: Metric = "sharpe_ratio"
     """What is maximised (max_drawdown is <= 0, so it is maximised too)."""
-    periods_per_year: float = 252.0
+    periods_per_year: float | None = None
+    """Bars in a year; null: from the spacing of the dates (252 for daily bars without weekends,
+    365 with them; see docs/environment.md for bars within the day)."""
     risk_free_rate: float = 0.0
     """Simple annual rate."""
     max_no_improvement_evals: int | None = None
@@ -224,8 +283,9 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         _require(self.eval_freq >= 1, f"eval_freq must be >= 1 timestep, got {self.eval_freq}")
+        periods = self.periods_per_year
         _require(
-            self.periods_per_year > 0, f"periods_per_year must be > 0, got {self.periods_per_year}"
+            periods is None or periods > 0, f"periods_per_year must be > 0 or null, got {periods}"
         )
         patience = self.max_no_improvement_evals
         _require(
@@ -233,6 +293,23 @@ class EvaluationConfig:
             f"max_no_improvement_evals must be >= 1 or null, got {patience}",
         )
         _require(self.min_evals >= 0, f"min_evals must be >= 0, got {self.min_evals}")
+
+
+def settled_periods_per_year(evaluation: EvaluationConfig) -> float:
+    """Return `periods_per_year`, which `finrl_ray.data.spacing.with_periods_per_year` has settled.
+
+    Raises
+    ------
+    ConfigError
+        If it is still null.
+    """
+    periods = evaluation.periods_per_year
+    if periods is None:
+        raise ConfigError(
+            "evaluation.periods_per_year is still null; give it a number, or call "
+            "with_periods_per_year(config, dates) first"
+        )
+    return periods
 
 
 def earliest_stop(evaluation: EvaluationConfig) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
+from finrl_ray.env import limits
 from finrl_ray.env.arrays import LEDGER_COLUMNS, Books, Switches
 from finrl_ray.env.history import AccountHistory
 from finrl_ray.env.kernel import step_accounts, value_of
@@ -75,6 +76,8 @@ class Accounts:
         self.n_envs = len(settings.initial_amount)
         self.episode = np.zeros(self.n_envs, dtype=np.int64)
         self.books = self._new_books()
+        self.limits = limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
+        self._kernel_limits = limits.in_kernel(self.limits)
         self._buffers()
         self.settings_changed()
         for index in range(self.n_envs):
@@ -117,6 +120,7 @@ class Accounts:
             If a setting is out of range, or a turbulence threshold has no series to compare with.
         """
         self.settings.check(self.table.n_periods)
+        limits.check_lots(self.limits, self.settings.hmax)
         if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
             raise ConfigError(
                 f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
@@ -174,6 +178,7 @@ class Accounts:
         books.has_traded[index] = single or self.settings.numpy_cash[index]
         ruled = self.rules.first_day_risk and not np.isnan(self.settings.threshold[index])
         books.turbulence[index] = self.table.market.risk[row] if ruled else 0.0
+        limits.start_limits(self.limits, index, books.shares[index], close)
         books.ledger[index, 0] = (first_value, books.cash[index], 0.0, 0.0, 0.0)
 
     def _set_positions(self, index: int, close: FloatArray) -> float:
@@ -231,6 +236,7 @@ class Accounts:
             self.table.market,
             self.books,
             self._switches,
+            self._kernel_limits,
         )
         if status != 0:
             self._raise_status(status, actions)
@@ -296,6 +302,20 @@ class Accounts:
         rows = self.n_steps(index) + 1
         return self.books.ledger[index, :rows, LEDGER_COLUMNS.index(name)]
 
+    @property
+    def last_executed(self) -> FloatArray:
+        """Executed shares (E, N) of the last day that was traded, sells negative, as a view."""
+        return self._executed
+
+    def scaled_rewards(self, index: int) -> list[float]:
+        """Return what `step` has paid account `index` so far, penalties and scaling included."""
+        rewards = self.column(index, "reward")[1:]
+        taken_off = limits.penalties(self.limits, index, self.n_steps(index))
+        if taken_off is not None:
+            rewards = rewards - taken_off
+        scaled: list[float] = (rewards * self.reward_scaling).tolist()
+        return scaled
+
     def executed_shares(self, index: int) -> FloatArray | None:
         """Return executed shares of shape (steps, N) as a view, None if they are not recorded."""
         if not self.record_trades:
@@ -331,6 +351,7 @@ class Accounts:
             "ledger": self.books.ledger[index, : self.n_steps(index) + 1].copy(),
             "trades": None if trades is None else trades.copy(),
             "episode": int(self.episode[index]),
+            "limits": limits.limits_state(self.limits, index, self.n_steps(index)),
             "settings": {
                 name: getattr(self.settings, name)[index].copy() for name in _SETTING_ARRAYS
             },
@@ -345,7 +366,8 @@ class Accounts:
         Raises
         ------
         ConfigError
-            If the state is of another market, or its trades were not recorded but must be.
+            If the state is of another market or of other options, or its trades were not recorded
+            but must be.
         """
         if state["market"] != self.table.fingerprint:
             raise ConfigError(
@@ -356,6 +378,8 @@ class Accounts:
             raise ConfigError(
                 "this state was saved with record_trades=False; build the env with the same"
             )
+        # states of envs without such options may lack the key
+        limits.restore_limits(self.limits, index, state.get("limits", {}))
         for name, value in state["books"].items():
             getattr(self.books, name)[index] = value
         for name, value in state["settings"].items():

@@ -75,6 +75,30 @@ class Switches(NamedTuple):
     """An episode ends one step after its last day."""
 
 
+class Limits(NamedTuple):
+    """Options beyond FinRL's env, with what they need to remember of E accounts.
+
+    Arrays have no columns where nothing needs them.
+    """
+
+    stop: float
+    """Fraction of the average buy price below which a position is sold; 0 for never."""
+    profit: float
+    """The same, at or above which it is sold; infinity for never."""
+    cooldown: int
+    """Periods without orders in a ticker after a trade in it."""
+    cash_share: float
+    """Share of the account value that should be cash; 0 for no penalty."""
+    lots: FloatArray
+    """(N,) least tradable quantities, or (0,)."""
+    buy_price: FloatArray
+    """(E, N) average price paid for what is held, without costs, 0 for nothing held; or (E, 0)."""
+    free_from: IntArray
+    """(E, N) first row on which orders are taken again; or (E, 0)."""
+    penalty: FloatArray
+    """(E, T - 1) currency taken off the reward of each step; or (E, 0)."""
+
+
 def as_read_only(array: AnyArray, dtype: Any = None) -> AnyArray:
     """Return `array` as a contiguous array that cannot be written to, copied only if it must be.
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finrl_ray.config import EnvConfig
+from finrl_ray.config import NOT_IN_FINRL, EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.stock_trading import StockTradingEnv
@@ -89,7 +89,6 @@ def _options(
         "record_trades": not training if record_trades is None else record_trades,
     }
     if not config.parity:
-        options["fill"] = config.fill
-        options["fractional_shares"] = config.fractional_shares
+        options |= {name: getattr(config, name) for name in NOT_IN_FINRL}
         options["random_start"] = config.random_start and training
     return options

@@ -2,6 +2,9 @@
 
 Sums run left to right and nothing is reassociated, so a result depends neither on the number of
 accounts nor on the machine's vector width. `finrl_ray.env.arrays` describes the arguments.
+
+All of it is in this one file, because Numba's cache is renewed when the file of the outermost
+function changes and not when another file that it calls into does.
 """
 
 import math
@@ -111,6 +114,23 @@ def prepare_orders(orders: FloatArray, liquidate: bool, fractional: bool) -> tup
 
 
 @compiled
+def whole_lots(quantity: float, lot: float) -> float:
+    """Return the largest multiple of `lot`, as rounded to a float, that is not above `quantity`."""
+    count = np.floor(quantity / lot)
+    if (count + 1.0) * lot <= quantity:
+        count += 1.0
+    while count > 0.0 and count * lot > quantity:
+        count -= 1.0
+    return float(count * lot)
+
+
+@compiled
+def lots_of(quantity: float, lots: FloatArray, i: int) -> float:
+    """Return the quantity in whole lots of ticker i, or as it is without lots."""
+    return whole_lots(quantity, lots[i]) if lots.shape[0] > 0 else quantity
+
+
+@compiled
 def affordable(order: float, cash: float, price: float, rate: float, fractional: bool) -> float:
     """Return how much of a buy order `cash` pays for, costs included."""
     if not cash > 0.0:
@@ -140,7 +160,25 @@ def affordable_finrl(
     return min(floor_quotient(cash, unit), order)
 
 
-# The two loops below take rows of plain arrays: passing the tuples to a function that is called
+@compiled
+def limit_orders(
+    orders: FloatArray, shares: FloatArray, lots: FloatArray, free_from: IntArray, today: int
+) -> None:
+    """Drop the orders of tickers that cool down, and round the others toward zero to lots.
+
+    An order to sell all that is held is not rounded, so that less than a lot can be sold.
+    """
+    for i in range(orders.shape[0]):
+        if free_from.shape[0] > 0 and today < free_from[i]:
+            orders[i] = 0.0
+        elif lots.shape[0] > 0 and -orders[i] >= shares[i] and orders[i] < 0.0:
+            orders[i] = -shares[i]
+        else:
+            quantity = lots_of(abs(orders[i]), lots, i)
+            orders[i] = quantity if orders[i] > 0.0 else -quantity
+
+
+# The loops below take rows of plain arrays: passing the tuples to a function that is called
 # for every order takes longer than the order.
 
 
@@ -184,6 +222,44 @@ def fill_sells(
 
 
 @compiled
+def sell_stopped(
+    orders: FloatArray,
+    executed: FloatArray,
+    shares: FloatArray,
+    cash: float,
+    cost: float,
+    close: FloatArray,
+    price: FloatArray,
+    tradable: BoolArray,
+    rate: FloatArray,
+    buy_price: FloatArray,
+    stop: float,
+    profit: float,
+) -> tuple[float, float, float, int]:
+    """Sell whole positions at a loss beyond the stop or at the profit; drop the orders in them.
+
+    Returns
+    -------
+    tuple
+        Cash, cost (both carried on), the amount traded, and the number of trades.
+    """
+    traded, count = 0.0, 0
+    for i in range(orders.shape[0]):
+        held = shares[i]
+        kept = stop * buy_price[i] <= close[i] < profit * buy_price[i]
+        if held > 0.0 and tradable[i] and not kept:
+            amount = price[i] * held
+            cash += amount * (1.0 - rate[i])
+            cost += amount * rate[i]
+            traded += amount
+            shares[i] = 0.0
+            executed[i] = -held
+            orders[i] = 0.0
+            count += 1
+    return cash, cost, traded, count
+
+
+@compiled
 def fill_buys(
     orders: FloatArray,
     sequence: IntArray,
@@ -198,6 +274,7 @@ def fill_buys(
     fractional: bool,
     finrl: bool,
     has_traded: bool,
+    limits: Any,
 ) -> tuple[float, float, float, int, int, int]:
     """Fill the last `n_buys` orders of `sequence`, from its end.
 
@@ -205,7 +282,7 @@ def fill_buys(
     -------
     tuple
         Cash, cost (both carried on), the amount traded, the number of trades, the number of orders
-        that could not pay for one share, and the ticker whose order is undefined or -1.
+        that could not pay for one share or lot, and the ticker whose order is undefined or -1.
     """
     traded, count, empty = 0.0, 0, 0
     for k in range(n_buys):
@@ -218,6 +295,8 @@ def fill_buys(
                 return cash, cost, traded, count, empty, i
         else:
             quantity = affordable(orders[i], cash, price[i], rate[i], fractional)
+            if limits is not None:
+                quantity = lots_of(quantity, limits.lots, i)
         if quantity == 0.0:
             empty += 1
             continue
@@ -234,6 +313,28 @@ def fill_buys(
     return cash, cost, traded, count, empty, -1
 
 
+@compiled
+def remember_trades(
+    executed: FloatArray,
+    shares: FloatArray,
+    price: FloatArray,
+    buy_price: FloatArray,
+    free_from: IntArray,
+    next_row: int,
+) -> None:
+    """Update the average buy prices, and the row from which traded tickers are free again."""
+    for i in range(executed.shape[0]):
+        if executed[i] == 0.0:
+            continue
+        if free_from.shape[0] > 0:
+            free_from[i] = next_row
+        if buy_price.shape[0] > 0 and executed[i] > 0.0:
+            paid = buy_price[i] * (shares[i] - executed[i]) + price[i] * executed[i]
+            buy_price[i] = paid / shares[i]
+        elif buy_price.shape[0] > 0 and shares[i] == 0.0:
+            buy_price[i] = 0.0
+
+
 @inlined
 def trade(
     e: int,
@@ -244,8 +345,9 @@ def trade(
     market: Any,
     books: Any,
     switches: Any,
+    limits: Any,
 ) -> tuple[float, int]:
-    """Fill one account's orders: all sells, then the buys.
+    """Fill one account's orders: what is stopped out, all sells, then the buys.
 
     A NaN turbulence neither liquidates nor buys, as in FinRL. Returns the amount traded, and the
     ticker whose order is undefined or -1.
@@ -254,20 +356,40 @@ def trade(
     ruled = not math.isnan(threshold)
     liquidate = ruled and books.turbulence[e] >= threshold
     may_buy = not ruled or books.turbulence[e] < threshold
+    executed[:] = 0.0
+    today = books.day[e]
+    row = today + switches.lag
+    price, tradable, shares = market.price[row], market.tradable[row], books.shares[e]
+    cash, cost, stopped, stops = books.cash[e], books.cost[e], 0.0, 0
+    if limits is not None:
+        if not liquidate:
+            limit_orders(orders, shares, limits.lots, limits.free_from[e], today)
+        if limits.stop > 0.0 and not liquidate:
+            cash, cost, stopped, stops = sell_stopped(
+                orders,
+                executed,
+                shares,
+                cash,
+                cost,
+                market.close[today],
+                price,
+                tradable,
+                books.sell_rate[e],
+                limits.buy_price[e],
+                limits.stop,
+                limits.profit,
+            )
     n_sells, n_buys = prepare_orders(orders, liquidate, switches.fractional)
     if not switches.presorted:
         sort_orders(orders, sequence, scratch[0], scratch[1])
-    executed[:] = 0.0
-    row = books.day[e] + switches.lag
-    price, tradable, shares = market.price[row], market.tradable[row], books.shares[e]
     cash, cost, sold, sells = fill_sells(
         orders,
         sequence,
         n_sells,
         executed,
         shares,
-        books.cash[e],
-        books.cost[e],
+        cash,
+        cost,
         price,
         tradable,
         books.sell_rate[e],
@@ -288,23 +410,40 @@ def trade(
         switches.fractional,
         switches.finrl_prices,
         books.has_traded[e] or sells > 0,
+        limits,
     )
+    if limits is not None:
+        remember_trades(
+            executed,
+            shares,
+            price,
+            limits.buy_price[e],
+            limits.free_from[e],
+            today + 1 + limits.cooldown,
+        )
     books.cash[e] = cash
     books.cost[e] = cost
-    books.n_trades[e] += sells + buys + (empty if switches.count_empty else 0)
-    books.has_traded[e] |= sells + buys > 0
-    return sold + bought, failed
+    books.n_trades[e] += stops + sells + buys + (empty if switches.count_empty else 0)
+    books.has_traded[e] |= stops + sells + buys > 0
+    return stopped + sold + bought, failed
 
 
 @inlined
-def close_day(e: int, cost: float, traded: float, market: Any, books: Any, switches: Any) -> None:
+def close_day(
+    e: int, cost: float, traded: float, market: Any, books: Any, switches: Any, limits: Any
+) -> None:
     """Move account e to the next day's close: value, reward, turbulence, ledger row."""
     today = books.day[e] + 1
     value = value_of(books.cash[e], books.shares[e], market.close[today])
     reward = value - books.value[e]
     books.day[e] = today
     books.value[e] = value
-    books.reward[e] = reward * switches.reward_scaling
+    penalty = 0.0
+    if limits is not None:
+        penalty = max(0.0, limits.cash_share * value - books.cash[e])
+        if limits.penalty.shape[1] > 0:
+            limits.penalty[e, today - books.start[e] - 1] = penalty
+    books.reward[e] = (reward - penalty) * switches.reward_scaling
     books.turbulence[e] = 0.0 if math.isnan(books.threshold[e]) else market.risk[today]
     books.finished[e] = today == market.close.shape[0] - 1 and not switches.dummy_step
     entry = books.ledger[e, today - books.start[e]]
@@ -347,6 +486,7 @@ def step_accounts(
     market: Any,
     books: Any,
     switches: Any,
+    limits: Any,
 ) -> int:
     """Trade and advance every account by one day.
 
@@ -361,6 +501,8 @@ def step_accounts(
     observations : array of shape (E, 1 + 2N + F*N)
         Filled with what is seen after the step.
     market, books, switches : Market, Books, Switches
+    limits : Limits, or None where no option needs them
+        A type of its own, for which the branches that use it are left out of the compiled code.
 
     Returns
     -------
@@ -382,13 +524,13 @@ def step_accounts(
         else:
             cost_before = books.cost[e]
             traded, failed = trade(
-                e, orders[e], executed[e], sequence[e], scratch, market, books, switches
+                e, orders[e], executed[e], sequence[e], scratch, market, books, switches, limits
             )
             if failed >= 0:
                 return -1 - (e * n_assets + failed)
             if books.trades.shape[1] > 0:
                 books.trades[e, today - books.start[e]] = executed[e]
-            close_day(e, books.cost[e] - cost_before, traded, market, books, switches)
+            close_day(e, books.cost[e] - cost_before, traded, market, books, switches, limits)
     write_observations(
         observations, market.table, books.day, books.cash, books.shares, market.factors
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from finrl_ray.config import EnvConfig, Fill
+from finrl_ray.config import NOT_IN_FINRL, EnvConfig, Fill
 from finrl_ray.errors import ConfigError
 
 TimeLimit = Literal["truncate", "dummy_step"]
@@ -15,6 +15,13 @@ Halt = Literal["tradable_mask", "first_indicator"]
 Ties = Literal["ticker", "argsort"]
 
 _CONFIG = EnvConfig()
+_LIMITS = (
+    "cash_penalty_proportion",
+    "stop_loss",
+    "profit_loss_ratio",
+    "lot_size",
+    "cooldown",
+)
 # arguments of the envs that a mistyped option may have meant
 _ARGUMENTS = (
     "hmax",
@@ -49,6 +56,17 @@ class TradingRules:
     """Orders are not truncated to whole shares."""
     random_start: bool = _CONFIG.random_start
     """Episodes start on a day drawn evenly from the first half of the data, from the env's seed."""
+    cash_penalty_proportion: float = _CONFIG.cash_penalty_proportion
+    """This share of the account value should be cash at the end of a step; what is missing is taken
+    off the step's reward, and off nothing else."""
+    stop_loss: float | None = _CONFIG.stop_loss
+    """Sell a position whole when its close is below this fraction of its average buy price."""
+    profit_loss_ratio: float | None = _CONFIG.profit_loss_ratio
+    """Sell it too when its close is at or above 1 + profit_loss_ratio * (1 - stop_loss) of it."""
+    lot_size: float | tuple[float, ...] | None = _CONFIG.lot_size
+    """Round orders toward zero to multiples of this, one number or one per ticker."""
+    cooldown: int = _CONFIG.cooldown
+    """Ignore orders in a ticker for this many periods after a trade in it."""
     time_limit: TimeLimit = "truncate"
     """`truncate`: the step onto the last day returns `truncated=True`. `dummy_step` (FinRL): one
     more step follows, which trades nothing, repeats the last reward and returns
@@ -74,14 +92,49 @@ class TradingRules:
     `numpy.argsort` puts there."""
 
     def __post_init__(self) -> None:
+        self._check_limits()
         hints = get_type_hints(type(self))
         for item in fields(self):
+            if item.name in _LIMITS:
+                continue
             value = getattr(self, item.name)
             allowed = (False, True) if hints[item.name] is bool else get_args(hints[item.name])
             if not any(value is choice or value == choice for choice in allowed):
                 raise ConfigError(
                     f"{item.name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
                 )
+
+    def _check_limits(self) -> None:
+        lots: Any = self.lot_size
+        if isinstance(lots, (list, np.ndarray)):
+            object.__setattr__(self, "lot_size", tuple(float(lot) for lot in lots))
+        try:
+            # the one place that knows the ranges
+            EnvConfig(
+                fractional_shares=bool(self.fractional_shares),
+                **{name: getattr(self, name) for name in _LIMITS},
+            )
+            whole = isinstance(self.cooldown, (int, np.integer))
+        except TypeError as error:
+            given = {name: getattr(self, name) for name in _LIMITS}
+            raise ConfigError(f"these options must be numbers or None, got {given}") from error
+        if not whole:
+            raise ConfigError(f"cooldown must be a whole number of periods, got {self.cooldown}")
+        finrl = [
+            name
+            for name, mended in (("ties", "ticker"), ("clean_data", True))
+            if getattr(self, name) != mended
+        ]
+        if self.limits_orders and finrl:
+            raise ConfigError(
+                f"stop_loss, lot_size and cooldown need the mended {' and '.join(finrl)}, got "
+                f"{[getattr(self, name) for name in finrl]}"
+            )
+
+    @property
+    def limits_orders(self) -> bool:
+        """Whether an option stands between the agent's orders and the market."""
+        return self.stop_loss is not None or self.lot_size is not None or self.cooldown > 0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], *, parity: bool) -> "TradingRules":
@@ -105,13 +158,14 @@ class TradingRules:
                     f"unexpected option {name!r}; beside FinRL's arguments the options are {names}."
                     f"{hint}"
                 )
-        rules = replace(FINRL_RULES if parity else cls(), **options)
-        if parity and (rules.fill != "close" or rules.fractional_shares or rules.random_start):
+        beyond = cls(**{name: options[name] for name in NOT_IN_FINRL if name in options})
+        changed = [n for n in NOT_IN_FINRL if getattr(beyond, n) != getattr(_CONFIG, n)]
+        if parity and changed:
             raise ConfigError(
-                "parity=True reproduces FinRL, which has no fill, fractional_shares or "
-                "random_start options; leave them out or set parity=False"
+                f"parity=True reproduces FinRL, which has no {', '.join(NOT_IN_FINRL[:-1])} or "
+                f"{NOT_IN_FINRL[-1]} options; leave {changed} out or set parity=False"
             )
-        return rules
+        return replace(FINRL_RULES if parity else cls(), **options)
 
 
 FINRL_RULES = TradingRules(

@@ -145,7 +145,7 @@ class StockTradingVecEnv(VecEnv):
     def _end_episode(self, index: int, observations: Float32Array) -> dict[str, Any]:
         """Return the last info of account `index`, and reset it."""
         history = self.accounts.history(index)
-        rewards = (history.rewards * self.accounts.reward_scaling).tolist()
+        rewards = self.accounts.scaled_rewards(index)
         if not self._truncates:
             rewards.append(rewards[-1])
         info = {

@@ -15,6 +15,7 @@ from finrl_ray.config import ExperimentConfig, earliest_stop
 from finrl_ray.config_file import config_to_dict
 from finrl_ray.data.loading import load_market_data
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
@@ -41,7 +42,7 @@ class PreparedSearch:
 
     Parameters
     ----------
-    config : with the data source's path made absolute
+    config : with the data source's path made absolute, and `evaluation.periods_per_year` a number
     market_data, data_report, split : what it will run on
     planned : number of trials
     """
@@ -102,6 +103,7 @@ def prepare_search(
         report = {**loaded.to_dict(), "lines": loaded.lines()}
         if (base_dir / config.data.source).is_file():
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
+    config = with_periods_per_year(config, market_data.dates)
     split = make_split(market_data, config.split)
     _check_size(config, market_data, split)
     _check_windows(config, market_data, split)

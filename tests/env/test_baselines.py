@@ -5,7 +5,7 @@ import pytest
 from env_markets import hand_market, random_market
 
 from finrl_ray.config import EnvConfig
-from finrl_ray.env.baselines import buy_and_hold
+from finrl_ray.env.baselines import buy_and_hold, buy_and_hold_of
 from finrl_ray.env.factory import make_env
 
 COST = {"buy_cost_pct": 0.01, "sell_cost_pct": 0.01, "initial_amount": 1000.0}
@@ -49,3 +49,11 @@ def test_an_agent_that_buys_once_has_the_same_account(fill) -> None:
         done, action = terminated or truncated, np.zeros(1, dtype=np.float32)
     account = info["account_history"].account_value
     np.testing.assert_allclose(buy_and_hold(market, config), account, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+def test_an_account_of_an_env_gives_the_same_curve(fill: str) -> None:
+    market = random_market(n_periods=30, n_assets=4, seed=3)
+    config = EnvConfig(fill=fill, **COST)
+    accounts = make_env(market, config).accounts
+    np.testing.assert_array_equal(buy_and_hold_of(accounts), buy_and_hold(market, config))

@@ -27,6 +27,15 @@ OPTIONS = {
     "scaled": {"observation_scaling": fit_observation_scaling(MARKET, 1e6)},
     "poor": {"initial_amount": 900.0, "random_start": True},
     "no_trades": {"record_trades": False, "day": 3},
+    "limits": {
+        "stop_loss": 0.99,
+        "profit_loss_ratio": 2.0,
+        "lot_size": [5, 10, 20],
+        "cooldown": 2,
+        "cash_penalty_proportion": 0.9,
+        "turbulence_threshold": 90.0,
+        "random_start": True,
+    },
 }
 
 
@@ -194,10 +203,11 @@ class TestContract:
         assert infos[0]["account_history"].account_value.tolist() == [1_000_000.0] * 16
 
 
-def test_episode_entries_equal_monitors():
-    ours = vec_env({"random_start": True})
+@pytest.mark.parametrize("name", ["random_start", "limits"])
+def test_episode_entries_equal_monitors(name):
+    ours = vec_env(OPTIONS[name])
     theirs = DummyVecEnv(
-        [lambda: Monitor(StockTradingEnv(MARKET, random_start=True)) for _ in range(N_ENVS)]
+        [lambda: Monitor(StockTradingEnv(MARKET, **OPTIONS[name])) for _ in range(N_ENVS)]
     )
     for env in (ours, theirs):
         env.seed(3)
