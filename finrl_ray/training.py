@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, StopTrainingOnNoModelImprovement
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, to_python
@@ -28,8 +29,9 @@ from finrl_ray.agent.trial_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.config import ExperimentConfig
+from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
@@ -84,6 +86,7 @@ def train_agent(
     TrialDivergedError
         When a parameter of the networks is NaN or infinite.
     """
+    config = with_periods_per_year(config, train_data.dates)
     seed = trial_seed(config.seed, sample)
     settings = resolve_sample(sample, config.agent)
     env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
@@ -184,7 +187,7 @@ class SafePointCallback(BaseCallback):
             eval_freq=config.evaluation.eval_freq,
             n_eval_episodes=1,
             metric=config.evaluation.metric,
-            periods_per_year=config.evaluation.periods_per_year,
+            periods_per_year=settled_periods_per_year(config.evaluation),
             risk_free_rate=config.evaluation.risk_free_rate,
             verbose=0,
         )

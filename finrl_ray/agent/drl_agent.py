@@ -19,6 +19,8 @@ from finrl_ray.agent.algorithms import (
     resolve_model_kwargs,
     resolve_policy_kwargs,
 )
+from finrl_ray.agent.callbacks.callback_state import find_callbacks
+from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.errors import ConfigError, DataError
 
@@ -111,12 +113,15 @@ class DRLAgent:
     ) -> BaseAlgorithm:
         """Train a model and return it.
 
+        Where the model has a `tensorboard_log`, a `TensorboardCallback` is added unless there is
+        one.
+
         Parameters
         ----------
         model : from `get_model`
         tb_log_name : name of the run in TensorBoard
         total_timesteps : env steps, summed over the accounts
-        callbacks : one callback, several, or none
+        callbacks : one callback, several (also as a CallbackList), or none
         reset_num_timesteps : start counting at 0; False adds to what the model has learned
         log_interval : rollouts (on-policy) or episodes (off-policy) between log dumps; None: SB3's
         progress_bar : show SB3's progress bar
@@ -129,7 +134,7 @@ class DRLAgent:
         options = {} if log_interval is None else {"log_interval": log_interval}
         return model.learn(
             total_timesteps=total_timesteps,
-            callback=_callback_list(callbacks),
+            callback=_callback_list(callbacks, tensorboard=model.tensorboard_log is not None),
             tb_log_name=tb_log_name,
             reset_num_timesteps=reset_num_timesteps,
             progress_bar=progress_bar,
@@ -270,21 +275,19 @@ def _dates_as_written(env: VecEnv, history: "AccountHistory") -> list[Any]:
     return [written[date] for date in history.dates]
 
 
-def _callback_list(callbacks: BaseCallback | Sequence[BaseCallback] | None) -> MaybeCallback:
-    if callbacks is None or isinstance(callbacks, BaseCallback):
-        return callbacks
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(
-            "callbacks must be SB3 callbacks, one or a list of them, got a "
-            f"{type(callbacks).__name__}"
-        )
-    listed = list(callbacks)
+def _callback_list(
+    callbacks: BaseCallback | Sequence[BaseCallback] | None, *, tensorboard: bool
+) -> MaybeCallback:
+    given = [] if callbacks is None else callbacks
+    listed = list(given) if isinstance(given, Iterable) else [given]
     for callback in listed:
         if not isinstance(callback, BaseCallback):
             raise TypeError(
                 "callbacks must be SB3 callbacks, one or a list of them, got a "
                 f"{type(callback).__name__}"
             )
+    if tensorboard and not any(find_callbacks(CallbackList(listed), TensorboardCallback)):
+        listed.append(TensorboardCallback())
     return CallbackList(listed)
 
 

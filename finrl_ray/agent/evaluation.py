@@ -1,6 +1,7 @@
 """Running a model over whole episodes, without a trace in its training, for the account curves."""
 
 import copy
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,14 +29,18 @@ class Episode:
 
     Parameters
     ----------
-    history : the account, day by day
+    history : the account, day by day; None only where the env gives none and none was required
     reward : sum of the env's rewards, not normalised
     length : steps
+    env_index : which of the vec env's accounts it ran in
+    checksum : of everything that the policy has seen; episodes that repeat each other share it
     """
 
-    history: "AccountHistory"
+    history: "AccountHistory | None"
     reward: float
     length: int
+    env_index: int = 0
+    checksum: int = 0
 
 
 def evaluate_account(
@@ -48,7 +53,7 @@ def evaluate_account(
 ) -> "list[AccountHistory]":
     """Return the account of each of `n_episodes` episodes; see `evaluate_episodes`."""
     episodes = evaluate_episodes(model, env, n_episodes, deterministic, seed=seed)
-    return [episode.history for episode in episodes]
+    return [episode.history for episode in episodes if episode.history is not None]
 
 
 def evaluate_episodes(
@@ -58,6 +63,7 @@ def evaluate_episodes(
     deterministic: bool = True,
     *,
     seed: int | None = None,
+    require_account: bool = True,
 ) -> list[Episode]:
     """Run a model over whole episodes and return what happened to the account.
 
@@ -71,10 +77,12 @@ def evaluate_episodes(
     Parameters
     ----------
     model : a trained model, or one in training
-    env : a vec env whose episodes put `info["account_history"]` at their end
+    env : a vec env whose episodes put `info["account_history"]` at their end, or any other with
+        `require_account=False`
     n_episodes : episodes in all, shared out evenly over the accounts of `env`
     deterministic : take the policy's mean action instead of a random one
     seed : of the env, so that repeated evaluations see the same episodes; None: as it comes
+    require_account : refuse an env that gives no account history
 
     Returns
     -------
@@ -86,7 +94,7 @@ def evaluate_episodes(
     ConfigError
         If `env` would have to be wrapped in the way the model's own env is.
     DataError
-        If an episode ends without `info["account_history"]`.
+        If an episode ends without `info["account_history"]` and one is required.
     ValueError
         If `n_episodes` is less than 1.
     """
@@ -99,11 +107,17 @@ def evaluate_episodes(
         if seed is not None:
             env.seed(seed)
         try:
-            return _run_episodes(model, env, normalize, n_episodes, deterministic)
+            episodes = _run_episodes(model, env, normalize, n_episodes, deterministic)
         finally:
             if model.env is not None and shares_accounts(model.env, env):
                 # its accounts have moved on: the next training must begin with a reset
                 model._last_obs = None
+    if require_account and any(episode.history is None for episode in episodes):
+        raise DataError(
+            f"the evaluation env must put info['{HISTORY_KEY}'] at the end of an episode; use "
+            "finrl_ray's StockTradingEnv or StockTradingVecEnv"
+        )
+    return episodes
 
 
 def shares_accounts(first: VecEnv, second: VecEnv) -> bool:
@@ -122,6 +136,7 @@ def _run_episodes(
     # a fixed share per account: taking the first to finish would favour short episodes
     remaining = (n_episodes + n_envs - 1 - np.arange(n_envs)) // n_envs
     rewards, lengths = np.zeros(n_envs), np.zeros(n_envs, dtype=np.int64)
+    checksums = [0] * n_envs
     episodes: list[Episode] = []
     observations: Any = env.reset()
     memory: tuple[AnyArray, ...] | None = None
@@ -133,24 +148,31 @@ def _run_episodes(
             episode_start=starts,
             deterministic=deterministic,
         )
+        _add_to_checksums(checksums, observations)
         observations, step_rewards, starts, infos = env.step(actions)
         rewards += step_rewards
         lengths += 1
         for index in np.flatnonzero(starts):
             if remaining[index]:
-                episodes.append(_episode(infos[index], rewards[index], lengths[index]))
+                episodes.append(
+                    Episode(
+                        history=infos[index].get(HISTORY_KEY),
+                        reward=float(rewards[index]),
+                        length=int(lengths[index]),
+                        env_index=int(index),
+                        checksum=checksums[index],
+                    )
+                )
                 remaining[index] -= 1
-            rewards[index], lengths[index] = 0.0, 0
+            rewards[index], lengths[index], checksums[index] = 0.0, 0, 0
     return episodes
 
 
-def _episode(info: dict[str, Any], reward: float, length: int) -> Episode:
-    if info.get(HISTORY_KEY) is None:
-        raise DataError(
-            f"the evaluation env must put info['{HISTORY_KEY}'] at the end of an episode, got only "
-            f"{sorted(info)}; use finrl_ray's StockTradingEnv or StockTradingVecEnv"
-        )
-    return Episode(history=info[HISTORY_KEY], reward=float(reward), length=int(length))
+def _add_to_checksums(checksums: list[int], observations: Any) -> None:
+    parts = observations.values() if isinstance(observations, dict) else [observations]
+    for part in parts:
+        for index, row in enumerate(np.ascontiguousarray(part)):
+            checksums[index] = zlib.crc32(row.tobytes(), checksums[index])
 
 
 @contextmanager

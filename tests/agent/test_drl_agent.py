@@ -10,12 +10,13 @@ import pytest
 from market_env import MarketEnv
 from small_models import SMALL_KWARGS, small_env, small_model
 from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EveryNTimesteps
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
+from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -115,6 +116,21 @@ class TestTrainModel:
         DRLAgent.train_model(model, tb_log_name="a2c", total_timesteps=10)
         DRLAgent.train_model(model, "a2c", total_timesteps=10, reset_num_timesteps=False)
         assert model.num_timesteps == 20
+
+    @pytest.mark.parametrize("given", [None, [], [Counter()], CallbackList([Counter()])])
+    @pytest.mark.parametrize("folder", [None, "tensorboard"])
+    def test_rewards_go_to_tensorboard_where_there_is_one(self, tmp_path, given, folder) -> None:
+        log = None if folder is None else str(tmp_path / folder)
+        model = DRLAgent(MarketEnv()).get_model("sac", verbose=0, tensorboard_log=log)
+        DRLAgent.train_model(model, "sac", 10, given)
+        assert ("train/reward_mean" in model.logger.name_to_value) == (folder is not None)
+
+    def test_the_users_own_tensorboard_callback_is_the_only_one(self, tmp_path) -> None:
+        own = TensorboardCallback()
+        model = DRLAgent(MarketEnv()).get_model("a2c", verbose=0, tensorboard_log=str(tmp_path))
+        nested = EveryNTimesteps(100, CallbackList([own]))  # it never acts
+        DRLAgent.train_model(model, "a2c", 10, [nested])
+        assert "train/reward" not in model.logger.name_to_value
 
     def test_a_function_is_refused_by_name(self) -> None:
         with pytest.raises(TypeError, match=r"callbacks must be SB3 callbacks.* got a function"):

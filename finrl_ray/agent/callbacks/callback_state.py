@@ -1,8 +1,11 @@
 """The state of SB3 callbacks (counters, best values) as plain values, so that a resume keeps it."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EventCallback
+
+Kind = TypeVar("Kind", bound=BaseCallback)
 
 # set anew when training starts, or by the constructor
 TRANSIENT = ("verbose", "num_timesteps")
@@ -23,7 +26,7 @@ def capture_callback_state(callback: BaseCallback) -> dict[str, Any]:
     }
     return {
         "scalars": scalars,
-        "children": [capture_callback_state(c) for c in _children(callback)],
+        "children": [capture_callback_state(c) for c in children(callback)],
     }
 
 
@@ -34,13 +37,23 @@ def restore_callback_state(callback: BaseCallback, state: dict[str, Any]) -> Non
         return
     for name, value in state["scalars"].items():
         setattr(callback, name, value)
-    for child, child_state in zip(_children(callback), state["children"], strict=True):
+    for child, child_state in zip(children(callback), state["children"], strict=True):
         restore_callback_state(child, child_state)
 
 
-def _children(callback: BaseCallback) -> list[BaseCallback]:
+def children(callback: BaseCallback) -> list[BaseCallback]:
+    """Return the callbacks directly inside a callback."""
     if isinstance(callback, CallbackList):
         return list(callback.callbacks)
-    if isinstance(callback, EventCallback) and callback.callback is not None:
-        return [callback.callback]
-    return []
+    inner = [getattr(callback, "callback_on_new_best", None)]
+    if isinstance(callback, EventCallback):
+        inner.append(callback.callback)
+    return [child for child in inner if isinstance(child, BaseCallback)]
+
+
+def find_callbacks(callback: BaseCallback, kind: type[Kind]) -> Iterator[Kind]:
+    """Yield a callback and those inside it, at any depth, that are of one class."""
+    if isinstance(callback, kind):
+        yield callback
+    for child in children(callback):
+        yield from find_callbacks(child, kind)

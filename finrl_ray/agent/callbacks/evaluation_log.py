@@ -20,7 +20,7 @@ class EvaluationLog:
     timesteps : timesteps of training at each evaluation
     measures : per evaluation, measure by name
     reasons : per evaluation, why its metric is NaN; empty where it is not
-    account_values : per evaluation, per episode, the account curve
+    account_values : per evaluation, per episode, the account curve; empty where there is none
     rewards, lengths : per evaluation, per episode
     """
 
@@ -38,7 +38,8 @@ class EvaluationLog:
         self.timesteps.append(timesteps)
         self.measures.append(measures)
         self.reasons.append(reason)
-        self.account_values.append([np.asarray(e.history.account_value) for e in episodes])
+        histories = [e.history for e in episodes if e.history is not None]
+        self.account_values.append([np.asarray(h.account_value) for h in histories])
         self.rewards.append([e.reward for e in episodes])
         self.lengths.append([e.length for e in episodes])
 
@@ -66,16 +67,17 @@ class EvaluationLog:
         """Write `evaluations.npz`, complete or not at all, with the keys of SB3's and more.
 
         Keys: `timesteps` (E,), `results` and `ep_lengths` (E, K) as SB3 writes them,
-        `account_value` (E, K, D), one (E,) array per measure and `reasons` (E,); E evaluations of K
-        episodes. Shorter episodes, and evaluations with fewer of them, are filled up with NaN
-        (lengths with 0).
+        `account_value` (E, K, D) where the env gives accounts, one (E,) array per measure and
+        `reasons` (E,); E evaluations of K episodes. Shorter episodes, and evaluations with fewer of
+        them, are filled up with NaN (lengths with 0).
         """
         arrays: dict[str, Any] = {
             "timesteps": np.asarray(self.timesteps, dtype=np.int64),
             "results": _filled([[np.asarray([r]) for r in row] for row in self.rewards])[:, :, 0],
-            "account_value": _filled(self.account_values),
             "reasons": np.asarray(self.reasons, dtype=np.str_),
         }
+        if any(self.account_values):
+            arrays["account_value"] = _filled(self.account_values)
         lengths = _filled([[np.asarray([n]) for n in row] for row in self.lengths])[:, :, 0]
         arrays["ep_lengths"] = np.nan_to_num(lengths).astype(np.int64)
         for name in self.measures[0] if self.measures else ():

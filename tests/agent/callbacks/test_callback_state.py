@@ -1,14 +1,17 @@
 """What callbacks have counted, kept over a resume."""
 
+from small_models import small_env
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
+    EvalCallback,
     EveryNTimesteps,
     StopTrainingOnNoModelImprovement,
 )
 
 from finrl_ray.agent.callbacks.callback_state import (
     capture_callback_state,
+    find_callbacks,
     restore_callback_state,
 )
 
@@ -48,3 +51,13 @@ def test_nested_callbacks_keep_their_counts() -> None:
     assert every.callback.no_improvement_evals == 2
     assert every.callback.last_best_mean_reward == 0.5
     assert own.seen == [7]
+
+
+def test_callbacks_are_found_at_any_depth() -> None:
+    inner, outer = Own(), Own()
+    stop = StopTrainingOnNoModelImprovement(3)
+    listed = CallbackList([EveryNTimesteps(10, CallbackList([inner])), outer, stop])
+    assert list(find_callbacks(listed, Own)) == [inner, outer]
+    assert list(find_callbacks(inner, Own)) == [inner]
+    evaluation = EvalCallback(small_env(), callback_on_new_best=inner, callback_after_eval=outer)
+    assert list(find_callbacks(evaluation, Own)) == [inner, outer]

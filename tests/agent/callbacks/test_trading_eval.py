@@ -17,7 +17,8 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-from finrl_ray.agent.callbacks.trading_eval import MODES, UNDEFINED_OBJECTIVE, TradingEvalCallback
+from finrl_ray.agent.callbacks.measures import MODES, UNDEFINED_OBJECTIVE
+from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.agent.plain_state import load_plain, save_plain
@@ -202,7 +203,7 @@ class TestUndefined:
         assert measures["objective"] == -measures["annual_volatility"]
 
     def test_every_metric_has_a_mode_and_a_stand_in(self) -> None:
-        assert tuple(sorted(MODES)) == tuple(sorted(UNDEFINED_OBJECTIVE)) == tuple(sorted(MEASURES))
+        assert MODES.keys() == UNDEFINED_OBJECTIVE.keys() == {*MEASURES, "mean_reward"}
 
 
 class TestBest:
@@ -300,7 +301,7 @@ class TestErrors:
         ("options", "message"),
         [
             ({"metric": "sharp_ratio"}, "metric must be one of sharpe_ratio, .* got 'sharp_ratio'"),
-            ({"eval_freq": 0}, "eval_freq must be >= 1, got 0"),
+            ({"eval_freq": 0}, "eval_freq must be a whole number of timesteps >= 1, got 0"),
             ({"n_eval_episodes": 0}, "n_eval_episodes must be >= 1, got 0"),
             ({"periods_per_year": 0}, "periods_per_year must be > 0, got 0"),
             ({"risk_free_rate": float("nan")}, "risk_free_rate must be finite, got nan"),

@@ -1,0 +1,117 @@
+"""What an evaluation measures, and the one number that it is judged by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from finrl_ray.agent.evaluation import Episode
+from finrl_ray.errors import ConfigError
+from finrl_ray.metrics.performance import performance_summary, undefined_reason
+from finrl_ray.metrics.returns import simple_returns
+
+if TYPE_CHECKING:
+    from finrl_ray.env.history import AccountHistory
+
+Mode: TypeAlias = Literal["max", "min"]
+
+REWARD_METRIC = "mean_reward"
+"""SB3's own; the only one that needs no account."""
+
+MODES: Mapping[str, Mode] = MappingProxyType(
+    {
+        "sharpe_ratio": "max",
+        "sortino_ratio": "max",
+        "calmar_ratio": "max",
+        "max_drawdown": "max",  # it is <= 0
+        "total_return": "max",
+        "annual_return": "max",
+        "annual_volatility": "min",
+        REWARD_METRIC: "max",
+    }
+)
+"""Metrics that an agent can be judged by, and whether more or less of each is better."""
+
+MEASURE_NAMES = (*MODES, "turnover", "n_trades", "mean_ep_length", "objective")
+"""Every measure of an evaluation."""
+
+UNDEFINED_OBJECTIVE: Mapping[str, float] = MappingProxyType(
+    {
+        "sharpe_ratio": -10.0,
+        "sortino_ratio": -10.0,
+        "calmar_ratio": -10.0,
+        "max_drawdown": -1.0,
+        "total_return": -1.0,
+        "annual_return": -1.0,
+        "annual_volatility": -10.0,
+        REWARD_METRIC: -1e9,
+    }
+)
+"""What a scheduler is told where the metric is NaN: finite, worse than agents get in practice."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judge:
+    """Turns finished episodes into measures.
+
+    Parameters
+    ----------
+    metric : one of `MODES`
+    periods_per_year : periods/year
+    risk_free_rate : 1/year
+
+    Raises
+    ------
+    ConfigError
+        If `metric` is not known or a rate is not finite.
+    """
+
+    metric: str
+    periods_per_year: float = 252.0
+    risk_free_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.metric not in MODES:
+            raise ConfigError(f"metric must be one of {', '.join(MODES)}, got {self.metric!r}")
+        if not 0 < self.periods_per_year < np.inf:
+            raise ConfigError(f"periods_per_year must be > 0, got {self.periods_per_year}")
+        if not np.isfinite(self.risk_free_rate):
+            raise ConfigError(f"risk_free_rate must be finite, got {self.risk_free_rate}")
+
+    def measure(self, episodes: Sequence[Episode]) -> tuple[dict[str, float], str]:
+        """Return the means over the episodes, and why the metric is NaN (empty where it is not).
+
+        Measures of the account are left out where the env gives none.
+        """
+        measures: dict[str, float] = {}
+        histories = [e.history for e in episodes if e.history is not None]
+        if len(histories) == len(episodes):
+            summaries = [self._summary(history) for history in histories]
+            measures = {name: float(np.mean([s[name] for s in summaries])) for name in summaries[0]}
+        measures[REWARD_METRIC] = float(np.mean([episode.reward for episode in episodes]))
+        measures["mean_ep_length"] = float(np.mean([episode.length for episode in episodes]))
+        value = measures[self.metric]
+        if np.isfinite(value):
+            measures["objective"] = value if MODES[self.metric] == "max" else -value
+            return measures, ""
+        measures["objective"] = UNDEFINED_OBJECTIVE[self.metric]
+        return measures, f"{self.metric} is undefined: {self._reason(histories)}"
+
+    def _summary(self, history: "AccountHistory") -> dict[str, float]:
+        summary = performance_summary(
+            history.account_value,
+            periods_per_year=self.periods_per_year,
+            risk_free_rate=self.risk_free_rate,
+            traded_amount=history.traded_amount,
+        )
+        return {**summary, "n_trades": float(history.n_trades)}
+
+    def _reason(self, histories: "Sequence[AccountHistory]") -> str:
+        if self.metric == REWARD_METRIC:
+            return "a reward is not finite"
+        bad = next(h for h in histories if not np.isfinite(self._summary(h)[self.metric]))
+        if not np.isfinite(bad.account_value).all():
+            return "the account value is infinite"
+        return undefined_reason(simple_returns(bad.account_value))
