@@ -42,7 +42,22 @@ def load_market_data(config: DataConfig, base_dir: Path = Path()) -> tuple[Marke
     ConfigError
         If the source needs an extra that is not installed.
     """
-    df = read_source(config, base_dir)
+    return market_data_of(read_source(config, base_dir), config)
+
+
+def market_data_of(df: pd.DataFrame, config: DataConfig) -> tuple[MarketData, DataReport]:
+    """Return what `load_market_data` does, from the rows of the source.
+
+    Parameters
+    ----------
+    df : frame in FinRL's long format; not changed
+    config : the `data` section
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used; see docs/data.md.
+    """
     plan = _plan_features(config, df)
     try:
         market_data, report = market_data_from_long(

@@ -1,0 +1,310 @@
+"""`doctor` names every problem of a config, not only the first, and is quiet about a good one."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from env_markets import random_market
+
+from finrl_ray.cli import main
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.config_file import parse_config
+from finrl_ray.practice import compute_checks
+from finrl_ray.practice.config_salvage import salvage
+from finrl_ray.practice.doctor import diagnose_config
+from finrl_ray.practice.findings import DoctorReport, FindingList
+
+STEPS = 64
+
+
+def prices(days: int = 900) -> pd.DataFrame:
+    market = random_market(days, 2)
+    return pd.DataFrame(
+        {
+            "date": np.repeat(pd.DatetimeIndex(market.dates).strftime("%Y-%m-%d"), 2),
+            "tic": ["AAA", "BBB"] * days,
+            "close": market.close.ravel(),
+            "mine": 1.0,
+        }
+    )
+
+
+def write(folder: Path, df: pd.DataFrame | None = None, **sections: dict[str, Any]) -> Path:
+    """Write prices and a config that is in order but for `sections`."""
+    (prices() if df is None else df).to_csv(folder / "prices.csv", index=False)
+    raw: dict[str, Any] = {
+        "data": {"source": "prices.csv", "features": ["macd", "mine"]},
+        "split": {
+            "train": [None, "2021-04-01"],
+            "validation": ["2021-04-01", "2022-04-15"],
+            "test": ["2022-04-15", None],
+        },
+        "agent": {
+            "algorithm": "ppo",
+            "total_timesteps": 2000,
+            "normalize": True,
+            "model_kwargs": {"n_steps": 64, "batch_size": 64, "n_epochs": 1},
+        },
+        "evaluation": {"eval_freq": 500},
+        "search": {
+            "num_samples": 2,
+            "default_space": False,
+            "space": {"learning_rate": {"loguniform": [1e-5, 1e-3]}},
+        },
+    }
+    for name, section in sections.items():
+        raw[name] = {**raw.get(name, {}), **section} if isinstance(section, dict) else section
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return path
+
+
+def look(path: Any, **options: Any) -> DoctorReport:
+    return diagnose_config(path, n_test_steps=STEPS, **options)
+
+
+def said(report: DoctorReport, level: Any) -> list[str]:
+    return [f"{item.where}: {item.what}" for item in report.of(level)]
+
+
+def test_a_good_config_is_healthy(tmp_path: Path) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
+    path = write(tmp_path)
+    report = look(path)
+    assert said(report, "error") == said(report, "warning") == []
+    assert report.healthy
+    assert report.summary() == "healthy"
+    looked_at = {item.where for item in report.of("ok")}
+    assert {"agent", "data", "memory", "split", "search", "training", "rewards"} <= looked_at
+    # nothing is written
+    assert sorted(p.name for p in tmp_path.iterdir()) == [*before, "config.yaml", "prices.csv"]
+
+
+def test_bad_cells_are_named_by_ticker_date_and_column(tmp_path: Path) -> None:
+    df = prices()
+    df.loc[df.index[201], "close"] = np.nan
+    df.loc[df.index[300], "mine"] = np.inf
+    report = look(write(tmp_path, df))
+    assert said(report, "error") == ["data.source: mine of AAA is infinite on 2020-05-30"]
+    assert said(report, "warning") == ["data.source: close of BBB is missing (NaN) on 2020-04-10"]
+    # and the rest was looked at all the same
+    assert {"search", "training"} <= {item.where for item in report.of("ok")}
+
+
+def test_only_the_rows_that_are_read_count(tmp_path: Path) -> None:
+    df = prices()
+    df.loc[df.index[1], "close"] = np.nan
+    df.loc[df.index[400], "unused"] = np.nan
+    data = {"start": "2020-01-05", "tickers": ["AAA", "BBB"]}
+    assert said(look(write(tmp_path, df, data=data)), "warning") == []
+
+
+def test_every_problem_is_found_at_once(tmp_path: Path) -> None:
+    df = prices()
+    df["close"] = df["close"].astype(object)
+    df.loc[df.index[7], "close"] = "n.a."
+    report = look(
+        write(
+            tmp_path,
+            df,
+            env={"hmax": -1},
+            evaluation={"max_no_improvement_evals": 10},
+            agent={"n_env": 2, "model_kwargs": {"buffer_size": 9, "n_steps": 32, "batch_size": 64}},
+            search={"space": {"learning_rate": {"loguniform": [1e-9, 0.5]}}},
+        )
+    )
+    errors = "\n".join(said(report, "error"))
+    assert "hmax must be >= 1" in errors
+    assert "unknown key 'agent.n_env'. Did you mean 'agent.n_envs'?" in errors
+    assert "early stopping can fire at timestep 6000 at the earliest" in errors or (
+        # one wrong section hides what only a whole config shows; the key is then left out
+        any("max_no_improvement_evals" in item.what for item in report.findings)
+    )
+    assert "ppo has no keyword 'buffer_size'; ddpg, td3, sac have it" in errors
+    assert "batch_size 64 is larger than the rollout of 32" in errors
+    assert "close of BBB is no number on 2020-01-04" in errors
+    warnings = "\n".join(said(report, "warning"))
+    assert "a learning_rate of 1e-09 is below 1e-06" in warnings
+    assert "a learning_rate of 0.5 is above 0.01" in warnings
+    assert not report.healthy
+    assert "errors and" in report.summary()
+
+
+def test_an_early_stop_that_cannot_fire(tmp_path: Path) -> None:
+    report = look(write(tmp_path, evaluation={"max_no_improvement_evals": 10}))
+    assert len(report.of("error")) == 1
+    assert "early stopping can fire at timestep 6000 at the earliest" in said(report, "error")[0]
+    assert "training" in {item.where for item in report.of("ok")}
+
+
+def test_memory_that_will_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_checks, "available_memory", lambda: 10**9)
+    agent = {"algorithm": "td3", "model_kwargs": {"buffer_size": 20_000_000}}
+    report = look(write(tmp_path, agent=agent))
+    assert len(report.of("error")) == 1
+    error = report.of("error")[0]
+    assert error.where == "memory"
+    # 20e6 x 4 bytes x (2 x 9 observation entries + 2 actions + 3), and the networks
+    assert "1.85 GB for buffers and networks" in error.what
+    assert "this will not fit" in error.what
+    assert "buffer_size" in error.remedy
+
+
+def test_the_sizes_of_off_policy_agents(tmp_path: Path) -> None:
+    kwargs = {"batch_size": 64, "buffer_size": 32, "learning_starts": 5000}
+    report = look(write(tmp_path, agent={"algorithm": "sac", "model_kwargs": kwargs}))
+    errors = said(report, "error")
+    assert "batch_size 64 is larger than the replay buffer of 32" in errors[0]
+    assert "learning starts at timestep 5,000, but training ends at 2,000" in errors[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sections", "where", "words"),
+    [
+        ({"agent": {"normalize": False}}, "agent.normalize", "observations are not normalised"),
+        (
+            {
+                "split": {
+                    "train": [None, "2022-01-01"],
+                    "validation": ["2022-01-01", "2022-03-01"],
+                    "test": ["2022-03-01", None],
+                }
+            },
+            "split.validation",
+            "standard error of about 2.5, so trials are ranked mostly by luck",
+        ),
+        (
+            {"env": {"reward_scaling": 1e3}, "agent": {"normalize": False}},
+            "training",
+            "change reward_scaling",
+        ),
+        (
+            {"agent": {"model_kwargs": {"n_steps": 1000, "batch_size": 50}}},
+            "agent.total_timesteps",
+            "2,000 timesteps are as few as 2 rollouts of 1,000",
+        ),
+        ({"evaluation": {"eval_freq": 2000}}, "evaluation.eval_freq", "asha can stop nothing"),
+        (
+            {"search": {"max_concurrent_trials": 1000}},
+            "search.max_concurrent_trials",
+            "1000 trials of 1 CPU each need 1000 cores",
+        ),
+        (
+            {
+                "search": {
+                    "space": {"n_steps": {"choice": [32, 64]}, "batch_size": {"choice": [16, 64]}}
+                }
+            },
+            "search.space.batch_size",
+            "larger than the shortest rollout of 32",
+        ),
+    ],
+)
+def test_what_usually_hurts_is_a_warning(
+    sections: Any, where: str, words: str, tmp_path: Path
+) -> None:
+    report = look(write(tmp_path, **sections))
+    assert said(report, "error") == []
+    found = [item for item in report.of("warning") if item.where == where]
+    assert found
+    assert words in found[0].what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"data": {"source": "price.csv"}}, "Did you mean 'prices.csv'?"),
+        ({"data": {"features": ["macd", "nonsense"]}}, "nonsense"),
+        (
+            {"search": {"space": {"n_steps": {"chioce": [1]}}}},
+            "'chioce' is none of",
+        ),
+        ({"search": {"space": {"lerning_rate": 1}}}, "Did you mean 'learning_rate'?"),
+        ({"agent": {"model_kwargs": {"gamma": 1.5}}}, "gamma must be a number within [0, 1]"),
+        (
+            {"split": {"train": [None, "2030-01-01"], "validation": ["2030-01-01", "2031-01-01"]}},
+            "must hold at least 2 rows",
+        ),
+    ],
+)
+def test_what_cannot_run_is_an_error(sections: Any, words: str, tmp_path: Path) -> None:
+    if "split" in sections:
+        sections["split"]["test"] = ["2031-01-01", None]
+    errors = said(look(write(tmp_path, **sections)), "error")
+    assert len(errors) == 1
+    assert words in errors[0]
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    assert "there is no config file" in said(look(tmp_path / "none.yaml"), "error")[0]
+    path = tmp_path / "config.yaml"
+    path.write_text("agent: [1, 2\nfoo: {", encoding="utf-8")
+    report = look(path)
+    assert len(report.findings) == 1
+    assert "is not valid YAML" in report.findings[0].what
+
+
+def test_a_config_made_in_python_and_overrides(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    report = look(path, overrides=["agent.normalize=false"])
+    assert [item.where for item in report.of("warning")] == ["agent.normalize"]
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert look(parse_config(raw), base_dir=tmp_path).healthy
+
+
+def test_salvage_keeps_what_goes_together() -> None:
+    raw = {
+        "agent": {"n_envs": 30_000, "total_timesteps": 50_000, "algorithm": "pppo"},
+        "evaluation": {"max_no_improvement_evals": 5, "eval_freq": 20_000},
+        "wrong": 1,
+        "seed": "x",
+    }
+    config, left_out = salvage(raw)
+    assert config.agent.n_envs == 30_000
+    assert config.evaluation.max_no_improvement_evals == 5
+    assert set(left_out) == {
+        "agent.algorithm",
+        "evaluation.eval_freq",
+        "wrong",
+        "seed",
+    }
+    assert salvage({})[0] == ExperimentConfig()
+
+
+def test_the_same_is_not_said_twice() -> None:
+    findings = FindingList()
+    findings.error("data", "close is missing")
+    findings.error("search", "the train window: close is missing")
+    assert len(findings) == 1
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["finrl-ray", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+def test_the_command(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    path = write(tmp_path)
+    assert run(monkeypatch, "doctor", str(path)) == 0
+    assert capsys.readouterr().out.rstrip().endswith("healthy")
+    assert run(monkeypatch, "doctor", str(path), "--set", "agent.model_kwargs.gamma=2") == 2
+    out = capsys.readouterr().out
+    assert "error   agent.model_kwargs.gamma: gamma must be" in out
+    assert out.rstrip().endswith("1 error: repair the errors before you train")
+    # a warning alone is no failure
+    assert run(monkeypatch, "doctor", str(path), "--set", "agent.normalize=false") == 0
+    assert "healthy, with 1 warning" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_quickstart_is_healthy() -> None:
+    path = Path(__file__).parents[2] / "experiments" / "quickstart" / "config.yaml"
+    assert diagnose_config(path).healthy
