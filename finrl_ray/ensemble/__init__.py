@@ -1,0 +1,1 @@
+"""The rolling ensemble strategy: the best validated agent of each quarter trades the next."""
