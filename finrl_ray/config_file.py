@@ -13,6 +13,7 @@ import yaml
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import ConfigError
+from finrl_ray.zoo_keys import ZOO_KEYS, translate_agent, translate_override
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,6 +53,17 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     ConfigError
         With the key, what came, what must hold and the nearest right name.
     """
+    return parse_config(read_config(path, overrides), where=str(Path(path)))
+
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML file and lay overrides over it; its keys and values are not checked.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or holds no keys and values.
+    """
     source = Path(path)
     try:
         raw = yaml.load(source.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
@@ -68,9 +80,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         raw = {}
     if not isinstance(raw, dict):
         raise ConfigError(f"{source} must hold keys and values, got a {type(raw).__name__}")
+    if overrides:
+        # in canonical keys, so that an override finds what it overrides
+        raw, problems = _translate(raw)
+        if problems:
+            raise ConfigError(_listed(problems, str(source)))
     for override in overrides:
         _apply_override(raw, override)
-    return parse_config(raw, where=str(source))
+    return dict(raw)
 
 
 def _apply_override(raw: dict[Any, Any], override: str) -> None:
@@ -81,7 +98,10 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
         value = yaml.load(text, _Loader)  # a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from error
-    *parents, last = key.split(".")
+    try:
+        (*parents, last), value = translate_override(key.split("."), value)
+    except ConfigError as error:
+        raise ConfigError(f"override {override!r}: {error}") from None
     target = raw
     for parent in parents:
         if target.get(parent) is None:
@@ -102,15 +122,28 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
     """
     from pydantic import TypeAdapter, ValidationError
 
+    raw, problems = _translate(raw)
     try:
         text = json.dumps(raw, default=_json_default)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
     try:
         # JSON mode keeps numbers strict (no "5" for 5) and takes lists for tuples
-        return TypeAdapter(ExperimentConfig).validate_json(text)
+        config = TypeAdapter(ExperimentConfig).validate_json(text)
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors(), where)) from None
+        raise ConfigError(_listed([*problems, *_explain(error.errors())], where)) from None
+    if problems:
+        raise ConfigError(_listed(problems, where))
+    return config
+
+
+def _translate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the mapping with an agent section in canonical keys, and what is wrong with it."""
+    agent = raw.get("agent")
+    if not isinstance(agent, Mapping):
+        return dict(raw), []
+    section, problems = translate_agent(agent)
+    return {**raw, "agent": section}, problems
 
 
 def _json_default(value: object) -> str:
@@ -119,7 +152,7 @@ def _json_default(value: object) -> str:
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be a config value")
 
 
-def _explain(errors: Sequence[Mapping[str, Any]], where: str) -> str:
+def _explain(errors: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for error in errors:
         location = [part for part in error["loc"] if isinstance(part, str) and "[" not in part]
@@ -131,6 +164,10 @@ def _explain(errors: Sequence[Mapping[str, Any]], where: str) -> str:
         else:
             message = _plain_words(error["msg"])
             lines.append(f"{key} must be {message}, got {error['input']!r}{_nearest_choice(error)}")
+    return lines
+
+
+def _listed(lines: Sequence[str], where: str) -> str:
     unique = list(dict.fromkeys(lines))
     return f"{where}: " + (
         "; ".join(unique) if len(unique) < 2 else "\n  - " + "\n  - ".join(unique)
@@ -149,9 +186,11 @@ def _nearest(location: Sequence[str]) -> str:
     full = ".".join(location)
     parent = ".".join(location[:-1])
     siblings = [key for key in known if key.rpartition(".")[0] == parent]
-    elsewhere = [key for key in known if key.rpartition(".")[2] == location[-1]]
-    close = elsewhere or difflib.get_close_matches(full, siblings, 1, 0.6)
-    close = close or difflib.get_close_matches(full, known, 1, 0.6)
+    spellings = [*known, *(f"agent.{name}" for name in ZOO_KEYS)]
+    elsewhere = [key for key in spellings if key.rpartition(".")[2] == location[-1]]
+    beside = [key for key in spellings if key.rpartition(".")[0] == parent]
+    close = elsewhere or difflib.get_close_matches(full, beside, 1, 0.6)
+    close = close or difflib.get_close_matches(full, spellings, 1, 0.6)
     return f". Did you mean {close[0]!r}?" if close else f"; known keys here: {siblings}"
 
 

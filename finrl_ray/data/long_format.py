@@ -235,6 +235,9 @@ def _market_series(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, 
     values = grid.columns[name]
     rows = np.arange(len(values))
     given = np.isfinite(values)
+    # FinRL's habit of fillna(0) writes zeros beside missing quotes; quoted rows say what was meant
+    quoted = given & grid.tradable
+    given = np.where(quoted.any(axis=1, keepdims=True), quoted, given)
     series = values[rows, given.argmax(axis=1)]
     clash = np.argwhere(given & (values != series[:, None]))
     if clash.size:

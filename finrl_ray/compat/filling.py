@@ -1,0 +1,135 @@
+"""Gaps in FinRL's long frames: what is dropped, what is carried forward, and that it is said.
+
+FinRL drops every ticker with one missing day, then fills up and down over the rows of all tickers.
+Here nothing comes from another ticker or from a later date.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray._typing import DateArray
+from finrl_ray.data.long_columns import read_dates
+from finrl_ray.data.long_format import market_data_from_long
+from finrl_ray.data.wording import listed
+from finrl_ray.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def row_dates(df: pd.DataFrame) -> DateArray:
+    """Return the date of each row, as datetime64[ns] without a time zone.
+
+    Raises
+    ------
+    DataError
+        If a date is missing or cannot be read.
+    """
+    return read_dates(df["date"], df["tic"].to_numpy(dtype=object))[0]
+
+
+def by_date_and_ticker(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows sorted by date and ticker and numbered from 0."""
+    return df.sort_values(["date", "tic"], kind="stable", ignore_index=True)
+
+
+def with_quotes(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that hold a quote, of the tickers and dates that can be used.
+
+    Rows without a close above 0 and repeated rows go; so do tickers first quoted more than a year
+    (252 dates) after the first date, and the dates before all others are quoted. Each is logged.
+
+    Raises
+    ------
+    DataError
+        For what has no repair, naming ticker, date and column; see docs/data.md.
+    """
+    market, report = market_data_from_long(df)
+    lines = [f"{name} was dropped: {why}" for name, why in report.dropped_tickers.items()]
+    lines += [f"the first {r.count} dates were dropped: {r.reason}" for r in report.dropped_rows]
+    lines += [
+        f"{name} has no quote on {cells.count} of {report.n_periods} dates (first "
+        f"{cells.first_date})"
+        for name, cells in report.untradable.items()
+    ]
+    for line in lines:
+        logger.warning("%s", line)
+    dates = row_dates(df)
+    keep = df["tic"].isin(market.tickers).to_numpy() & (dates >= market.dates[0])
+    keep &= df["close"].to_numpy(dtype=np.float64) > 0
+    keep &= ~pd.DataFrame({"date": dates, "tic": df["tic"].to_numpy()}).duplicated().to_numpy()
+    return by_date_and_ticker(df[keep])
+
+
+def carry_forward(df: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with a row for each date and ticker; missing ones repeat the ticker's last.
+
+    A repeated row has a volume of 0 and the weekday of its own date. Dates before every ticker has
+    a row are dropped.
+    """
+    dates, tickers = df["date"].unique(), sorted(df["tic"].unique())
+    if len(df) == len(dates) * len(tickers):
+        return df
+    cells = pd.MultiIndex.from_product([dates, tickers], names=["date", "tic"])
+    full = df.set_index(["date", "tic"]).reindex(cells)
+    missing = full["close"].isna()
+    full = full.groupby(level="tic").ffill()
+    if "volume" in full:
+        full.loc[missing, "volume"] = 0.0
+    if "day" in full:
+        weekday = df.drop_duplicates("date").set_index("date")["day"]
+        full["day"] = weekday.reindex(full.index.get_level_values("date")).to_numpy()
+    early = full["close"].isna().groupby(level="date").transform("any")
+    logger.info(
+        "%d missing rows repeat the ticker's last prices, with a volume of 0; %d early dates were "
+        "dropped",
+        int((missing & ~early).sum()),
+        int(early.sum()) // len(tickers),
+    )
+    result: pd.DataFrame = full[~early].reset_index()[list(df.columns)]
+    return result
+
+
+def complete(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame without empty cells: carried forward per ticker, early dates cut off.
+
+    Raises
+    ------
+    DataError
+        If a column has no value at all for a ticker.
+    """
+    names = [n for n in df.columns if n not in ("date", "tic") and is_number(df, n)]
+    filled = df.copy()
+    filled[names] = df[names].replace([np.inf, -np.inf], np.nan).groupby(df["tic"]).ffill()
+    empty = filled[names].isna()
+    if not empty.to_numpy().any():
+        return filled
+    _raise_never_given(filled, names)
+    last = filled["date"][empty.any(axis=1)].max()
+    result: pd.DataFrame = filled[filled["date"] > last].reset_index(drop=True)
+    columns = [name for name in names if empty[name].any()]
+    logger.warning(
+        "the dates up to %s were dropped: %s have no value there yet, and none is taken from a "
+        "later date",
+        last,
+        listed(columns),
+    )
+    return result
+
+
+def _raise_never_given(df: pd.DataFrame, names: Sequence[str]) -> None:
+    last = df[list(names)].isna().groupby(df["tic"]).last()
+    wrong = np.argwhere(last.to_numpy())
+    if wrong.size:
+        row, column = (int(i) for i in wrong[0])
+        raise DataError(
+            f"{names[column]} of {last.index[row]} has no finite value on any date; leave the "
+            "column or the ticker out, or use more data"
+        )
+
+
+def is_number(df: pd.DataFrame, name: str) -> bool:
+    """Return whether a column holds numbers."""
+    return pd.api.types.is_numeric_dtype(df[name].dtype)

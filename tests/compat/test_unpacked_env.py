@@ -1,0 +1,98 @@
+"""An env taken apart is the env put together again."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from compat_envs import env_over, processed
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from finrl_ray.compat.unpacked_env import unpack_env
+from finrl_ray.config import EnvConfig
+from finrl_ray.env.factory import make_env
+from finrl_ray.env.vec_env import StockTradingVecEnv
+from finrl_ray.errors import ConfigError
+
+START, END = "2004-12-01", "2005-03-01"
+
+
+@pytest.mark.parametrize("parity", [False, True])
+def test_the_same_actions_give_the_same_account(parity: bool) -> None:
+    own = env_over(START, END, parity=parity, hmax=50, buy_cost_pct=[0.002] * 4)
+    unpacked = unpack_env(own, "env_train")
+    assert unpacked.env == EnvConfig(hmax=50, buy_cost_pct=0.002, parity=parity)
+    rebuilt = make_env(unpacked.market_data, unpacked.env, training=False)
+    observations = [env.reset(seed=0)[0] for env in (own, rebuilt)]
+    rng = np.random.default_rng(0)
+    done = False
+    while not done:
+        np.testing.assert_array_equal(*observations)
+        action = rng.uniform(-1, 1, 4).astype(np.float32)
+        results = [env.step(action) for env in (own, rebuilt)]
+        observations = [result[0] for result in results]
+        assert results[0][1] == results[1][1]
+        done = results[0][2] or results[0][3]
+    assert own.asset_memory == rebuilt.asset_memory
+
+
+def test_rules_and_risk_are_kept() -> None:
+    frame = processed()
+    frame["vix"] = 20.0 + frame["date"].factorize()[0] % 50
+    rules = {"fractional_shares": True, "random_start": True}
+    env = env_over(
+        START, END, frame, risk_indicator_col="vix", turbulence_threshold=60, hmax=0.5, **rules
+    )
+    unpacked = unpack_env(env, "env_train")
+    expected = EnvConfig(
+        hmax=0.5,
+        turbulence_threshold=60.0,
+        risk_indicator_col="vix",
+        fractional_shares=True,
+        random_start=True,
+    )
+    assert unpacked.env == expected
+    series = unpacked.market_data.market_series("vix")
+    assert series.tolist() == env.df.drop_duplicates("date")["vix"].tolist()
+
+
+def test_vec_envs_and_wrappers_are_seen_through() -> None:
+    def make() -> Any:
+        return Monitor(env_over(START, END))
+
+    single = unpack_env(make(), "env_train")
+    assert (single.n_envs, single.normalize) == (1, False)
+    wrapped = unpack_env(VecNormalize(DummyVecEnv([make, make])), "env_train")
+    assert (wrapped.n_envs, wrapped.normalize) == (2, True)
+    batched = StockTradingVecEnv(single.market_data, 3, hmax=7)
+    unpacked = unpack_env(batched, "env_train")
+    assert (unpacked.n_envs, unpacked.env.hmax) == (3, 7)
+    assert unpacked.market_data.content_hash == single.market_data.content_hash
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"num_stock_shares": [0, 1, 0, 0]}, "env_train has num_stock_shares other than 0"),
+        ({"day": 3}, "env_train has a day other than 0"),
+        ({"initial": False, "previous_state": [1.0] * 9}, "env_train has initial=False"),
+        ({"hmax": [1, 2, 3, 4]}, "one hmax for all tickers and accounts"),
+        ({"sell_cost_pct": [0.0, 0.0, 0.0, 0.1]}, "one sell_cost_pct for all tickers"),
+        ({"time_limit": "dummy_step"}, r"the rules \['time_limit'\], which a search cannot"),
+    ],
+)
+def test_what_a_config_cannot_say_is_refused(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        unpack_env(env_over(START, END, **changed), "env_train")
+
+
+def test_something_else_is_refused() -> None:
+    for other in (None, object(), DummyVecEnv([lambda: _cart_pole()])):
+        with pytest.raises(ConfigError, match="env_train must be finrl_ray's StockTradingEnv"):
+            unpack_env(other, "env_train")
+
+
+def _cart_pole() -> Any:
+    import gymnasium as gym
+
+    return gym.make("CartPole-v1")
