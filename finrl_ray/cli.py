@@ -119,8 +119,15 @@ def resume(
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
 ) -> None:
-    """Go on with an interrupted search from its checkpoints."""
+    """Go on with an interrupted search or training run from its checkpoints."""
     _quiet()
+    from finrl_ray.search.folder import open_folder
+
+    if open_folder(folder).kind == "train":
+        from finrl_ray.pipeline.from_config import resume_training
+
+        _show_training(*resume_training(folder, say=_say), with_test=True)
+        return
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.runner import resume_search
 
@@ -128,25 +135,47 @@ def resume(
 
 
 @app.command()
-def train(config: ConfigArgument, overrides: SetOption = None) -> None:
-    """Train one agent as configured, without Ray."""
+def train(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    with_test: Annotated[
+        bool,
+        typer.Option(
+            "--test/--no-test", help="Open the test window once, at the end, or leave it sealed."
+        ),
+    ] = True,
+) -> None:
+    """Train one agent as configured, without Ray, and evaluate it on the test window."""
     from finrl_ray.config_file import load_config
 
     loaded = load_config(config, overrides or [])
     _quiet()
-    from finrl_ray.search.single import train_single
-
-    console = _console()
-
-    def on_evaluation(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    from finrl_ray.pipeline.from_config import train_from_config
 
     with _naming(config):
-        path, completed = train_single(loaded, base_dir=config.parent, on_evaluation=on_evaluation)
-    print(f"folder: {path}")
-    if not completed:
-        print("interrupted; the last evaluation and its model are kept")
-        raise typer.Exit(EXIT_INTERRUPTED)
+        path, completed = train_from_config(loaded, base_dir=config.parent, say=_say)
+    _show_training(path, completed, with_test=with_test)
+
+
+@app.command()
+def doctor(config: ConfigArgument, overrides: SetOption = None) -> None:
+    """Look for everything that is wrong with a config before a night of compute."""
+    _quiet()
+    from finrl_ray.practice.doctor import diagnose_config
+
+    report = diagnose_config(config, overrides or [])
+    console = _console()
+    colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
+    for finding in report.findings:
+        console.print(f"{finding.level:<8}", style=colours[finding.level], end="")
+        console.print(
+            f"{finding.where}: {finding.what}", highlight=False, soft_wrap=True, markup=False
+        )
+        if finding.remedy:
+            console.print(f"        -> {finding.remedy}", style="dim", soft_wrap=True, markup=False)
+    console.print(f"\n{report.summary()}", highlight=False, style="bold")
+    if not report.healthy:
+        raise typer.Exit(EXIT_ERROR)
 
 
 @app.command()
@@ -223,6 +252,24 @@ def _console() -> "Console":
     from rich.console import Console
 
     return Console()
+
+
+def _say(line: str) -> None:
+    _console().print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _show_training(path: Path, completed: bool, *, with_test: bool) -> None:
+    print(f"folder: {path}")
+    if not completed:
+        print("interrupted; what was evaluated is kept")
+        print(f"go on with: finrl-ray resume {path}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if with_test:
+        from finrl_ray.report.backtest import backtest as run_backtest
+
+        _show_backtest(run_backtest(path))
+    else:
+        print(f"the test window is still sealed; open it with: finrl-ray backtest {path}")
 
 
 def _show_result(result: "SearchResult", with_backtest: bool) -> None:

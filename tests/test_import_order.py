@@ -13,6 +13,7 @@ FLOORS = {
     "_typing": 0,
     "config": 1,
     "metrics": 1,
+    "zoo_keys": 1,
     "config_file": 2,
     "data": 3,
     "env": 4,

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.evaluation import evaluate_account
-from finrl_ray.config import ExperimentConfig
+from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.env.factory import make_vec_env
@@ -31,6 +31,8 @@ from finrl_ray.search.spaces import planned_trials
 from finrl_ray.training import MODEL_FILE, VECNORMALIZE_FILE, fit_scaling
 
 BACKTEST_FOLDER = "backtest"
+TRAINED_BEST_MODEL = Path("best_model", "best_model.zip")
+TRAINED_FINAL_MODEL = Path("final_model.zip")
 RESULT_FILE = "backtest.json"
 
 
@@ -55,7 +57,7 @@ class Backtest:
 
 
 def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]:
-    """Return the winning trial, its model, and the folder that the model was read from.
+    """Return the winning trial, its model, and the file that the model was read from.
 
     Raises
     ------
@@ -63,19 +65,26 @@ def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]
         If no trial can win or its model is not in the folder.
     """
     record = winner(folder.records().in_order(), folder.config)
-    name = BEST_MODEL_FOLDER if folder.config.search.select == "best" else FINAL_MODEL_FOLDER
-    source = folder.path / name
-    if not (source / MODEL_FILE).is_file():
+    source = _model_file(folder)
+    if not source.is_file():
         raise SearchError(
-            f"{source} has no {MODEL_FILE}; let the search end once with `finrl-ray resume "
-            f"{folder.path}`"
+            f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
     model_class = ALGORITHMS[folder.config.agent.algorithm].model_class
     try:
-        model = model_class.load(source / MODEL_FILE, device="cpu")
+        model = model_class.load(source, device="cpu")
     except (ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise SearchError(f"{source / MODEL_FILE} is damaged: {error}") from error
+        raise SearchError(f"{source} is damaged: {error}") from error
     return record, model, source
+
+
+def _model_file(folder: SearchFolder) -> Path:
+    """Return the winner's model; the statistics that it was trained under lie beside it."""
+    best = folder.config.search.select == "best"
+    if folder.kind == "train":
+        # the training pipeline's names, which are those of SB3 and of FinRL's training guide
+        return folder.path / (TRAINED_BEST_MODEL if best else TRAINED_FINAL_MODEL)
+    return folder.path / (BEST_MODEL_FOLDER if best else FINAL_MODEL_FOLDER) / MODEL_FILE
 
 
 def backtest(path: str | Path, *, again: bool = False) -> Backtest:
@@ -94,14 +103,14 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     folder = open_folder(path)
     _require_finished(folder)
     record, model, source = load_winner(folder)
-    model_hash = hashlib.sha256((source / MODEL_FILE).read_bytes()).hexdigest()
+    model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
     earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
     if earlier.is_file() and not again:
         return _read(earlier, count_openings(folder.path), model_hash)
     window = folder.split.test
     test_data = window.cut(folder.market_data)
-    env = _test_env(folder, test_data, source)
-    _record_opening(folder.path, record)
+    env = _test_env(folder, test_data, source.with_name(VECNORMALIZE_FILE))
+    record_opening(folder.path, record)
     history = evaluate_account(model, env)[0]
     held = buy_and_hold(test_data, folder.config.env)
     measures = {
@@ -125,26 +134,27 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
 def _measure(account_value: Any, config: ExperimentConfig) -> dict[str, float]:
     return performance_summary(
         account_value,
-        periods_per_year=config.evaluation.periods_per_year,
+        periods_per_year=settled_periods_per_year(config.evaluation),
         risk_free_rate=config.evaluation.risk_free_rate,
     )
 
 
-def _test_env(folder: SearchFolder, test_data: MarketData, source: Path) -> VecEnv:
+def _test_env(folder: SearchFolder, test_data: MarketData, statistics: Path) -> VecEnv:
     scaling = fit_scaling(folder.config, folder.train_data)
     env: VecEnv = make_vec_env(test_data, folder.config.env, scaling=scaling, training=False)
     if folder.config.agent.normalize:
         try:
-            env = VecNormalize.load(str(source / VECNORMALIZE_FILE), env)
+            env = VecNormalize.load(str(statistics), env)
         except (OSError, pickle.UnpicklingError, EOFError) as error:
-            raise SearchError(f"{source / VECNORMALIZE_FILE} cannot be read: {error}") from error
+            raise SearchError(f"{statistics} cannot be read: {error}") from error
         env.training = False
         env.norm_reward = False
     return env
 
 
-def _record_opening(path: Path, record: TrialRecord) -> None:
-    line = {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "by": "backtest"}
+def record_opening(path: Path, record: TrialRecord, by: str = "backtest") -> None:
+    """Note in a search's folder that its test window is opened, for which trial and by what."""
+    line = {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "by": by}
     with (path / OPENINGS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({**line, "trial": record.index}) + "\n")
 
@@ -207,9 +217,7 @@ def _require_finished(folder: SearchFolder) -> None:
     planned = planned_trials(folder.config) if folder.kind == "search" else 1
     if waiting or len(records.trials) < planned:
         ended = len(records.trials) - len(waiting)
-        what = "resume the search" if folder.kind == "search" else "train again"
-        command = f"resume {folder.path}" if folder.kind == "search" else "train"
         raise SearchError(
             f"the test window is opened for the winner of a finished search, but {ended} of "
-            f"{planned} trials have ended; {what} first: finrl-ray {command}"
+            f"{planned} trials have ended; go on with it first: finrl-ray resume {folder.path}"
         )

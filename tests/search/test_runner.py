@@ -326,7 +326,7 @@ def test_the_test_window_stays_closed_until_the_search_has_ended(finished, tmp_p
     shutil.rmtree(folder / "backtest", ignore_errors=True)
     append_event(folder, read_journal(folder), "start", trial_id="x", index=4, sample={})
     openings = count_openings(folder)
-    with pytest.raises(SearchError, match="4 of 4 trials have ended; resume the search first"):
+    with pytest.raises(SearchError, match="4 of 4 trials have ended; go on with it first"):
         backtest(folder)
     assert count_openings(folder) == openings
 

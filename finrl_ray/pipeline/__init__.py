@@ -1,0 +1,1 @@
+"""One agent from data to its test evaluation, in one folder."""
