@@ -6,6 +6,7 @@ and the sample, and a checkpoint holds everything that its future depends on.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -129,8 +130,12 @@ def make_trial_envs(
     )
     if config.agent.normalize:
         gamma = settings.model_kwargs.get("gamma", 0.99)
-        train_env = VecNormalize(train_env, gamma=gamma)
-        eval_env = VecNormalize(eval_env, gamma=gamma, training=False, norm_reward=False)
+        norm_obs = config.agent.normalize != "rewards"
+        norm_reward = config.agent.normalize != "observations"
+        train_env = VecNormalize(train_env, gamma=gamma, norm_obs=norm_obs, norm_reward=norm_reward)
+        eval_env = VecNormalize(
+            eval_env, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
+        )
     return train_env, eval_env
 
 
@@ -261,14 +266,24 @@ class SafePointCallback(BaseCallback):
 def check_finite(model: BaseAlgorithm, cause: Exception | None = None) -> None:
     """Raise if a network parameter is NaN or infinite, naming it.
 
+    With `cause`, what training was stopped by, also if torch has refused the policy's distribution
+    although every parameter is a number: a log deviation of 100 is one, its exponential is not.
+
     Raises
     ------
     TrialDivergedError
-        With the parameter's name, the timestep and what usually helps.
+        With the parameter's or the quantity's name, the timestep and what usually helps.
     """
+    remedy = "a lower learning_rate, a lower max_grad_norm or agent.normalize usually helps"
     for name, parameter in model.policy.named_parameters():
         if not bool(th.isfinite(parameter).all()):
             raise TrialDivergedError(
-                f"parameter {name} is NaN or infinite after {model.num_timesteps} timesteps; a "
-                "lower learning_rate, a lower max_grad_norm or agent.normalize usually helps"
+                f"parameter {name} is NaN or infinite after {model.num_timesteps} timesteps; "
+                f"{remedy}"
             ) from cause
+    refused = re.match(r"Expected parameter (\w+) ", str(cause))
+    if refused:
+        raise TrialDivergedError(
+            f"the {refused[1]} of the policy's actions is NaN or infinite after "
+            f"{model.num_timesteps} timesteps; {remedy}"
+        ) from cause

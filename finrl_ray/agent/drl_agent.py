@@ -132,7 +132,7 @@ class DRLAgent:
             If `callbacks` holds something other than SB3 callbacks.
         """
         options = {} if log_interval is None else {"log_interval": log_interval}
-        return model.learn(
+        trained = model.learn(
             total_timesteps=total_timesteps,
             callback=_callback_list(callbacks, tensorboard=model.tensorboard_log is not None),
             tb_log_name=tb_log_name,
@@ -140,6 +140,11 @@ class DRLAgent:
             progress_bar=progress_bar,
             **options,
         )
+        if model.num_timesteps < model._total_timesteps:
+            # stopped by a callback: the env is one step ahead of what the model saw last, so that
+            # the next training must begin with a reset of it
+            model._last_obs = None
+        return trained
 
     @staticmethod
     def DRL_prediction(  # noqa: N802  # FinRL's name

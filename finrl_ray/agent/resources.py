@@ -36,8 +36,10 @@ class ResourceUsage:
     system_available_bytes, system_total_bytes : of the whole machine
     cpu_percent : of the whole machine since the measurement before, 0..100
     gpu_bytes : reserved on all GPUs by this process; None without a GPU
-    level : `critical` from the limit on; `warn` from `warn_fraction` of it on, or while the machine
-        is short of memory, whoever uses it
+    gpu_fraction : reserved on the fullest GPU, as a fraction of what this process may reserve
+        there; None without a GPU
+    level : `critical` where memory or GPU memory has reached its limit; `warn` from `warn_fraction`
+        of either limit on, or while the machine is short of memory, whoever uses it
     """
 
     rss_bytes: int
@@ -46,6 +48,7 @@ class ResourceUsage:
     system_total_bytes: int
     cpu_percent: float
     gpu_bytes: int | None
+    gpu_fraction: float | None
     level: Level
 
     @property
@@ -63,11 +66,15 @@ class ResourceUsage:
         }
         if self.gpu_bytes is not None:
             found["sys/gpu_gb"] = self.gpu_bytes / GIB
+        if self.gpu_fraction is not None:
+            found["sys/gpu_fraction"] = self.gpu_fraction
         return found
 
     def describe(self) -> str:
         """Return the numbers as one line of text."""
-        gpu = "" if self.gpu_bytes is None else f", GPU {self.gpu_bytes / GIB:.2f} GB"
+        gpu = ""
+        if self.gpu_bytes is not None:
+            gpu = f", GPU {self.gpu_bytes / GIB:.2f} GB ({self.gpu_fraction or 0.0:.0%})"
         return (
             f"memory {self.rss_bytes / GIB:.2f} of {self.limit_bytes / GIB:.2f} GB "
             f"({self.memory_fraction:.0%}), machine {self.system_available_bytes / GIB:.1f} of "
@@ -84,6 +91,7 @@ class ResourceMonitor:
         or a batch system sets it) and the machine limit it
     warn_fraction : of the limit, from which on the level is `warn`
     min_available_fraction : of the machine's memory; with less available the level is `warn`
+    gpu_limit_fraction : of a GPU's memory, what this process may reserve on it
     include_children : count child processes, such as those of a SubprocVecEnv; finding them takes
         milliseconds on a machine with many processes
 
@@ -104,12 +112,17 @@ class ResourceMonitor:
         *,
         warn_fraction: float = 0.8,
         min_available_fraction: float = 0.05,
+        gpu_limit_fraction: float = 0.95,
         include_children: bool = True,
     ) -> None:
         if memory_limit_gb is not None and not 0 < memory_limit_gb < np.inf:
             raise ConfigError(f"memory_limit_gb must be > 0 (GiB) or None, got {memory_limit_gb}")
-        if not 0 < warn_fraction <= 1:
-            raise ConfigError(f"warn_fraction must be within 0..1, got {warn_fraction}")
+        for name, fraction in (
+            ("warn_fraction", warn_fraction),
+            ("gpu_limit_fraction", gpu_limit_fraction),
+        ):
+            if not 0 < fraction <= 1:
+                raise ConfigError(f"{name} must be within 0..1, got {fraction}")
         if not 0 <= min_available_fraction < 1:
             raise ConfigError(
                 f"min_available_fraction must be within 0..1, got {min_available_fraction}"
@@ -119,6 +132,7 @@ class ResourceMonitor:
         self.memory_limit_bytes = min(limit for limit in limits if limit is not None)
         self.warn_fraction = warn_fraction
         self.min_available_fraction = min_available_fraction
+        self.gpu_limit_fraction = gpu_limit_fraction
         self.include_children = include_children
         self._process = psutil.Process()
         self._level: Level = "ok"
@@ -129,14 +143,17 @@ class ResourceMonitor:
         """Return the usage at this moment; nothing is logged or freed."""
         machine = psutil.virtual_memory()
         rss = self._tree_rss()
+        gpus = gpu_memory()
+        gpu_fraction = None if gpus is None else self._fullest(gpus)
         return ResourceUsage(
             rss_bytes=rss,
             limit_bytes=self.memory_limit_bytes,
             system_available_bytes=int(machine.available),
             system_total_bytes=int(machine.total),
             cpu_percent=float(psutil.cpu_percent(interval=None)),
-            gpu_bytes=gpu_memory(),
-            level=self._level_of(rss, machine.available / machine.total),
+            gpu_bytes=None if gpus is None else sum(reserved for reserved, _ in gpus),
+            gpu_fraction=gpu_fraction,
+            level=self._level_of(rss, gpu_fraction or 0.0, machine.available / machine.total),
         )
 
     def check_resources(self) -> ResourceUsage:
@@ -175,8 +192,12 @@ class ResourceMonitor:
         logger.info("resources: %s, %+.2f GB since the start", usage.describe(), grown)
         return usage
 
-    def _level_of(self, rss: int, available: float) -> Level:
-        fraction = rss / self.memory_limit_bytes
+    def _fullest(self, gpus: list[tuple[int, int]]) -> float:
+        used = [reserved / (self.gpu_limit_fraction * total) for reserved, total in gpus]
+        return max(used, default=0.0)
+
+    def _level_of(self, rss: int, gpu_fraction: float, available: float) -> Level:
+        fraction = max(rss / self.memory_limit_bytes, gpu_fraction)
         if fraction >= 1.0:
             return "critical"
         short = available < self.min_available_fraction
@@ -187,13 +208,16 @@ class ResourceMonitor:
         return int(self._process.memory_info().rss) + sum(_rss(child) for child in children)
 
 
-def gpu_memory() -> int | None:
-    """Return the bytes that PyTorch has reserved on all GPUs, None without a GPU."""
+def gpu_memory() -> list[tuple[int, int]] | None:
+    """Return per GPU the bytes that PyTorch has reserved and those it has; None without a GPU."""
     if not th.cuda.is_available():
         return None
     if not th.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch leaves it out
-        return 0
-    return sum(th.cuda.memory_reserved(device) for device in range(th.cuda.device_count()))
+        return []  # asking for more would start CUDA, which takes seconds and memory
+    return [
+        (th.cuda.memory_reserved(device), th.cuda.get_device_properties(device).total_memory)
+        for device in range(th.cuda.device_count())
+    ]
 
 
 def cgroup_memory_limit(

@@ -254,3 +254,17 @@ def test_monitored_envs_are_not_wrapped_again() -> None:
     model = quick_model(Monitor(MarketEnv()))
     assert isinstance(model.env.envs[0], Monitor)
     assert isinstance(model.env.envs[0].env, MarketEnv)
+
+
+def test_training_goes_on_from_a_reset_env_after_a_callback_has_stopped_it() -> None:
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            return self.num_timesteps < 7
+
+    env = DummyVecEnv([MarketEnv])
+    model = quick_model(env, model_kwargs={"n_steps": 5})
+    first = env.reset()
+    DRLAgent.train_model(model, "a2c", 20, callbacks=Stop())
+    assert model.num_timesteps == 7
+    DRLAgent.train_model(model, "a2c", 5, reset_num_timesteps=False)
+    np.testing.assert_array_equal(model.rollout_buffer.observations[0], first[0])

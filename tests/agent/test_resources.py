@@ -135,11 +135,19 @@ class TestMeasure:
         assert "sys/gpu_gb" not in ResourceMonitor().measure().metrics()
         monkeypatch.setattr(th.cuda, "is_available", lambda: True)
         monkeypatch.setattr(th.cuda, "is_initialized", lambda: False)
-        assert gpu_memory() == 0
+        assert gpu_memory() == []
         monkeypatch.setattr(th.cuda, "is_initialized", lambda: True)
         monkeypatch.setattr(th.cuda, "device_count", lambda: 2)
         monkeypatch.setattr(th.cuda, "memory_reserved", lambda device: (device + 1) * GIB)
-        assert ResourceMonitor().measure().metrics()["sys/gpu_gb"] == 3.0
+        properties = SimpleNamespace(total_memory=4 * GIB)
+        monkeypatch.setattr(th.cuda, "get_device_properties", lambda device: properties)
+        usage = ResourceMonitor(1000, gpu_limit_fraction=1.0, min_available_fraction=0).measure()
+        assert usage.metrics()["sys/gpu_gb"] == 3.0
+        assert usage.metrics()["sys/gpu_fraction"] == 0.5  # the fullest of the two
+        assert usage.level == "ok"
+        for limit, level in ((0.6, "warn"), (0.5, "critical")):
+            monitor = ResourceMonitor(1000, gpu_limit_fraction=limit, min_available_fraction=0)
+            assert monitor.measure().level == level
 
 
 class TestActing:

@@ -22,6 +22,7 @@ from finrl_ray.agent.callbacks.checkpoint_files import (
     Checkpoint,
     Writer,
     discard_old,
+    elapsed_until,
     find_checkpoints,
     read_manifest,
     remove_leftovers,
@@ -94,6 +95,10 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
                 raise ConfigError(f"{name} must be None or a whole number >= 1, got {count!r}")
         if metric is not None and metric not in MEASURE_NAMES:
             raise ConfigError(f"metric must be one of {', '.join(MEASURE_NAMES)}, got {metric!r}")
+        if not name_prefix or name_prefix.startswith(".") or Path(name_prefix).name != name_prefix:
+            raise ConfigError(
+                f"name_prefix must be text without a folder or a leading dot, got {name_prefix!r}"
+            )
         super().__init__(
             save_freq,
             str(Path(save_path).absolute()),
@@ -138,12 +143,18 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
 
     def _init_callback(self) -> None:
         super()._init_callback()
-        remove_leftovers(Path(self.save_path), self.name_prefix)
+        with surviving_disk_errors("the removal of files that were never finished"):
+            remove_leftovers(Path(self.save_path), self.name_prefix)
 
     def _on_training_start(self) -> None:
         self._interval.start(self.num_timesteps)
-        if self.num_timesteps == 0 and not self._restored:
+        if not self._restored and self.num_timesteps == 0:
             self._elapsed_before_s = 0.0
+        elif not self._restored and self._elapsed_before_s == 0.0:
+            # a model from `load_checkpoint` goes on in a new process
+            self._elapsed_before_s = elapsed_until(
+                Path(self.save_path), self.name_prefix, self.num_timesteps
+            )
         self._restored = False
         self._started_s = time.monotonic()
 
@@ -215,7 +226,7 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
             return
         with surviving_disk_errors("the checkpoint's metric"):
             metric = self._measured(checkpoint.timesteps)
-            if metric != checkpoint.metric:
+            if metric != checkpoint.metric and checkpoint.manifest_path.exists():
                 _, files = read_manifest(checkpoint.manifest_path)
                 write_manifest(replace(checkpoint, metric=metric), files)
         if self.keep_last is None and self.keep_best is None:
@@ -240,11 +251,8 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         for at, measures in zip(reversed(log.timesteps), reversed(log.measures), strict=True):
             if at <= timesteps:
                 value = measures.get(name, math.nan)
-                return {
-                    "name": name,
-                    "value": value if math.isfinite(value) else None,
-                    "timesteps": at,
-                }
+                known = value if math.isfinite(value) else None
+                return {"name": name, "value": known, "timesteps": at}
         return None
 
     def _sibling_evaluation(self) -> EvalCallback | None:
@@ -352,7 +360,8 @@ def load_checkpoint(
     env : to train or run in; None: load without. Where the checkpoint has statistics of
         VecNormalize, they are put into the env's VecNormalize; an env without one is wrapped.
     name_prefix : as in `newest_checkpoint`, for a folder
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`; needed only without a manifest
+    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`; needed only for a model with a policy of
+        your own that has no manifest
     device : torch device
 
     Raises

@@ -35,6 +35,9 @@ _TEMPORARY = re.compile(
 )
 """Names that `atomic_path` writes under."""
 
+_ZIP_ERRORS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+"""What a damaged zip file raises."""
+
 Writer: TypeAlias = Callable[[Path], None]
 
 
@@ -140,7 +143,7 @@ def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r} instead of {FORMAT!r}")
         files = content["files"]
-        where = {role: path.parent / entry["name"] for role, entry in files.items()}
+        where = {role: path.with_name(entry["name"]) for role, entry in files.items()}
         checkpoint = Checkpoint(
             timesteps=int(content["timesteps"]),
             model_path=where[MODEL],
@@ -151,9 +154,22 @@ def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
             name_prefix=content["name_prefix"],
             metric=content["metric"],
         )
+        if checkpoint.manifest_path != path or not _is_named_by(checkpoint.timesteps, path):
+            raise ValueError(
+                f"it is of {checkpoint.model_path.name} at {checkpoint.timesteps} timesteps"
+            )
+        fingerprints = {
+            entry["name"]: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
+            for entry in files.values()
+        }
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is not a whole manifest: {error!r}") from error
-    return checkpoint, {entry["name"]: entry for entry in files.values()}
+    return checkpoint, fingerprints
+
+
+def _is_named_by(timesteps: int, path: Path) -> bool:
+    match = _STEM.fullmatch(path.stem)
+    return match is not None and int(match["timesteps"]) == timesteps
 
 
 def remove_leftovers(folder: Path, name_prefix: str) -> None:
@@ -179,10 +195,12 @@ def find_checkpoints(folder: Path, name_prefix: str | None) -> Iterator[tuple[Ch
         if match is None or path.name.startswith("."):
             continue
         if name_prefix is None or match["prefix"] == name_prefix:
-            written = path if path.exists() else path.with_suffix(".json")
-            found.append((int(match["timesteps"]), written.stat().st_mtime, path))
+            found.append((int(match["timesteps"]), _written_at(path), path))
     for _, _, path in sorted(found, reverse=True):
-        yield _inspect(path)
+        try:
+            yield _inspect(path)
+        except OSError as error:  # a training process may be deleting it
+            yield _without_manifest(path), f"it cannot be read: {error}"
 
 
 def _inspect(model_path: Path) -> tuple[Checkpoint, str]:
@@ -226,9 +244,30 @@ def _without_manifest(model_path: Path) -> Checkpoint:
         replay_buffer_path=sibling(REPLAY_BUFFER),
         vecnormalize_path=sibling(VECNORMALIZE),
         elapsed_s=float(match["seconds"] or "nan"),
-        algorithm=None,
+        algorithm=_algorithm(model_path),
         name_prefix=prefix,
     )
+
+
+def _algorithm(model_path: Path) -> str | None:
+    """Return SB3's class name of a model, judged by its attributes; None where they do not tell."""
+    try:
+        with zipfile.ZipFile(model_path) as archive:
+            data = json.loads(archive.read("data"))
+        module = data["policy_class"]["__module__"]
+    except (*_ZIP_ERRORS, KeyError, TypeError, ValueError):
+        return None
+    if not module.startswith("stable_baselines3."):
+        return None
+    if "clip_range" in data:
+        return "PPO"
+    if "target_entropy" in data:
+        return "SAC"
+    if "policy_delay" in data:
+        # a TD3 model of these settings is a DDPG model
+        plain = data["policy_delay"] == 1 and data.get("target_noise_clip") == 0
+        return "DDPG" if plain else "TD3"
+    return "A2C" if "gae_lambda" in data else None
 
 
 def _damage_without_manifest(checkpoint: Checkpoint) -> str:
@@ -237,7 +276,7 @@ def _damage_without_manifest(checkpoint: Checkpoint) -> str:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _ZIP_ERRORS as error:
         return f"{path.name} is not a whole model: {error}"
     if bad is not None:
         return f"{path.name} is damaged at its entry {bad}"
@@ -288,16 +327,8 @@ def discard_old(
     OSError
         If a file cannot be deleted.
     """
-    found = []
-    for path in folder.glob("*.json"):
-        try:
-            checkpoint, _ = read_manifest(path)
-        except ValueError:
-            continue  # not a manifest, or damaged: nothing is deleted by it
-        if checkpoint.name_prefix == name_prefix and checkpoint.timesteps <= until:
-            found.append(checkpoint)
-    found.sort(key=lambda checkpoint: checkpoint.timesteps, reverse=True)
-    judged = [c for c in found if c.metric is not None and c.metric["value"] is not None]
+    found = _with_manifest(folder, name_prefix, until)
+    judged = [c for c in found if c.metric and c.metric.get("value") is not None]
     judged.sort(key=lambda checkpoint: _rank(checkpoint, mode))
     kept = [*found[:keep_last], *judged[:keep_best]]
     discarded = [checkpoint for checkpoint in found if checkpoint not in kept]
@@ -307,6 +338,44 @@ def discard_old(
         # last, so that a deletion that was cut short is finished by the next one
         checkpoint.manifest_path.unlink(missing_ok=True)
     return [checkpoint.timesteps for checkpoint in discarded]
+
+
+def elapsed_until(folder: Path, name_prefix: str, until: int) -> float:
+    """Return the seconds of training that a folder's newest checkpoint tells of; 0.0 without one.
+
+    Parameters
+    ----------
+    folder : of the checkpoints
+    name_prefix : of those that are looked at
+    until : timesteps; later checkpoints are another run's
+    """
+    found = _with_manifest(folder, name_prefix, until)
+    return found[0].elapsed_s if found else 0.0
+
+
+def _with_manifest(folder: Path, name_prefix: str, until: int) -> list[Checkpoint]:
+    """Return the checkpoints that have a whole manifest, newest first."""
+    found = []
+    for path in folder.glob("*.json"):
+        try:
+            checkpoint, _ = read_manifest(path)
+        except ValueError:
+            continue  # not a manifest, or damaged
+        if checkpoint.name_prefix == name_prefix and checkpoint.timesteps <= until:
+            found.append((checkpoint.timesteps, _written_at(checkpoint.model_path), checkpoint))
+    # two runs may have left checkpoints of the same timesteps, with different seconds
+    found.sort(key=lambda entry: entry[:2], reverse=True)
+    return [checkpoint for _, _, checkpoint in found]
+
+
+def _written_at(model_path: Path) -> float:
+    """Return when a model was written, in s; its manifest's time where there is no model."""
+    for path in (model_path, model_path.with_suffix(".json")):
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            continue
+    return 0.0
 
 
 def _rank(checkpoint: Checkpoint, mode: Mode) -> float:

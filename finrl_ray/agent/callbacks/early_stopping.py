@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common import callbacks as sb3_callbacks
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from finrl_ray.agent.callbacks.evaluation import EvalCallback
 from finrl_ray.agent.callbacks.measures import MEASURE_NAMES, MODES, REWARD_METRIC, Mode
@@ -99,9 +101,11 @@ class StopTrainingOnNoModelImprovement(sb3_callbacks.StopTrainingOnNoModelImprov
         total = self.locals.get("total_timesteps")
         if total is None:
             return
-        interval = self.parent.eval_freq
-        if not isinstance(self.parent, EvalCallback):
-            interval *= self.training_env.num_envs  # SB3's counts calls
+        n_envs = self.training_env.num_envs
+        if isinstance(self.parent, EvalCallback):
+            interval = max(self.parent.eval_freq, n_envs)  # at most one evaluation per step
+        else:
+            interval = self.parent.eval_freq * n_envs  # SB3's counts calls
         evaluation = self.first_possible_stop()
         done = self.num_timesteps
         timestep = (done // interval + evaluation - self.n_calls) * interval
@@ -169,6 +173,9 @@ class StopTrainingOnNoModelImprovement(sb3_callbacks.StopTrainingOnNoModelImprov
         per_rollout = self.training_env.num_envs
         if isinstance(model, OnPolicyAlgorithm):
             per_rollout *= model.n_steps
+        elif isinstance(model, OffPolicyAlgorithm):
+            frequency, unit = model.train_freq  # type: ignore[misc]  # a TrainFreq by now
+            per_rollout *= frequency if unit == TrainFrequencyUnit.STEP else 1
         rollouts = math.ceil((total - self.num_timesteps) / per_rollout)
         return self.num_timesteps + rollouts * per_rollout
 

@@ -1,10 +1,12 @@
 """`EvalCallback`: SB3's, counted in timesteps and judged by any measure, leaving no trace."""
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
@@ -50,8 +52,9 @@ class EvalCallback(sb3_callbacks.EvalCallback):
     n_eval_episodes : episodes per evaluation, at least one per account; one per account is run
         where a second would repeat the first
     eval_freq : timesteps, summed over the training accounts, between evaluations
-    log_path : folder for `evaluations.npz` (see `EvaluationLog.save`)
-    best_model_save_path : folder for `best_model.zip` and, under VecNormalize, `vecnormalize.pkl`
+    log_path : folder for `evaluations.npz` (see `EvaluationLog.save`); made absolute at once
+    best_model_save_path : folder for `best_model.zip` and, under VecNormalize, `vecnormalize.pkl`;
+        made absolute at once
     deterministic : take the policy's mean action instead of a random one
     render, warn : accepted as SB3's; nothing is rendered
     verbose : 1 logs each evaluation at INFO level
@@ -71,9 +74,9 @@ class EvalCallback(sb3_callbacks.EvalCallback):
     Raises
     ------
     ConfigError
-        If `metric` is not known, a rate is not finite, an interval is not a whole number >= 1 or
-        `n_eval_episodes` is less than 1; at the start of training, if `eval_env` is the training
-        env.
+        If `metric` is not known, a rate is not finite, or an interval or `n_eval_episodes` is not a
+        whole number >= 1; at the start of training, if `eval_env` is the training
+        env or has other shapes of observation or action.
     """
 
     _requires_account = False
@@ -100,16 +103,18 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             metric=metric, periods_per_year=periods_per_year, risk_free_rate=risk_free_rate
         )
         self._interval = TimestepInterval("eval_freq", eval_freq)
-        if n_eval_episodes < 1:
-            raise ConfigError(f"n_eval_episodes must be >= 1, got {n_eval_episodes}")
+        if not isinstance(n_eval_episodes, int | np.integer) or n_eval_episodes < 1:
+            raise ConfigError(
+                f"n_eval_episodes must be a whole number >= 1, got {n_eval_episodes!r}"
+            )
         super().__init__(
             as_vec_env(eval_env),
             callback_on_new_best,
             callback_after_eval,
             n_eval_episodes,
             eval_freq,
-            log_path,
-            best_model_save_path,
+            _absolute(log_path),
+            _absolute(best_model_save_path),
             deterministic,
             render,
             verbose,
@@ -209,6 +214,20 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             if child is not None and child_state is not None:
                 restore_callback_state(child, child_state)
 
+    def on_step(self) -> bool:
+        """Act on a step of training, and return whether to go on."""
+        # also where a subclass does not return what the `_on_step` of this class does
+        return super().on_step() and self.continue_training
+
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        """Pass the variables of `learn` to the callbacks inside this one."""
+        for child in self._children():
+            child.update_locals(locals_)
+
+    def _children(self) -> list[BaseCallback]:
+        children = (self.callback_on_new_best, self.callback)
+        return [child for child in children if child is not None]
+
     def _use_log(self, log: EvaluationLog) -> None:
         self.log = log
         # the same lists under SB3's names
@@ -221,12 +240,34 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             raise ConfigError(
                 "eval_env must not be the training env: evaluating resets it; build a second one"
             )
+        self._check_spaces()
+        if self._evaluated_at != (self.model.num_timesteps, self.model._n_updates):
+            self._evaluated_at = None  # of another model, or of a training that has been reset
+        if self.best_model_save_path is not None:
+            Path(self.best_model_save_path).mkdir(parents=True, exist_ok=True)
+        if self.log_path is not None:
+            Path(self.log_path).parent.mkdir(parents=True, exist_ok=True)
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.init_callback(self.model)
 
+    def _check_spaces(self) -> None:
+        for name in ("observation_space", "action_space"):
+            trained, given = getattr(self.model, name).shape, getattr(self.eval_env, name).shape
+            if trained != given:
+                raise ConfigError(
+                    f"eval_env must have the training env's {name} of shape {trained}, got "
+                    f"{given}; build both with the same tickers, features and options"
+                )
+
     def _on_training_start(self) -> None:
-        super()._on_training_start()
+        for child in self._children():
+            child.on_training_start(self.locals, self.globals)
+        self.continue_training = True
         self._interval.start(self.model.num_timesteps)
+
+    def _on_training_end(self) -> None:
+        for child in self._children():
+            child.on_training_end()
 
     def _on_step(self) -> bool:
         if not self.is_due():
@@ -292,13 +333,20 @@ class EvalCallback(sb3_callbacks.EvalCallback):
     def _save_best_model(self) -> None:
         if self.best_model_save_path is None:
             return
-        folder = Path(self.best_model_save_path)
-        with atomic_path(folder / BEST_MODEL_FILE) as temporary:
-            self.model.save(temporary)
+        model_path = Path(self.best_model_save_path) / BEST_MODEL_FILE
+        statistics_path = model_path.with_name(VECNORMALIZE_FILE)
         normalizer = self.model.get_vec_normalize_env()
-        if normalizer is not None:
-            with atomic_path(folder / VECNORMALIZE_FILE) as temporary:
-                normalizer.save(str(temporary))
+        # both are written before either is renamed: each is of use with the other one only
+        with ExitStack() as stack:
+            self.model.save(stack.enter_context(atomic_path(model_path)))
+            if normalizer is not None:
+                normalizer.save(str(stack.enter_context(atomic_path(statistics_path))))
+            elif model_path.exists():
+                statistics_path.unlink(missing_ok=True)  # of the model that is replaced
+
+
+def _absolute(folder: str | Path | None) -> str | None:
+    return None if folder is None else str(Path(folder).absolute())
 
 
 def _repeats(episode: Episode, first: Episode) -> bool:

@@ -23,8 +23,8 @@ class LearningRateSchedulerCallback(BaseCallback):
 
     The rate is `initial_lr * decay_rate ** (num_timesteps // decay_freq)` from the start of
     training: it depends on nothing else, so a resumed run goes on at the right rate. It replaces
-    the model's own rate or schedule, reaches every optimizer at once, and is saved with the model,
-    which trains on at it after `load`. Logged as `train/learning_rate`.
+    the model's own rate, and its schedule with a warning, reaches every optimizer at once, and is
+    saved with the model, which trains on at it after `load`. Logged as `train/learning_rate`.
 
     Parameters
     ----------
@@ -73,6 +73,15 @@ class LearningRateSchedulerCallback(BaseCallback):
         self.n_calls = state["n_calls"]
 
     def _on_training_start(self) -> None:
+        if callable(self.model.learning_rate):
+            logger.warning(
+                "the model's own learning rate schedule %r is replaced by %g * %g ** (timesteps // "
+                "%d); leave the LearningRateSchedulerCallback out to keep it",
+                self.model.learning_rate,
+                self.initial_lr,
+                self.decay_rate,
+                self.decay_freq,
+            )
         self._use(self.learning_rate_at(self.num_timesteps))
 
     def _on_step(self) -> bool:

@@ -101,6 +101,8 @@ class PerformanceMonitorCallback(BaseCallback):
         self._written = 0
         self._rewards: AnyArray = np.zeros(0)
         self._lengths: AnyArray = np.zeros(0, dtype=np.int64)
+        self._left_at: Any = None
+        self._restored = False
 
     @property
     def episode_rewards(self) -> list[float]:
@@ -147,13 +149,17 @@ class PerformanceMonitorCallback(BaseCallback):
         self._written = state["written"]
         self._rewards = state["rewards"].copy()
         self._lengths = state["lengths"].copy()
+        self._restored = True
 
     def _on_training_start(self) -> None:
         self._interval.start(self.model.num_timesteps)
         if self.plot_dir is None:
             self.plot_dir = (run_folder(self.model) or Path.cwd()) / "plots"
-        if self.model.num_timesteps == 0 or len(self._rewards) != self.training_env.num_envs:
-            # a new training begins with a reset of every env
+        # SB3 resets every env at the start of a training, and of one that goes on in another env;
+        # the observations that training was left at are then replaced
+        goes_on = self._restored or self.model._last_obs is self._left_at
+        self._restored = False
+        if not goes_on or len(self._rewards) != self.training_env.num_envs:
             self._rewards = np.zeros(self.training_env.num_envs)
             self._lengths = np.zeros(self.training_env.num_envs, dtype=np.int64)
 
@@ -169,6 +175,7 @@ class PerformanceMonitorCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        self._left_at = self.model._last_obs
         self._write()
 
     def _original_rewards(self) -> AnyArray:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -138,6 +139,10 @@ class TestTimestamped:
         model.learn(40, CallbackList([Tick(), resumed]), reset_num_timesteps=False)
         assert "model_80_40s.zip" in files(tmp_path)
         assert newest_checkpoint(tmp_path).elapsed_s == 40.0
+        # a new process that has the folder alone
+        again = TimestampedCheckpointCallback(40, str(tmp_path))
+        model.learn(40, CallbackList([Tick(), again]), reset_num_timesteps=False)
+        assert "model_120_60s.zip" in files(tmp_path)
 
     def test_names_can_hold_a_metric(self, tmp_path) -> None:
         evaluation = TradingEvalCallback(small_env(), eval_freq=40)
@@ -194,6 +199,12 @@ class TestRetention:
         saved(tmp_path, "a2c", total=120, keep_last=1)
         assert steps(tmp_path) == [40, 120, 400]
         assert "rl_model_notes.json" in files(tmp_path)
+
+    def test_of_the_same_timesteps_the_one_just_written_is_kept(self, tmp_path, monkeypatch):
+        for seconds in (20, 22, 19, 25):
+            monkeypatch.setattr(TimestampedCheckpointCallback, "elapsed_s", float(seconds))
+            small_model("a2c").learn(40, TimestampedCheckpointCallback(40, tmp_path, keep_last=1))
+            assert files(tmp_path) == [f"model_40_{seconds}s.json", f"model_40_{seconds}s.zip"]
 
     def test_a_new_process_counts_the_earlier_ones(self, tmp_path) -> None:
         model, _ = saved(tmp_path, "a2c", total=80)
@@ -279,6 +290,14 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory) -> Path:
+    """A folder with checkpoints at 40 and 80 timesteps; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("two_checkpoints")
+    saved(folder)
+    return folder
+
+
 class TestDamage:
     @pytest.mark.parametrize(
         ("harm", "name", "message"),
@@ -297,9 +316,9 @@ class TestDamage:
         ],
     )
     def test_a_damaged_checkpoint_is_skipped_and_said_so(
-        self, tmp_path, caplog, harm, name, message
+        self, tmp_path, caplog, two_checkpoints, harm, name, message
     ) -> None:
-        saved(tmp_path)
+        shutil.copytree(two_checkpoints, tmp_path, dirs_exist_ok=True)
         harm(tmp_path / name)
         checkpoint = newest_checkpoint(tmp_path)
         assert checkpoint.timesteps == 40
@@ -331,10 +350,9 @@ class TestDamage:
         assert "m_200_steps.zip is not a whole model: it has no entry 'data'" in caplog.text
         assert "m_160_steps.zip is not a whole model" in caplog.text
         assert "m_replay_buffer_120_steps.pkl is cut short" in caplog.text
-        model = load_checkpoint(checkpoint, small_env(), algorithm="sac")
+        model = load_checkpoint(checkpoint, small_env())
+        assert isinstance(model, SAC)
         assert model.replay_buffer.pos == 79  # SB3 saves before it stores the step's transition
-        with pytest.raises(ConfigError, match="does not say which algorithm it is of"):
-            load_checkpoint(checkpoint)
 
     @pytest.mark.slow
     def test_a_process_killed_while_it_writes(self, tmp_path) -> None:
@@ -365,6 +383,20 @@ model.learn(200, CheckpointCallback(40, {str(tmp_path)!r}, "sac_model", True, Tr
         model.learn(50, CheckpointCallback(40, tmp_path, "sac_model"), reset_num_timesteps=False)
         assert [name for name in files(tmp_path) if ".tmp." in name] == []
         assert newest_checkpoint(tmp_path).timesteps == 80
+
+    def test_leftovers_that_cannot_be_removed_do_not_stop_training(self, tmp_path, monkeypatch):
+        leftover = tmp_path / ".rl_model_40_steps.999999999.tmp.zip"
+        leftover.write_bytes(b"")
+        unlink = Path.unlink
+
+        def refuse(path, missing_ok=False) -> None:
+            if path == leftover:
+                raise OSError(errno.EROFS, "Read-only file system")
+            unlink(path, missing_ok)
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+        saved(tmp_path, "a2c", total=40)
+        assert steps(tmp_path) == [40]
 
     def test_a_file_that_a_living_process_writes_is_left_alone(self, tmp_path) -> None:
         living = tmp_path / f".rl_model_40_steps.{os.getppid()}.tmp.zip"
@@ -416,6 +448,9 @@ class TestLoading:
         ({"save_freq": 0}, "save_freq must be a whole number of timesteps >= 1, got 0"),
         ({"keep_last": 0}, "keep_last must be None or a whole number >= 1, got 0"),
         ({"keep_best": 1.5}, "keep_best must be None or a whole number >= 1, got 1.5"),
+        ({"name_prefix": ""}, "name_prefix must be text without a folder .* got ''"),
+        ({"name_prefix": "a/b"}, "name_prefix must be text without a folder .* got 'a/b'"),
+        ({"name_prefix": ".a"}, "name_prefix must be text without a folder .* got '.a'"),
         ({"metric": "sharpe"}, "metric must be one of sharpe_ratio, .* got 'sharpe'"),
     ],
 )

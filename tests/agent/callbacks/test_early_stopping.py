@@ -126,6 +126,14 @@ class TestBudget:
         (message,) = self.warnings(caplog, 60, eval_freq=20, n_envs=4)
         assert "number 8, at timestep 160" in message
 
+    def test_there_is_at_most_one_evaluation_per_step_of_all_envs(self, caplog) -> None:
+        (message,) = self.warnings(caplog, 20, eval_freq=1, n_envs=4)
+        assert "number 8, at timestep 32" in message
+
+    def test_the_last_rollout_of_an_off_policy_model_counts_too(self, caplog) -> None:
+        # train_freq is 4: 78 timesteps take 20 rollouts
+        assert self.warnings(caplog, 78, eval_freq=10, algorithm="td3") == []
+
     def test_training_on_counts_what_has_been_counted(self, caplog) -> None:
         stop = StopTrainingOnNoModelImprovement(2)
         callback = EvalCallback(

@@ -1,6 +1,7 @@
 """Evaluation during training as SB3's `EvalCallback` does it, counted in timesteps."""
 
 import errno
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,8 +13,10 @@ from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from finrl_ray.agent.callbacks.checkpoint import CheckpointCallback
+from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.evaluation import EvalCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.env.create import create_env
@@ -118,6 +121,26 @@ class TestEpisodes:
         small_model("a2c").learn(40, callback)
         assert len(set(callback.evaluations_results[0])) == 3
 
+    def test_one_callback_serves_several_trainings(self) -> None:
+        callback = EvalCallback(small_env(), eval_freq=40)
+        small_model("a2c").learn(40, callback)
+        other = small_model("a2c")  # with the same timesteps and updates at its evaluation
+        other.learn(40, callback)
+        warming_up = small_model("sac", learning_starts=1000)
+        warming_up.learn(40, callback)
+        warming_up.learn(40, callback)
+        assert callback.evaluation_timesteps == [40] * 4
+
+    def test_an_env_of_another_shape_is_refused_when_training_starts(self, market) -> None:
+        callback = EvalCallback(create_env(market), eval_freq=1000)
+        with pytest.raises(ConfigError, match=r"observation_space of shape \(5,\), got \(13,\)"):
+            small_model("a2c").learn(10, callback)
+
+    @pytest.mark.parametrize("number", [0, 2.5, "3"])
+    def test_a_number_of_episodes_that_is_none_is_refused(self, number) -> None:
+        with pytest.raises(ConfigError, match="n_eval_episodes must be a whole number >= 1"):
+            EvalCallback(small_env(), n_eval_episodes=number)
+
 
 class TestMetric:
     def test_an_env_without_accounts_gives_sb3s_measures(self, tmp_path) -> None:
@@ -198,6 +221,95 @@ class TestSubclass:
 
         callback = EvalCallback(small_env(), eval_freq=40, callback_after_eval=Stop())
         assert small_model("a2c", 4, n_steps=1).learn(400, callback).num_timesteps == 40
+
+    def test_a_stop_that_a_subclass_forgets_to_return_still_stops(self) -> None:
+        class GuideEval(EvalCallback):
+            def _on_step(self) -> bool:
+                super()._on_step()
+                return True
+
+        stop = StopTrainingOnNoModelImprovement(1)
+        callback = GuideEval(MarketEnv(flat=True), callback_after_eval=stop, eval_freq=40)
+        model = small_model("a2c", 4, n_steps=2)
+        assert model.learn(1000, callback).num_timesteps == 120
+        # the next training is another one: it runs until its first evaluation
+        assert model.learn(1000, callback).num_timesteps == 40
+
+    def test_callbacks_inside_hear_of_start_and_end(self, tmp_path) -> None:
+        class Kept(BaseCallback):
+            def __init__(self) -> None:
+                super().__init__()
+                self.heard = []
+
+            def _on_training_start(self) -> None:
+                self.heard.append(("start", self.num_timesteps))
+
+            def _on_step(self) -> bool:
+                self.heard.append(("step", "rewards" in self.locals))
+                return True
+
+            def _on_training_end(self) -> None:
+                self.heard.append(("end", None))
+
+        best, after = Kept(), Kept()
+        callback = EvalCallback(small_env(), best, after, eval_freq=40)
+        small_model("a2c").learn(40, callback)
+        assert best.heard == after.heard == [("start", 0), ("step", True), ("end", None)]
+
+    def test_the_best_models_can_be_kept_as_checkpoints(self, tmp_path) -> None:
+        saving = CheckpointCallback(1, tmp_path, "best", keep_last=1)
+        callback = EvalCallback(small_env(), callback_on_new_best=saving, eval_freq=20)
+        small_model("a2c").learn(100, callback)
+        rewards = callback.log.history("mean_reward")
+        best = 20 * (int(np.argmax(rewards)) + 1)
+        assert [path.name for path in tmp_path.glob("*.zip")] == [f"best_{best}_steps.zip"]
+        assert saving.elapsed_s > 0
+
+
+class TestBestModel:
+    def test_folders_stay_where_they_were_when_the_process_moves(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        callback = EvalCallback(
+            small_env(), eval_freq=20, best_model_save_path="./best", log_path="logs"
+        )
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        small_model("a2c").learn(20, callback)
+        assert (tmp_path / "best" / "best_model.zip").exists()
+        assert (tmp_path / "logs" / "evaluations.npz").exists()
+
+    def test_a_folder_that_cannot_be_made_is_told_at_the_start(self, tmp_path) -> None:
+        (tmp_path / "file").write_text("")
+        callback = EvalCallback(
+            small_env(), eval_freq=20, best_model_save_path=str(tmp_path / "file" / "best")
+        )
+        with pytest.raises(NotADirectoryError, match="file/best"):
+            small_model("a2c").learn(10, callback)
+
+    def test_model_and_statistics_stay_a_pair_on_a_full_disk(self, tmp_path, monkeypatch) -> None:
+        def content():
+            return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+        callback = EvalCallback(small_env(), eval_freq=20, best_model_save_path=str(tmp_path))
+        model = small_model("a2c").learn(20, callback)
+        before = content()
+        assert sorted(before) == ["best_model.zip", "vecnormalize.pkl"]
+        callback.best_mean_reward = -np.inf
+
+        def full(self, path) -> None:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(VecNormalize, "save", full)
+        model.learn(20, callback, reset_num_timesteps=False)
+        assert callback.best_mean_reward > -np.inf
+        assert content() == before
+
+    def test_statistics_of_the_model_that_is_replaced_go_with_it(self, tmp_path) -> None:
+        for normalize in (True, False):
+            callback = EvalCallback(small_env(), eval_freq=20, best_model_save_path=str(tmp_path))
+            small_model("a2c", normalize=normalize).learn(20, callback)
+            assert (tmp_path / "vecnormalize.pkl").exists() == normalize
 
 
 def test_a_full_disk_does_not_end_training(tmp_path, monkeypatch, caplog) -> None:

@@ -100,14 +100,18 @@ def test_the_rate_depends_on_the_timesteps_alone() -> None:
 def test_each_change_is_said(caplog) -> None:
     with caplog.at_level(logging.INFO):
         small_model("a2c").learn(45, LearningRateSchedulerCallback(1e-2, 0.5, 40, verbose=1))
-    messages = [r.getMessage() for r in caplog.records if "learning rate" in r.getMessage()]
+    messages = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
     assert messages == ["learning rate 0.005 from 40 timesteps on"]
 
 
-def test_the_models_own_schedule_is_replaced() -> None:
+def test_the_models_own_schedule_is_replaced_and_that_is_said(caplog) -> None:
     assert SMALL_KWARGS["ppo"]["learning_rate"] == "lin_1e-3"
-    model = small_model("ppo").learn(64, LearningRateSchedulerCallback(5e-3, 1.0, 10))
+    callback = LearningRateSchedulerCallback(5e-3, 1.0, 10)
+    model = small_model("ppo").learn(64, callback)
     assert rates(model) == {5e-3}
+    model.learn(64, callback, reset_num_timesteps=False)
+    (said,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "schedule LinearSchedule(initial_value=0.001) is replaced by 0.005 * 1 **" in said
 
 
 @pytest.mark.parametrize(

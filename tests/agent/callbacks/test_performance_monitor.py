@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from market_env import MarketEnv
 from small_models import small_env, small_model
-from stable_baselines3 import A2C
+from stable_baselines3 import A2C, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
@@ -91,6 +91,27 @@ class TestEpisodes:
         model.learn(40, callback)
         model.learn(40, callback)
         assert callback.episode_lengths == [EPISODE, EPISODE]
+
+    @pytest.mark.parametrize("algorithm", [A2C, SAC])
+    def test_training_that_goes_on_in_another_env_starts_its_episodes_anew(
+        self, algorithm, tmp_path
+    ) -> None:
+        callback = monitor(tmp_path)
+        model = algorithm("MlpPolicy", DummyVecEnv([MarketEnv]), seed=0)
+        model.learn(40, callback)
+        model.set_env(DummyVecEnv([MarketEnv]))
+        model.learn(40, callback, reset_num_timesteps=False)
+        assert callback.episode_lengths == [EPISODE, EPISODE]
+
+    @pytest.mark.parametrize("algorithm", [A2C, SAC])
+    def test_training_that_goes_on_in_the_same_env_goes_on_with_its_episodes(
+        self, algorithm, tmp_path
+    ) -> None:
+        callback = monitor(tmp_path)
+        model = algorithm("MlpPolicy", DummyVecEnv([MarketEnv]), seed=0)
+        model.learn(20, callback)
+        model.learn(20, callback, reset_num_timesteps=False)
+        assert callback.episode_lengths == [EPISODE]
 
     def test_an_env_without_an_account(self, tmp_path) -> None:
         callback = monitor(tmp_path)

@@ -302,7 +302,7 @@ class TestErrors:
         [
             ({"metric": "sharp_ratio"}, "metric must be one of sharpe_ratio, .* got 'sharp_ratio'"),
             ({"eval_freq": 0}, "eval_freq must be a whole number of timesteps >= 1, got 0"),
-            ({"n_eval_episodes": 0}, "n_eval_episodes must be >= 1, got 0"),
+            ({"n_eval_episodes": 0}, "n_eval_episodes must be a whole number >= 1, got 0"),
             ({"periods_per_year": 0}, "periods_per_year must be > 0, got 0"),
             ({"risk_free_rate": float("nan")}, "risk_free_rate must be finite, got nan"),
         ],
