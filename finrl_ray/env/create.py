@@ -45,7 +45,7 @@ def create_env(data: pd.DataFrame | MarketData, **env_kwargs: Any) -> StockTradi
     if env_kwargs.get("tech_indicator_list") is None:
         risk = env_kwargs.get("risk_indicator_col")
         names = [name for name in indicator_columns(data) if name != risk]
-        logger.info("the indicators are %s", names)
+        logger.debug("the indicators are %s", names)
         env_kwargs = {**env_kwargs, "tech_indicator_list": names}
     return StockTradingEnv(data, **env_kwargs)
 

@@ -20,6 +20,7 @@ MAX_CURVES = 20
 _SCALARS: Mapping[str, str] = {
     "performance/portfolio_value": "Portfolio Value",
     "rollout/ep_rew_mean": "Mean Episode Reward",
+    "train/reward_mean": "Mean Reward per Step",
     "eval/sharpe_ratio": "Validation Sharpe Ratio",
     "eval/mean_reward": "Validation Reward",
 }

@@ -2,26 +2,36 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from finrl_ray.agent.algorithms import find_algorithm, resolve_model_kwargs
+from finrl_ray.agent.callbacks.callback_state import find_callbacks
+from finrl_ray.agent.callbacks.measures import Judge as EvaluationJudge
 from finrl_ray.agent.callbacks.setup import setup_callbacks
-from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
+from finrl_ray.agent.drl_agent import DRLAgent, load_model
 from finrl_ray.data.spacing import periods_per_year as spacing_of
 from finrl_ray.errors import ConfigError
 from finrl_ray.pipeline.experiment_folder import (
     FACTS_FILE,
+    FINAL_MODEL_FILE,
     METRICS_FILE,
     TENSORBOARD_FOLDER,
+    VECNORMALIZE_FILE,
+    json_text,
     make_subfolders,
     new_experiment_folder,
+    sole_trainer,
     write_facts,
     write_json,
 )
@@ -47,7 +57,7 @@ def complete_training_pipeline(
     *,
     test_data: Table | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
-    callbacks: Sequence[BaseCallback] = (),
+    callbacks: BaseCallback | Sequence[BaseCallback] | None = (),
     experiments_dir: str | Path = "./experiments",
     resume_from: str | Path | None = None,
     **settings: Any,
@@ -66,9 +76,10 @@ def complete_training_pipeline(
     experiment_name : names the folder
     test_data : read once, after training, by the best model alone; None: no test
     env_kwargs : arguments of `StockTradingEnv`, the same for every window
-    callbacks : run after those of `setup_callbacks`
+    callbacks : one or several, run after those of `setup_callbacks` and `TensorboardCallback`
     experiments_dir : parent of the folder
-    resume_from : folder of an interrupted run to go on in; the other arguments must be the same
+    resume_from : folder of an interrupted run to go on in; the other arguments must be the same.
+        Of a run that has ended the result is read; nothing is trained or evaluated again
     settings : `seed`, `n_envs`, `normalize`, `model_kwargs`, `policy_kwargs`, `metric`,
         `periods_per_year`, `risk_free_rate`, `verbose`; see `PipelineSettings`
 
@@ -81,25 +92,53 @@ def complete_training_pipeline(
     ------
     ConfigError, DataError
         Before training, if an argument or a table does not fit; windows that overlap among them.
+    SearchError
+        If the folder cannot be made, or another process is training in it.
     TypeError
-        For a setting that does not exist.
+        For a setting that does not exist, or a callback that is none.
     TrialDivergedError
         When the networks' parameters are no longer finite.
     """
     plan = PipelineSettings(
         algorithm=algorithm,
-        total_timesteps=total_timesteps,
+        total_timesteps=_without_fraction(total_timesteps),
         experiment_name=experiment_name,
         env_kwargs=dict(env_kwargs or {}),
         **settings,
     )
+    listeners = _listed(callbacks)
     windows = Windows(train_data, val_data, test_data, plan.env_kwargs)
-    if resume_from is None:
-        folder = new_experiment_folder(experiments_dir, experiment_name)
-        write_facts(folder, asdict(plan), windows.describe())
-    else:
-        folder = _folder_to_resume(Path(resume_from), plan, windows)
-    return _run(plan, windows, folder, callbacks, resume=resume_from is not None)
+    # whatever cannot be built fails here, before there is a folder
+    with _built(plan, windows) as (model, eval_env):
+        if resume_from is None:
+            folder = new_experiment_folder(experiments_dir, experiment_name)
+            write_facts(folder, asdict(plan), windows.describe())
+        else:
+            folder = _folder_to_resume(Path(resume_from), plan, windows)
+        with sole_trainer(folder):
+            if (folder / METRICS_FILE).is_file():
+                return _ended_run(plan, windows, folder)
+            model.tensorboard_log = str(folder / TENSORBOARD_FOLDER)
+            suite = _suite(plan, plan.judge(windows), folder, eval_env)
+            listeners = _with_rewards([*suite, *listeners])
+            return _run(plan, windows, folder, model, listeners, resume=resume_from is not None)
+
+
+def _without_fraction(number: float) -> int:
+    """Return 1e5 as 100000, and anything that is no such number as it is, to be refused."""
+    whole = isinstance(number, float) and number.is_integer()
+    return int(number) if whole else number  # type: ignore[return-value]
+
+
+def _listed(callbacks: BaseCallback | Sequence[BaseCallback] | None) -> list[BaseCallback]:
+    given = [callbacks] if isinstance(callbacks, BaseCallback) else list(callbacks or ())
+    for callback in given:
+        if not isinstance(callback, BaseCallback):
+            raise TypeError(
+                "callbacks must be SB3 callbacks, one or a list of them, got a "
+                f"{type(callback).__name__}"
+            )
+    return given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +151,7 @@ class PipelineSettings:
     total_timesteps : env steps, summed over the accounts
     experiment_name : names the folder
     env_kwargs : arguments of `StockTradingEnv`
-    seed : of the model, the env and the global random streams
+    seed : of the model, the env and the global random streams, 0..2**32-1; None: drawn by chance
     n_envs : accounts stepped together
     normalize : wrap the env in VecNormalize; its statistics are saved with each model
     model_kwargs, policy_kwargs : as `DRLAgent.get_model`. A learning rate in `model_kwargs` is
@@ -125,14 +164,15 @@ class PipelineSettings:
     Raises
     ------
     ConfigError
-        If the algorithm or one of its keywords is not known.
+        If the algorithm, one of its keywords or the metric is not known, or a number is out of
+        range.
     """
 
     algorithm: str
     total_timesteps: int
     experiment_name: str
     env_kwargs: dict[str, Any]
-    seed: int = 0
+    seed: int | None = 0
     n_envs: int = 1
     normalize: bool = False
     model_kwargs: Mapping[str, Any] | None = None
@@ -145,8 +185,16 @@ class PipelineSettings:
     def __post_init__(self) -> None:
         find_algorithm(self.algorithm)
         resolve_model_kwargs(self.algorithm, self.model_kwargs, n_actions=1)
-        if self.total_timesteps < 1:
-            raise ConfigError(f"total_timesteps must be >= 1, got {self.total_timesteps}")
+        _require_whole("total_timesteps", self.total_timesteps, 1)
+        _require_whole("n_envs", self.n_envs, 1)
+        _require_whole("verbose", self.verbose, 0)
+        if self.seed is not None:
+            _require_whole("seed", self.seed, 0, 2**32 - 1)
+        periods = 252.0 if self.periods_per_year is None else self.periods_per_year
+        # refuses what it cannot measure
+        EvaluationJudge(
+            metric=self.metric, periods_per_year=periods, risk_free_rate=self.risk_free_rate
+        )
 
     @property
     def initial_learning_rate(self) -> float | None:
@@ -160,6 +208,13 @@ class PipelineSettings:
         if periods is None:
             periods = spacing_of(windows.dates("train"))
         return Judge(periods_per_year=periods, risk_free_rate=self.risk_free_rate)
+
+
+def _require_whole(name: str, value: Any, low: int, high: float = np.inf) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        bounds = f">= {low}" if high == np.inf else f"within {low}..{high}"
+        raise ConfigError(f"{name} must be a whole number {bounds}, got {value!r}")
 
 
 def _folder_to_resume(path: Path, plan: PipelineSettings, windows: Windows) -> Path:
@@ -179,7 +234,7 @@ def _folder_to_resume(path: Path, plan: PipelineSettings, windows: Windows) -> P
             f"resume_from must be the folder of an interrupted training run, but {folder} has no "
             f"readable {FACTS_FILE} ({error!r})"
         ) from error
-    today = json.loads(json.dumps(asdict(plan), default=str))
+    today = json.loads(json_text(asdict(plan)))
     for name, value in {**today, "data": windows.describe()}.items():
         before = data if name == "data" else began.get(name)
         if before != value:
@@ -191,46 +246,85 @@ def _folder_to_resume(path: Path, plan: PipelineSettings, windows: Windows) -> P
     return folder
 
 
+@contextmanager
+def _built(plan: PipelineSettings, windows: Windows) -> Iterator[tuple[BaseAlgorithm, VecEnv]]:
+    """Yield the new model, with its training env, and the validation env; both are closed after.
+
+    Raises
+    ------
+    ConfigError
+        If SB3 cannot build a model from the keywords.
+    """
+    gamma = (plan.model_kwargs or {}).get("gamma", 0.99)
+    env, eval_env = windows.training_envs(plan.n_envs, plan.normalize, gamma)
+    try:
+        try:
+            model = DRLAgent(env).get_model(
+                plan.algorithm,
+                model_kwargs=plan.model_kwargs,
+                policy_kwargs=plan.policy_kwargs,
+                verbose=max(0, plan.verbose - 1),
+                seed=plan.seed,
+            )
+        except (TypeError, AssertionError) as error:
+            raise ConfigError(
+                f"{plan.algorithm} cannot be built with model_kwargs {plan.model_kwargs} and "
+                f"policy_kwargs {plan.policy_kwargs}: {error}"
+            ) from error
+        yield model, eval_env
+    finally:
+        env.close()
+        eval_env.close()
+
+
 def _run(
     plan: PipelineSettings,
     windows: Windows,
     folder: Path,
-    callbacks: Sequence[BaseCallback],
+    model: BaseAlgorithm,
+    listeners: Sequence[BaseCallback],
     *,
     resume: bool,
 ) -> TrainingRun:
-    judge = plan.judge(windows)
-    gamma = (plan.model_kwargs or {}).get("gamma", 0.99)
-    env, eval_env = windows.training_envs(plan.n_envs, plan.normalize, gamma)
-    try:
-        model = DRLAgent(env).get_model(
-            plan.algorithm,
-            model_kwargs=plan.model_kwargs,
-            policy_kwargs=plan.policy_kwargs,
-            verbose=max(0, plan.verbose - 1),
-            seed=plan.seed,
-            tensorboard_log=str(folder / TENSORBOARD_FOLDER),
-        )
-        listeners = [*_suite(plan, judge, folder, eval_env), *callbacks]
-        algorithm, steps = plan.algorithm, plan.total_timesteps
-        logger.info("training %s for %d timesteps in %s", algorithm, steps, folder)
-        end = train_in_folder(
-            model,
-            folder,
-            plan.total_timesteps,
-            listeners,
-            tb_log_name=f"{plan.algorithm}_{plan.experiment_name}",
-            resume=resume,
-        )
-        logger.info("trained in %s", timedelta(seconds=round(end.duration_s)))
-        save_final_model(model, folder)
-        best = load_best_model(plan.algorithm, folder, model)
-        metrics = {**asdict(end), **judge_models(windows, judge, folder, model, best)}
-        write_json(folder / METRICS_FILE, metrics)
-    finally:
-        env.close()
-        eval_env.close()
+    """Train, save, judge."""
+    algorithm, steps = plan.algorithm, plan.total_timesteps
+    logger.info("training %s for %d timesteps in %s", algorithm, steps, folder)
+    end = train_in_folder(
+        model,
+        folder,
+        plan.total_timesteps,
+        listeners,
+        tb_log_name=f"{plan.algorithm}_{plan.experiment_name}",
+        resume=resume,
+    )
+    logger.info("trained in %s", timedelta(seconds=round(end.duration_s)))
+    save_final_model(model, folder)
+    best = load_best_model(plan.algorithm, folder, model)
+    judged = judge_models(windows, plan.judge(windows), folder, model, best)
+    metrics = {**asdict(end), **judged}
+    write_json(folder / METRICS_FILE, metrics)
     return TrainingRun(model, str(folder), best_model=best, metrics=metrics)
+
+
+def _ended_run(plan: PipelineSettings, windows: Windows, folder: Path) -> TrainingRun:
+    """Return what a run that has ended has left; the test window is not opened again."""
+    logger.info("the run in %s has ended; its models and metrics are read", folder)
+    metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    model = load_model(plan.algorithm, folder / FINAL_MODEL_FILE)
+    env: VecEnv = DummyVecEnv([lambda: windows.env("train")] * plan.n_envs)
+    if plan.normalize:
+        env = VecNormalize.load(str(folder / VECNORMALIZE_FILE), env)
+    model.set_env(env)
+    env.close()
+    best = load_best_model(plan.algorithm, folder, model)
+    return TrainingRun(model, str(folder), best_model=best, metrics=metrics)
+
+
+def _with_rewards(listeners: list[BaseCallback]) -> list[BaseCallback]:
+    """Add FinRL's `train/reward`, as `DRLAgent.train_model` does, unless the caller has."""
+    if any(find_callbacks(CallbackList(listeners), TensorboardCallback)):
+        return listeners
+    return [*listeners, TensorboardCallback()]
 
 
 def _suite(

@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,9 @@ SUBFOLDERS = (
     EVAL_LOGS_FOLDER,
     PLOTS_FOLDER,
 )
+LOCK_FILE = ".lock"
 _GIT_TIMEOUT_S = 5.0
+_NAMES_TRIED = 10
 
 
 def new_experiment_folder(root: str | Path, name: str) -> Path:
@@ -45,14 +49,33 @@ def new_experiment_folder(root: str | Path, name: str) -> Path:
     """
     if name in ("", ".", "..") or Path(name).name != name:
         raise SearchError(f"experiment_name must be the name of a folder, got {name!r}")
-    stamp = f"{datetime.now().astimezone():%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"
-    path = Path(root).expanduser().absolute() / f"{name}_{stamp}"
+    parent = Path(root).expanduser().absolute()
+    stamp = f"{datetime.now().astimezone():%Y%m%d_%H%M%S}"
     try:
-        path.mkdir(parents=True)
+        parent.mkdir(parents=True, exist_ok=True)
+        path = _free_folder(parent, f"{name}_{stamp}")
         make_subfolders(path)
     except OSError as error:
-        raise SearchError(f"the experiment's folder {path} cannot be made: {error}") from error
+        raise SearchError(f"a folder for the run cannot be made in {parent}: {error}") from error
     return path
+
+
+def _free_folder(parent: Path, beginning: str) -> Path:
+    """Make and return `<beginning>_<4 hex digits>`; digits that another run has drawn are redrawn.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    for _ in range(_NAMES_TRIED):
+        path = parent / f"{beginning}_{secrets.token_hex(2)}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(f"{_NAMES_TRIED} names that begin with {beginning} are taken")
 
 
 def make_subfolders(path: Path) -> None:
@@ -78,9 +101,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
     NaN and infinite numbers become null; objects that JSON does not know, their text.
     """
-    text = json.dumps(_plain(content), indent=2, default=str) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return what `write_json` writes: equal content gives equal text, also in another process."""
+    return json.dumps(_plain(content), indent=2, default=_description)
+
+
+def _description(value: Any) -> str:
+    # an object's address is another one in each process
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
 
 
 def _plain(value: Any) -> Any:
@@ -89,6 +121,30 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def sole_trainer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that no second process trains in it.
+
+    Raises
+    ------
+    SearchError
+        If another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    with (folder / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SearchError(
+                f"another process is training in {folder}; wait until it has ended, or stop it"
+            ) from None
+        yield
 
 
 def git_commit(folder: Path) -> str | None:

@@ -1,10 +1,14 @@
 """`train_from_config`: the training pipeline over a config file, as `finrl-ray train` runs it.
 
 The agent trained here is the one that a trial with an empty sample trains: same seed, same steps.
+It is evaluated where SB3's callbacks evaluate, within rollouts and once at the end; a trial, after
+the update that follows. So the evaluations, and with them the best model and the step of an early
+stop, are not a trial's.
 """
 
+import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from finrl_ray.agent.callbacks.action_analysis import ActionAnalysisCallback
 from finrl_ray.agent.callbacks.checkpoint import CheckpointCallback
 from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.performance_monitor import PerformanceMonitorCallback
+from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.hyperparameters import resolve_sample
@@ -53,6 +58,8 @@ KEEP_CHECKPOINTS = 3
 MONITOR_FREQ = 5_000
 """Timesteps between progress figures, and between looks at the actions."""
 
+CHOICES_FILE = "training.json"
+
 _TRIAL = "train"
 Say = Callable[[str], None]
 
@@ -62,7 +69,11 @@ def _nothing(line: str) -> None:
 
 
 def train_from_config(
-    config: ExperimentConfig, *, base_dir: Path = Path(), say: Say = _nothing
+    config: ExperimentConfig,
+    *,
+    base_dir: Path = Path(),
+    say: Say = _nothing,
+    open_test: bool = True,
 ) -> tuple[Path, bool]:
     """Train the agent of `config.agent` once, in a new folder under `search.storage_path`.
 
@@ -71,6 +82,8 @@ def train_from_config(
     config : the experiment; its search section is used for `storage_path`, `select` and limits
     base_dir : folder that a relative `data.source` is looked up from
     say : called with one line after each evaluation
+    open_test : whether the test window is to be opened at the end, see `wants_test`; this function
+        leaves it sealed
 
     Returns
     -------
@@ -93,6 +106,7 @@ def train_from_config(
         Path(config.search.storage_path),
         kind="train",
     )
+    write_json(folder.path / CHOICES_FILE, {"open_test": open_test})
     for line in (*prepared.data_report["lines"], *prepared.split.describe()):
         say(line)
     agent = prepared.config.agent
@@ -126,6 +140,15 @@ def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, boo
         return folder.path, _train(folder, log, resume=True)
 
 
+def wants_test(path: str | Path) -> bool:
+    """Return whether a run was started to open the test window at its end."""
+    try:
+        choices = json.loads((Path(path) / CHOICES_FILE).read_text(encoding="utf-8"))
+        return choices["open_test"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # a window that has been opened cannot be sealed again
+
+
 def _train(folder: SearchFolder, log: "_Log", *, resume: bool) -> bool:
     """Train, note how it ended, and write the models; False if it was interrupted."""
     make_subfolders(folder.path)
@@ -140,7 +163,8 @@ def _train(folder: SearchFolder, log: "_Log", *, resume: bool) -> bool:
             threads=max(1, int(folder.config.search.cpus_per_trial)),
             resume=resume,
         )
-        log.evaluate_last(model)
+        log.evaluate_last()
+        end = replace(end, stop_reason=log.stop_reason or end.stop_reason)
         save_final_model(model, folder.path)
         write_json(folder.path / METRICS_FILE, _metrics(end, folder, log.evaluation))
     except FinRLRayError as error:
@@ -152,7 +176,9 @@ def _train(folder: SearchFolder, log: "_Log", *, resume: bool) -> bool:
     finally:
         env.close()
         eval_env.close()
-    log.write("end", **_verdict(end, folder.config))
+    verdict = _verdict(end, folder.config)
+    log.write("end", **verdict)
+    log.say(f"training has ended: {verdict['reason']}")
     return True
 
 
@@ -237,6 +263,7 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
             min(MONITOR_FREQ, total), verbose=0, plot_dir=path / PLOTS_FOLDER
         ),
         ActionAnalysisCallback(min(MONITOR_FREQ, total), verbose=0),
+        TensorboardCallback(),
     ]
 
 
@@ -271,13 +298,16 @@ class _Log(BaseCallback):
             self._note()
         return not self.stop_reason
 
-    def evaluate_last(self, model: BaseAlgorithm) -> None:
-        """Evaluate the model that training has left, unless its last evaluation was this one."""
-        if self.evaluation.log.timesteps[-1:] != [model.num_timesteps]:
-            self.evaluation.evaluate_now()
-            self._note()
+    def evaluate_last(self) -> None:
+        """Evaluate the model that training has left, unless its last evaluation was this one.
 
-    def _note(self) -> None:
+        An evaluation at the last timestep of a rollout was of the model before the last update.
+        """
+        self.evaluation.evaluate_now()
+        if len(self.evaluation.log.timesteps) > self.seen:
+            self._note("final model")
+
+    def _note(self, of: str = "") -> None:
         log, config = self.evaluation.log, self.folder.config
         self.seen = len(log.timesteps)
         measures, steps = log.measures[-1], log.timesteps[-1]
@@ -299,6 +329,6 @@ class _Log(BaseCallback):
                 f"drawdown {measures['max_drawdown']:.1%} is beyond the limit of {limit:.1%}"
             )
         self.say(
-            f"{steps:>9,} timesteps: Sharpe {measures['sharpe_ratio']:.3f}, "
+            f"{of or f'{steps:>9,} timesteps'}: Sharpe {measures['sharpe_ratio']:.3f}, "
             f"max drawdown {measures['max_drawdown']:.1%}"
         )

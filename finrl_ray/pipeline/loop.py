@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 STATE_FILE = "state.pt"
 STATE_INTERVAL_S = 30.0
 """Least time between two exact states, which bounds what an interruption costs."""
+MAX_STATE_SHARE = 0.1
+"""Most of the time that may go into writing states: large replay buffers are written less often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,8 @@ def train_in_folder(
     """Train to the end of the budget, keeping the exact state of model, env and callbacks.
 
     The state is written at safe points, `STATE_INTERVAL_S` apart at least. A run that goes on from
-    it ends like one that was never interrupted, bit for bit; without a state it starts over.
+    it ends like one that was never interrupted, bit for bit; without a state it starts over. A disk
+    that is full is logged, and the state before stays.
 
     Parameters
     ----------
@@ -150,7 +153,7 @@ class _StateKeeper:
     def __init__(self, folder: Path, callbacks: CallbackList) -> None:
         self.path = state_path(folder)
         self.callbacks = callbacks
-        self._saved_at = time.monotonic()
+        self._due_at = time.monotonic() + STATE_INTERVAL_S
 
     def restore(self, model: BaseAlgorithm) -> bool:
         if not self.path.is_file():
@@ -164,11 +167,24 @@ class _StateKeeper:
 
     def at_safe_point(self, model: BaseAlgorithm) -> bool:
         check_finite(model)
-        if model._last_obs is not None and time.monotonic() - self._saved_at >= STATE_INTERVAL_S:
-            state = {
-                "model": capture_state(model),
-                "callbacks": capture_callback_state(self.callbacks),
-            }
-            save_state(state, self.path)
-            self._saved_at = time.monotonic()
+        started = time.monotonic()
+        if model._last_obs is not None and started >= self._due_at:
+            self._save(model)
+            ended = time.monotonic()
+            self._due_at = ended + max(STATE_INTERVAL_S, (ended - started) / MAX_STATE_SHARE)
         return True
+
+    def _save(self, model: BaseAlgorithm) -> None:
+        state = {
+            "model": capture_state(model),
+            "callbacks": capture_callback_state(self.callbacks),
+        }
+        try:
+            save_state(state, self.path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            logger.warning(
+                "the state of %d timesteps could not be written: %s; training goes on, an "
+                "interrupted run would go on from the state before",
+                model.num_timesteps,
+                error,
+            )

@@ -1,6 +1,7 @@
 """`Windows`: the tables of one training run, checked against each other, and the envs over them."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -17,6 +18,8 @@ from finrl_ray.env.create import create_env
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, FinRLRayError
+
+logger = logging.getLogger(__name__)
 
 Table: TypeAlias = pd.DataFrame | MarketData
 
@@ -43,13 +46,20 @@ class Windows:
         if test is not None:
             self.tables["test"] = test
         self.env_kwargs = dict(env_kwargs)
-        self.markets = {name: self._market(name) for name in self.tables}
+        self.markets: dict[str, MarketTable] = {}
+        for name in self.tables:
+            self.markets[name] = self._market(name)
+            self._take_order_of_tickers(name)
         self._check_order()
         self._check_alike()
+        logger.info("the indicators are %s", list(self.markets["train"].feature_names))
 
     def env(self, name: str) -> StockTradingEnv:
-        """Return one account over a window."""
-        return create_env(self.tables[name], **self.env_kwargs)
+        """Return one account over a window; only one in training may start at random days."""
+        options = dict(self.env_kwargs)
+        if name != "train" and "random_start" in options:
+            options["random_start"] = False
+        return create_env(self.tables[name], **options)
 
     def vec_env(self, name: str) -> VecEnv:
         """Return one account over a window, as a vec env."""
@@ -93,6 +103,21 @@ class Windows:
             return self.env(name).accounts.table
         except FinRLRayError as error:
             raise type(error)(f"the {name} data: {error}") from error
+
+    def _take_order_of_tickers(self, name: str) -> None:
+        """Sort a frame whose tickers come in another order than those of the train data.
+
+        An env has its tickers in the order in which a frame names them first, and a frame that is
+        not sorted names them by chance.
+        """
+        table, expected = self.tables[name], list(self.markets["train"].tickers)
+        came = list(self.markets[name].tickers)
+        shuffled = came != expected and sorted(came) == sorted(expected)
+        if shuffled and isinstance(table, pd.DataFrame):
+            place = {ticker: index for index, ticker in enumerate(expected)}
+            order = np.argsort([place[str(name)] for name in table["tic"]], kind="stable")
+            self.tables[name] = table.iloc[order]
+            self.markets[name] = self._market(name)
 
     def _check_order(self) -> None:
         names = list(self.markets)

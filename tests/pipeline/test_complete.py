@@ -15,8 +15,10 @@ from finrl_ray.agent.callbacks.learning_rate import LearningRateSchedulerCallbac
 from finrl_ray.agent.callbacks.setup import setup_callbacks
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError
+from finrl_ray.monitoring.event_files import read_scalars
 from finrl_ray.pipeline import complete, loop
 from finrl_ray.pipeline.complete import complete_training_pipeline
+from finrl_ray.training import TrialDivergedError
 
 TRAIN, VALIDATION, TEST = small_windows()
 SMALL = {"n_steps": 64, "batch_size": 64, "n_epochs": 2}
@@ -51,13 +53,23 @@ def test_arguments_are_checked_before_a_folder_is_made(tmp_path) -> None:
     for wrong, words in (
         ({"algorithm": "pqo"}, "Did you mean 'ppo'"),
         ({"model_kwargs": {"buffer_size": 10}}, "ppo has no keyword 'buffer_size'"),
-        ({"total_timesteps": 0}, "total_timesteps must be >= 1"),
+        ({"total_timesteps": 0}, "total_timesteps must be a whole number >= 1, got 0"),
+        ({"total_timesteps": 1.5}, "total_timesteps must be a whole number >= 1, got 1.5"),
+        ({"total_timesteps": "100"}, "total_timesteps must be a whole number"),
+        ({"n_envs": 0}, "n_envs must be a whole number >= 1, got 0"),
+        ({"n_envs": 2.0}, "n_envs must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number within 0"),
+        ({"metric": "sharp_ratio"}, "metric must be one of"),
+        ({"periods_per_year": -1}, "periods_per_year must be > 0"),
         ({"env_kwargs": {"stock_dim": 99}}, "stock_dim must be"),
+        ({"policy_kwargs": {"net_arhc": [8]}}, "ppo cannot be built with .*net_arhc"),
     ):
         with pytest.raises(ConfigError, match=words):
             complete_training_pipeline(TRAIN, VALIDATION, experiments_dir=tmp_path, **wrong)
     with pytest.raises(TypeError, match="sead"):
         complete_training_pipeline(TRAIN, VALIDATION, experiments_dir=tmp_path, sead=1)
+    with pytest.raises(TypeError, match="callbacks must be SB3 callbacks"):
+        complete_training_pipeline(TRAIN, VALIDATION, experiments_dir=tmp_path, callbacks=[1])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,7 +95,17 @@ def test_the_folder_and_the_result_hold_everything(tmp_path, monkeypatch) -> Non
     assert folder.parent == tmp_path / "experiments"
     names = {path.name for path in folder.iterdir()}
     assert {"tensorboard", "checkpoints", "best_model", "eval_logs", "final_model"} <= names
-    assert list((folder / "tensorboard").rglob("events*"))
+    scalars = read_scalars(folder / "tensorboard")
+    assert {
+        "train/reward",
+        "train/learning_rate",
+        "eval/sharpe_ratio",
+        "eval/max_drawdown",
+        "actions/mean_magnitude",
+        "actions/zero_percentage",
+        "actions/asset_0_mean",
+    } <= set(scalars)
+    assert scalars["train/reward"][-1, 0] == 1024
     assert (folder / "best_model" / "vecnormalize.pkl").is_file()
 
     facts = json.loads((folder / "config.json").read_text())
@@ -134,6 +156,70 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch) -> No
     ours, theirs = resumed.model.policy.state_dict(), whole.model.policy.state_dict()
     for name, tensor in ours.items():
         np.testing.assert_array_equal(tensor.numpy(), theirs[name].numpy(), err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_run_that_has_ended_is_read_and_its_test_window_stays_closed(
+    tmp_path, monkeypatch
+) -> None:
+    arguments = {
+        "normalize": True,
+        "experiments_dir": tmp_path,
+        "test_data": TEST,
+        # what has no JSON of its own must not look like another argument when resumed
+        "model_kwargs": {**SMALL, "learning_rate": lambda remaining: 1e-3 * remaining},
+    }
+    run = complete_training_pipeline(TRAIN, VALIDATION, "ppo", 64.0, "done", **arguments)
+    written = (Path(run.experiment_dir) / "metrics.json").stat().st_mtime_ns
+
+    def judged(*args: object) -> None:
+        raise AssertionError("the windows must not be opened again")
+
+    monkeypatch.setattr(complete, "judge_models", judged)
+    arguments["model_kwargs"] = {**SMALL, "learning_rate": lambda remaining: 1e-3 * remaining}
+    again = complete_training_pipeline(
+        TRAIN, VALIDATION, "ppo", 64, "done", resume_from=run.experiment_dir, **arguments
+    )
+    assert (Path(run.experiment_dir) / "metrics.json").stat().st_mtime_ns == written
+    assert again.metrics["test"]["best_model"] == run.metrics["test"]["best_model"]
+    ours, theirs = again.model.policy.state_dict(), run.model.policy.state_dict()
+    for name, tensor in ours.items():
+        np.testing.assert_array_equal(tensor.numpy(), theirs[name].numpy(), err_msg=name)
+    np.testing.assert_array_equal(again.vec_normalize.obs_rms.mean, run.vec_normalize.obs_rms.mean)
+
+
+@pytest.mark.slow
+def test_a_policy_that_diverges_is_said_in_one_sentence(tmp_path) -> None:
+    with pytest.raises(TrialDivergedError, match=r"^the \w+ of the policy's actions is NaN"):
+        complete_training_pipeline(
+            TRAIN,
+            VALIDATION,
+            "ppo",
+            512,
+            experiments_dir=tmp_path,
+            model_kwargs={**SMALL, "learning_rate": 1e10},
+        )
+
+
+@pytest.mark.slow
+def test_a_full_disk_does_not_end_training(tmp_path, monkeypatch, caplog) -> None:
+    frequent(monkeypatch)
+
+    def full(state: object, path: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "save_state", full)
+    run = complete_training_pipeline(
+        TRAIN,
+        VALIDATION,
+        "ppo",
+        128,
+        experiments_dir=tmp_path,
+        model_kwargs=SMALL,
+        callbacks=Interrupt(10**9),
+    )
+    assert run.model.num_timesteps == 128
+    assert "the state of 64 timesteps could not be written" in caplog.text
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The tables of a run are checked against each other before anything is trained."""
 
+import numpy as np
 import pytest
 from small_windows import small_windows
 
@@ -23,6 +24,27 @@ def test_other_tickers_or_indicators_are_refused() -> None:
         Windows(TRAIN, fewer, None, {})
     with pytest.raises(ConfigError, match=r"indicators of every window .* \['change', 'rsi_30'\]"):
         Windows(TRAIN, VALIDATION.drop(columns="rsi_30"), None, {})
+
+
+def test_a_frame_in_another_order_of_rows_is_sorted_like_the_train_data() -> None:
+    shuffled = [frame.sample(frac=1.0, random_state=1) for frame in (TRAIN, VALIDATION, TEST)]
+    windows = Windows(*shuffled, {})
+    names = [windows.markets[name].tickers for name in ("train", "validation", "test")]
+    assert names[0] == names[1] == names[2]
+    expected = Windows(TRAIN, VALIDATION, TEST, {})
+    columns = [expected.markets["test"].tickers.index(ticker) for ticker in names[0]]
+    np.testing.assert_array_equal(
+        windows.markets["test"].features, expected.markets["test"].features[:, columns]
+    )
+
+
+def test_only_the_train_window_starts_at_random_days() -> None:
+    windows = Windows(TRAIN, VALIDATION, TEST, {"random_start": True})
+    starts = {
+        name: {windows.env(name).reset(seed=seed)[0].tobytes() for seed in range(5)}
+        for name in ("train", "validation", "test")
+    }
+    assert [len(starts[name]) == 1 for name in starts] == [False, True, True]
 
 
 def test_a_fault_names_its_window() -> None:
