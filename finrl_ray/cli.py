@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -119,14 +120,18 @@ def resume(
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
 ) -> None:
-    """Go on with an interrupted search or training run from its checkpoints."""
+    """Go on with an interrupted search or training run from its checkpoints.
+
+    A training run ends as it was started, with the test window or (`--no-test`) without.
+    """
     _quiet()
     from finrl_ray.search.folder import open_folder
 
     if open_folder(folder).kind == "train":
-        from finrl_ray.pipeline.from_config import resume_training
+        from finrl_ray.pipeline.from_config import resume_training, wants_test
 
-        _show_training(*resume_training(folder, say=_say), with_test=True)
+        path, completed = resume_training(folder, say=_say)
+        _show_training(path, completed, with_test=with_backtest or wants_test(path))
         return
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.runner import resume_search
@@ -153,7 +158,9 @@ def train(
     from finrl_ray.pipeline.from_config import train_from_config
 
     with _naming(config):
-        path, completed = train_from_config(loaded, base_dir=config.parent, say=_say)
+        path, completed = train_from_config(
+            loaded, base_dir=config.parent, say=_say, open_test=with_test
+        )
     _show_training(path, completed, with_test=with_test)
 
 
@@ -168,11 +175,11 @@ def doctor(config: ConfigArgument, overrides: SetOption = None) -> None:
     colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
     for finding in report.findings:
         console.print(f"{finding.level:<8}", style=colours[finding.level], end="")
-        console.print(
-            f"{finding.where}: {finding.what}", highlight=False, soft_wrap=True, markup=False
-        )
+        said = _hanging(f"{finding.where}: {finding.what}", console, 8)
+        console.print(said, highlight=False, soft_wrap=True, markup=False)
         if finding.remedy:
-            console.print(f"        -> {finding.remedy}", style="dim", soft_wrap=True, markup=False)
+            remedy = f"        -> {_hanging(finding.remedy, console, 11)}"
+            console.print(remedy, style="dim", soft_wrap=True, markup=False)
     console.print(f"\n{report.summary()}", highlight=False, style="bold")
     if not report.healthy:
         raise typer.Exit(EXIT_ERROR)
@@ -254,6 +261,20 @@ def _console() -> "Console":
     return Console()
 
 
+def _hanging(text: str, console: "Console", indent: int) -> str:
+    """Return `text` broken at words, its later lines indented; as it is outside a terminal."""
+    if not console.is_terminal:
+        return text
+    margin = " " * indent
+    width = max(20, console.width - indent)
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    ]
+    return f"\n{margin}".join(lines)
+
+
 def _say(line: str) -> None:
     _console().print(line, highlight=False, soft_wrap=True, markup=False)
 
@@ -264,6 +285,12 @@ def _show_training(path: Path, completed: bool, *, with_test: bool) -> None:
         print("interrupted; what was evaluated is kept")
         print(f"go on with: finrl-ray resume {path}")
         raise typer.Exit(EXIT_INTERRUPTED)
+    from finrl_ray.search.folder import open_folder
+
+    (record,) = open_folder(path).records().in_order()
+    if record.state == "rejected":
+        print(f"rejected: {record.reason}; the test window stays sealed", file=sys.stderr)
+        raise typer.Exit(EXIT_NO_WINNER)
     if with_test:
         from finrl_ray.report.backtest import backtest as run_backtest
 

@@ -206,3 +206,32 @@ def test_train_writes_a_folder_that_can_be_shown_and_backtested(
     assert run(monkeypatch, "show", str(made)) == 0
     assert run(monkeypatch, "backtest", str(made)) == 0
     assert "buy & hold" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_sealed_test_window_stays_sealed_over_a_resume(at_work, monkeypatch, capsys) -> None:
+    (at_work / "config.yaml").write_text(
+        "agent: {total_timesteps: 64, model_kwargs: {n_steps: 64}}\n", encoding="utf-8"
+    )
+    assert run(monkeypatch, "train", "config.yaml", "--no-test") == 0
+    (made,) = (at_work / "runs").iterdir()
+    assert run(monkeypatch, "resume", str(made)) == 0
+    assert "the test window is still sealed" in capsys.readouterr().out
+    assert not (made / "test_openings.jsonl").exists()
+    assert run(monkeypatch, "resume", str(made), "--backtest") == 0
+    assert (made / "test_openings.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_a_rejected_agent_is_no_error_and_opens_nothing(at_work, monkeypatch, capsys) -> None:
+    (at_work / "config.yaml").write_text(
+        "agent: {total_timesteps: 512, n_envs: 2, model_kwargs: {n_steps: 64}}\n"
+        "evaluation: {eval_freq: 128}\nsearch: {max_drawdown_limit: -1.0e-9}\n",
+        encoding="utf-8",
+    )
+    assert run(monkeypatch, "train", "config.yaml") == 1
+    shown = capsys.readouterr()
+    assert "training has ended: drawdown" in shown.out
+    assert "rejected: drawdown" in shown.err
+    (made,) = (at_work / "runs").iterdir()
+    assert not (made / "test_openings.jsonl").exists()

@@ -228,7 +228,8 @@ def _check_buffers(
 
 def check_experiment(config: ExperimentConfig, findings: FindingList) -> None:
     """Look at how observations, evaluations and trials go together."""
-    if not config.agent.normalize and config.env.observation_scaling == "none":
+    raw = config.agent.normalize in (False, "rewards")
+    if raw and config.env.observation_scaling == "none":
         findings.warning(
             "agent.normalize",
             f"observations are not normalised: cash of {config.env.initial_amount:,.0f} stands "

@@ -43,13 +43,20 @@ def check_compute(config: ExperimentConfig, market_data: MarketData, findings: F
     else:
         words = f"one trial ({parts}) takes"
     words += f" about {readable_bytes(needed)}; {readable_bytes(available)} are available"
-    remedy = "lower buffer_size or search.max_concurrent_trials"
+    on_policy = config.agent.algorithm in ("ppo", "a2c")
+    remedy = f"lower {'n_steps, n_envs' if on_policy else 'buffer_size'}, net_arch"
+    remedy += " or search.max_concurrent_trials" if concurrent > 1 else ""
     if needed > available:
         findings.error("memory", f"{words}: this will not fit", remedy)
     elif needed > COMFORTABLE * available:
         findings.warning("memory", f"{words}: this will be tight", remedy)
     else:
         findings.ok("memory", words)
+
+
+def fits(config: ExperimentConfig, market_data: MarketData) -> bool:
+    """Return whether one trial of the agent as configured, nothing sampled, fits into memory."""
+    return _largest_trial(config, {}, market_data)[0] <= available_memory()
 
 
 def _concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:

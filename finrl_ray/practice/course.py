@@ -64,6 +64,8 @@ class Course:
     target: int = field(init=False, default=0)
     total: int = field(init=False, default=0)
     had_logger: bool = field(init=False, default=False)
+    ended: bool = field(init=False, default=False)
+    """Whether a callback has ended the training; later pieces are then left alone."""
 
     def __post_init__(self) -> None:
         if self.model is not None:
@@ -156,6 +158,15 @@ class Course:
         finally:
             if isinstance(model, OffPolicyAlgorithm) and starts is not None:
                 model.learning_starts = starts
+        if model.num_timesteps < self.target:
+            self.ended = True
+            logger.warning(
+                "%s: a callback ended the training at timestep %d of %d; the data after it are not "
+                "used",
+                name,
+                model.num_timesteps,
+                self.target,
+            )
         # one TensorBoard run for all stages: SB3 would look for the newest of this name
         model.set_logger(model.logger)
 

@@ -23,6 +23,7 @@ RATIOS = ("sharpe_ratio", "sortino_ratio", "calmar_ratio")
 LARGEST_ERROR = 1.0
 """Standard error of an annualised Sharpe ratio from which on it says little."""
 _MOST_LISTED = 12
+_MARKET = "the market"
 
 
 def check_data(
@@ -72,7 +73,7 @@ def _bad_cells(df: pd.DataFrame, config: DataConfig) -> list[BadCells]:
     if not {"date", "tic"} <= set(df.columns):
         return []  # loading says so
     names = FINRL_INDICATORS if config.features == "finrl" else config.features
-    wanted = dict.fromkeys((*PRICE_COLUMNS, *names, *config.market_columns))
+    wanted = [n for n in dict.fromkeys((*PRICE_COLUMNS, *names)) if n in df.columns]
     rows = df
     if config.tickers is not None:
         rows = rows[rows["tic"].isin(config.tickers)]
@@ -84,7 +85,12 @@ def _bad_cells(df: pd.DataFrame, config: DataConfig) -> list[BadCells]:
         if config.end is not None:
             keep &= ~(days >= pd.Timestamp(config.end, tz="UTC"))
         rows = rows[keep]
-    return frame_cells(rows, [name for name in wanted if name in rows.columns])
+    cells = frame_cells(rows, [name for name in wanted if name not in config.market_columns])
+    for name in config.market_columns:
+        if name in df.columns:
+            # one value per date, which every ticker's row repeats
+            cells += frame_cells(rows.assign(tic=_MARKET).drop_duplicates(["date", name]), [name])
+    return cells
 
 
 def _without_unusable(df: pd.DataFrame, columns: Collection[str]) -> pd.DataFrame:
@@ -110,7 +116,7 @@ def _report_cells(cells: list[BadCells], findings: FindingList) -> None:
             )
         else:
             findings.warning(
-                "data.source", str(item), "the ticker's own last value is used, where it is needed"
+                "data.source", str(item), "the last value before it is used, where one is needed"
             )
     if len(cells) > _MOST_LISTED:
         rest = ordered[_MOST_LISTED:]

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.practice.episodes import (
     Episodes,
+    buying_policy,
     hold_policy,
     model_policy,
     random_policy,
@@ -44,8 +45,8 @@ class LearningDiagnosis(list[float]):
     Attributes
     ----------
     measures : dict
-        `model`, `hold`, `random`, `untrained` (mean reward per episode), `untrained_best`,
-        `saturation`, `empty_trades`, `action_change`, `action_std`, `entropy`,
+        `model`, `hold`, `buying`, `random`, `untrained` (mean reward per episode),
+        `untrained_best`, `saturation`, `empty_trades`, `action_change`, `action_std`, `entropy`,
         `explained_variance`, each where it is defined.
     verdicts : tuple of str
     """
@@ -99,6 +100,8 @@ def diagnose_learning(
         own = _deterministic_episodes(twin, probe, n_episodes)
         measures = {"model": _mean(own)}
         measures |= _reference_rewards(probe, len(own.rewards), n_episodes)
+        if own.orders:
+            measures |= _buying_rewards(probe, len(own.rewards))
         measures |= _untrained_rewards(model, probe, len(own.rewards), untrained_copies)
         measures |= action_measures(twin, own)
         measures |= _stochastic_measures(twin, probe)
@@ -141,6 +144,14 @@ def _reference_rewards(env: VecEnv, n_different: int, n_episodes: int) -> dict[s
         return {"random": _mean(chance)}
     held = run_episodes(env, hold, n_different, EPISODE_SEED)
     return {"random": _mean(chance), "hold": _mean(held)}
+
+
+def _buying_rewards(env: VecEnv, n_different: int) -> dict[str, float]:
+    """Return the reward of buying and holding, in an env that trades."""
+    buying = buying_policy(env)
+    if buying is None:
+        return {}
+    return {"buying": _mean(run_episodes(env, buying, n_different, EPISODE_SEED))}
 
 
 def _untrained_rewards(

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from finrl_ray.agent.algorithms import model_keywords
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.practice.agent_checks import check_agent, check_experiment
-from finrl_ray.practice.compute_checks import check_compute
+from finrl_ray.practice.compute_checks import check_compute, fits
 from finrl_ray.practice.config_salvage import read_as_far_as_possible
 from finrl_ray.practice.data_checks import check_data, check_windows
 from finrl_ray.practice.diagnosis import diagnose_learning
@@ -95,7 +96,9 @@ def _look_through(
     try:
         _try_agent(usable, market_data, split, n_test_steps, findings)
     except (FinRLRayError, *TRAINING_ERRORS) as error:
-        findings.error("agent", f"it cannot be built and tried: {error}")
+        # a search builds it too, and may have said so
+        if not any(str(error) in item.what for item in findings if item.level == "error"):
+            findings.error("agent", f"it cannot be built and tried: {error}")
 
 
 def _check_search(config: ExperimentConfig, market_data: MarketData, findings: FindingList) -> None:
@@ -119,11 +122,12 @@ def _try_agent(
     findings: FindingList,
 ) -> None:
     """Train the agent as configured for a moment, and look at it as it starts."""
-    agent = config.agent
     if findings.has_error("memory"):
-        small = {**agent.model_kwargs, "buffer_size": _SMALL_BUFFER}
-        agent = dataclasses.replace(agent, model_kwargs=small)
-    settings = resolve_sample({}, agent)
+        config = _with_small_buffer(config)
+        if not fits(config, market_data):
+            findings.note("agent", "it was not tried, as it does not fit into the memory")
+            return
+    settings = resolve_sample({}, config.agent)
     train_data, validation_data = split.train.cut(market_data), split.validation.cut(market_data)
     env, eval_env = make_trial_envs(config, settings, config.seed, train_data, validation_data)
     eval_env.close()
@@ -147,6 +151,14 @@ def _try_agent(
         for verdict in policy_verdicts(_before_training(numbers)):
             findings.warning("policy", f"before training, {verdict}")
     env.close()
+
+
+def _with_small_buffer(config: ExperimentConfig) -> ExperimentConfig:
+    agent = config.agent
+    if "buffer_size" not in model_keywords(agent.algorithm):
+        return config
+    small = {**agent.model_kwargs, "buffer_size": _SMALL_BUFFER}
+    return dataclasses.replace(config, agent=dataclasses.replace(agent, model_kwargs=small))
 
 
 def _settle(env: VecEnv) -> None:

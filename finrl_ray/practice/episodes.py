@@ -1,7 +1,8 @@
 """Whole episodes of any policy in any env, with what the policy saw and did."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ class Episodes:
     rewards : sum of the env's own rewards per episode, in the order in which episodes ended
     fingerprints : per episode, a checksum of all that was seen and done
     observations, actions, step_rewards, dones : of the first steps, over the accounts
+    cut_at : per step, what was last seen of the episodes that a time limit cut, by account
     last_observations : after the last of these steps
     orders, empty_orders : shares traded per ticker and step that could have been, and those that
         were 0; both 0 where the env gives no account history
@@ -42,6 +44,7 @@ class Episodes:
     actions: list[AnyArray] = field(default_factory=list)
     step_rewards: list[FloatArray] = field(default_factory=list)
     dones: list[AnyArray] = field(default_factory=list)
+    cut_at: list[dict[int, Any]] = field(default_factory=list)
     last_observations: Any = None
     orders: int = 0
     empty_orders: int = 0
@@ -59,9 +62,25 @@ def run_episodes(env: VecEnv, policy: Policy, n_episodes: int, seed: int | None)
     n_episodes : episodes in all
     seed : of the env, so that two policies meet the same episodes; None: as it comes
     """
-    for wrapper in wrappers(env):
-        if isinstance(wrapper, VecNormalize):
-            wrapper.training, wrapper.norm_reward = False, False
+    with _raw_rewards(env):
+        return _run(env, policy, n_episodes, seed)
+
+
+@contextmanager
+def _raw_rewards(env: VecEnv) -> Iterator[None]:
+    """Freeze the VecNormalize of `env` and let rewards pass, within a block."""
+    normalizers = [wrapper for wrapper in wrappers(env) if isinstance(wrapper, VecNormalize)]
+    before = [(wrapper.training, wrapper.norm_reward) for wrapper in normalizers]
+    for wrapper in normalizers:
+        wrapper.training, wrapper.norm_reward = False, False
+    try:
+        yield
+    finally:
+        for wrapper, switches in zip(normalizers, before, strict=True):
+            wrapper.training, wrapper.norm_reward = switches
+
+
+def _run(env: VecEnv, policy: Policy, n_episodes: int, seed: int | None) -> Episodes:
     if seed is not None:
         env.seed(seed)
     n_envs = env.num_envs
@@ -79,6 +98,7 @@ def run_episodes(env: VecEnv, policy: Policy, n_episodes: int, seed: int | None)
             checksums[index] = _checksum(checksums[index], seen, actions, index)
         if step < _KEPT_STEPS:
             _keep(found, seen, actions, rewards, dones)
+            found.cut_at.append(_cut(dones, infos))
             found.last_observations = observations
         for index in np.flatnonzero(dones | (lengths >= MAX_STEPS)).tolist():
             if remaining[index]:
@@ -114,9 +134,29 @@ def _count_orders(found: Episodes, info: dict[str, Any]) -> None:
         found.empty_orders += int(np.count_nonzero(trades == 0))
 
 
+def _cut(dones: AnyArray, infos: Sequence[dict[str, Any]]) -> dict[int, Any]:
+    return {
+        index: infos[index]["terminal_observation"]
+        for index in np.flatnonzero(dones).tolist()
+        if infos[index].get("TimeLimit.truncated") and "terminal_observation" in infos[index]
+    }
+
+
 def model_policy(model: BaseAlgorithm, deterministic: bool = True) -> Policy:
     """Return the policy of a model."""
     return lambda observations: model.predict(observations, deterministic=deterministic)[0]
+
+
+def buying_policy(env: VecEnv) -> Policy | None:
+    """Return the policy whose actions are all as high as they can be, None where none is highest.
+
+    Of orders it buys as much as it may and holds; of portfolio weights it holds equal ones.
+    """
+    space = env.action_space
+    if not isinstance(space, gym.spaces.Box) or not bool(np.isfinite(space.high).all()):
+        return None
+    highest = np.tile(space.high, (env.num_envs, *(1 for _ in space.shape)))
+    return lambda _: highest.copy()
 
 
 def hold_policy(env: VecEnv) -> Policy | None:

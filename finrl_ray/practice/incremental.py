@@ -1,5 +1,6 @@
 """`incremental_training`: training that goes on as data arrives, judged on it beforehand."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,11 @@ from finrl_ray.practice.course import Course
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
+
 REPLAY_CHOICES = ("keep", "flush")
+_NEW = "ppo"
+"""What a new model is, where nothing is said."""
 
 
 def incremental_training(
@@ -28,7 +33,7 @@ def incremental_training(
     base_model: BaseAlgorithm | None = None,
     timesteps_per_chunk: int = 50_000,
     *,
-    algorithm: str = "ppo",
+    algorithm: str = _NEW,
     model_kwargs: Mapping[str, Any] | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
     n_envs: int = 1,
@@ -63,7 +68,7 @@ def incremental_training(
     save_dir : folder of models and `walk_forward.csv`
     replay_buffer : off-policy: `keep` the transitions of earlier data, or `flush` them
     n_chunks : chunks to come, so that a generator can be read one by one
-    callback : SB3 callbacks, as in `learn`
+    callback : SB3 callbacks, as in `learn`; one that ends the training ends it for all chunks
     evaluations : a list to which the rows of `walk_forward.csv` are appended
     periods_per_year, risk_free_rate : of the measures
 
@@ -82,6 +87,15 @@ def incremental_training(
         If data cannot be traded.
     """
     _check_options(initial_data, base_model, timesteps_per_chunk, algorithm, replay_buffer)
+    if isinstance(new_data_chunks, MarketData) or hasattr(new_data_chunks, "columns"):
+        raise ConfigError(
+            "new_data_chunks must be a list of frames or MarketData, one per chunk, got a single "
+            f"{type(new_data_chunks).__name__}; put it into a list"
+        )
+    if base_model is not None and (model_kwargs or normalize or n_envs != 1):
+        logger.warning(
+            "model_kwargs, normalize and n_envs are for a new model; the base_model keeps its own"
+        )
     options = dict(env_kwargs or {})
     if n_chunks is None:
         listed = list(new_data_chunks)
@@ -107,16 +121,34 @@ def incremental_training(
         folder=Path(save_dir),
         year={"periods_per_year": periods_per_year, "risk_free_rate": risk_free_rate},
     )
-    rows: list[dict[str, Any]] = []
     if initial_data is not None:
         course.begin(initial_data)
-    for index, chunk in enumerate(new_data_chunks):
+    _walk_on(course, new_data_chunks, n_chunks, evaluations)
+    return course.finish()
+
+
+def _walk_on(
+    course: Course,
+    chunks: "Iterable[pd.DataFrame | MarketData]",
+    n_chunks: int,
+    evaluations: list[dict[str, Any]] | None,
+) -> None:
+    """Take one chunk after the other, until they or the training end."""
+    rows: list[dict[str, Any]] = []
+    for index, chunk in enumerate(chunks):
+        if course.ended:
+            return
         if index >= n_chunks:
             raise ConfigError(f"new_data_chunks must hold n_chunks = {n_chunks}, but more came")
         rows.append(course.go_on(index, chunk, rows))
         if evaluations is not None:
             evaluations.append(rows[-1])
-    return course.finish()
+    if len(rows) < n_chunks and not course.ended:
+        logger.warning(
+            "n_chunks is %d, but %d chunks came: schedules did not run to their end",
+            n_chunks,
+            len(rows),
+        )
 
 
 def _build_model(env: VecEnv, *, algorithm: str, normalize: bool, **keywords: Any) -> BaseAlgorithm:
@@ -140,7 +172,12 @@ def _check_options(
         raise ConfigError(f"timesteps_per_chunk must be >= 1, got {timesteps_per_chunk}")
     if replay_buffer not in REPLAY_CHOICES:
         raise ConfigError(f"replay_buffer must be 'keep' or 'flush', got {replay_buffer!r}")
-    find_algorithm(algorithm)
+    model_class = find_algorithm(algorithm).model_class
+    if base_model is not None and algorithm != _NEW and not isinstance(base_model, model_class):
+        raise ConfigError(
+            f"algorithm is that of a new model, and base_model is of {type(base_model).__name__}"
+            f", got {algorithm!r}; leave algorithm out, or base_model to begin anew"
+        )
 
 
 def _check_all(

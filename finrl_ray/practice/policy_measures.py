@@ -9,7 +9,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from finrl_ray._typing import FloatArray
+from finrl_ray._typing import BoolArray, FloatArray
 from finrl_ray.practice.episodes import Episodes
 
 SATURATED = 0.99
@@ -79,7 +79,9 @@ def explained_variance(model: BaseAlgorithm, episodes: Episodes) -> float | None
     """Return the share of the variance of realised returns that the critic foresees.
 
     1 is a perfect critic, 0 one that says the same of every state, below 0 worse than that. Of
-    on-policy models alone; None where returns do not vary. Rewards are scaled as in training.
+    on-policy models alone; None where returns do not vary. Rewards are scaled, and returns made of
+    rewards and the critic's own values (`gae_lambda`), as in training: it is what SB3 logs as
+    `train/explained_variance`, over a whole episode.
 
     Parameters
     ----------
@@ -94,14 +96,28 @@ def explained_variance(model: BaseAlgorithm, episodes: Episodes) -> float | None
     rewards = np.stack(episodes.step_rewards)
     normalizer = model.get_vec_normalize_env()
     if normalizer is not None and normalizer.norm_reward:
-        rewards = rewards / np.sqrt(normalizer.ret_rms.var + normalizer.epsilon)
-    returns = np.empty_like(rewards)
-    running = _values(model, episodes.last_observations)
-    for step in range(len(rewards) - 1, -1, -1):
-        running = rewards[step] + model.gamma * running * ~episodes.dones[step].astype(bool)
-        returns[step] = running
-    variance = float(np.var(returns))
-    return 1.0 - float(np.var(returns - values)) / variance if variance > 0 else None
+        rewards = normalizer.normalize_reward(rewards)
+    going_on = ~np.stack(episodes.dones).astype(bool)
+    surprises = rewards + model.gamma * _next_values(model, episodes, values, going_on) - values
+    advantages = np.zeros_like(surprises)
+    running = np.zeros(surprises.shape[1])
+    for step in range(len(surprises) - 1, -1, -1):
+        running = surprises[step] + model.gamma * model.gae_lambda * running * going_on[step]
+        advantages[step] = running
+    variance = float(np.var(advantages + values))
+    return 1.0 - float(np.var(advantages)) / variance if variance > 0 else None
+
+
+def _next_values(
+    model: OnPolicyAlgorithm, episodes: Episodes, values: FloatArray, going_on: BoolArray
+) -> FloatArray:
+    """Return what the critic says of the state after each step; 0 where an episode really ended."""
+    after = np.concatenate([values[1:], _values(model, episodes.last_observations)[np.newaxis]])
+    after *= going_on
+    for step, ends in enumerate(episodes.cut_at):
+        for index, observation in ends.items():
+            after[step, index] = _values(model, np.asarray(observation)[np.newaxis])[0]
+    return after
 
 
 def _values(model: OnPolicyAlgorithm, observations: Any) -> FloatArray:

@@ -7,6 +7,8 @@ FEW_TRADES = 0.95
 LITTLE_CHANGE = 0.005
 LITTLE_FORESIGHT = 0.05
 STD_RANGE = (0.05, 2.0)
+ALIKE = 0.02
+"""Rewards that differ by less than this share do not tell two policies apart."""
 _ROUNDING = 1e-9
 
 
@@ -35,6 +37,11 @@ def comparison_verdicts(measures: Mapping[str, float], *, trained: bool) -> list
             f"the policy does no better than random actions: {model:.4g} per episode against "
             f"{measures['random']:.4g}"
         )
+    if "buying" in measures and _below(model, measures["buying"], ALIKE):
+        verdicts.append(
+            f"the policy earns no more than buying all that it may and holding: {model:.4g} per "
+            f"episode against {measures['buying']:.4g}"
+        )
     if "untrained" in measures:
         verdicts += _untrained_verdicts(model, measures)
     if not verdicts:
@@ -59,12 +66,17 @@ def _untrained_verdicts(model: float, measures: Mapping[str, float]) -> list[str
     return []
 
 
-def _below(value: float, other: float) -> bool:
-    return value < other - _ROUNDING * max(abs(value), abs(other))
+def _below(value: float, other: float, tolerance: float = -_ROUNDING) -> bool:
+    return value < other + tolerance * max(abs(value), abs(other))
 
 
 def _listed(measures: Mapping[str, float]) -> str:
-    words = {"hold": "holding", "random": "random actions", "untrained": "untrained copies"}
+    words = {
+        "hold": "holding",
+        "buying": "buying all",
+        "random": "random actions",
+        "untrained": "untrained copies",
+    }
     return ", ".join(
         f"{text} {measures[key]:.4g}" for key, text in words.items() if key in measures
     )

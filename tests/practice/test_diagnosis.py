@@ -7,10 +7,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
-from env_markets import random_market
+from env_markets import hand_market, random_market
 from market_env import MarketEnv
 from small_models import SMALL_KWARGS, differences, small_env, small_model
 from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from finrl_ray.agent.trial_state import capture_state, learn_from
@@ -41,6 +42,20 @@ class Bandit(gym.Env):  # type: ignore[type-arg]
         self.step_number += 1
         reward = float(action[0]) - self.offset
         return self._observation(), reward, self.step_number == 10, False, {}
+
+
+class Foretold(Bandit):
+    """Fifty steps cut by a time limit; what is seen is a hundredth of the next reward."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.noise = 1.0
+        self.seen, info = super().reset(seed=seed)
+        return self.seen, info
+
+    def step(self, action: Any) -> Any:
+        reward = 100.0 * float(self.seen[0])
+        self.seen = super().step(action)[0]
+        return self.seen, reward, False, self.step_number == 50, {}
 
 
 def constant_model(env: Any, action: float, model_class: Any = PPO) -> Any:
@@ -101,6 +116,16 @@ def test_a_policy_that_has_learned_is_told_so_and_its_saturation_too() -> None:
     assert any("same action whatever it sees" in verdict for verdict in diagnosis.verdicts)
 
 
+def test_buying_and_holding_is_not_taken_for_learning() -> None:
+    rising = 50 * np.exp(0.01 * np.arange(40.0))
+    env = StockTradingEnv(hand_market(np.stack([rising, 2 * rising], axis=1)))
+    found = diagnose_learning(constant_model(env, 0.99), env)
+    assert found.measures["model"] > found.measures["hold"] == 0.0
+    assert found.measures["model"] == pytest.approx(found.measures["buying"], rel=0.02)
+    assert any("no more than buying all that it may and holding" in v for v in found.verdicts)
+    assert not any("has learned something" in verdict for verdict in found.verdicts)
+
+
 def test_an_untrained_model_is_not_judged() -> None:
     env = Bandit()
     model = constant_model(env, -0.5)
@@ -154,6 +179,20 @@ def test_a_perfect_and_a_blind_critic() -> None:
     measures = diagnose_learning(model, env, n_episodes=1).measures
     # the env shows nothing, so the critic says the same everywhere
     assert measures["explained_variance"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_critic_is_judged_as_sb3_does_also_under_vecnormalize() -> None:
+    env = VecNormalize(DummyVecEnv([Foretold] * 2), gamma=0.5)
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, learning_rate=5e-3, gamma=0.5, seed=0)
+    model.learn(1280)
+    found = diagnose_learning(model, env, n_episodes=1)
+    buffer = model.rollout_buffer
+    logged = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+    assert logged > 0.5
+    assert found.measures["explained_variance"] == pytest.approx(logged, abs=0.2)
+    assert not any("critic" in verdict for verdict in found.verdicts)
+    assert env.training
+    assert env.norm_reward
 
 
 def test_a_subproc_env_is_put_back() -> None:

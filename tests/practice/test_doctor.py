@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 from env_markets import random_market
+from rich.console import Console
 
-from finrl_ray.cli import main
+from finrl_ray.cli import _hanging, main
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import parse_config
 from finrl_ray.practice import compute_checks
@@ -95,6 +96,15 @@ def test_bad_cells_are_named_by_ticker_date_and_column(tmp_path: Path) -> None:
     assert {"search", "training"} <= {item.where for item in report.of("ok")}
 
 
+def test_a_market_series_is_named_once_and_not_for_every_ticker(tmp_path: Path) -> None:
+    df = prices()
+    df["vix"] = 20.0
+    df.loc[df["date"] == "2020-04-10", "vix"] = np.nan
+    report = look(write(tmp_path, df, data={"market_columns": ["vix"]}))
+    found = "data.source: vix of the market is missing (NaN) on 2020-04-10"
+    assert said(report, "warning") == [found]
+
+
 def test_only_the_rows_that_are_read_count(tmp_path: Path) -> None:
     df = prices()
     df.loc[df.index[1], "close"] = np.nan
@@ -111,7 +121,7 @@ def test_every_problem_is_found_at_once(tmp_path: Path) -> None:
         write(
             tmp_path,
             df,
-            env={"hmax": -1},
+            env={"hmax": -1, "stop_loss": 1.5, "cooldown": -2},
             evaluation={"max_no_improvement_evals": 10},
             agent={"n_env": 2, "model_kwargs": {"buffer_size": 9, "n_steps": 32, "batch_size": 64}},
             search={"space": {"learning_rate": {"loguniform": [1e-9, 0.5]}}},
@@ -120,10 +130,9 @@ def test_every_problem_is_found_at_once(tmp_path: Path) -> None:
     errors = "\n".join(said(report, "error"))
     assert "hmax must be >= 1" in errors
     assert "unknown key 'agent.n_env'. Did you mean 'agent.n_envs'?" in errors
-    assert "early stopping can fire at timestep 6000 at the earliest" in errors or (
-        # one wrong section hides what only a whole config shows; the key is then left out
-        any("max_no_improvement_evals" in item.what for item in report.findings)
-    )
+    assert "stop_loss is a fraction of the average buy price" in errors
+    assert "cooldown must be >= 0 periods, got -2" in errors
+    assert "early stopping can fire at timestep 6000 at the earliest" in errors
     assert "ppo has no keyword 'buffer_size'; ddpg, td3, sac have it" in errors
     assert "batch_size 64 is larger than the rollout of 32" in errors
     assert "close of BBB is no number on 2020-01-04" in errors
@@ -152,6 +161,31 @@ def test_memory_that_will_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "1.85 GB for buffers and networks" in error.what
     assert "this will not fit" in error.what
     assert "buffer_size" in error.remedy
+
+
+def test_networks_that_will_not_fit_are_not_built(tmp_path: Path) -> None:
+    kwargs = {"n_steps": 64, "batch_size": 64, "policy_kwargs": {"net_arch": [200_000, 200_000]}}
+    report = look(write(tmp_path, agent={"model_kwargs": kwargs}))
+    assert len(report.of("error")) == 1
+    error = report.of("error")[0]
+    assert "1.28 TB for buffers and networks" in error.what
+    assert "buffer_size" not in error.remedy
+    assert "agent: it was not tried, as it does not fit into the memory" in said(report, "note")
+
+
+def test_what_cannot_be_built_is_said_once(tmp_path: Path) -> None:
+    errors = said(look(write(tmp_path, env={"lot_size": 500})), "error")
+    assert len(errors) == 1
+    assert "hmax must be at least lot_size, got 100 and 500" in errors[0]
+
+
+def test_windows_that_overlap_are_one_mistake(tmp_path: Path) -> None:
+    windows = {"train": [None, "2021-05-01"]}
+    report = look(write(tmp_path, split=windows, env={"hmaxx": 1}))
+    errors = said(report, "error")
+    assert len(errors) == 2
+    assert "2021-05-01 comes before 2021-04-01" in "\n".join(errors)
+    assert "unknown key 'env.hmaxx'" in "\n".join(errors)
 
 
 def test_the_sizes_of_off_policy_agents(tmp_path: Path) -> None:
@@ -302,6 +336,17 @@ def test_the_command(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     # a warning alone is no failure
     assert run(monkeypatch, "doctor", str(path), "--set", "agent.normalize=false") == 0
     assert "healthy, with 1 warning" in capsys.readouterr().out
+
+
+def test_the_output_fits_a_terminal() -> None:
+    text = "data.source: " + "close of AAA is missing (NaN) on 2020-04-10, " * 5
+    narrow = Console(width=80, force_terminal=True)
+    lines = (" " * 8 + _hanging(text, narrow, 8)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > 2
+    assert all(line.startswith(" " * 8) for line in lines)
+    # a pipe gets one line per finding, to be searched
+    assert _hanging(text, Console(width=80, force_terminal=False), 8) == text
 
 
 @pytest.mark.slow

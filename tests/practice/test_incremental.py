@@ -254,3 +254,68 @@ def test_an_episode_that_was_cut_between_chunks_is_marked_as_such() -> None:
     assert buffer.timeouts[newest].tolist() == [1, 1]
     # a truncated episode is bootstrapped: what is sampled is not a terminal state
     assert not (buffer.dones * (1 - buffer.timeouts)).any()
+
+
+class EndAt(BaseCallback):
+    """Ends the training, as an early stop does."""
+
+    def __init__(self, timestep: int) -> None:
+        super().__init__()
+        self.timestep = timestep
+
+    def _on_step(self) -> bool:
+        return self.num_timesteps < self.timestep
+
+
+def test_a_callback_that_ends_the_training_ends_it_for_all_chunks(tmp_path: Path) -> None:
+    first, *chunks = pieces(4)
+    rows: list[dict[str, Any]] = []
+    model = incremental_training(
+        first,
+        chunks,
+        timesteps_per_chunk=20,
+        model_kwargs=SMALL["ppo"],
+        callback=EndAt(30),
+        save_dir=tmp_path,
+        evaluations=rows,
+    )
+    assert model.num_timesteps == 30
+    assert [row["chunk"] for row in rows] == [0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "chunk_0_model.zip",
+        "initial_model.zip",
+        "walk_forward.csv",
+    ]
+
+
+def test_a_single_frame_is_no_list_of_chunks(tmp_path: Path) -> None:
+    first, chunk = pieces(2)
+    for single in (chunk, finrl_frame(chunk)):
+        with pytest.raises(ConfigError, match="must be a list of frames or MarketData"):
+            incremental_training(first, single, save_dir=tmp_path)  # type: ignore[arg-type]
+
+
+def test_keywords_of_a_new_model_beside_a_base_model(tmp_path: Path, caplog: Any) -> None:
+    first, *chunks = pieces(2)
+    base = A2C("MlpPolicy", DRLAgent(StockTradingVecEnv(first, 1)).env, n_steps=10)
+    with pytest.raises(ConfigError, match="base_model is of A2C, got 'sac'"):
+        incremental_training(None, chunks, base, 20, algorithm="sac", save_dir=tmp_path)
+    kwargs = {"gamma": 0.5}
+    incremental_training(None, chunks, base, 20, model_kwargs=kwargs, save_dir=tmp_path)
+    assert "the base_model keeps its own" in caplog.text
+
+
+def test_fewer_chunks_than_announced_are_mentioned(tmp_path: Path, caplog: Any) -> None:
+    first, *chunks = pieces(2)
+    kwargs = SMALL["a2c"]
+    incremental_training(
+        first,
+        iter(chunks),
+        None,
+        10,
+        algorithm="a2c",
+        model_kwargs=kwargs,
+        n_chunks=2,
+        save_dir=tmp_path,
+    )
+    assert "n_chunks is 2, but 1 chunks came" in caplog.text
