@@ -245,9 +245,9 @@ class AgentConfig:
     """SB3's policy for flat observations, the only ones that the env gives."""
     model_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both."""
-    normalize: bool = False
+    normalize: Literal[False, True, "observations", "rewards"] = False
     """Wrap the env in SB3's VecNormalize (running mean and deviation of observations and rewards,
-    from training alone); its statistics travel with the model."""
+    or of one of them, from training alone); its statistics travel with the model."""
 
     def __post_init__(self) -> None:
         _require(

@@ -183,15 +183,20 @@ def _plain_words(message: str) -> str:
 
 def _nearest(location: Sequence[str]) -> str:
     known = list(known_keys())
-    full = ".".join(location)
     parent = ".".join(location[:-1])
     siblings = [key for key in known if key.rpartition(".")[0] == parent]
     spellings = [*known, *(f"agent.{name}" for name in ZOO_KEYS)]
     elsewhere = [key for key in spellings if key.rpartition(".")[2] == location[-1]]
     beside = [key for key in spellings if key.rpartition(".")[0] == parent]
-    close = elsewhere or difflib.get_close_matches(full, beside, 1, 0.6)
-    close = close or difflib.get_close_matches(full, spellings, 1, 0.6)
+    close = elsewhere or _closest(location[-1], beside, 0.6)
+    close = close or _closest(location[-1], spellings, 0.75)
     return f". Did you mean {close[0]!r}?" if close else f"; known keys here: {siblings}"
+
+
+def _closest(name: str, keys: Sequence[str], cutoff: float) -> list[str]:
+    # the last part alone: what all keys of a section begin with makes strangers look alike
+    by_name = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    return [by_name[match] for match in difflib.get_close_matches(name, list(by_name), 1, cutoff)]
 
 
 def _nearest_choice(error: Mapping[str, Any]) -> str:

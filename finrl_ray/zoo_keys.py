@@ -37,9 +37,21 @@ NOT_HERE: Mapping[str, str] = MappingProxyType(
         "callback": "evaluation and checkpoints are in the evaluation and search sections",
         "env_kwargs": "give its keys in the env section",
         "monitor_kwargs": "account histories are always kept",
+        "replay_buffer_class": "a file cannot hold a class, and observations have no goals",
+        "rollout_buffer_class": "a file cannot hold a class",
     }
 )
 """Keys of the zoo without a meaning here, and where to turn instead."""
+
+NORMALIZE_OF_FLAGS: Mapping[tuple[bool, bool], bool | str] = MappingProxyType(
+    {
+        (True, True): True,
+        (True, False): "observations",
+        (False, True): "rewards",
+        (False, False): False,
+    }
+)
+"""`agent.normalize` for VecNormalize's `norm_obs` and `norm_reward`."""
 
 _NOISES = ("normal", "ornstein_uhlenbeck")
 _NOISE_STD = 0.1
@@ -52,6 +64,7 @@ _ACTIVATIONS = {
     "SiLU": "silu",
     "GELU": "gelu",
 }
+_POLICY_EXAMPLE = "dict(net_arch=[64, 64], activation_fn=nn.ReLU)"
 _MODULES = ("nn", "th.nn", "torch.nn")
 # what SB3's VecNormalize does unless told otherwise
 _NORMALIZE_DEFAULTS = {"clip_obs": 10.0, "clip_reward": 10.0, "epsilon": 1e-8, "training": True}
@@ -182,17 +195,19 @@ def _check_noise_std(value: Any, section: Mapping[str, Any]) -> None:
 
 
 def _normalize(value: Any) -> Any:
-    """Return VecNormalize's arguments as the one switch that there is."""
-    if isinstance(value, str):
-        value = _parse("agent.normalize", value)
+    """Return VecNormalize's arguments as `agent.normalize`."""
+    if isinstance(value, str) and value not in NORMALIZE_OF_FLAGS.values():
+        value = _parse("agent.normalize", value, "dict(norm_obs=True, norm_reward=False)")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ConfigError(
+            f"agent.normalize must be true, false, 'observations' or 'rewards', got {value!r}"
+        )
     if not isinstance(value, Mapping):
         return value
     flags = {name: value.get(name, True) for name in ("norm_obs", "norm_reward")}
-    if len({bool(flag) for flag in flags.values()}) > 1:
+    if not all(isinstance(flag, bool) for flag in flags.values()):
         raise ConfigError(
-            "agent.normalize keeps running statistics of observations and rewards together, so "
-            f"norm_obs and norm_reward must be equal, got {flags}; use true or false, or false "
-            "with env.observation_scaling: train for observations alone"
+            f"agent.normalize: norm_obs and norm_reward must be true or false, got {flags}"
         )
     for name, argument in value.items():
         fixed = _NORMALIZE_DEFAULTS.get(name, "the agent's own")
@@ -200,7 +215,7 @@ def _normalize(value: Any) -> Any:
             raise ConfigError(
                 f"agent.normalize: {name} cannot be set (it is {fixed}), got {argument!r}"
             )
-    return bool(flags["norm_obs"])
+    return NORMALIZE_OF_FLAGS[flags["norm_obs"], flags["norm_reward"]]
 
 
 def _keyword(where: str, name: str, value: Any) -> Any:
@@ -234,7 +249,7 @@ def _activation(name: str, whole: str) -> str:
     return _ACTIVATIONS[kind]
 
 
-def _parse(where: str, text: str) -> Any:
+def _parse(where: str, text: str, example: str = _POLICY_EXAMPLE) -> Any:
     """Return the value of a Python expression that is plain data, without evaluating it."""
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -242,8 +257,7 @@ def _parse(where: str, text: str) -> Any:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = str(error) if isinstance(error, ConfigError) else "it is no such expression"
         raise ConfigError(
-            f"{where} must be keys and values, or a text like 'dict(net_arch=[64, 64], "
-            f"activation_fn=nn.ReLU)', got {text!r}: {reason}"
+            f"{where} must be keys and values, or a text like {example!r}, got {text!r}: {reason}"
         ) from None
 
 

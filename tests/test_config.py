@@ -57,6 +57,8 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
     [
         ({"serach": {}}, "unknown key 'serach'. Did you mean 'search'"),
         ({"agent": {"total_timestep": 5}}, "Did you mean 'agent.total_timesteps'"),
+        # what two keys share with the section's name is no likeness
+        ({"agent": {"exploration_fraction": 1}}, "'agent.exploration_fraction'; known keys here"),
         (
             {"total_timesteps": 5},
             "unknown key 'total_timesteps'. Did you mean 'agent.total_timesteps'",

@@ -79,6 +79,29 @@ def test_a_zoo_section_builds_the_model_it_names(tmp_path: Path) -> None:
     assert model.policy.log_std.detach().tolist() == [-2.0] * 4
 
 
+@pytest.mark.parametrize(
+    ("value", "flags"),
+    [
+        (True, (True, True)),
+        ("dict(norm_reward=False)", (True, False)),
+        ("dict(norm_obs=False)", (False, True)),
+    ],
+)
+def test_normalize_reaches_the_training_env(value: Any, flags: tuple[bool, bool]) -> None:
+    from finrl_ray.data.market_data import MarketData
+    from finrl_ray.data.sources import read_bundled
+    from finrl_ray.training import make_trial_envs
+
+    config = parse_config({"agent": {"normalize": value}})
+    data = MarketData.from_finrl(read_bundled()).rows(0, 40)
+    settings = resolve_sample({}, config.agent)
+    envs: Any = make_trial_envs(config, settings, 0, data.rows(0, 20), data.rows(20, 40))
+    train_env, eval_env = envs
+    assert (train_env.norm_obs, train_env.norm_reward) == flags
+    assert (eval_env.norm_obs, eval_env.norm_reward) == (flags[0], False)
+    assert not eval_env.training
+
+
 def test_the_dump_has_canonical_keys_and_is_stable(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, ZOO_PPO))
     dump_config(config, tmp_path / "one.yaml")
@@ -155,8 +178,10 @@ def test_an_expression_that_is_no_plain_data_is_refused(
         ({"n_timesteps": 1000.5}, "agent.n_timesteps must be a whole number such as"),
         ({"n_timesteps": "5e4"}, "agent.n_timesteps must be a whole number such as"),
         ({"n_timesteps": True}, "agent.n_timesteps must be a whole number such as"),
-        ({"normalize": {"norm_reward": False}}, "norm_obs and norm_reward must be equal"),
-        ({"normalize": "dict(norm_obs=False, norm_reward=True)"}, "must be equal"),
+        ({"normalize": {"norm_reward": "no"}}, "norm_obs and norm_reward must be true or false"),
+        ({"normalize": "obs"}, r"a text like 'dict\(norm_obs=True, norm_reward=False\)', got 'ob"),
+        ({"normalize": 1}, "agent.normalize must be .*'observations' or 'rewards', got 1"),
+        ({"replay_buffer_class": "HerReplayBuffer"}, "a file cannot hold a class"),
         ({"normalize": {"clip_obs": 5.0}}, "clip_obs cannot be set"),
         ({"normalize": {"gamma": 0.9}}, "gamma cannot be set"),
         ({"normalize": "yes please"}, "agent.normalize must be keys and values"),
@@ -193,6 +218,12 @@ def test_normalize_and_noise_in_the_zoos_forms() -> None:
         assert parse_config({"agent": {"normalize": value}}).agent.normalize is True
     both_off = {"norm_obs": False, "norm_reward": False}
     assert parse_config({"agent": {"normalize": both_off}}).agent.normalize is False
+    for value in ("{'norm_obs': True, 'norm_reward': False}", {"norm_reward": False}):
+        assert parse_config({"agent": {"normalize": value}}).agent.normalize == "observations"
+        again = parse_config(config_to_dict(parse_config({"agent": {"normalize": value}})))
+        assert again.agent.normalize == "observations"
+    rewards = parse_config({"agent": {"normalize": "dict(norm_obs=False, norm_reward=True)"}})
+    assert rewards.agent.normalize == "rewards"
     raw = {"algorithm": "td3", "noise_type": "ornstein-uhlenbeck", "noise_std": 0.1}
     agent = parse_config({"agent": raw}).agent
     assert agent.model_kwargs == {"action_noise": "ornstein_uhlenbeck"}
