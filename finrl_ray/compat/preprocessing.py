@@ -46,7 +46,7 @@ def data_split(
     Raises
     ------
     DataError
-        If a column is missing.
+        If a column is missing, or a bound is a number where the column holds text.
     """
     missing = [name for name in (target_date_col, "tic") if name not in df.columns]
     if missing:
@@ -63,10 +63,15 @@ def data_split(
 
 def _as_in(dates: "pd.Series[Any]", bound: Any) -> Any:
     """Return a bound as text where the column holds text, which compares as it is written."""
-    text = pd.api.types.is_string_dtype(dates.dtype)
-    return (
-        pd.Timestamp(bound).strftime("%Y-%m-%d") if text and not isinstance(bound, str) else bound
-    )
+    if not pd.api.types.is_string_dtype(dates.dtype) or isinstance(bound, str):
+        return bound
+    if isinstance(bound, int | float | np.number):
+        # pandas would count nanoseconds since 1970
+        raise DataError(
+            f"start and end must be dates as the column {dates.name!r} has them, such as "
+            f"'2020-07-01', got the number {bound!r}"
+        )
+    return pd.Timestamp(bound).strftime("%Y-%m-%d")
 
 
 class FeatureEngineer:
@@ -179,6 +184,12 @@ class FeatureEngineer:
         dates = row_dates(df)
         source = self._vix_frame(dates.min(), dates.max())
         column = "vix" if "vix" in source.columns else "close"
+        missing = [name for name in ("date", column) if name not in source.columns]
+        if missing:
+            raise DataError(
+                "the frame given as vix must have the columns date and vix (or close), got "
+                f"{listed(map(str, source.columns))}"
+            )
         series = pd.Series(
             source[column].to_numpy(dtype=np.float64),
             index=read_days(source),

@@ -15,6 +15,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounting import Accounts
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
 from finrl_ray.errors import ConfigError
+from finrl_ray.zoo_keys import NORMALIZE_OF_FLAGS
 
 _SHARED = sorted({f.name for f in fields(EnvConfig)} & {f.name for f in fields(TradingRules)})
 
@@ -28,13 +29,13 @@ class UnpackedEnv:
     market_data : its days, tickers and features; of prices, what the env keeps
     env : account and rules as the `env` section of a config
     n_envs : accounts
-    normalize : whether a VecNormalize is around it
+    normalize : what a VecNormalize around it normalises, as `agent.normalize`
     """
 
     market_data: MarketData
     env: EnvConfig
     n_envs: int
-    normalize: bool
+    normalize: bool | str
 
 
 def experiment_of(
@@ -95,8 +96,13 @@ def unpack_env(env: Any, name: str) -> UnpackedEnv:
         market_data=market_of(accounts, with_risk=config.turbulence_threshold is not None),
         env=config,
         n_envs=env.num_envs if is_vec else 1,
-        normalize=is_vec and any(isinstance(w, VecNormalize) for w in wrappers(env)),
+        normalize=_normalize(env) if is_vec else False,
     )
+
+
+def _normalize(env: VecEnv) -> bool | str:
+    found = [w for w in wrappers(env) if isinstance(w, VecNormalize)]
+    return NORMALIZE_OF_FLAGS[found[0].norm_obs, found[0].norm_reward] if found else False
 
 
 def accounts_of(env: Any, name: str) -> Accounts:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.errors import ConfigError
 
@@ -16,7 +18,7 @@ def training_arguments(
     ----------
     model_kwargs : per algorithm, None where it is left out. FinRL's older call passes the steps
         in the place of sac's keywords.
-    timesteps : per algorithm
+    timesteps : per algorithm; 1e4 is read as a whole number
 
     Raises
     ------
@@ -44,10 +46,15 @@ def _are_timesteps(value: Any) -> bool:
 
 
 def _steps(chosen: Mapping[str, Any], timesteps: Mapping[str, int] | None) -> dict[str, int]:
+    if timesteps is not None and not isinstance(timesteps, Mapping):
+        raise ConfigError(
+            "timesteps_dict must be a dict of steps per algorithm such as {'a2c': 10_000}, got "
+            f"{timesteps!r}"
+        )
     steps = dict(timesteps or {})
     for name in chosen:
-        value = steps.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        value: Any = steps.get(name)
+        if not _is_whole(value) or value < 1:
             raise ConfigError(
                 f"timesteps_dict must have a whole number >= 1 for {name!r}, got {value!r} (in "
                 f"{timesteps}); leave the algorithm out by {name.upper()}_model_kwargs=None"
@@ -55,4 +62,9 @@ def _steps(chosen: Mapping[str, Any], timesteps: Mapping[str, int] | None) -> di
     unknown = [name for name in steps if name not in ALGORITHMS]
     if unknown:
         raise ConfigError(f"timesteps_dict must name {list(ALGORITHMS)}, got {unknown}")
-    return {name: steps[name] for name in chosen}
+    return {name: int(steps[name]) for name in chosen}
+
+
+def _is_whole(value: Any) -> bool:
+    number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    return number and float(value).is_integer()

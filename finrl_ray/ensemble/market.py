@@ -55,7 +55,8 @@ def read_market(
     Parameters
     ----------
     df : frame with `date`, `tic`, `close`, the columns `features` and, for a turbulence
-        threshold, `risk_name`; or MarketData with these features
+        threshold, `risk_name`; or MarketData with these features. A frame's rows may have any
+        order; its tickers come in alphabetical order, as FinRL's `data_split` sorts them.
     features : indicator columns, in observation order
     risk_name : used if the data has it
     train_period : training starts on the first date >= the first; the second must not lie after
@@ -96,8 +97,13 @@ def read_market(
 
 
 def _period(name: str, period: Period) -> tuple[np.datetime64, np.datetime64]:
-    if isinstance(period, str) or len(period) != 2:
+    if isinstance(period, str) or not isinstance(period, Sequence) or len(period) != 2:
         raise ConfigError(f"{name} must be two dates, (start, end), got {period!r}")
+    if any(isinstance(item, int | float | np.number) for item in period):
+        # pandas would count nanoseconds since 1970
+        raise ConfigError(
+            f"{name} must be two dates such as '2020-07-01', got the numbers {period!r}"
+        )
     try:
         start, end = (pd.Timestamp(item).to_datetime64() for item in period)
     except (TypeError, ValueError) as error:
@@ -134,8 +140,6 @@ def _read(
     market_data = MarketData.from_finrl(
         kept,
         features=list(features),
-        # in the order of the frame, which need not be alphabetical
-        tickers=[str(name) for name in dict.fromkeys(kept["tic"])],
         market_columns=known,
     )
     written = dict(zip(stamps[::-1], df["date"].iloc[::-1], strict=True))

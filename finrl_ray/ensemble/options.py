@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from finrl_ray.config import Fill
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.ensemble.turbulence import check_turbulence_rule
@@ -60,14 +62,14 @@ class EnsembleOptions:
     def __post_init__(self) -> None:
         for name in ("n_envs", "num_cpus", "max_concurrent"):
             count = getattr(self, name)
-            if count is not None and count < 1:
-                raise ConfigError(f"{name} must be >= 1, got {count}")
+            if not (count is None and name != "n_envs") and not (_is_whole(count) and count >= 1):
+                raise ConfigError(f"{name} must be a whole number >= 1, got {count!r}")
         for name in ("periods_per_year", "time_budget_s"):
             rate = getattr(self, name)
             if rate is not None and not rate > 0:
                 raise ConfigError(f"{name} must be > 0, got {rate}")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed must be within 0..2**32-1, got {self.seed}")
+        if not (_is_whole(self.seed) and 0 <= self.seed < 2**32):
+            raise ConfigError(f"seed must be a whole number within 0..2**32-1, got {self.seed!r}")
         if self.observation_scaling not in ("none", "train"):
             raise ConfigError(
                 f"observation_scaling must be 'none' or 'train', got {self.observation_scaling!r}"
@@ -92,3 +94,7 @@ class EnsembleOptions:
                     f"{did_you_mean(name, names)}"
                 )
         return cls(**options)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

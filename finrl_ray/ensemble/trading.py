@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from finrl_ray._typing import FloatArray
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.ensemble.account_run import HoldPolicy, run_account
@@ -89,7 +90,8 @@ def window_thresholds(
 ) -> list[float | None]:
     """Return each window's turbulence threshold, from the dates before its validation.
 
-    All None, and logged, if the data has no such series.
+    None, and logged, where the data has no such series, or one that says nothing yet: FinRL's
+    turbulence is 0 until a year of prices is known. Such leading zeros are no measurements.
     """
     data = market.market_data
     if risk_name not in (*data.market_feature_names, *data.feature_names):
@@ -100,14 +102,28 @@ def window_thresholds(
         )
         return [None for _ in windows]
     series = data.market_series(risk_name)
-    return [
-        turbulence_threshold(
-            np.array(series[window.train_start : window.validation_start]),
-            lookback=lookback,
-            quantile=quantile,
+    result: list[float | None] = []
+    for window in windows:
+        insample = _measured(np.array(series[window.train_start : window.validation_start]))
+        if insample.size:
+            limit = turbulence_threshold(insample, lookback=lookback, quantile=quantile)
+            result.append(limit)
+            continue
+        logger.warning(
+            "window %d: %r does not vary before its validation: there is no threshold; start "
+            "train_period earlier",
+            window.iteration,
+            risk_name,
         )
-        for window in windows
-    ]
+        result.append(None)
+    return result
+
+
+def _measured(insample: FloatArray) -> FloatArray:
+    """Return the values without leading zeros; empty if what is left is one value throughout."""
+    first = int(np.argmax(insample != 0)) if np.any(insample != 0) else len(insample)
+    values = insample[first:]
+    return values if values.size and values.min() != values.max() else values[:0]
 
 
 def trade_window(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from finrl_ray.errors import ConfigError
 
 MIN_VALIDATION_WINDOW = 4
@@ -110,6 +112,10 @@ def _window(
 
 
 def _check_lengths(rebalance_window: int, validation_window: int) -> None:
+    lengths = {"rebalance_window": rebalance_window, "validation_window": validation_window}
+    for name, length in lengths.items():
+        if isinstance(length, bool) or not isinstance(length, int | np.integer):
+            raise ConfigError(f"{name} must be a whole number of days, got {length!r}")
     if rebalance_window < 1:
         raise ConfigError(f"rebalance_window must be >= 1 day, got {rebalance_window}")
     if validation_window < MIN_VALIDATION_WINDOW:

@@ -56,6 +56,11 @@ def test_data_split_takes_date_objects_and_other_columns(prices: pd.DataFrame) -
         data_split(renamed, "2005-01-03", "2005-02-01")
 
 
+def test_bounds_that_are_numbers_are_refused_where_dates_are_text(prices: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match=r"dates as the column 'date' has them.*number 20050103"):
+        data_split(prices, 20050103, 20050201)
+
+
 def test_an_empty_split_is_mentioned(prices: pd.DataFrame, caplog) -> None:
     assert data_split(prices, "2030-01-01", "2031-01-01").empty
     assert "found no row with 2030-01-01 <= date < 2031-01-01" in caplog.text
@@ -175,6 +180,15 @@ def test_zeros_of_a_product_are_no_quotes(prices: pd.DataFrame) -> None:
 
 
 # -- columns --------------------------------------------------------------------------------------
+
+
+def test_a_vix_frame_without_values_is_refused(prices: pd.DataFrame) -> None:
+    vix = vix_frame(prices).rename(columns={"close": "VIX"})
+    engineer = FeatureEngineer(use_technical_indicator=False, use_vix=True, vix=vix)
+    with pytest.raises(
+        DataError, match=r"columns date and vix \(or close\), got \['date', 'VIX'\]"
+    ):
+        engineer.preprocess_data(prices)
 
 
 def test_vix_is_the_last_value_known_and_the_last_day_stays(prices: pd.DataFrame) -> None:

@@ -64,6 +64,10 @@ def test_vec_envs_and_wrappers_are_seen_through() -> None:
     assert (single.n_envs, single.normalize) == (1, False)
     wrapped = unpack_env(VecNormalize(DummyVecEnv([make, make])), "env_train")
     assert (wrapped.n_envs, wrapped.normalize) == (2, True)
+    single_env = DummyVecEnv([make])
+    for flags, expected in (((True, False), "observations"), ((False, True), "rewards")):
+        env = VecNormalize(single_env, norm_obs=flags[0], norm_reward=flags[1])
+        assert unpack_env(env, "env_train").normalize == expected
     batched = StockTradingVecEnv(single.market_data, 3, hmax=7)
     unpacked = unpack_env(batched, "env_train")
     assert (unpacked.n_envs, unpacked.env.hmax) == (3, 7)

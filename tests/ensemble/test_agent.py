@@ -220,6 +220,8 @@ def test_finrls_single_steps_repeat_what_the_run_did() -> None:
         ({"A2C_model_kwargs": None, "PPO_model_kwargs": None}, "at least one of A2C_model_kwargs"),
         ({"timesteps_dict": {"a2c": 60}}, "whole number >= 1 for 'ppo', got None"),
         ({"timesteps_dict": {**STEPS, "a2c": 0}}, "whole number >= 1 for 'a2c', got 0"),
+        ({"timesteps_dict": {**STEPS, "a2c": 10.5}}, "whole number >= 1 for 'a2c', got 10.5"),
+        ({"timesteps_dict": 300}, "timesteps_dict must be a dict of steps per algorithm.*300"),
         ({"timesteps_dict": {**STEPS, "dqn": 9}}, r"got \['dqn'\]"),
         ({"PPO_model_kwargs": {"lr": 1e-3}}, "ppo has no keyword 'lr'"),
         ({"PPO_model_kwargs": 5}, "PPO_model_kwargs must be a dict or None, got 5"),
@@ -237,8 +239,12 @@ def test_arguments_of_a_run_are_checked_before_training(
     [
         ({"rebalance_window": 63, "validation_window": 63}, "at least 126 dates.*got 40"),
         ({"turbulence_quantile": 90}, "turbulence_quantile"),
-        ({"seed": -1}, "seed must be within"),
-        ({"n_envs": 0}, "n_envs must be >= 1, got 0"),
+        ({"seed": -1}, "seed must be a whole number within"),
+        ({"seed": None}, "seed must be a whole number within.*None"),
+        ({"n_envs": 1.5}, "n_envs must be a whole number >= 1, got 1.5"),
+        ({"rebalance_window": 10.0}, "rebalance_window must be a whole number of days, got 10.0"),
+        ({"validation_window": "10"}, "validation_window must be a whole number of days"),
+        ({"n_envs": 0}, "n_envs must be a whole number >= 1, got 0"),
         ({"time_budget_s": 0}, "time_budget_s must be > 0"),
         ({"observation_scaling": "all"}, "observation_scaling must be"),
     ],
@@ -326,7 +332,9 @@ def test_ctrl_c_ends_the_run_and_its_workers(tmp_path: Path) -> None:
     script.write_text(
         textwrap.dedent(
             f"""
-            import logging, sys
+            import signal, sys
+            # a shell's background jobs, and what they start, ignore it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.path.insert(0, {str(Path(__file__).parent)!r})
             from test_agent import bundled_agent, run
             try:

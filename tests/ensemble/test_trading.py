@@ -135,6 +135,24 @@ def test_each_window_sees_its_training_days_only() -> None:
     assert before[2] != after[2]
 
 
+def test_zeros_before_the_first_value_are_no_measurements(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # 36 leading zeros would make the 0.9 quantile 0, below every later day: nothing ever traded
+    values = np.zeros(80)
+    values[36:] = np.linspace(5, 9, 44)
+    found = thresholds(with_turbulence(values))[0]
+    assert found is not None
+    assert found >= 5
+    # a series without any value in training says nothing
+    values[:45] = 0.0
+    with caplog.at_level(logging.WARNING, "finrl_ray"):
+        first, *later = thresholds(with_turbulence(values))
+    assert first is None
+    assert None not in later
+    assert "window 20: 'turbulence' does not vary before its validation" in caplog.text
+
+
 def test_without_the_column_there_is_no_threshold_and_it_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
