@@ -147,17 +147,24 @@ def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> Observation
 
 
 def build_model(
-    config: ExperimentConfig, settings: TrialSettings, env: VecEnv, seed: int
+    config: ExperimentConfig,
+    settings: TrialSettings,
+    env: VecEnv,
+    seed: int,
+    *,
+    tensorboard_log: str | None = None,
 ) -> BaseAlgorithm:
-    """Return a fresh SB3 model that logs nowhere."""
+    """Return a fresh SB3 model that logs to the folder `tensorboard_log`, or nowhere if None."""
     model = DRLAgent(env).get_model(
         config.agent.algorithm,
         policy=config.agent.policy,
         model_kwargs=settings.model_kwargs,
         verbose=0,
         seed=seed,
+        tensorboard_log=tensorboard_log,
     )
-    model.set_logger(Logger(folder=None, output_formats=[]))
+    if tensorboard_log is None:
+        model.set_logger(Logger(folder=None, output_formats=[]))
     return model
 
 

@@ -20,6 +20,7 @@ FLOORS = {
     "agent": 5,
     "training": 6,
     "trainable": 7,
+    "ray_session": 7,
     "search": 8,
     "report": 9,
     "pipeline": 10,

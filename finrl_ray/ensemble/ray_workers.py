@@ -1,7 +1,6 @@
 """Trainings side by side on Ray, each a task of one CPU."""
 
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import ray
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.ensemble.window_training import TrainingOutcome, TrainingTask, run_task
 from finrl_ray.ensemble.workers import Deadline
-from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.ray_session import ray_session
 
 logger = logging.getLogger(__name__)
 
@@ -110,56 +109,9 @@ def ray_workers(
     SearchError
         If Ray cannot be started or reached.
     """
-    with ray_session(address=address, num_cpus=num_cpus):
+    with ray_session(WORKER_ENV, address=address, num_cpus=num_cpus):
         workers = RayWorkers(market_data, deadline, max_concurrent)
         try:
             yield workers
         finally:
             workers.cancel()
-
-
-@contextmanager
-def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
-    """Use the Ray that this process is connected to, or connect while the block runs.
-
-    Parameters
-    ----------
-    address : a cluster to join; None: the one that RAY_ADDRESS names, or else a Ray of our own on
-        this machine
-    num_cpus : CPUs of a Ray of our own; None: those of the machine
-
-    Raises
-    ------
-    ConfigError
-        If `num_cpus` is given for a cluster that is joined.
-    SearchError
-        If Ray cannot be started or reached.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        ray.init(
-            **_connection(address, num_cpus),
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": WORKER_ENV},
-        )
-    except (ConnectionError, OSError) as error:
-        raise SearchError(f"Ray cannot be started or reached: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _connection(address: str | None, num_cpus: int | None) -> dict[str, Any]:
-    address = address or os.environ.get("RAY_ADDRESS")
-    if not address or address == "local":
-        return {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
-    if num_cpus is not None:
-        raise ConfigError(
-            f"num_cpus is for a Ray that is started here, but {address} is joined; use "
-            "max_concurrent to run fewer trainings at once"
-        )
-    return {"address": address}

@@ -22,7 +22,6 @@ from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprov
 from finrl_ray.agent.callbacks.performance_monitor import PerformanceMonitorCallback
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.env.baselines import buy_and_hold
@@ -50,7 +49,7 @@ from finrl_ray.search.journal import (
     reported_metrics,
 )
 from finrl_ray.search.preparation import prepare_search
-from finrl_ray.training import make_trial_envs, trial_seed
+from finrl_ray.training import build_model, make_trial_envs, trial_seed
 
 CHECKPOINT_FREQ = 10_000
 """Timesteps between checkpoints."""
@@ -189,14 +188,8 @@ def _build(folder: SearchFolder) -> tuple[BaseAlgorithm, VecEnv, VecEnv]:
     env, eval_env = make_trial_envs(
         config, settings, seed, folder.train_data, folder.validation_data
     )
-    model = DRLAgent(env).get_model(
-        config.agent.algorithm,
-        policy=config.agent.policy,
-        model_kwargs=settings.model_kwargs,
-        verbose=0,
-        seed=seed,
-        tensorboard_log=str(folder.path / TENSORBOARD_FOLDER),
-    )
+    log = str(folder.path / TENSORBOARD_FOLDER)
+    model = build_model(config, settings, env, seed, tensorboard_log=log)
     return model, env, eval_env
 
 

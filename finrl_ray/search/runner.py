@@ -1,14 +1,12 @@
 """Starting, resuming and finishing a search."""
 
 import contextlib
-import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import ray
@@ -18,6 +16,7 @@ from ray.tune.error import TuneError
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import SearchError
+from finrl_ray.ray_session import ray_session
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.journal import (
     Records,
@@ -105,7 +104,7 @@ def run_search(
     )
     config = prepared.config
     storage = Path(config.search.storage_path)
-    with _driver_environment(), _ray_session():
+    with _driver_environment(), ray_session(WORKER_ENV):
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
             config, prepared.market_data, prepared.split, prepared.data_report, storage
@@ -154,7 +153,7 @@ def _fit(
 ) -> SearchResult:
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
     try:
-        with _driver_environment(), _ray_session(), _sigterm_as_interrupt():
+        with _driver_environment(), ray_session(WORKER_ENV), _sigterm_as_interrupt():
             _make_tuner(folder, planned, records, make_view).fit()
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
@@ -276,32 +275,6 @@ def _driver_environment() -> Iterator[None]:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
-
-
-@contextlib.contextmanager
-def _ray_session() -> Iterator[None]:
-    """Use the Ray that this process is connected to, or connect for the time of the search."""
-    if ray.is_initialized():
-        yield
-        return
-    # failed trials are in the table; Ray would print each traceback as well
-    for name in ("ray", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    # RAY_ADDRESS names a cluster to join; without it a Ray of this search's own is started
-    own: dict[str, Any] = {"address": "local", "include_dashboard": False}
-    try:
-        ray.init(
-            **({} if os.environ.get("RAY_ADDRESS") else own),
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": WORKER_ENV},
-        )
-    except (ConnectionError, OSError) as error:
-        raise SearchError(f"Ray cannot be started or reached: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextlib.contextmanager

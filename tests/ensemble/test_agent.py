@@ -24,6 +24,8 @@ from finrl_ray.ensemble.agent import DRLEnsembleAgent
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 STEPS = {"a2c": 60, "ppo": 64}
 # FinRL 0.3.7's summary, columns in its order
 COLUMNS = ["Iter", "Val Start", "Val End", "Model Used"] + [

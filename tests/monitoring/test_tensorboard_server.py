@@ -15,6 +15,8 @@ from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.monitoring import tensorboard_server
 from finrl_ray.monitoring.tensorboard_server import launch_tensorboard
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 LEFT_RUNNING = """
 import sys

@@ -20,6 +20,8 @@ from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.practice.diagnosis import diagnose_learning
 from finrl_ray.practice.verdicts import comparison_verdicts, policy_verdicts
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 
 class Bandit(gym.Env):  # type: ignore[type-arg]
     """Ten steps; the reward is the first action minus `offset`, so what is best is known."""

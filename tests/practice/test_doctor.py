@@ -19,6 +19,8 @@ from finrl_ray.practice.config_salvage import salvage
 from finrl_ray.practice.doctor import diagnose_config
 from finrl_ray.practice.findings import DoctorReport, FindingList
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 STEPS = 64
 
 

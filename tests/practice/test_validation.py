@@ -31,6 +31,8 @@ from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.practice.probe import probe_env
 from finrl_ray.practice.validation import inspect_training_setup, validate_training_setup
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 ALGORITHMS = list(SMALL_KWARGS)
 
 

@@ -25,6 +25,8 @@ from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 EPISODE = 59  # steps of the market fixture's 60 days
 COSTS = {"buy_cost_pct": 0.01, "sell_cost_pct": 0.01}
 

@@ -32,6 +32,8 @@ from finrl_ray.agent.callbacks.checkpoint import (
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
 

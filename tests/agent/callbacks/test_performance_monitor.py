@@ -29,6 +29,8 @@ from finrl_ray.agent.trial_state import capture_state, learn_from, restore_state
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 EPISODE = 29  # steps of MarketEnv's 30 days
 

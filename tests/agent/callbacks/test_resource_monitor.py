@@ -19,6 +19,8 @@ from finrl_ray.agent.callbacks.resource_monitor import ResourceMonitorCallback
 from finrl_ray.agent.resources import GIB, ResourceMonitor
 from finrl_ray.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # they train, or start a server
+
 
 class ScriptedMonitor(ResourceMonitor):
     """Uses the given GiB, one after the other, then the last."""
