@@ -1,7 +1,6 @@
 """Names of the algorithms, their default keywords, and the check of keywords given by users."""
 
 import copy
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from stable_baselines3.common.noise import (
 from torch import nn
 
 from finrl_ray.agent.schedules import parse_schedule
+from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 
 
@@ -195,5 +195,5 @@ def _require_choice(what: str, name: str, choices: Collection[str]) -> None:
 
 
 def _nearest(name: str, choices: Collection[str]) -> str:
-    close = difflib.get_close_matches(str(name).lower(), list(choices), n=1)
-    return f". Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(str(name), choices)
+    return f".{hint}" if hint else ""

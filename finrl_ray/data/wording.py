@@ -1,4 +1,4 @@
-"""How data errors and reports name dates and suggest names."""
+"""How errors and reports name dates and suggest names."""
 
 import difflib
 from collections.abc import Iterable, Sequence

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
 from finrl_ray.config import NOT_IN_FINRL, EnvConfig, Fill
+from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 
 TimeLimit = Literal["truncate", "dummy_step"]
@@ -152,11 +152,9 @@ class TradingRules:
         names = [item.name for item in fields(cls)]
         for name in options:
             if name not in names:
-                close = get_close_matches(name, [*names, *_ARGUMENTS], n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise TypeError(
                     f"unexpected option {name!r}; beside FinRL's arguments the options are {names}."
-                    f"{hint}"
+                    f"{did_you_mean(name, [*names, *_ARGUMENTS])}"
                 )
         beyond = cls(**{name: options[name] for name in NOT_IN_FINRL if name in options})
         changed = [n for n in NOT_IN_FINRL if getattr(beyond, n) != getattr(_CONFIG, n)]

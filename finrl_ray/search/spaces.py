@@ -1,6 +1,5 @@
 """Search spaces: their YAML form, the defaults per algorithm, and their form for Ray Tune."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from finrl_ray.agent.algorithms import check_model_kwargs
 from finrl_ray.agent.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
 from finrl_ray.agent.keyword_values import INTEGERS
 from finrl_ray.config import AgentConfig, ExperimentConfig
+from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 
 _ON_POLICY: dict[str, Any] = {
@@ -142,9 +142,9 @@ def parse_domain(entry: Any) -> Domain:
         raise ConfigError(f"needs one of {sorted(_CHECKS)}, got keys {list(entry)}")
     kind, values = next(iter(entry.items()))
     if kind not in _CHECKS:
-        close = difflib.get_close_matches(str(kind), _CHECKS, 1)
-        hint = f". Did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{kind!r} is none of {sorted(_CHECKS)}{hint}")
+        raise ConfigError(
+            f"{kind!r} is none of {sorted(_CHECKS)}.{did_you_mean(str(kind), _CHECKS)}"
+        )
     if not isinstance(values, list | tuple):
         raise ConfigError(f"{kind} needs a list, got {values!r}")
     _CHECKS[kind](values)

@@ -1,6 +1,5 @@
 """`StopTrainingOnNoModelImprovement`: SB3's, for any measure, and told when it cannot fire."""
 
-import difflib
 import logging
 import math
 from typing import Any
@@ -13,6 +12,7 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from finrl_ray.agent.callbacks.evaluation import EvalCallback
 from finrl_ray.agent.callbacks.measures import MEASURE_NAMES, MODES, REWARD_METRIC, Mode
+from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -190,8 +190,7 @@ def _check_metric(metric: str | None, mode: str | None) -> None:
                 "followed, of which more is always better"
             )
     elif metric not in MEASURE_NAMES:
-        close = difflib.get_close_matches(metric, MEASURE_NAMES, n=1)
-        hint = f". Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
-            f"metric must be None or one of {', '.join(MEASURE_NAMES)}, got {metric!r}{hint}"
+            f"metric must be None or one of {', '.join(MEASURE_NAMES)}, got {metric!r}."
+            f"{did_you_mean(str(metric), MEASURE_NAMES)}"
         )
