@@ -17,6 +17,7 @@ from finrl_ray.errors import ConfigError
 from finrl_ray.practice.env_checks import ENV_ERRORS, check_env
 from finrl_ray.practice.probe import copy_model, probe_env
 from finrl_ray.practice.report import ReportLines, ValidationReport
+from finrl_ray.training import TrialDivergedError, check_finite
 
 logger = logging.getLogger(__name__)
 
@@ -186,16 +187,15 @@ def shortened(model: BaseAlgorithm, n_envs: int, n_steps: int) -> dict[str, Any]
 
 def _train_copy(model: BaseAlgorithm, env: VecEnv, n_steps: int, lines: ReportLines) -> None:
     started = time.perf_counter()
+    twin: BaseAlgorithm | None = None
     try:
         twin = copy_model(model, env, **shortened(model, env.num_envs, n_steps))
         before = [value.detach().clone() for value in twin.policy.parameters()]
         twin.learn(n_steps)
     except TRAINING_ERRORS as error:
         logger.debug("the trial training failed", exc_info=True)
-        first_line = str(error).strip().partition("\n")[0]
         lines.errors.append(
-            f"a copy of the model cannot be trained in this env: {type(error).__name__}: "
-            f"{first_line}"
+            f"a copy of the model cannot be trained in this env: {_first_line(twin, error)}"
         )
         return
     speed = twin.num_timesteps / (time.perf_counter() - started)
@@ -208,3 +208,13 @@ def _train_copy(model: BaseAlgorithm, env: VecEnv, n_steps: int, lines: ReportLi
     lines.notes.append(
         f"a copy was trained for {twin.num_timesteps} timesteps, at {speed:,.0f} per second"
     )
+
+
+def _first_line(twin: BaseAlgorithm | None, error: Exception) -> str:
+    """Return what stopped a training, in one line; of a diverged one, what is NaN in it."""
+    try:
+        if twin is not None:
+            check_finite(twin, error)
+    except TrialDivergedError as diverged:
+        return str(diverged)
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

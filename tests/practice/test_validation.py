@@ -329,7 +329,7 @@ def test_a_learning_rate_of_almost_nothing_is_noticed() -> None:
 def test_a_training_that_diverges_is_an_error() -> None:
     env = StockTradingVecEnv(random_market(30))
     model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, learning_rate=1e30)
-    with pytest.raises(ConfigError, match=r"cannot be trained|a copy's parameters must be finite"):
+    with pytest.raises(ConfigError, match=r"is NaN or infinite after \d+ timesteps; a lower"):
         validate_training_setup(model, env, 64)
 
 
