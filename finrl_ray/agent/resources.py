@@ -115,8 +115,9 @@ class ResourceMonitor:
         gpu_limit_fraction: float = 0.95,
         include_children: bool = True,
     ) -> None:
-        if memory_limit_gb is not None and not 0 < memory_limit_gb < np.inf:
-            raise ConfigError(f"memory_limit_gb must be > 0 (GiB) or None, got {memory_limit_gb}")
+        number = isinstance(memory_limit_gb, int | float | np.number)
+        if memory_limit_gb is not None and not (number and 0 < memory_limit_gb < np.inf):
+            raise ConfigError(f"memory_limit_gb must be > 0 (GiB) or None, got {memory_limit_gb!r}")
         for name, fraction in (
             ("warn_fraction", warn_fraction),
             ("gpu_limit_fraction", gpu_limit_fraction),

@@ -58,8 +58,9 @@ class RealTimeMonitor:
         *,
         stream: TextIO | None = None,
     ) -> None:
-        if not 0 < refresh_interval < np.inf:
-            raise ConfigError(f"refresh_interval must be > 0 seconds, got {refresh_interval}")
+        number = isinstance(refresh_interval, int | float | np.number)
+        if not number or not 0 < refresh_interval < np.inf:
+            raise ConfigError(f"refresh_interval must be > 0 seconds, got {refresh_interval!r}")
         self.refresh_interval = refresh_interval
         self.run_dir = None if run_dir is None else run_folder_of(run_dir)
         self.progress = RunProgress()
@@ -74,19 +75,20 @@ class RealTimeMonitor:
         """Whether the background thread is alive."""
         return self._thread is not None and self._thread.is_alive()
 
-    def update_metrics(self, source: Source = None) -> dict[str, Any]:
+    def update_metrics(self, env: Source = None) -> dict[str, Any]:
         """Read the run's files and return `metrics`; what is not written yet is left empty.
 
         Parameters
         ----------
-        source : the run's folder, if another than before
+        env : the run's folder, if another than before; named as in FinRL's guide, though it takes
+            no env
 
         Raises
         ------
         ConfigError
-            If no folder has been given, or `source` is something else, such as an env.
+            If no folder has been given, or `env` is an env, or no folder's path.
         """
-        self._shown = newest_run(self._resolve(source))
+        self._shown = newest_run(self._resolve(env))
         self.progress = read_progress(self._shown)
         self.metrics = _metrics(self.progress)
         return self.metrics
@@ -108,36 +110,37 @@ class RealTimeMonitor:
         stream.flush()
         return figure
 
-    def monitor_training(self, source: Source = None) -> None:
+    def monitor_training(self, env: Source = None) -> None:
         """Show the run every `refresh_interval` seconds until it ends, `stop()` or Ctrl-C.
 
         Given a folder of several runs, it goes on after each of them.
 
         Parameters
         ----------
-        source : the run's folder, if another than before
+        env : the run's folder, if another than before; named as in FinRL's guide, though it takes
+            no env
 
         Raises
         ------
         ConfigError
-            If no folder has been given, or `source` is something else, such as an env.
+            If no folder has been given, or `env` is an env, or no folder's path.
         """
-        folder = self._resolve(source)
+        folder = self._resolve(env)
         self._stop.clear()
         try:
             self._watch(folder)
         except KeyboardInterrupt:
             self._stop.set()
 
-    def start(self, source: Source = None) -> "RealTimeMonitor":
+    def start(self, env: Source = None) -> "RealTimeMonitor":
         """Do as `monitor_training` in a background thread, and return at once.
 
         Raises
         ------
         ConfigError
-            If no folder has been given, `source` is something else, or the thread is running.
+            If no folder has been given, `env` is no folder's path, or the thread is running.
         """
-        folder = self._resolve(source)
+        folder = self._resolve(env)
         if self.is_running:
             raise ConfigError("this monitor is running already; call stop() first")
         self._stop.clear()

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from finrl_ray.agent.algorithms import find_algorithm, resolve_model_kwargs
@@ -19,8 +20,10 @@ from finrl_ray.agent.callbacks.callback_state import find_callbacks
 from finrl_ray.agent.callbacks.measures import Judge as EvaluationJudge
 from finrl_ray.agent.callbacks.setup import setup_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
+from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import DRLAgent, load_model
 from finrl_ray.data.spacing import periods_per_year as spacing_of
+from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.pipeline.experiment_folder import (
     FACTS_FILE,
@@ -99,6 +102,7 @@ def complete_training_pipeline(
     TrialDivergedError
         When the networks' parameters are no longer finite.
     """
+    _require_known(settings)
     plan = PipelineSettings(
         algorithm=algorithm,
         total_timesteps=_without_fraction(total_timesteps),
@@ -122,6 +126,16 @@ def complete_training_pipeline(
             suite = _suite(plan, plan.judge(windows), folder, eval_env)
             listeners = _with_rewards([*suite, *listeners])
             return _run(plan, windows, folder, model, listeners, resume=resume_from is not None)
+
+
+def _require_known(settings: Mapping[str, Any]) -> None:
+    names = [item.name for item in fields(PipelineSettings)]
+    for name in settings:
+        if name not in names:
+            raise TypeError(
+                f"complete_training_pipeline() has no setting {name!r}.{did_you_mean(name, names)} "
+                "Arguments of the model go into model_kwargs, those of the env into env_kwargs"
+            )
 
 
 def _without_fraction(number: float) -> int:
@@ -298,12 +312,22 @@ def _run(
         resume=resume,
     )
     logger.info("trained in %s", timedelta(seconds=round(end.duration_s)))
+    _evaluate_end(model, listeners)
     save_final_model(model, folder)
     best = load_best_model(plan.algorithm, folder, model)
     judged = judge_models(windows, plan.judge(windows), folder, model, best)
     metrics = {**asdict(end), **judged}
     write_json(folder / METRICS_FILE, metrics)
     return TrainingRun(model, str(folder), best_model=best, metrics=metrics)
+
+
+def _evaluate_end(model: BaseAlgorithm, listeners: Sequence[BaseCallback]) -> None:
+    """Let the model that training ended with stand for the best, after its last update."""
+    evaluation = next(find_callbacks(CallbackList(list(listeners)), TradingEvalCallback))
+    evaluated = evaluation.evaluation_timesteps
+    # one gradient step after an evaluation is not worth another
+    if isinstance(model, OnPolicyAlgorithm) or evaluated[-1:] != [model.num_timesteps]:
+        evaluation.evaluate_now()
 
 
 def _ended_run(plan: PipelineSettings, windows: Windows, folder: Path) -> TrainingRun:

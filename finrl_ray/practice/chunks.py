@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,14 +74,30 @@ def facts_of_model(model: BaseAlgorithm) -> ChunkFacts:
     return ChunkFacts(tickers=None, features=None, observation_size=size, first=None, last=None)
 
 
-def check_follows(name: str, facts: ChunkFacts, before: ChunkFacts) -> None:
-    """Refuse data that a model cannot go on with, or that it has seen.
+def check_follows(
+    name: str, facts: ChunkFacts, before: ChunkFacts | None, *, judged: bool = True
+) -> ChunkFacts:
+    """Refuse data that a model cannot go on with, or that it has seen and would be judged on.
+
+    Parameters
+    ----------
+    name : of the piece of data
+    facts : its facts
+    before : what was returned for the data before it; None: there are none
+    judged : whether the model is judged on it; what it is only trained on may be known to it
+
+    Returns
+    -------
+    ChunkFacts
+        The facts, with the last date that the model has then learned from.
 
     Raises
     ------
     ConfigError
         Naming the piece of data, what differs and what came before.
     """
+    if before is None:
+        return facts
     for what, mine, other in (
         ("tickers", facts.tickers, before.tickers),
         ("indicators", facts.features, before.features),
@@ -93,12 +109,15 @@ def check_follows(name: str, facts: ChunkFacts, before: ChunkFacts) -> None:
             f"{name}: observations have {facts.observation_size} entries, but the model was built "
             f"for {before.observation_size}; use the same tickers and indicators"
         )
-    if before.last is not None and facts.first is not None and facts.first <= before.last:
+    if before.last is None or facts.first is None or facts.last is None:
+        return facts
+    if judged and facts.first <= before.last:
         raise ConfigError(
             f"{name} starts on {date_label(facts.first)}, but the data before it ends on "
             f"{date_label(before.last)}: the model would be judged on dates that it has learned "
             "from; give chunks in the order of their dates, without overlap"
         )
+    return replace(facts, last=max(facts.last, before.last))
 
 
 def _difference(what: str, mine: tuple[str, ...], other: tuple[str, ...]) -> str:

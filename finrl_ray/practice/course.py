@@ -85,7 +85,7 @@ class Course:
     def begin(self, data: Any) -> None:
         """Train on the initial data."""
         name = "initial_data"
-        model, _ = self._enter(name, data)
+        model, _ = self._enter(name, data, judged=False)
         self._train(name, model)
         self._save(model, self.folder / INITIAL_MODEL_FILE)
 
@@ -123,13 +123,13 @@ class Course:
         self.model._custom_logger = self.had_logger
         return self.model
 
-    def _enter(self, name: str, data: Any) -> tuple[BaseAlgorithm, ChunkFacts]:
+    def _enter(
+        self, name: str, data: Any, *, judged: bool = True
+    ) -> tuple[BaseAlgorithm, ChunkFacts]:
         """Check the next piece, and give the model an env of it."""
         env = chunk_env(name, data, self.env_kwargs, self.n_envs)
         facts = chunk_facts(env)
-        if self.facts is not None:
-            check_follows(name, facts, self.facts)
-        self.facts = facts
+        self.facts = check_follows(name, facts, self.facts, judged=judged)
         if self.model is None:
             self.model = self.builder(env)
             self._plan(self.model)

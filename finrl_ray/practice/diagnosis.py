@@ -69,8 +69,8 @@ def diagnose_learning(
     """Compare a model with untrained copies of itself, with holding, and with random trading.
 
     All meet the same episodes. A deterministic policy in an env whose episodes are all alike is run
-    once, as equal rewards then say nothing about learning. The verdicts are logged. The model, its
-    env and every random stream stay as they are.
+    once, and its reward stands for every episode: equal rewards then say nothing about learning.
+    The verdicts are logged. The model, its env and every random stream stay as they are.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def diagnose_learning(
     Returns
     -------
     LearningDiagnosis
-        A list of the model's episode rewards, with `verdicts` and `measures`.
+        A list of the model's `n_episodes` episode rewards, with `verdicts` and `measures`.
 
     Raises
     ------
@@ -111,7 +111,9 @@ def diagnose_learning(
         logger.info("episode %d: reward %.4f", number, reward)
     for verdict in verdicts:
         logger.info("%s", verdict)
-    return LearningDiagnosis(own.rewards, measures, verdicts)
+    # one that stands for all is returned as often as it was asked for
+    rewards = own.rewards * n_episodes if len(own.rewards) == 1 else own.rewards
+    return LearningDiagnosis(rewards, measures, verdicts)
 
 
 def _small_buffer(model: BaseAlgorithm) -> dict[str, Any]:

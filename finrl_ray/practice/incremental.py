@@ -57,7 +57,8 @@ def incremental_training(
 
     Parameters
     ----------
-    initial_data : first trained on; None only with a `base_model`
+    initial_data : first trained on, not judged, so a `base_model` may know it; None only with a
+        `base_model`
     new_data_chunks : frames in FinRL's long format, or MarketData, in the order of their dates; a
         generator is read to its end first, unless `n_chunks` is given
     base_model : a model to go on with, changed in place; None: a new one
@@ -168,6 +169,11 @@ def _check_options(
             "incremental_training needs initial_data to train a first model on, or a base_model to "
             "go on with; both are None"
         )
+    if base_model is not None and not isinstance(base_model, BaseAlgorithm):
+        raise ConfigError(
+            "base_model must be an SB3 model, such as DRLAgent.get_model returns, got "
+            f"{base_model!r}; load a saved one with the load() of its class"
+        )
     if timesteps_per_chunk < 1:
         raise ConfigError(f"timesteps_per_chunk must be >= 1, got {timesteps_per_chunk}")
     if replay_buffer not in REPLAY_CHOICES:
@@ -192,6 +198,4 @@ def _check_all(
     named += [(f"chunk {index}", chunk) for index, chunk in enumerate(chunks)]
     for name, data in named:
         facts = chunk_facts(chunk_env(name, data, env_kwargs, 1))
-        if before is not None:
-            check_follows(name, facts, before)
-        before = facts
+        before = check_follows(name, facts, before, judged=data is not initial_data)

@@ -61,6 +61,8 @@ class TestLimit:
         total = psutil.virtual_memory().total
         assert ResourceMonitor(memory_limit_gb=1e6).memory_limit_bytes == total
         assert ResourceMonitor(None).memory_limit_bytes == total
+        with pytest.raises(ConfigError, match=r"memory_limit_gb must be > 0 .* got '8'"):
+            ResourceMonitor("8")  # type: ignore[arg-type]
 
 
 class TestMeasure:

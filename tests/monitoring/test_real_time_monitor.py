@@ -73,6 +73,8 @@ class TestMetrics:
         for method in (monitor.update_metrics, monitor.monitor_training, monitor.start):
             with pytest.raises(ConfigError, match="pass the run's folder"):
                 method(Untouchable())
+            with pytest.raises(ConfigError, match="pass the run's folder"):
+                method(env=Untouchable())
 
 
 class TestShowing:
@@ -224,7 +226,7 @@ class TestWatching:
         assert "second: 500 timesteps, 5 episodes" in stream.getvalue()
 
 
-@pytest.mark.parametrize("interval", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("interval", [0, -1, float("inf"), float("nan"), "30"])
 def test_bad_intervals(interval) -> None:
     with pytest.raises(ConfigError, match="refresh_interval must be > 0"):
         RealTimeMonitor(interval)

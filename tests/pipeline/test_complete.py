@@ -66,11 +66,28 @@ def test_arguments_are_checked_before_a_folder_is_made(tmp_path) -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             complete_training_pipeline(TRAIN, VALIDATION, experiments_dir=tmp_path, **wrong)
-    with pytest.raises(TypeError, match="sead"):
+    with pytest.raises(TypeError, match=r"no setting 'sead'\. Did you mean 'seed'"):
         complete_training_pipeline(TRAIN, VALIDATION, experiments_dir=tmp_path, sead=1)
     with pytest.raises(TypeError, match="callbacks must be SB3 callbacks"):
         complete_training_pipeline(TRAIN, VALIDATION, experiments_dir=tmp_path, callbacks=[1])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_the_model_after_the_last_update_may_be_the_best(algorithm, tmp_path) -> None:
+    # the only evaluation within the budget comes before the first update of these networks
+    keywords = {"n_steps": 64, "learning_rate": 0.05}
+    run = complete_training_pipeline(
+        TRAIN, VALIDATION, algorithm, 64, model_kwargs=keywords, experiments_dir=tmp_path, verbose=0
+    )
+    with np.load(Path(run.experiment_dir) / "eval_logs" / "evaluations.npz") as log:
+        assert log["timesteps"].tolist() == [64, 64]
+        last = log["sharpe_ratio"][-1]
+    validation = run.metrics["validation"]
+    assert validation["final_model"]["sharpe_ratio"] == pytest.approx(last)
+    best, final = (validation[name]["sharpe_ratio"] for name in ("best_model", "final_model"))
+    assert best >= final
 
 
 @pytest.mark.slow

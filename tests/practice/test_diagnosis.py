@@ -94,7 +94,10 @@ def test_equal_episodes_are_run_once_and_are_no_sign_of_not_learning(caplog: Any
     model = PPO("MlpPolicy", env, n_steps=16, batch_size=16)
     with caplog.at_level(logging.INFO, logger="finrl_ray"):
         diagnosis = diagnose_learning(model, env, n_episodes=5)
-    assert len(diagnosis) == 1
+    # as many rewards as were asked for, of one episode that was run
+    assert len(diagnosis) == 5
+    assert len(set(diagnosis)) == 1
+    assert caplog.text.count(": reward ") == 1
     assert "equal rewards say nothing about learning" in caplog.text
     assert "may not be learning" not in caplog.text
 
@@ -102,7 +105,7 @@ def test_equal_episodes_are_run_once_and_are_no_sign_of_not_learning(caplog: Any
 def test_worse_than_doing_nothing() -> None:
     env = Bandit()
     diagnosis = diagnose_learning(constant_model(env, -0.5), env)
-    assert diagnosis == [pytest.approx(-5.0)]
+    assert diagnosis == pytest.approx([-5.0] * 5)
     assert diagnosis.measures["hold"] == 0.0
     assert diagnosis.verdicts[0].startswith("the policy does worse than doing nothing: -5 per")
     assert any("training has not helped" in verdict for verdict in diagnosis.verdicts)
@@ -111,7 +114,7 @@ def test_worse_than_doing_nothing() -> None:
 def test_a_policy_that_has_learned_is_told_so_and_its_saturation_too() -> None:
     env = Bandit()
     diagnosis = diagnose_learning(constant_model(env, 2.0), env)
-    assert diagnosis == [pytest.approx(10.0)]
+    assert diagnosis == pytest.approx([10.0] * 5)
     assert diagnosis.verdicts[0].startswith("the policy has learned something: 10 per episode")
     assert diagnosis.measures["saturation"] == 1.0
     assert any("100% of actions are saturated" in verdict for verdict in diagnosis.verdicts)

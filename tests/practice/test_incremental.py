@@ -228,6 +228,19 @@ def test_indicators_that_differ(tmp_path: Path) -> None:
         )
 
 
+def test_a_base_model_may_know_the_initial_data_but_no_chunk(tmp_path: Path) -> None:
+    first, chunk, last = pieces()
+    base = A2C("MlpPolicy", StockTradingVecEnv(chunk)).learn(20)
+    # the base model has learned from the first chunk, whatever comes in between
+    with pytest.raises(ConfigError, match="chunk 0 starts on"):
+        incremental_training(first, [chunk], base, 20, save_dir=tmp_path)
+    assert base.num_timesteps == 20
+    model = incremental_training(first, [last], base, 20, save_dir=tmp_path)
+    assert model.num_timesteps == 60
+    with pytest.raises(ConfigError, match=r"base_model must be an SB3 model.*'model.zip'"):
+        incremental_training(first, [chunk], "model.zip")  # type: ignore[arg-type]
+
+
 def test_what_cannot_begin(tmp_path: Path) -> None:
     first, chunk = pieces(2)
     with pytest.raises(ConfigError, match="both are None"):

@@ -5,6 +5,7 @@ import math
 import pickle
 import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -282,16 +283,16 @@ class TimestampedCheckpointCallback(CheckpointCallback):
         verbose: int = 0,
         **options: Any,
     ) -> None:
-        super().__init__(
-            save_freq,
-            save_path,
-            name_prefix,
-            save_replay_buffer,
-            save_vecnormalize,
-            verbose,
-            **options,
-        )
+        given = (save_freq, save_path, name_prefix, save_replay_buffer, save_vecnormalize)
+        super().__init__(*given, verbose, **options)
+        self.start_time: datetime | None = None
+        """When training began, later by the pauses; None before it."""
         self._suffix = ""
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        # local and without a zone, to be taken from the `datetime.now()` of users
+        self.start_time = datetime.now() - timedelta(seconds=self.elapsed_s)  # noqa: DTZ005
 
     def _plan(self) -> tuple[Checkpoint, dict[Path, Writer]]:
         # once for all files of a checkpoint

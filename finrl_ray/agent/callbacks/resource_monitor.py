@@ -84,6 +84,8 @@ class ResourceMonitorCallback(BaseCallback):
         self.latest = usage = self.monitor.check_resources()
         for name, value in usage.metrics().items():
             self.logger.record(name, value)
+        # at once: an off-policy algorithm dumps every few episodes, and none does when it is ended
+        self.logger.dump(self.num_timesteps)
         if self.verbose > 0:
             logger.info("at %d timesteps: %s", self.num_timesteps, usage.describe())
         if usage.level == "critical":

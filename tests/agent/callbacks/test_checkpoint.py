@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,12 @@ class TestTimestamped:
         clock[0] = 9000.0
         resumed = TimestampedCheckpointCallback(40, str(tmp_path))
         resumed.set_state(state)
+        assert resumed.start_time is None
         model.learn(40, CallbackList([Tick(), resumed]), reset_num_timesteps=False)
+        assert resumed.start_time is not None
+        # the 20 seconds of the first run lie behind it
+        elapsed = datetime.now() - resumed.start_time  # noqa: DTZ005 (as users write it)
+        assert 20 <= elapsed.total_seconds() < 40
         assert "model_80_40s.zip" in files(tmp_path)
         assert newest_checkpoint(tmp_path).elapsed_s == 40.0
         # a new process that has the folder alone

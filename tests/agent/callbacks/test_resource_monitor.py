@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_models import small_env, small_model
 from stable_baselines3 import SAC
@@ -76,6 +77,15 @@ def test_numbers_are_logged(tmp_path) -> None:
     assert 0 <= seen["sys/cpu_percent"] <= 100
     assert callback.latest is not None
     assert callback.latest.level == "ok"
+
+
+def test_numbers_are_written_when_they_are_taken(tmp_path) -> None:
+    # no episode ends here, at which SAC would write its log, and training is ended at timestep 40
+    model = small_model("sac", learning_starts=1000)
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    model.learn(100, stopper(tmp_path, 0.25, 2.0))
+    table = pd.read_csv(tmp_path / "progress.csv")
+    assert table["sys/rss_gb"].tolist() == [0.25, 2.0]
 
 
 def test_a_warning_does_not_end_training(tmp_path, caplog) -> None:
