@@ -7,7 +7,7 @@ and the sample, and a checkpoint holds everything that its future depends on.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent
 from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, to_python
 from finrl_ray.agent.trial_state import (
     capture_state,
@@ -30,7 +30,12 @@ from finrl_ray.agent.trial_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.config import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config import (
+    EvaluationConfig,
+    ExperimentConfig,
+    SearchConfig,
+    settled_periods_per_year,
+)
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.factory import make_vec_env
@@ -38,7 +43,6 @@ from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
 
 MODEL_FILE = "model.zip"
-VECNORMALIZE_FILE = "vecnormalize.pkl"
 STATE_FILE = "state.pt"
 EVALUATIONS_FILE = "evaluations.npz"
 
@@ -190,19 +194,7 @@ class SafePointCallback(BaseCallback):
         self.report = report
         self.config = config
         self.seed = seed
-        patience = config.evaluation.max_no_improvement_evals
-        self.evaluation = TradingEvalCallback(
-            eval_env,
-            callback_after_eval=None
-            if patience is None
-            else StopTrainingOnNoModelImprovement(patience, config.evaluation.min_evals),
-            eval_freq=config.evaluation.eval_freq,
-            n_eval_episodes=1,
-            metric=config.evaluation.metric,
-            periods_per_year=settled_periods_per_year(config.evaluation),
-            risk_free_rate=config.evaluation.risk_free_rate,
-            verbose=0,
-        )
+        self.evaluation = make_evaluation(config.evaluation, eval_env)
         self.objectives: list[float] = []
 
     def _init_callback(self) -> None:
@@ -226,10 +218,9 @@ class SafePointCallback(BaseCallback):
         return not stop_reason and not done
 
     def _stop_reason(self, measures: Mapping[str, float]) -> str:
-        limit = self.config.search.max_drawdown_limit
-        drawdown = measures["max_drawdown"]
-        if limit is not None and drawdown < limit:
-            return f"drawdown {drawdown:.1%} is beyond the limit of {limit:.1%}"
+        breach = drawdown_breach(measures, self.config.search)
+        if breach:
+            return breach
         if not self.evaluation.continue_training:
             since_best = len(self.objectives) - 1 - int(np.argmax(self.objectives))
             return f"no improvement in {since_best} evaluations"
@@ -238,14 +229,8 @@ class SafePointCallback(BaseCallback):
     def _report(
         self, model: BaseAlgorithm, measures: Mapping[str, float], stop_reason: str
     ) -> None:
-        current = measures["objective"]
-        best = self.config.search.select == "best"
-        metrics: dict[str, Any] = {
-            f"eval/{name}": float(value) for name, value in measures.items() if name != "objective"
-        }
+        metrics = trial_metrics(measures, self.objectives, self.config.search)
         metrics |= {
-            "objective": float(max(self.objectives) if best else current),
-            "eval_objective": float(current),
             "timesteps": int(model.num_timesteps),
             "seed": self.seed,
             "stop_reason": stop_reason,
@@ -268,6 +253,58 @@ class SafePointCallback(BaseCallback):
         self.evaluation.set_state(state["callback"]["evaluation"])
         self.objectives = list(state["callback"]["objectives"])
         restore_state(model, state["model"])
+
+
+def make_evaluation(
+    evaluation: EvaluationConfig,
+    eval_env: VecEnv,
+    *,
+    log_path: str | None = None,
+    best_model_save_path: str | None = None,
+) -> TradingEvalCallback:
+    """Return the evaluation that a config asks for, early stopping included."""
+    patience = evaluation.max_no_improvement_evals
+    return TradingEvalCallback(
+        eval_env,
+        callback_after_eval=None
+        if patience is None
+        else StopTrainingOnNoModelImprovement(patience, evaluation.min_evals),
+        eval_freq=evaluation.eval_freq,
+        n_eval_episodes=1,
+        log_path=log_path,
+        best_model_save_path=best_model_save_path,
+        metric=evaluation.metric,
+        periods_per_year=settled_periods_per_year(evaluation),
+        risk_free_rate=evaluation.risk_free_rate,
+        verbose=0,
+    )
+
+
+def trial_metrics(
+    measures: Mapping[str, float], objectives: Sequence[float], search: SearchConfig
+) -> dict[str, Any]:
+    """Return what one evaluation is reported as: `eval/...`, `objective`, `eval_objective`.
+
+    Parameters
+    ----------
+    measures : of the evaluation
+    objectives : of all evaluations so far, this one included
+    search : says whether the last or the best of them stands for the trial
+    """
+    current = float(measures["objective"])
+    metrics = {
+        f"eval/{name}": float(value) for name, value in measures.items() if name != "objective"
+    }
+    objective = float(max(objectives)) if search.select == "best" else current
+    return {**metrics, "objective": objective, "eval_objective": current}
+
+
+def drawdown_breach(measures: Mapping[str, float], search: SearchConfig) -> str:
+    """Return in words that a drawdown is beyond the config's limit, or an empty text."""
+    limit, drawdown = search.max_drawdown_limit, measures["max_drawdown"]
+    if limit is None or not drawdown < limit:
+        return ""
+    return f"drawdown {drawdown:.1%} is beyond the limit of {limit:.1%}"
 
 
 def check_finite(model: BaseAlgorithm, cause: Exception | None = None) -> None:

@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.agent.drl_agent import as_vec_env, load_model
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, as_vec_env, load_model
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
 from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, unpack_env
 from finrl_ray.config import EnvConfig, ExperimentConfig
@@ -21,7 +21,7 @@ from finrl_ray.report.backtest import load_winner
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.results import trial_table, winner
 from finrl_ray.search.runner import SearchResult, resume_search, run_search
-from finrl_ray.training import MODEL_FILE, VECNORMALIZE_FILE
+from finrl_ray.training import MODEL_FILE
 
 logger = logging.getLogger(__name__)
 

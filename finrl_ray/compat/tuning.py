@@ -11,7 +11,7 @@ import optuna
 import pandas as pd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from finrl_ray.agent.drl_agent import DRLAgent, as_vec_env
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent, as_vec_env
 from finrl_ray.compat.statistics import backtest_stats
 from finrl_ray.compat.study import PATH_KEY, EndedStudy, study_of
 from finrl_ray.compat.unpacked_env import (
@@ -27,7 +27,6 @@ from finrl_ray.errors import ConfigError
 from finrl_ray.report.backtest import count_openings, load_winner, record_opening
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.runner import run_search
-from finrl_ray.training import VECNORMALIZE_FILE
 
 logger = logging.getLogger(__name__)
 

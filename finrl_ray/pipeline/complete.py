@@ -21,16 +21,14 @@ from finrl_ray.agent.callbacks.measures import Judge as EvaluationJudge
 from finrl_ray.agent.callbacks.setup import setup_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-from finrl_ray.agent.drl_agent import DRLAgent, load_model
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent, load_model
 from finrl_ray.data.spacing import periods_per_year as spacing_of
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.pipeline.experiment_folder import (
     FACTS_FILE,
-    FINAL_MODEL_FILE,
     METRICS_FILE,
     TENSORBOARD_FOLDER,
-    VECNORMALIZE_FILE,
     json_text,
     make_subfolders,
     new_experiment_folder,
@@ -42,6 +40,7 @@ from finrl_ray.pipeline.judgement import Judge, judge_models
 from finrl_ray.pipeline.loop import train_in_folder
 from finrl_ray.pipeline.run_windows import Table, Windows
 from finrl_ray.pipeline.training_run import TrainingRun, load_best_model, save_final_model
+from finrl_ray.search.outputs import FINAL_MODEL_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -13,16 +13,13 @@ from typing import Any
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import SearchError
-from finrl_ray.search.folder import versions
+from finrl_ray.search.folder import sole_process, versions
+from finrl_ray.search.outputs import BEST_MODEL_FOLDER
 
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
-BEST_MODEL_FOLDER = "best_model"
 EVAL_LOGS_FOLDER = "eval_logs"
 PLOTS_FOLDER = "plots"
-FINAL_MODEL_FILE = "final_model.zip"
-FINAL_MODEL_LINK = "final_model"
-VECNORMALIZE_FILE = "vecnormalize.pkl"
 METRICS_FILE = "metrics.json"
 FACTS_FILE = "config.json"
 SUBFOLDERS = (
@@ -32,7 +29,6 @@ SUBFOLDERS = (
     EVAL_LOGS_FOLDER,
     PLOTS_FOLDER,
 )
-LOCK_FILE = ".lock"
 _GIT_TIMEOUT_S = 5.0
 _NAMES_TRIED = 10
 
@@ -132,18 +128,8 @@ def sole_trainer(folder: Path) -> Iterator[None]:
     SearchError
         If another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
-    with (folder / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SearchError(
-                f"another process is training in {folder}; wait until it has ended, or stop it"
-            ) from None
+    refusal = f"another process is training in {folder}; wait until it has ended, or stop it"
+    with sole_process(folder, refusal):
         yield
 
 

@@ -18,7 +18,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agent.callbacks.action_analysis import ActionAnalysisCallback
 from finrl_ray.agent.callbacks.checkpoint import CheckpointCallback
-from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.performance_monitor import PerformanceMonitorCallback
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
@@ -28,7 +27,6 @@ from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.pipeline.experiment_folder import (
-    BEST_MODEL_FOLDER,
     CHECKPOINTS_FOLDER,
     EVAL_LOGS_FOLDER,
     METRICS_FILE,
@@ -48,8 +46,16 @@ from finrl_ray.search.journal import (
     interruption,
     reported_metrics,
 )
+from finrl_ray.search.outputs import BEST_MODEL_FOLDER
 from finrl_ray.search.preparation import prepare_search
-from finrl_ray.training import build_model, make_trial_envs, trial_seed
+from finrl_ray.training import (
+    build_model,
+    drawdown_breach,
+    make_evaluation,
+    make_trial_envs,
+    trial_metrics,
+    trial_seed,
+)
 
 CHECKPOINT_FREQ = 10_000
 """Timesteps between checkpoints."""
@@ -223,21 +229,12 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
 
     The learning rate is the config's alone, so there is no scheduler of it.
     """
-    evaluation, path = folder.config.evaluation, folder.path
-    patience = evaluation.max_no_improvement_evals
-    log.evaluation = TradingEvalCallback(
+    path = folder.path
+    log.evaluation = make_evaluation(
+        folder.config.evaluation,
         eval_env,
-        callback_after_eval=None
-        if patience is None
-        else StopTrainingOnNoModelImprovement(patience, evaluation.min_evals),
-        eval_freq=evaluation.eval_freq,
-        n_eval_episodes=1,
         log_path=str(path / EVAL_LOGS_FOLDER),
         best_model_save_path=str(path / BEST_MODEL_FOLDER),
-        metric=evaluation.metric,
-        periods_per_year=settled_periods_per_year(evaluation),
-        risk_free_rate=evaluation.risk_free_rate,
-        verbose=0,
     )
     total = folder.config.agent.total_timesteps
     return [
@@ -305,22 +302,10 @@ class _Log(BaseCallback):
         self.seen = len(log.timesteps)
         measures, steps = log.measures[-1], log.timesteps[-1]
         objectives = [row["objective"] for row in log.measures]
-        current = float(measures["objective"])
-        metrics: dict[str, Any] = {
-            f"eval/{name}": float(value) for name, value in measures.items() if name != "objective"
-        }
-        metrics |= {
-            "objective": max(objectives) if config.search.select == "best" else current,
-            "eval_objective": current,
-            "timesteps": steps,
-            "seed": trial_seed(config.seed, {}),
-        }
+        metrics = trial_metrics(measures, objectives, config.search)
+        metrics |= {"timesteps": steps, "seed": trial_seed(config.seed, {})}
         self.write("result", metrics=reported_metrics(metrics))
-        limit = config.search.max_drawdown_limit
-        if limit is not None and measures["max_drawdown"] < limit:
-            self.stop_reason = (
-                f"drawdown {measures['max_drawdown']:.1%} is beyond the limit of {limit:.1%}"
-            )
+        self.stop_reason = drawdown_breach(measures, config.search) or self.stop_reason
         self.say(
             f"{of or f'{steps:>9,} timesteps'}: Sharpe {measures['sharpe_ratio']:.3f}, "
             f"max drawdown {measures['max_drawdown']:.1%}"

@@ -12,9 +12,9 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.metrics.performance import performance_summary
-from finrl_ray.pipeline.experiment_folder import VECNORMALIZE_FILE
 from finrl_ray.pipeline.run_windows import Windows
 from finrl_ray.pipeline.training_run import best_model_files
 

@@ -9,13 +9,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
-from finrl_ray.agent.drl_agent import load_model
-from finrl_ray.pipeline.experiment_folder import (
-    BEST_MODEL_FOLDER,
-    FINAL_MODEL_FILE,
-    FINAL_MODEL_LINK,
-    VECNORMALIZE_FILE,
-)
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, load_model
+from finrl_ray.search.outputs import BEST_MODEL_FOLDER, FINAL_MODEL_FILE, FINAL_MODEL_FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +62,7 @@ def save_final_model(model: BaseAlgorithm, folder: Path) -> Path:
     if normalizer is not None:
         with atomic_path(folder / VECNORMALIZE_FILE) as temporary:
             normalizer.save(str(temporary))
-    link = folder / FINAL_MODEL_LINK
+    link = folder / FINAL_MODEL_FOLDER
     if not link.exists():
         try:
             link.symlink_to(FINAL_MODEL_FILE)

@@ -16,6 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.data.market_data import MarketData
@@ -25,14 +27,16 @@ from finrl_ray.errors import SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder import OPENINGS_FILE, SearchFolder, open_folder
 from finrl_ray.search.journal import TrialRecord, unfinished
-from finrl_ray.search.outputs import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
+from finrl_ray.search.outputs import (
+    BEST_MODEL_FOLDER,
+    FINAL_MODEL_FILE,
+    FINAL_MODEL_FOLDER,
+)
 from finrl_ray.search.results import winner
 from finrl_ray.search.spaces import planned_trials
-from finrl_ray.training import MODEL_FILE, VECNORMALIZE_FILE, fit_scaling
+from finrl_ray.training import MODEL_FILE, fit_scaling
 
 BACKTEST_FOLDER = "backtest"
-TRAINED_BEST_MODEL = Path("best_model", "best_model.zip")
-TRAINED_FINAL_MODEL = Path("final_model.zip")
 RESULT_FILE = "backtest.json"
 
 
@@ -83,7 +87,8 @@ def _model_file(folder: SearchFolder) -> Path:
     best = folder.config.search.select == "best"
     if folder.kind == "train":
         # the training pipeline's names, which are those of SB3 and of FinRL's training guide
-        return folder.path / (TRAINED_BEST_MODEL if best else TRAINED_FINAL_MODEL)
+        trained = Path(BEST_MODEL_FOLDER, BEST_MODEL_FILE) if best else FINAL_MODEL_FILE
+        return folder.path / trained
     return folder.path / (BEST_MODEL_FOLDER if best else FINAL_MODEL_FOLDER) / MODEL_FILE
 
 

@@ -156,19 +156,33 @@ def sole_driver(folder: SearchFolder) -> Iterator[None]:
     SearchError
         If another process holds it.
     """
+    refusal = (
+        f"another process is running the search in {folder.path}; watch it with "
+        f"`finrl-ray show {folder.path}`"
+    )
+    with sole_process(folder.path, refusal):
+        yield
+
+
+@contextlib.contextmanager
+def sole_process(folder: Path, refusal: str) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Raises
+    ------
+    SearchError
+        If another process holds it; `refusal` is its text.
+    """
     try:
         import fcntl
     except ImportError:  # Windows has no such locks
         yield
         return
-    with (folder.path / LOCK_FILE).open("w") as file:
+    with (folder / LOCK_FILE).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise SearchError(
-                f"another process is running the search in {folder.path}; watch it with "
-                f"`finrl-ray show {folder.path}`"
-            ) from None
+            raise SearchError(refusal) from None
         yield
 
 

@@ -23,6 +23,8 @@ LEARNING_CURVES_FILE = "learning_curves.csv"
 ACCOUNT_CURVES_FILE = "account_curves.parquet"
 BEST_MODEL_FOLDER = "best_model"
 FINAL_MODEL_FOLDER = "final_model"
+FINAL_MODEL_FILE = "final_model.zip"
+"""The same of one training run, whose models are single files as SB3's callbacks write them."""
 
 
 def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
