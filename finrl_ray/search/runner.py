@@ -16,7 +16,9 @@ from ray.tune.error import TuneError
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import SearchError
+from finrl_ray.ray_cluster import current_dashboard, most_cpus, require_shared
 from finrl_ray.ray_session import ray_session
+from finrl_ray.search.board import SearchBoard
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.journal import (
     Records,
@@ -80,6 +82,8 @@ def run_search(
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
     make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
 ) -> SearchResult:
     """Run a whole search and write its folder.
 
@@ -89,6 +93,9 @@ def run_search(
     base_dir : folder that relative paths of the config are looked up from
     market_data : prices already in memory
     make_view : makes a Ray Tune callback that shows progress
+    address : a cluster to join (see `finrl_ray.ray_session`); None: what RAY_ADDRESS names, or a
+        Ray of our own
+    dashboard : start the dashboard of a Ray of our own
 
     Raises
     ------
@@ -100,21 +107,34 @@ def run_search(
     prepared = (
         config
         if isinstance(config, PreparedSearch)
-        else prepare_search(config, base_dir=base_dir, market_data=market_data)
+        else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
     )
     config = prepared.config
     storage = Path(config.search.storage_path)
-    with _driver_environment(), ray_session(WORKER_ENV):
+    session = ray_session(WORKER_ENV, address=address, dashboard=dashboard)
+    with _driver_environment(), session:
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
             config, prepared.market_data, prepared.split, prepared.data_report, storage
         )
+        require_shared(folder.path)
         with sole_driver(folder):
             return _fit(folder, prepared.planned, Records(), make_view)
 
 
-def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> SearchResult:
+def resume_search(
+    path: str | Path,
+    *,
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+) -> SearchResult:
     """Go on with an interrupted search: ended trials stay, others continue from checkpoints.
+
+    Parameters
+    ----------
+    path : the search's folder
+    make_view, address, dashboard : as for `run_search`
 
     Raises
     ------
@@ -132,7 +152,9 @@ def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> 
         check_journal(folder.path, usable_snapshot(folder.ray_path), records)
         if not _is_finished(records, planned):
             _require_original_place(folder)
-            return _fit(folder, planned, records, make_view)
+            with ray_session(WORKER_ENV, address=address, dashboard=dashboard):
+                require_shared(folder.path)
+                return _fit(folder, planned, records, make_view)
         if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
             write_outputs(folder, records.in_order())
         return _result(folder, records, planned)
@@ -246,15 +268,14 @@ def _callbacks(
 ) -> list[tune.Callback]:
     retention = CheckpointRetention(journal, folder.config.search.keep_checkpoints)
     view = [make_view(folder, journal, planned)] if make_view else []
-    return [memory, journal, retention, *view]
+    board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
+    return [memory, journal, retention, *view, *board]
 
 
 def _concurrency(config: ExperimentConfig) -> int:
     if config.search.max_concurrent_trials is not None:
         return config.search.max_concurrent_trials
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's
-    cpus = resources.get("CPU", 1.0)
-    return max(1, int(cpus // config.search.cpus_per_trial))
+    return max(1, int(most_cpus() // config.search.cpus_per_trial))
 
 
 def _lost_by_ray(records: Records) -> bool:
