@@ -78,7 +78,7 @@ def test_rays_own_check_passes(path: Path) -> None:
 
 @LAUNCHED
 @pytest.mark.parametrize(
-    ("key", "value"), [("max_workerz", 3), ("idle_timeout_minutes", "soon"), ("setup_commands", 5)]
+    ("key", "value"), [("max_workerz", 3), ("idle_timeout_minutes", "soon"), ("cluster_name", 5)]
 )
 def test_rays_own_check_would_notice(path: Path, key: str, value: Any) -> None:
     config = {**read(path), key: value}
