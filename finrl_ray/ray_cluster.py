@@ -152,10 +152,12 @@ def present_token() -> None:
     if not token_mode_wanted():
         return
     os.environ[MODE_VARIABLE] = "token"
-    # Ray has read its settings when it was imported
+    # Ray has read its settings when it was imported, and the token when it was first needed
     raylet: Any = ray._raylet
     if hasattr(raylet, "Config"):
         raylet.Config.initialize("")
+    if hasattr(raylet, "AuthenticationTokenLoader"):
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def token_refused(address: str, had_token: bool) -> str:

@@ -7,10 +7,11 @@ that it runs under. This module knows nothing of Ray itself and can be imported 
 import ipaddress
 import logging
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from finrl_ray.errors import ConfigError
 
@@ -21,6 +22,7 @@ TOKEN_VARIABLE = "RAY_AUTH_TOKEN"
 TOKEN_PATH_VARIABLE = "RAY_AUTH_TOKEN_PATH"
 _OTHERS = 0o077
 _OWNER_ONLY = 0o600
+_SECRET = re.compile(r"secret|password|token|access_key|accesskey|credential", re.I)
 
 
 def default_token_path() -> Path:
@@ -112,6 +114,28 @@ def token_mode_wanted() -> bool:
     if mode is not None:
         return mode.lower() == "token"
     return read_token() is not None
+
+
+def require_no_secret(key: str, url: str) -> None:
+    """Refuse a storage URL that carries a secret: it would be kept in files, pickles and logs.
+
+    Raises
+    ------
+    ConfigError
+        Naming `key` and what to remove; the secret is not in it.
+    """
+    if "://" not in url:
+        return
+    parts = urlsplit(url)
+    carried = ["a user or password before '@'"] if "@" in parts.netloc else []
+    carried += [f"{n}=" for n, _ in parse_qsl(parts.query, True) if _SECRET.search(n)]
+    if carried:
+        raise ConfigError(
+            f"{key} must hold no secret, because it is written into files and logs, but the URL "
+            f"has {', '.join(carried)}; leave it out and set the storage's own variables "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS), or "
+            "give the machines a role"
+        )
 
 
 def host_of(address: str) -> str:

@@ -31,8 +31,10 @@ FLOORS = {
     "practice": 11,
     "compat": 12,
     "live_view": 12,
-    "cli": 13,
-    "__main__": 14,
+    "jobs": 12,
+    "cli_cluster": 13,
+    "cli": 14,
+    "__main__": 15,
 }
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__"

@@ -159,3 +159,26 @@ def test_a_warning_says_why() -> None:
     for host in ("0.0.0.0", "10.0.0.1"):
         warning = ray_security.dashboard_exposure(f"http://{host}:8265")
         assert "--dashboard-host=127.0.0.1" in (warning or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://AKIAX:hunter2@bucket/runs", "a user or password"),
+        ("s3://bucket/runs?access_key=AKIAX&secret_key=hunter2", "access_key=, secret_key="),
+        ("s3://bucket/runs?session_token=hunter2", "session_token="),
+    ],
+)
+def test_a_storage_url_with_a_secret_is_refused_without_showing_it(url, words) -> None:
+    with pytest.raises(ConfigError, match=r"search\.storage_path must hold no secret") as caught:
+        ray_security.require_no_secret("search.storage_path", url)
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "AKIAX" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["runs", "/data/a@b", "s3://b/x?region=r&endpoint_override=http://h:1", "gs://b/x"]
+)
+def test_a_storage_without_a_secret_is_none_of_our_business(url) -> None:
+    ray_security.require_no_secret("search.storage_path", url)
