@@ -72,9 +72,9 @@ def submit(
         )
     if overrides and config is None:
         raise ConfigError("--set changes a config that is sent; a job that was sent keeps its own")
-    _quiet_ray()
     from finrl_ray.jobs.client import JobServer
 
+    _quiet_ray()
     if config is not None:
         # what is wrong with the config is found before the cluster is asked
         job_id, server = _send(config, overrides or [], address)
@@ -95,7 +95,10 @@ def submit(
         return
     ended = _follow(server, job_id, address)
     _fetch(server, job_id, into, checkpoints)
-    raise typer.Exit(_exit_code(ended))
+    code = _exit_code(ended)
+    if code == EXIT_INTERRUPTED:
+        print(f"go on with: finrl-ray submit --resume {job_id}{_again(address)}")
+    raise typer.Exit(code)
 
 
 def _send(config: Path, overrides: list[str], address: str | None) -> tuple[str, "JobServer"]:
@@ -178,9 +181,9 @@ def dashboard(
     ] = None,
 ) -> None:
     """Find the Ray dashboard and print its address; start a Ray with one if none runs here."""
-    _quiet_ray()
     from finrl_ray.ray_cluster import local_rays
 
+    _quiet_ray()
     address = address or os.environ.get("RAY_ADDRESS")
     if address and address != "local":
         _print_dashboard(_dashboard_at(address))
@@ -257,8 +260,8 @@ def _serve_dashboard() -> None:
 
 
 def _quiet_ray() -> None:
-    # Ray's client reports each step of packing; what matters is printed here
+    """After Ray is imported, which sets levels of its own: its steps of packing are not news."""
     import logging
 
-    for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
+    for name in ("ray", *(name for name in logging.root.manager.loggerDict if name[:4] == "ray.")):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -26,6 +26,7 @@ from finrl_ray.ray_security import (
     token_place,
 )
 
+MAX_CPUS_VARIABLE = "FINRL_RAY_MAX_CPUS"
 _CONNECT_S = 5.0
 _DASHBOARD_S = 3.0
 _NODES_S = 120.0
@@ -218,7 +219,7 @@ def require_workers(version: str) -> None:
 
 
 def require_shared(folder: Path) -> None:
-    """Check that each node that can run trials sees `folder`; Ray is connected.
+    """Check that each other node that can run trials sees `folder`, which is here.
 
     Raises
     ------
@@ -230,7 +231,8 @@ def require_shared(folder: Path) -> None:
     def visible() -> bool:
         return os.path.isdir(name)  # noqa: PTH112  # runs on nodes, by value, without our imports
 
-    blind = sorted(ip for ip, seen in _on_each_node(visible).items() if not seen)
+    seen_on = _on_each_node(visible, but=_own_node())
+    blind = sorted(ip for ip, seen in seen_on.items() if not seen)
     if blind:
         raise SearchError(
             f"search.storage_path must be a folder that every node sees, but {folder} is not there "
@@ -238,7 +240,11 @@ def require_shared(folder: Path) -> None:
         )
 
 
-def _on_each_node(question: Any) -> dict[str, Any]:
+def _own_node() -> str:
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _on_each_node(question: Any, but: str = "") -> dict[str, Any]:
     """Return the answers of `question`, run once on each node with CPUs, by the node's address."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -247,7 +253,8 @@ def _on_each_node(question: Any) -> dict[str, Any]:
     asked = {}
     nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
     for node in nodes:
-        if node["Alive"] and node["Resources"].get("CPU", 0) > 0:
+        able = node["Alive"] and node["Resources"].get("CPU", 0) > 0
+        if able and node["NodeID"] != but:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             label = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
             asked[label] = task.options(scheduling_strategy=place).remote()
@@ -258,12 +265,23 @@ def _on_each_node(question: Any) -> dict[str, Any]:
 
 
 def most_cpus() -> float:
-    """Return the CPUs that the connected Ray has, or can grow to if it scales itself."""
+    """Return the CPUs that the connected Ray has, or can grow to as FINRL_RAY_MAX_CPUS says.
+
+    A cluster that grows with its work has no CPUs before the first trial, and Ray does not tell how
+    far it can grow; the cluster files do, by this variable on the head.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is no number.
+    """
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's
-    state: Any = getattr(getattr(ray, "_private", None), "state", None)
-    limit = getattr(getattr(state, "state", None), "get_max_resources_from_cluster_config", None)
-    grown = (limit() if limit else None) or {}
-    return max(resources.get("CPU", 0.0), float(grown.get("CPU", 0.0)))
+    named = os.environ.get(MAX_CPUS_VARIABLE, "0")
+    try:
+        limit = float(named)
+    except ValueError:
+        raise ConfigError(f"{MAX_CPUS_VARIABLE} must be a number of CPUs, got {named!r}") from None
+    return max(resources.get("CPU", 0.0), limit)
 
 
 def current_dashboard() -> str | None:

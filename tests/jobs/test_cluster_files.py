@@ -271,12 +271,26 @@ def test_the_head_takes_no_trials_and_is_on_demand() -> None:
     assert head_group["rayStartParams"] == {"num-cpus": "0"}
 
 
+def test_a_cluster_that_grows_says_how_far() -> None:
+    config = read(AWS)
+    worker = config["available_node_types"]["worker"]
+    # the vCPUs of this size, in AWS's list of instance types
+    assert worker["node_config"]["InstanceType"] == "c6i.4xlarge"
+    (said,) = re.findall(r"FINRL_RAY_MAX_CPUS=(\d+)", " ".join(start_commands(config)))
+    assert int(said) == worker["max_workers"] * 16
+    (group,) = manifests()["RayJob"]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    (container,) = group["template"]["spec"]["containers"]
+    (head,) = pod_templates()["head"]["spec"]["containers"]
+    most = group["maxReplicas"] * int(container["resources"]["limits"]["cpu"])
+    assert {"name": "FINRL_RAY_MAX_CPUS", "value": str(most)} in head["env"]
+
+
 @LAUNCHED
 def test_the_shared_storage_is_known_to_every_node(path: Path) -> None:
     storages = {
         found
         for command in start_commands(read(path))
-        for found in re.findall(r"FINRL_RAY_STORAGE=(\S+?);", command)
+        for found in re.findall(r"FINRL_RAY_STORAGE=([^\s;]+)", command)
     }
     assert storages == {"/mnt/finrl_ray"}
     if path == AWS:

@@ -1,7 +1,14 @@
 """A search joins a cluster by its address, and what the cluster's dashboard then shows of it."""
 
+import os
 import re
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,7 +20,7 @@ from conftest import RayHead
 
 from finrl_ray import ray_cluster
 from finrl_ray.config_file import parse_config
-from finrl_ray.errors import SearchError
+from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.ray_session import ray_session
 
 pytestmark = pytest.mark.slow
@@ -62,10 +69,20 @@ def test_the_dashboard_is_found_from_the_heads_address(ray_head: RayHead) -> Non
     assert ray_cluster.dashboard_of(ray_head.address) == ray_head.dashboard
 
 
-def test_the_nodes_are_asked_for_the_package_and_the_folder(ray_head: RayHead, tmp_path) -> None:
+def test_the_nodes_are_asked_for_the_package_and_the_folder(
+    ray_head: RayHead, tmp_path, monkeypatch
+) -> None:
     with ray_session({}, address=ray_head.address):
         assert ray_cluster.most_cpus() == 2
+        monkeypatch.setenv("FINRL_RAY_MAX_CPUS", "64")
+        assert ray_cluster.most_cpus() == 64
+        monkeypatch.setenv("FINRL_RAY_MAX_CPUS", "many")
+        with pytest.raises(ConfigError, match="must be a number of CPUs, got 'many'"):
+            ray_cluster.most_cpus()
         assert ray_cluster.current_dashboard() == ray_head.dashboard
+        # what the driver has just made is on its own node
+        ray_cluster.require_shared(tmp_path / "not-there")
+        monkeypatch.setattr(ray_cluster, "_own_node", lambda: "another")
         ray_cluster.require_shared(tmp_path)
         with pytest.raises(SearchError, match="a folder that every node sees"):
             ray_cluster.require_shared(tmp_path / "not-there")
@@ -121,3 +138,46 @@ def test_trials_are_in_the_dashboard_by_name_and_in_the_metrics(
     assert exported["completed"] == 2
     best = float(result.table["sharpe_ratio"].iloc[0])
     assert exported["sharpe"] == pytest.approx(best, rel=1e-6)
+
+
+SERVE = """
+import time
+from finrl_ray import cli_cluster
+cli_cluster._serve_dashboard()
+print("left")
+"""
+
+
+def test_a_dashboard_is_started_on_loopback_with_a_closed_token(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with tempfile.TemporaryDirectory(prefix="fr-") as temp_dir:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            env={**kept, "HOME": str(tmp_path), "RAY_TMPDIR": temp_dir, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            umask=0o022,
+        )
+        assert process.stdout
+        try:
+            lines: list[str] = []
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            (url,) = re.findall(r"^dashboard: (\S+)$", "".join(lines), re.MULTILINE)
+            assert url.startswith("http://127.0.0.1:")
+            assert ray_cluster.dashboard_answers(url)
+            token = tmp_path / ".ray" / "auth_token"
+            assert stat.S_IMODE(token.stat().st_mode) == 0o600
+            assert token.read_text() not in "".join(lines)
+            request = urllib.request.Request(f"{url}/api/version")
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(request, timeout=10)
+            process.send_signal(signal.SIGINT)
+            assert "left" in process.stdout.read()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait(10)
