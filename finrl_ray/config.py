@@ -369,8 +369,15 @@ class SearchConfig:
     """Trials at once; as many as the CPUs allow when null."""
     cpus_per_trial: float = 1.0
     """CPUs reserved, and threads used, by one trial."""
-    max_failures: int = 0
+    max_failures: int = 2
     """How often a crashed trial is restarted from its last checkpoint."""
+    trial_timeout_s: float | None = None
+    """A trial without a result for this many seconds is killed and counts as crashed; null: never."""
+    time_budget_s: float | None = None
+    timesteps_budget: int | None = None
+    stop_after_no_improvement: int | None = None
+    gpus_per_trial: float = 0.0
+    max_disk_gb: float | None = None
     keep_checkpoints: int = 2
     """Best checkpoints kept per trial, beside the latest."""
     storage_path: str = "runs"

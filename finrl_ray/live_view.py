@@ -10,7 +10,8 @@ from rich.table import Table
 
 from finrl_ray.report.tables import number, percent
 from finrl_ray.search.folder import SearchFolder
-from finrl_ray.search.journal import ENDED, SearchJournal, TrialRecord
+from finrl_ray.search.journal import ENDED, TrialRecord
+from finrl_ray.search.recorder import SearchJournal
 
 _REFRESH_S = 0.25
 _PLAIN_EVERY_S = 10.0

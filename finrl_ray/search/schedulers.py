@@ -1,9 +1,7 @@
 """The config's scheduler and searcher as Ray Tune's."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, SearchAlgorithm, Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
@@ -24,11 +22,11 @@ def grace_period(config: ExperimentConfig) -> int:
     return grace if grace is not None else max(1, config.agent.total_timesteps // 8)
 
 
-def make_scheduler(config: ExperimentConfig) -> TrialScheduler:
+def make_scheduler(config: ExperimentConfig, space: Any = None) -> TrialScheduler:
     """Return the scheduler; its resource is env timesteps, its metric `objective`, maximised."""
     settings = config.search.scheduler
     if settings.type == "fifo":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray's
+        return FIFOScheduler()
     return AshaScheduler(
         time_attr=TIME_ATTR,
         max_t=config.agent.total_timesteps,
@@ -72,37 +70,10 @@ class AshaScheduler(AsyncHyperBandScheduler):
         return action
 
 
-class SchedulerMemory(tune.Callback):
-    """Saves the rungs of ASHA in each snapshot and puts them back on resume.
-
-    Ray restores trials and the searcher, but no scheduler; without its rungs a resumed trial that
-    should stop would run on. The callback and the scheduler are pickled together, so that
-    `scheduler` is the very object that the restored run uses.
-    """
-
-    def __init__(self, scheduler: TrialScheduler) -> None:
-        self.scheduler = scheduler
-
-    def get_state(self) -> dict[str, Any] | None:
-        """Return what each rung has recorded, by trial id."""
-        if not isinstance(self.scheduler, AshaScheduler):
-            return None
-        brackets = self.scheduler._brackets
-        rungs = [[(m, dict(recorded)) for m, recorded in b._rungs] for b in brackets]
-        return {
-            "rungs": rungs,
-            "stopped": self.scheduler._num_stopped,
-            "stopped_at": dict(self.scheduler.stopped_at),
-        }
-
-    def set_state(self, state: Mapping[str, Any] | None) -> None:
-        """Put recorded rungs back; called by Ray before the trials are added again."""
-        if state is None or not isinstance(self.scheduler, AshaScheduler):
-            return
-        for bracket, rungs in zip(self.scheduler._brackets, state["rungs"], strict=True):
-            bracket._rungs = [(milestone, dict(recorded)) for milestone, recorded in rungs]
-        self.scheduler._num_stopped = state["stopped"]
-        self.scheduler.stopped_at = dict(state["stopped_at"])
+def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:
+    """Return in words at which rung a trial was stopped, or an empty text if it was not."""
+    rung = getattr(scheduler, "stopped_at", {}).get(trial_id)
+    return "" if rung is None else f"stopped by asha at {rung:,}"
 
 
 def trial_label(trial: "Trial") -> str:
