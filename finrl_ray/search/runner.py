@@ -12,6 +12,7 @@ import pandas as pd
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.search import ConcurrencyLimiter
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -31,13 +32,12 @@ from finrl_ray.search.results import trial_table
 from finrl_ray.search.retention import CheckpointRetention, prune
 from finrl_ray.search.schedulers import (
     METRIC,
-    SchedulerMemory,
     make_scheduler,
-    make_searcher,
     trial_label,
 )
+from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.snapshot import check_journal, usable_snapshot
-from finrl_ray.search.spaces import build_space, planned_trials, to_param_space
+from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.trainable import train_trial
 
 # a reused actor needs time for the clean-up of its last trial, and with one malloc arena its memory
@@ -207,22 +207,22 @@ def _make_tuner(
         )
         # Ray has no public way to change the callbacks of a restored search
         run_config = getattr(tuner, "_local_tuner")._run_config  # noqa: B009  # optional in Ray's types
-        memory = next(c for c in run_config.callbacks if isinstance(c, SchedulerMemory))
-        journal = SearchJournal(folder.path, total, memory.scheduler, records)
-        run_config.callbacks = _callbacks(memory, journal, folder, planned, make_view)
+        scheduler = getattr(tuner, "_local_tuner")._tune_config.scheduler  # noqa: B009
+        journal = SearchJournal(folder.path, total, scheduler, records)
+        run_config.callbacks = _callbacks(journal, folder, planned, make_view)
         return tuner
-    scheduler = make_scheduler(config)
+    space = build_space(config)
+    scheduler = make_scheduler(config, space)
     journal = SearchJournal(folder.path, total, scheduler, records)
-    memory = SchedulerMemory(scheduler)
     return tune.Tuner(
         trainable,
-        param_space=to_param_space(build_space(config), config.search.searcher),
+        param_space={},
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=make_searcher(config, _concurrency(config)),
+            search_alg=ConcurrencyLimiter(make_searcher(config, space), _concurrency(config)),
             scheduler=scheduler,
-            num_samples=config.search.num_samples,
+            num_samples=planned,
             reuse_actors=True,
             trial_name_creator=trial_label,
             trial_dirname_creator=trial_label,
@@ -230,7 +230,7 @@ def _make_tuner(
         run_config=tune.RunConfig(
             name=folder.ray_path.name,
             storage_path=str(folder.path),
-            callbacks=_callbacks(memory, journal, folder, planned, make_view),
+            callbacks=_callbacks(journal, folder, planned, make_view),
             failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
             verbose=0,
         ),
@@ -238,7 +238,6 @@ def _make_tuner(
 
 
 def _callbacks(
-    memory: SchedulerMemory,
     journal: SearchJournal,
     folder: SearchFolder,
     planned: int,
@@ -246,7 +245,7 @@ def _callbacks(
 ) -> list[tune.Callback]:
     retention = CheckpointRetention(journal, folder.config.search.keep_checkpoints)
     view = [make_view(folder, journal, planned)] if make_view else []
-    return [memory, journal, retention, *view]
+    return [journal, retention, *view]
 
 
 def _concurrency(config: ExperimentConfig) -> int:
