@@ -1,6 +1,8 @@
 """Population based training as a deterministic, journaled scheduler on top of Ray's."""
 
+import logging
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,8 @@ class _Population(PopulationBasedTraining):
 
     def __init__(self, config: ExperimentConfig, interval: int, **kwargs: Any) -> None:
         settings = config.search.scheduler
+        # a page per exchange, which the journal has too
+        logging.getLogger("ray.tune.schedulers.pbt").setLevel(logging.WARNING)
         super().__init__(
             time_attr=TIME_ATTR,
             perturbation_interval=interval,
@@ -249,9 +253,14 @@ class BanditScheduler(_Population, pb2.PB2):
             self.current = None  # the trials of an earlier exchange need no distance kept
         coded = self._coded_sample(trial_to_clone)
         explore: Any = pb2._explore  # Ray's annotations are of other types
-        chosen, self.data = explore(
-            self.data, self._hyperparam_bounds_flat, self.current, trial_to_clone, trial, coded
-        )
+        # in an order that does not depend on who reported first
+        data = self.data.sort_values(["Time", "Trial"], kind="stable", ignore_index=True)
+        with warnings.catch_warnings():
+            # of few and equal points the kernel's scale is a guess, which nobody can act on
+            warnings.simplefilter("ignore")
+            chosen, self.data = explore(
+                data, self._hyperparam_bounds_flat, self.current, trial_to_clone, trial, coded
+            )
         point = np.array([[chosen[name] for name in self._hyperparam_bounds_flat]])
         latest = self.data["Time"].max()
         if self.current is None or latest > self.last_exploration_time:
