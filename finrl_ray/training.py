@@ -35,7 +35,6 @@ from finrl_ray.agent.trial_state import (
 from finrl_ray.config import (
     EvaluationConfig,
     ExperimentConfig,
-    SearchConfig,
     settled_periods_per_year,
 )
 from finrl_ray.data.market_data import MarketData
@@ -43,6 +42,7 @@ from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
+from finrl_ray.search_config import SearchConfig
 
 MODEL_FILE = "model.zip"
 STATE_FILE = "state.pt"

@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "finrl_ray"
 FLOORS = {
     "errors": 0,
     "_typing": 0,
-    "config": 1,
+    "search_config": 1,
+    "config": 2,
     "metrics": 1,
     "zoo_keys": 1,
-    "config_file": 2,
+    "config_file": 3,
     "data": 3,
     "env": 4,
     "agent": 5,

@@ -13,10 +13,10 @@ from finrl_ray.config import (
     EnvConfig,
     EvaluationConfig,
     ExperimentConfig,
-    SearchConfig,
 )
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources import read_bundled
+from finrl_ray.search_config import SearchConfig
 from finrl_ray.training import Start, TrialDivergedError, train_agent, trial_seed
 
 SAMPLES: dict[str, dict[str, Any]] = {

@@ -19,6 +19,7 @@ from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
+from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 
@@ -64,8 +65,9 @@ class PreparedSearch:
         features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
         lines = [*self.data_report["lines"], features, *self.split.describe(), trials]
         once = config.evaluation.eval_freq >= config.agent.total_timesteps
-        if once and config.search.scheduler.type == "asha":
-            lines.append("note: with one evaluation per trial, at its end, asha can stop nothing")
+        kind = config.search.scheduler.type
+        if once and kind != "fifo":
+            lines.append(f"note: with one evaluation per trial, at its end, {kind} can do nothing")
         return "\n".join(lines)
 
 
@@ -95,6 +97,7 @@ def prepare_search(
             f"the config must hold plain values that YAML can keep: {error}"
         ) from error
     space = build_space(config)
+    check_plan(config, space)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
     if market_data is not None:
         config = _with_source(config, "memory")
@@ -109,7 +112,7 @@ def prepare_search(
     _check_windows(config, market_data, split)
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
-    planned = count_trials(space, config.search.num_samples)
+    planned = count_trials(space, config.search)
     return PreparedSearch(
         config=config, market_data=market_data, data_report=report, split=split, planned=planned
     )

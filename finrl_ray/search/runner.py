@@ -1,6 +1,7 @@
 """Starting, resuming and finishing a search."""
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -30,9 +31,14 @@ from finrl_ray.search.preparation import PreparedSearch, prepare_search
 from finrl_ray.search.recorder import SearchJournal
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.retention import CheckpointRetention, prune
-from finrl_ray.search.schedulers import METRIC, make_scheduler, trial_label
+from finrl_ray.search.schedulers import (
+    METRIC,
+    make_scheduler,
+    samples_all_first,
+    trial_label,
+)
 from finrl_ray.search.searchers import make_searcher
-from finrl_ray.search.spaces import build_space, planned_trials, to_param_space
+from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.trainable import train_trial
 
@@ -47,11 +53,10 @@ DRIVER_ENV = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # the feed says how many trials may wait
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-PAUSING = ("hyperband", "bohb", "pbt", "pb2")
-"""Schedulers that let more trials live than run: they compare trials that wait for each other."""
-
 ViewFactory = Callable[[SearchFolder, SearchJournal, int], tune.Callback]
 
 
@@ -227,7 +232,7 @@ def _make_tuner(
     storage = CheckpointStorage(folder.path)
     return tune.Tuner(
         trainable,
-        param_space=to_param_space(build_space(config), config.search.searcher),
+        param_space={},
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
@@ -264,21 +269,29 @@ def _callbacks(
 
 def _limit(config: ExperimentConfig) -> Callable[[], float]:
     """Return a function that says how many trials may be alive at once."""
+    if samples_all_first(config):
+        return lambda: math.inf  # those that wait for the others to be compared with count too
     most = config.search.max_concurrent_trials
     if most is not None:
         return lambda: most
-    if config.search.scheduler.type in PAUSING:
-        return lambda: float("inf")
     return partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial)
 
 
 def _room(cpus: float, gpus: float) -> float:
-    """Return how many trials the cluster, which may grow, has room for, and one that waits."""
+    """Return how many trials have room."""
     resources: dict[str, float] = ray.cluster_resources()
     room = resources.get("CPU", 0.0) // cpus
     if gpus:
         room = min(room, resources.get("GPU", 0.0) // gpus)
     return max(1.0, room)
+
+
+def _own_cpus(config: ExperimentConfig) -> int | None:
+    """Return the CPUs of a Ray of our own, where they alone can keep `max_concurrent_trials`."""
+    most = config.search.max_concurrent_trials
+    if most is None or not samples_all_first(config):
+        return None
+    return max(1, math.ceil(most * config.search.cpus_per_trial))
 
 
 @contextlib.contextmanager
