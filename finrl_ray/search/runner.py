@@ -1,6 +1,7 @@
 """Starting, resuming and finishing a search."""
 
 import contextlib
+import logging
 import math
 import os
 import signal
@@ -18,7 +19,14 @@ from ray.tune.error import TuneError
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import SearchError
+from finrl_ray.ray_cluster import (
+    cluster_address,
+    current_dashboard,
+    most_cpus,
+    require_shared,
+)
 from finrl_ray.ray_session import ray_session
+from finrl_ray.search.board import SearchBoard
 from finrl_ray.search.budget import BudgetStopper
 from finrl_ray.search.feed import TrialFeed
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
@@ -41,6 +49,8 @@ from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.trainable import train_trial
+
+logger = logging.getLogger(__name__)
 
 # a reused actor needs time for the clean-up of its last trial, and with one malloc arena its memory
 # stays flat over many trials
@@ -84,6 +94,8 @@ def run_search(
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
     make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
 ) -> SearchResult:
     """Run a whole search and write its folder.
 
@@ -93,6 +105,9 @@ def run_search(
     base_dir : folder that relative paths of the config are looked up from
     market_data : prices already in memory
     make_view : makes a Ray Tune callback that shows progress
+    address : a cluster to join (see `finrl_ray.ray_session`); None: what RAY_ADDRESS names, or a
+        Ray of our own
+    dashboard : start the dashboard of a Ray of our own
 
     Raises
     ------
@@ -104,21 +119,34 @@ def run_search(
     prepared = (
         config
         if isinstance(config, PreparedSearch)
-        else prepare_search(config, base_dir=base_dir, market_data=market_data)
+        else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
     )
     config = prepared.config
     storage = Path(config.search.storage_path)
-    with _driver_environment(), ray_session(WORKER_ENV):
+    session = _session(config, address, dashboard)
+    with _driver_environment(), session:
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
             config, prepared.market_data, prepared.split, prepared.data_report, storage
         )
+        require_shared(folder.path)
         with sole_driver(folder):
             return _run(folder, prepared.planned, make_view)
 
 
-def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> SearchResult:
+def resume_search(
+    path: str | Path,
+    *,
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+) -> SearchResult:
     """Go on with an interrupted search: ended trials stay, others continue from checkpoints.
+
+    Parameters
+    ----------
+    path : the search's folder
+    make_view, address, dashboard : as for `run_search`
 
     Raises
     ------
@@ -134,7 +162,9 @@ def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> 
     with sole_driver(folder):
         records = folder.records()
         if not is_finished(records, planned):
-            with _driver_environment(), ray_session(WORKER_ENV):
+            session = _session(folder.config, address, dashboard)
+            with _driver_environment(), session:
+                require_shared(folder.path)
                 return _run(folder, planned, make_view)
         if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
             write_outputs(folder, records.in_order())
@@ -264,7 +294,8 @@ def _callbacks(
     journal = SearchJournal(keeper, folder.config, storage)
     retention = CheckpointRetention(journal, folder.config.search.keep_checkpoints)
     view = [make_view(folder, journal, planned)] if make_view else []
-    return [journal, retention, *view]
+    board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
+    return [journal, retention, *view, *board]
 
 
 def _limit(config: ExperimentConfig) -> Callable[[], float]:
@@ -279,19 +310,29 @@ def _limit(config: ExperimentConfig) -> Callable[[], float]:
 
 def _room(cpus: float, gpus: float) -> float:
     """Return how many trials have room."""
-    resources: dict[str, float] = ray.cluster_resources()
-    room = resources.get("CPU", 0.0) // cpus
+    room = most_cpus() // cpus
     if gpus:
+        resources: dict[str, float] = ray.cluster_resources()
         room = min(room, resources.get("GPU", 0.0) // gpus)
     return max(1.0, room)
 
 
-def _own_cpus(config: ExperimentConfig) -> int | None:
-    """Return the CPUs of a Ray of our own, where they alone can keep `max_concurrent_trials`."""
+def _session(
+    config: ExperimentConfig, address: str | None, dashboard: bool
+) -> contextlib.AbstractContextManager[None]:
+    num_cpus = None
     most = config.search.max_concurrent_trials
-    if most is None or not samples_all_first(config):
-        return None
-    return max(1, math.ceil(most * config.search.cpus_per_trial))
+    if most is not None and samples_all_first(config):
+        # all trials are alive from the start; only the number of CPUs keeps them from running
+        if ray.is_initialized() or cluster_address(address) is not None:
+            logger.warning(
+                "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "
+                "joined: as many trials run as there are CPUs for",
+                config.search.scheduler.type,
+            )
+        else:
+            num_cpus = max(1, math.ceil(most * config.search.cpus_per_trial))
+    return ray_session(WORKER_ENV, address=address, num_cpus=num_cpus, dashboard=dashboard)
 
 
 @contextlib.contextmanager
