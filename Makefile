@@ -6,7 +6,7 @@ CORE = $(VENV)/.core-installed
 DEV = $(VENV)/.dev-installed
 SOURCES = finrl_ray tests benchmarks
 
-.PHONY: search test quick lint format clean
+.PHONY: search test quick lint format kills soak cluster-test clean
 
 search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest
@@ -25,6 +25,15 @@ lint: $(DEV)
 format: $(DEV)
 	$(VENV)/bin/ruff format $(SOURCES)
 	$(VENV)/bin/ruff check --fix $(SOURCES)
+
+kills: $(DEV)  ## the kill table: what is killed when, and whether anything is lost
+	$(VENV)/bin/python benchmarks/kill_table.py
+
+soak: $(DEV)  ## 1,000 short trials whose workers are killed at random times
+	$(VENV)/bin/python benchmarks/soak.py
+
+cluster-test: $(DEV)  ## one search on several Ray nodes, nodes lost and brought back
+	$(VENV)/bin/python -m pytest -m cluster tests/cluster
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
