@@ -33,7 +33,7 @@ REPLAY = {"buffer_size": 1000, "learning_starts": 40, "batch_size": 16}
 TIMESTEPS = 192
 EVAL_FREQ = 64
 ONE_SIGNAL = ("SIGKILL",)
-MOST_RESUMES = 12
+MOST_RESUMES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,8 @@ class Cell:
             "name": self.name.replace("/", "-"),
             "match": {"gamma": self.gamma},
             "phase": self.phase,
-            "after_reports": 0 if self.phase == "setup" else 1,
+            # under ASHA a trial may end with its first report
+            "after_reports": 0 if self.phase == "setup" or "asha" in self.variant else 1,
             "event": EVENTS.get(self.phase, 1),
             "target": self.target,
             "signals": list(self.signals),
@@ -185,10 +186,8 @@ def run_group(
     raw = raw_config(cells[0].variant, retries, gammas)
     with Search(home=home, raw=raw, faults=[cell.fault() for cell in cells]) as search:
         codes, trouble = _run_to_the_end(search, cells)
-        if trouble:
-            faults = {cell: [trouble] for cell in cells}
-        else:
-            faults = _compare(search, cells, baseline)
+        compared = _compare(search, cells, baseline) if codes[-1:] == (0,) else {}
+        faults = {cell: [*trouble, *compared.get(cell, [])] for cell in cells}
         for cell in cells:
             if not search.fired(cell.fault()["name"]):
                 faults[cell].insert(0, "the fault did not strike")
@@ -199,24 +198,27 @@ def run_group(
     ]
 
 
-def _run_to_the_end(search: Search, cells: Sequence[Cell]) -> tuple[tuple[int, ...], str]:
-    expected = {code for cell in cells for code in _expected_codes(cell)}
+def _run_to_the_end(search: Search, cells: Sequence[Cell]) -> tuple[tuple[int, ...], list[str]]:
+    """Start the search and resume it until it is finished; return exit codes and what is wrong."""
+    expected = {0, *(code for cell in cells for code in _expected_codes(cell))}
     codes: list[int] = []
+    trouble: list[str] = []
     try:
         search.start()
         codes.append(search.wait())
+        # another exit code is a fault, but whether the search can go on is worth knowing
         while codes[-1] != 0 and len(codes) <= MOST_RESUMES:
             if codes[-1] not in expected:
-                return tuple(codes), f"exit code {codes[-1]}: {search.tail(1)[-300:]}"
+                trouble.append(f"exit code {codes[-1]}: {search.tail(1)[-300:]}")
             search.resume()
             codes.append(search.wait())
     except (AssertionError, ValueError) as error:
-        return tuple(codes), str(error).strip().replace("\n", " | ")[-400:]
-    if codes[-1] != 0:
-        return tuple(codes), f"not finished after {MOST_RESUMES} resumes"
+        trouble.append(str(error).strip().replace("\n", " | ")[-400:])
+    if codes[-1:] != [0]:
+        trouble.append("not finished")
     if "Traceback" in search.output:
-        return tuple(codes), "a traceback was printed"
-    return tuple(codes), ""
+        trouble.append("a traceback was printed")
+    return tuple(codes), trouble
 
 
 def _expected_codes(cell: Cell) -> tuple[int, ...]:
@@ -241,8 +243,9 @@ def _compare(search: Search, cells: Sequence[Cell], baseline: Baseline) -> dict[
     for cell in cells:
         key = str(cell.gamma)
         own = _differences(trials[key], baseline.trials[key]) if key in trials else ["lost"]
-        failures = int(cell.target == "worker")
-        if key in trials and trials[key].failures != failures:
+        # a lost cluster may be counted as a failure of its trials, or not
+        failures = {"worker": 1, "driver": 0, "machine": 0}.get(cell.target)
+        if failures is not None and key in trials and trials[key].failures != failures:
             own.append(f"failures {trials[key].failures}, not {failures}")
         faults[cell] = own
     # a cell that fails explains what is wrong with the whole; else every cell is in question

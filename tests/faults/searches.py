@@ -38,6 +38,7 @@ class Search:
     ----------
     home : an empty folder for the config, the runs and the output
     raw : the config, as in YAML; `search.storage_path` is set if it is missing
+    runs : the folder in which the search makes its own; None: `home`/runs
     faults : see tests/faults/inject/sitecustomize.py
     env : more environment variables of the driver
     """
@@ -47,6 +48,7 @@ class Search:
     faults: Sequence[Mapping[str, Any]] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ()
+    runs: Path | None = None
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
@@ -54,6 +56,7 @@ class Search:
         # Ray's socket paths must stay below 108 characters, so its folder cannot be in `home`
         self.ray_tmp = Path(tempfile.mkdtemp(prefix="fr", dir=tempfile.gettempdir()))
         self.raw["search"].setdefault("storage_path", str(self.home / "runs"))
+        self.runs = self.runs or Path(self.raw["search"]["storage_path"])
         self.config = self.home / "config.yaml"
         self.config.write_text(yaml.safe_dump(self.raw), encoding="utf-8")
         plan = {"driver": str(self.home / "driver.pid"), "faults": list(self.faults)}
@@ -96,7 +99,8 @@ class Search:
     @property
     def folder(self) -> Path:
         """The search's folder; there is one."""
-        (folder,) = [p for p in Path(self.raw["search"]["storage_path"]).iterdir() if p.is_dir()]
+        assert self.runs is not None
+        (folder,) = [path for path in self.runs.iterdir() if path.is_dir()]
         return folder
 
     def start(self) -> None:
@@ -153,7 +157,7 @@ class Search:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this search that is alive, known by its Ray folder."""
-        return [p for p in psutil.process_iter() if _ray_tmp(p) == str(self.ray_tmp)]
+        return processes_below(str(self.ray_tmp))
 
     def kill_everything(self) -> None:
         for process in self.processes():
@@ -171,6 +175,11 @@ class Search:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def processes_below(ray_tmp: str) -> list[psutil.Process]:
+    """Return the living processes whose Ray folder is `ray_tmp`."""
+    return [process for process in psutil.process_iter() if _ray_tmp(process) == ray_tmp]
 
 
 def _ray_tmp(process: psutil.Process) -> str | None:

@@ -9,7 +9,8 @@ workers, which inherit it. It does nothing unless FINRL_RAY_FAULTS names a plan,
 
 A fault belongs to the trial whose sample has the values of `match`. It strikes once, at the
 `event`-th event of its phase after the trial has made `after_reports` reports in this process, and
-leaves the file `fired-<name>` beside the plan. Phases:
+leaves the file `fired-<name>` beside the plan. Targets: `worker`, `driver`, `raylet`, `cluster`
+(all Ray processes), `machine` (and the driver), `hold` (nothing: the trial stands still). Phases:
 
     setup       the trial's model has been built
     rollout     the env has stepped, the transition is not stored
@@ -104,7 +105,9 @@ TRIAL = Trial()
 
 
 def strike(fault, plan):
-    """Send the fault's signals to its target."""
+    """Send the fault's signals to its target; to `hold` is to wait for a kill from outside."""
+    while fault["target"] == "hold":
+        time.sleep(1)
     signals = [getattr(signal, name) for name in fault["signals"]]
     for position, number in enumerate(signals):
         if position:
