@@ -243,7 +243,11 @@ class SafePointCallback(BaseCallback):
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             normalizer.save(str(folder / VECNORMALIZE_FILE))
-        own = {"objectives": self.objectives, "evaluation": self.evaluation.get_state()}
+        own = {
+            "objectives": self.objectives,
+            "evaluation": self.evaluation.get_state(),
+            "seed": self.seed,
+        }
         save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
         self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
 
@@ -252,6 +256,8 @@ class SafePointCallback(BaseCallback):
         state = load_state(folder / STATE_FILE)
         self.evaluation.set_state(state["callback"]["evaluation"])
         self.objectives = list(state["callback"]["objectives"])
+        # of the run that began here, also where its hyperparameters have changed since
+        self.seed = state["callback"]["seed"]
         restore_state(model, state["model"])
 
 
