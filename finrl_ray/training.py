@@ -297,6 +297,7 @@ class SafePointCallback(BaseCallback):
             "objectives": self.objectives,
             "evaluation": self.evaluation.get_state(),
             "metrics": self.metrics,
+            "seed": self.seed,
         }
         save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
         self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
@@ -308,6 +309,8 @@ class SafePointCallback(BaseCallback):
         self.evaluation.set_state(state["callback"]["evaluation"])
         self.objectives = list(state["callback"]["objectives"])
         self.metrics = dict(state["callback"]["metrics"])
+        # of the run that began here, also where its hyperparameters have changed since
+        self.seed = state["callback"]["seed"]
         restore_state(model, state["model"])
 
 

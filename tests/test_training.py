@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch as th
+from stable_baselines3.common.save_util import recursive_getattr
 
 from finrl_ray.agent.sealed_folder import damage
 from finrl_ray.config import (
@@ -121,3 +122,35 @@ def test_an_evaluation_falls_on_the_first_safe_point_after_its_multiple(windows,
     train_agent({**SAMPLES["ppo"], "n_steps": 100}, config(), *windows, reports)
     # rollouts end at 200, 400, 600, 800; evaluations are due at 256, 512 and the end
     assert [m["timesteps"] for m in reports.metrics] == [400, 600, 800]
+
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "a2c": {"n_steps": 32, "net_arch": "tiny"},
+    "ppo": SAMPLES["ppo"],
+    "ddpg": SAMPLES["sac"],
+    "td3": SAMPLES["sac"],
+    "sac": SAMPLES["sac"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", sorted(CHANGED))
+def test_a_copy_of_a_trial_goes_on_with_its_own_values(algorithm, windows, tmp_path) -> None:
+    experiment, sample = config(algorithm), {**CHANGED[algorithm], "learning_rate": 1e-3}
+    donor = Reports(tmp_path / "donor")
+    train_agent(sample, experiment, *windows, donor)
+    changed = {**sample, "learning_rate": 2.5e-4, "one_minus_gamma": 0.2}
+    copies = [Reports(tmp_path / name) for name in ("copy", "again")]
+    for reports in copies:
+        model: Any = train_agent(
+            changed, experiment, *windows, reports, tmp_path / "donor" / str(256)
+        )
+        optimizers = [n for n in model._get_torch_save_params()[0] if n.endswith("optimizer")]
+        for name in optimizers:
+            assert recursive_getattr(model, name).param_groups[0]["lr"] == 2.5e-4
+        assert model.gamma == model.get_vec_normalize_env().gamma == 0.8
+    assert [m["timesteps"] for m in copies[0].metrics] == [512, 768]
+    assert copies[0].metrics == copies[1].metrics
+    # the random streams are the donor's, and so is the seed that they began with
+    assert {m["seed"] for m in copies[0].metrics} == {trial_seed(experiment.seed, sample)}
+    assert copies[0].metrics[-1]["objective"] != donor.metrics[-1]["objective"]
