@@ -12,7 +12,8 @@ from finrl_ray.ray_cluster import current_dashboard
 from finrl_ray.ray_security import token_place
 from finrl_ray.report.tables import number, percent
 from finrl_ray.search.folder import SearchFolder
-from finrl_ray.search.journal import ENDED, SearchJournal, TrialRecord
+from finrl_ray.search.journal import ENDED, TrialRecord
+from finrl_ray.search.recorder import SearchJournal
 
 _REFRESH_S = 0.25
 _PLAIN_EVERY_S = 10.0

@@ -73,7 +73,7 @@ def cluster_address(address: str | None) -> str | None:
 
 def local_rays() -> list[str]:
     """Return the `host:port` of every Ray that runs on this machine, the latest first."""
-    found = sorted(services.find_gcs_addresses())  # type: ignore[no-untyped-call]  # Ray's
+    found = sorted(services.find_gcs_addresses())
     latest = utils.read_ray_address(None)
     return sorted(found, key=lambda one: one != latest)
 
@@ -251,7 +251,7 @@ def _on_each_node(question: Any, but: str = "") -> dict[str, Any]:
     # a function inside a function is sent by value, so that nodes without finrl_ray can answer
     task = ray.remote(num_cpus=0, max_retries=1)(question)
     asked = {}
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
+    nodes = ray.nodes()
     for node in nodes:
         able = node["Alive"] and node["Resources"].get("CPU", 0) > 0
         if able and node["NodeID"] != but:
@@ -275,7 +275,7 @@ def most_cpus() -> float:
     ConfigError
         If the variable is no number.
     """
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's
+    resources: dict[str, float] = ray.cluster_resources()
     named = os.environ.get(MAX_CPUS_VARIABLE, "0")
     try:
         limit = float(named)

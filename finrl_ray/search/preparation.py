@@ -20,6 +20,7 @@ from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.ray_security import require_no_secret
+from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 
@@ -65,8 +66,9 @@ class PreparedSearch:
         features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
         lines = [*self.data_report["lines"], features, *self.split.describe(), trials]
         once = config.evaluation.eval_freq >= config.agent.total_timesteps
-        if once and config.search.scheduler.type == "asha":
-            lines.append("note: with one evaluation per trial, at its end, asha can stop nothing")
+        kind = config.search.scheduler.type
+        if once and kind != "fifo":
+            lines.append(f"note: with one evaluation per trial, at its end, {kind} can do nothing")
         return "\n".join(lines)
 
 
@@ -99,6 +101,7 @@ def prepare_search(
         ) from error
     require_no_secret("search.storage_path", config.search.storage_path)
     space = build_space(config)
+    check_plan(config, space)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
     if market_data is not None:
         config = _with_source(config, "memory")
@@ -113,7 +116,7 @@ def prepare_search(
     _check_windows(config, market_data, split)
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
-    planned = count_trials(space, config.search.num_samples)
+    planned = count_trials(space, config.search)
     return PreparedSearch(
         config=config, market_data=market_data, data_report=report, split=split, planned=planned
     )

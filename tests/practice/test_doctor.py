@@ -224,7 +224,7 @@ def test_the_sizes_of_off_policy_agents(tmp_path: Path) -> None:
             "agent.total_timesteps",
             "2,000 timesteps are as few as 2 rollouts of 1,000",
         ),
-        ({"evaluation": {"eval_freq": 2000}}, "evaluation.eval_freq", "asha can stop nothing"),
+        ({"evaluation": {"eval_freq": 2000}}, "evaluation.eval_freq", "asha can do nothing"),
         (
             {"search": {"max_concurrent_trials": 1000}},
             "search.max_concurrent_trials",
