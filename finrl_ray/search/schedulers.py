@@ -213,8 +213,17 @@ class _Halving(HyperBandScheduler):
 
     def _process_bracket(self, tune_controller: "TuneController", bracket: _Bracket) -> str:
         action = super()._process_bracket(tune_controller, bracket)
+        while _all_are_beyond(bracket):
+            again = super()._process_bracket(tune_controller, bracket)
+            action = action if action == TrialScheduler.STOP else again
         bracket.is_being_processed = False
         return str(action)
+
+
+def _all_are_beyond(bracket: _Bracket) -> bool:
+    """Return whether the next rung lies behind every trial: evaluations may be further apart."""
+    trials: list[Trial] = bracket.current_trials()
+    return bool(trials) and not any(bracket.continue_trial(trial) for trial in trials)
 
 
 class HyperbandScheduler(_Halving):

@@ -107,6 +107,18 @@ def test_hyperband_never_begins_before_the_grace_period() -> None:
     assert min(scheduler.stopped_at.values()) == 4000
 
 
+@pytest.mark.parametrize("every", [2000, 3000, 4000])
+@pytest.mark.parametrize("count", [4, 8, 11])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_hyperband_goes_on_where_evaluations_are_further_apart_than_rungs(
+    every: int, count: int, slots: int
+) -> None:
+    scheduler, trials = scheduler_of("hyperband"), population(count)
+    run_trials(scheduler, trials, by_number, every=every, total=TOTAL, slots=slots)
+    assert any(trial.steps >= TOTAL for trial in trials)
+    assert all(trial.steps >= every for trial in trials)
+
+
 @pytest.mark.parametrize("crash", [500, 1500, 3000])
 @pytest.mark.parametrize("slots", [1, 3])
 def test_hyperband_goes_on_without_a_trial_that_crashed(crash: int, slots: int) -> None:
