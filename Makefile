@@ -4,14 +4,16 @@ VENV ?= .venv
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CORE = $(VENV)/.core-installed
 DEV = $(VENV)/.dev-installed
+# the S3-speaking server of some tests; its dependencies do not fit those of the package
+S3 = .venv-s3/.installed
 SOURCES = finrl_ray tests benchmarks
 
-.PHONY: search test quick lint format clean
+.PHONY: search test quick lint format kills soak cluster-test .venv-s3 clean
 
 search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest
 
-test: $(DEV) lint  ## lint, types and every test that runs on one machine
+test: $(DEV) $(S3) lint  ## lint, types and every test that runs on one machine
 	$(VENV)/bin/python -m pytest -m "not cluster"
 
 quick: $(DEV)  ## the tests without training and without Ray
@@ -25,6 +27,22 @@ lint: $(DEV)
 format: $(DEV)
 	$(VENV)/bin/ruff format $(SOURCES)
 	$(VENV)/bin/ruff check --fix $(SOURCES)
+
+kills: $(DEV)  ## the kill table: what is killed when, and whether anything is lost
+	$(VENV)/bin/python benchmarks/kill_table.py
+
+soak: $(DEV)  ## 1,000 short trials whose workers are killed at random times
+	$(VENV)/bin/python benchmarks/soak.py
+
+cluster-test: $(DEV)  ## one search on several Ray nodes, nodes lost and brought back
+	$(VENV)/bin/python -m pytest -m cluster tests/cluster
+
+.venv-s3: $(S3)
+
+$(S3): tests/faults/s3-requirements.txt
+	$(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +58,4 @@ $(DEV): $(CORE)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-s3 .mypy_cache .ruff_cache .pytest_cache

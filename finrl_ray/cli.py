@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finrl_ray import cli_cluster
 from finrl_ray.errors import FinRLRayError
 
 if TYPE_CHECKING:
@@ -36,6 +37,20 @@ FolderArgument = Annotated[Path, typer.Argument(help="The folder of a search.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one value: --set agent.total_timesteps=20000."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Join a Ray: auto (the one on this machine) or host:port of a cluster's head. "
+        "Default: RAY_ADDRESS, else a Ray of its own."
+    ),
+]
+DashboardOption = Annotated[
+    bool,
+    typer.Option(
+        "--dashboard/--no-dashboard",
+        help="Start its Ray with the dashboard, on 127.0.0.1 (150 MB, a second).",
+    ),
 ]
 
 
@@ -94,6 +109,8 @@ def tune(
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
 ) -> None:
     """Run a hyperparameter search."""
     from finrl_ray.config_file import load_config
@@ -105,11 +122,11 @@ def tune(
     from finrl_ray.search.runner import run_search
 
     with _naming(config):
-        prepared = prepare_search(loaded, base_dir=config.parent)
+        prepared = prepare_search(loaded, base_dir=config.parent, address=address)
     console = _console()
     console.print(prepared.describe(), highlight=False, markup=False)
-    console.print("starting Ray (a few seconds)")
-    result = run_search(prepared, make_view=LiveView)
+    console.print("joining Ray" if address else "starting Ray (a few seconds)")
+    result = run_search(prepared, make_view=LiveView, address=address, dashboard=dashboard)
     _show_result(result, with_backtest)
 
 
@@ -119,6 +136,8 @@ def resume(
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
 ) -> None:
     """Go on with an interrupted search or training run from its checkpoints.
 
@@ -136,7 +155,8 @@ def resume(
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.runner import resume_search
 
-    _show_result(resume_search(folder, make_view=LiveView), with_backtest)
+    result = resume_search(folder, make_view=LiveView, address=address, dashboard=dashboard)
+    _show_result(result, with_backtest)
 
 
 @app.command()
@@ -231,6 +251,9 @@ def new(
     _console().print(
         f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True, markup=False
     )
+
+
+cli_cluster.register(app)
 
 
 @contextlib.contextmanager

@@ -175,8 +175,8 @@ class SearchConfig:
     """CPUs reserved, and threads used, by one trial; also written `resources: {cpu: 1}`."""
     gpus_per_trial: float = 0.0
     """GPUs reserved by one trial; with 0.25 four share one; also `resources: {gpu: 0.25}`."""
-    max_failures: int = 0
-    """How often a crashed trial is restarted from its last checkpoint."""
+    max_failures: int = 2
+    """How often a crashed trial is restarted from its last checkpoint before it has failed."""
     trial_timeout_s: float | None = None
     """A trial that reports nothing for this long is killed and counts as crashed; null: never."""
     time_budget_s: float | None = None
@@ -187,7 +187,7 @@ class SearchConfig:
     """The search ends after this many ended trials in a row without a new best objective; null:
     never."""
     keep_checkpoints: int = 2
-    """Best checkpoints kept per trial, beside the latest."""
+    """Best checkpoints kept per trial, beside the newest two."""
     max_disk_gb: float | None = None
     """Gigabytes (10^9 bytes) that the search's folder may take; null: no limit."""
     storage_path: str = "runs"

@@ -162,8 +162,13 @@ def restore_replay(model: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
     """
     buffer = model.replay_buffer
     assert buffer is not None
+    if ("own" in state) != hasattr(buffer, "set_state"):
+        raise ConfigError(
+            "the state was captured with another kind of replay buffer than the model's "
+            f"{type(buffer).__name__}; build the model in the same way, on the same kind of env"
+        )
     if "own" in state:
-        buffer.set_state(state["own"])  # type: ignore[attr-defined]  # see capture_replay
+        buffer.set_state(state["own"])  # type: ignore[attr-defined]  # checked above
         return
     arrays, rows, size = _replay_arrays(buffer), state["rows"], buffer.buffer_size
     if rows > size or (state["full"] and rows != size):

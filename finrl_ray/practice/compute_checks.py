@@ -87,6 +87,7 @@ def _largest_trial(
             observation_size,
             n_assets,
             settings.n_envs,
+            shares_market=True,
         )
         largest = max(largest, size)
     # the observation table of the env, in float32, beside the market's own float64 arrays

@@ -129,7 +129,7 @@ class _Population(PopulationBasedTraining):
     def _members(self, tune_controller: "TuneController") -> list["Trial"]:
         return [
             trial
-            for trial in tune_controller.get_trials()  # type: ignore[no-untyped-call]  # Ray's
+            for trial in tune_controller.get_trials()
             if trial.trial_id not in self.gone and not trial.is_finished()
         ]
 

@@ -76,6 +76,7 @@ def prepare_search(
     *,
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
+    address: str | None = None,
 ) -> PreparedSearch:
     """Load the data and check everything that can be checked before a trial starts.
 
@@ -84,6 +85,7 @@ def prepare_search(
     config : the experiment
     base_dir : folder that a relative `data.source` is looked up from
     market_data : prices already in memory; `config.data` is then not read
+    address : a cluster that will be joined; the CPUs of this machine are then no limit
 
     Raises
     ------
@@ -108,7 +110,7 @@ def prepare_search(
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
     config = with_periods_per_year(config, market_data.dates)
     split = make_split(market_data, config.split)
-    _check_size(config, market_data, split)
+    _check_size(config, split, address or os.environ.get("RAY_ADDRESS"))
     _check_windows(config, market_data, split)
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
@@ -132,14 +134,14 @@ def _check_windows(config: ExperimentConfig, market_data: MarketData, split: Spl
             raise type(error)(f"the {window.name} window: {error}") from error
 
 
-def _check_size(config: ExperimentConfig, market_data: MarketData, split: Split) -> None:
+def _check_size(config: ExperimentConfig, split: Split, address: str | None) -> None:
     if split.validation.n_rows < MIN_VALIDATION_ROWS:
         raise ConfigError(
             f"split.validation must hold at least {MIN_VALIDATION_ROWS} dates for a Sharpe ratio, "
             f"got {split.validation.n_rows}"
         )
     available = os.cpu_count() or 1
-    here = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
+    here = not ray.is_initialized() and address in (None, "", "local")
     if here and config.search.cpus_per_trial > available:
         raise ConfigError(
             f"search.cpus_per_trial must be <= {available}, the CPUs of this machine, got "

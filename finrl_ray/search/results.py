@@ -33,7 +33,8 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.
     Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
     `state`, `reason`, `objective`, the performance measures of the last evaluation on the
     validation window, `best_<metric>`, `timesteps`, `evaluations`, `seed`, the hyperparameters
-    really used, `failures`, `error` (last line) and `time_s`.
+    really used, `failures`, `error` (last line), `notes` (such as a damaged checkpoint that was
+    passed over) and `time_s`.
     """
     rows = [_row(record, config) for record in records]
     rows.sort(key=_sort_key)
@@ -65,6 +66,7 @@ def _row(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
         **{name: _plain(v) for name, v in _settings(record, config).items()},
         "failures": record.failures,
         "error": record.reason if record.state == "failed" else "",
+        "notes": "; ".join(record.notes),
         "time_s": round(record.time_s, 3),
     }
 

@@ -229,7 +229,7 @@ class BohbScheduler(_Halving, HyperBandForBOHB):
 
 
 def _fifo(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
-    return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray's
+    return FIFOScheduler()
 
 
 def _asha(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:

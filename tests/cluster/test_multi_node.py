@@ -1,0 +1,105 @@
+"""One search on several Ray nodes: spread, a node lost and brought back, the driver killed.
+
+    make cluster-test
+
+The nodes are raylets with loopback addresses of their own, see tests/faults/local_nodes.py.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kill_cells import raw_config
+from local_nodes import LocalNodes
+from searches import Search, results_by, whole_results
+
+pytestmark = pytest.mark.cluster
+
+NODES = ("127.0.0.3", "127.0.0.4")
+GAMMAS = (0.9, 0.91, 0.92, 0.93, 0.94, 0.95)
+
+
+def config(**search: Any) -> dict[str, Any]:
+    """PPO long enough for nodes to be lost while it trains."""
+    raw = raw_config("ppo", gammas=GAMMAS)
+    raw["agent"]["total_timesteps"] = 1024
+    raw["search"] |= {"max_concurrent_trials": None, "max_failures": 2, **search}
+    return raw
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[LocalNodes]:
+    with LocalNodes() as cluster:
+        for ip in NODES:
+            cluster.add(ip)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def on_one_node(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The results of the same config on a Ray of its own on this machine."""
+    with Search(home=tmp_path_factory.mktemp("one"), raw=config()) as search:
+        search.start()
+        assert search.wait() == 0, search.tail()
+        return whole_results(search.folder)
+
+
+def test_two_nodes_give_the_table_of_one(nodes, on_one_node, tmp_path: Path) -> None:
+    with Search(home=tmp_path, raw=config(), env=nodes.driver_env) as search:
+        started = time.time()
+        search.start()
+        assert search.wait() == 0, search.tail()
+        assert {start["node"] for start in nodes.starts(started)} == set(NODES)
+        assert whole_results(search.folder) == on_one_node
+
+
+def test_a_node_lost_and_brought_back_and_a_killed_driver_lose_nothing(
+    nodes, on_one_node, tmp_path: Path
+) -> None:
+    with Search(home=tmp_path, raw=config(), env=nodes.driver_env) as search:
+        search.start()
+        search.wait_for_results(5)
+        nodes.kill(NODES[1])
+        search.wait_for(lambda events: any(e["event"] == "recover" for e in events))
+        recovered = len(search.events())
+        nodes.add(NODES[1])
+        search.wait_for(lambda events: _results(events[recovered:]) >= 3)
+        assert search.process is not None
+        os.kill(search.process.pid, signal.SIGKILL)
+        assert search.wait() == -9
+        resumed = time.time()
+        search.resume()
+        assert search.wait() == 0, search.tail()
+        assert {start["node"] for start in nodes.starts(resumed)} == set(NODES)
+        trials = results_by(search.folder, "gamma")
+        assert sorted(map(float, trials)) == list(GAMMAS)
+        assert any(trial.failures for trial in trials.values())
+        assert whole_results(search.folder) == on_one_node
+
+
+def _results(events: list[dict[str, Any]]) -> int:
+    return sum(event["event"] == "result" for event in events)
+
+
+def test_a_quarter_of_a_gpu_means_four_trials_at_once(tmp_path: Path) -> None:
+    raw = config(gpus_per_trial=0.25)
+    # the device of the networks is the config's; the share of a GPU is what Ray hands out
+    raw["agent"]["model_kwargs"]["device"] = "cpu"
+    with LocalNodes() as cluster:
+        cluster.add(NODES[0], cpus=8, gpus=1)
+        with Search(home=tmp_path, raw=raw, env=cluster.driver_env) as search:
+            search.start()
+            assert search.wait() == 0, search.tail()
+            starts = cluster.starts(0.0)
+        assert len(starts) == len(GAMMAS)
+        # eight CPUs would take all six at once
+        assert max(_at_once(start["started"], starts) for start in starts) == 4
+        assert {start["cuda"] for start in starts} == {"0"}
+
+
+def _at_once(moment: float, starts: list[dict[str, Any]]) -> int:
+    return sum(start["started"] <= moment < start["ended"] for start in starts)

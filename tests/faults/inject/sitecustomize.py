@@ -1,0 +1,327 @@
+"""Kills a search at a chosen moment of a trial's life, from inside, without touching the product.
+
+Python imports this module in every process whose PYTHONPATH names its folder: the driver, and Ray's
+workers, which inherit it. It does nothing unless FINRL_RAY_FAULTS names a plan, a JSON file:
+
+    {"driver": "<file with the driver's pid>",
+     "faults": [{"name": "update", "match": {"gamma": 0.9}, "phase": "update", "after_reports": 1,
+                 "event": 2, "target": "worker", "signals": ["SIGKILL"]}]}
+
+A fault belongs to the trial whose sample has the values of `match`. It strikes once, at the
+`event`-th event of its phase after the trial has made `after_reports` reports in this process, and
+leaves the file `fired-<name>` beside the plan. Targets: `worker`, `driver`, `raylet`, `cluster`
+(all Ray processes), `machine` (and the driver), `hold` (nothing: the trial stands still). Phases:
+
+    setup       the trial's model has been built
+    rollout     the env has stepped, the transition is not stored
+    update      an optimizer has stepped, the update goes on
+    evaluation  within an episode on the validation window
+    save        the model of a checkpoint has been written, the rest has not
+    upload      half of a checkpoint is on the storage, its last file cut
+    persisted   the checkpoint is on the storage, the driver has not been told
+    report      a result is about to be handed to Ray
+
+With FINRL_RAY_SEEN, the name of a folder, each start of a trial in a process leaves a file there:
+where it ran, from when to when, and which GPU it was shown.
+"""
+
+import importlib.machinery
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+PLAN_VARIABLE = "FINRL_RAY_FAULTS"
+SEEN_VARIABLE = "FINRL_RAY_SEEN"
+SECOND_SIGNAL_AFTER_S = 0.4
+
+
+class Trial:
+    """What this process is training: its faults, its reports, its events since the last report."""
+
+    def __init__(self):
+        self.faults = []
+        self.plan = None
+        self.reports = 0
+        self.events = {}
+        self.evaluating = False
+        self.updating = False
+
+    def begin(self, sample):
+        if PLAN_VARIABLE not in os.environ:
+            return
+        path = Path(os.environ[PLAN_VARIABLE])
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        matching = [
+            fault
+            for fault in plan["faults"]
+            if all(sample.get(name) == value for name, value in fault["match"].items())
+        ]
+        self.__init__()
+        self.plan, self.faults = plan, matching
+
+    def event(self, phase, before=None):
+        """Count an event; strike if it is a fault's, after `before`."""
+        self.events[phase] = self.events.get(phase, 0) + 1
+        for fault in self.faults:
+            due = self.reports >= fault["after_reports"] and fault["phase"] == phase
+            # an event late in the process counts too, should the count have been passed
+            if due and self.events[phase] >= fault["event"] and self.mark(fault):
+                if before is not None:
+                    before()
+                strike(fault, self.plan)
+
+    def will_strike(self, phase):
+        """Whether the next event of a phase is a fault's that has not struck."""
+        return any(
+            fault["phase"] == phase
+            and self.reports >= fault["after_reports"]
+            and self.events.get(phase, 0) + 1 >= fault["event"]
+            and not self.marker(fault).exists()
+            for fault in self.faults
+        )
+
+    def reported(self):
+        self.reports += 1
+        self.events = {}
+
+    def marker(self, fault):
+        return Path(os.environ[PLAN_VARIABLE]).parent / f"fired-{fault['name']}"
+
+    def mark(self, fault):
+        try:
+            with self.marker(fault).open("x", encoding="utf-8") as file:
+                file.write(f"{os.getpid()} {time.time()}")
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            return False
+        return True
+
+
+TRIAL = Trial()
+
+
+def strike(fault, plan):
+    """Send the fault's signals to its target; to `hold` is to wait for a kill from outside."""
+    while fault["target"] == "hold":
+        time.sleep(1)
+    signals = [getattr(signal, name) for name in fault["signals"]]
+    for position, number in enumerate(signals):
+        if position:
+            time.sleep(SECOND_SIGNAL_AFTER_S)
+        for pid in targets(fault["target"], plan):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue  # gone by an earlier signal
+
+
+def targets(name, plan):
+    """Return the processes to signal, this one last."""
+    import psutil
+
+    if name == "worker":
+        return [os.getpid()]
+    if name == "raylet":
+        parent = psutil.Process().parent()
+        if parent is None or "raylet" not in parent.name():
+            raise RuntimeError(f"the worker's parent is {parent}, no raylet")
+        return [parent.pid]
+    driver = int(Path(plan["driver"]).read_text(encoding="utf-8"))
+    if name == "driver":
+        return [driver]
+    # all Ray processes of the session are below the driver that started it
+    below = [process.pid for process in psutil.Process(driver).children(recursive=True)]
+    everyone = below if name == "cluster" else [driver, *below]
+    return [pid for pid in everyone if pid != os.getpid()] + [os.getpid()]
+
+
+def patch_training(module):
+    train_agent, build_model = module.train_agent, module.build_model
+
+    def train(sample, *arguments, **keywords):
+        TRIAL.begin(sample)
+        note = note_start(sample)
+        try:
+            return train_agent(sample, *arguments, **keywords)
+        finally:
+            note_end(note)
+
+    def build(*arguments, **keywords):
+        model = build_model(*arguments, **keywords)
+        TRIAL.event("setup")
+        return model
+
+    train.__name__ = train.__qualname__ = "train_agent"
+    build.__name__ = build.__qualname__ = "build_model"
+    train.__module__ = build.__module__ = module.__name__
+    module.train_agent, module.build_model = train, build
+
+
+def note_start(sample):
+    """Leave a file that says where and from when this trial runs; return it, None if not asked."""
+    if SEEN_VARIABLE not in os.environ:
+        return None
+    import ray
+
+    started = time.time()
+    note = Path(os.environ[SEEN_VARIABLE]) / f"{os.getpid()}-{started:.6f}.json"
+    content = {
+        "sample": {name: value for name, value in sample.items() if isinstance(value, int | float)},
+        "node": ray.util.get_node_ip_address(),
+        "cuda": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "started": started,
+        "ended": None,
+    }
+    note.write_text(json.dumps(content), encoding="utf-8")
+    return note
+
+
+def note_end(note):
+    if note is not None:
+        content = json.loads(note.read_text(encoding="utf-8")) | {"ended": time.time()}
+        note.write_text(json.dumps(content), encoding="utf-8")
+
+
+def patch_evaluation(module):
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and "evaluate_now" in vars(value):
+            wrap_flag(value, "evaluate_now", "evaluating")
+            return
+    raise RuntimeError(f"no class with evaluate_now in {module.__name__}")
+
+
+def wrap_flag(owner, method, flag):
+    original = getattr(owner, method)
+
+    def flagged(self, *arguments, **keywords):
+        setattr(TRIAL, flag, True)
+        try:
+            return original(self, *arguments, **keywords)
+        finally:
+            setattr(TRIAL, flag, False)
+
+    flagged.__name__ = method
+    setattr(owner, method, flagged)
+
+
+def patch_vec_env(module):
+    original = module.VecEnv.step
+
+    def step(self, actions):
+        result = original(self, actions)
+        TRIAL.event("evaluation" if TRIAL.evaluating else "rollout")
+        return result
+
+    module.VecEnv.step = step
+
+
+def patch_base_class(module):
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    original = module.BaseAlgorithm.save
+
+    def save(self, *arguments, **keywords):
+        original(self, *arguments, **keywords)
+        TRIAL.event("save")
+
+    module.BaseAlgorithm.save = save
+
+    def after_optimizer_step(*_):
+        if TRIAL.updating:
+            TRIAL.event("update")
+
+    register_optimizer_step_post_hook(after_optimizer_step)
+
+
+def patch_algorithm(module):
+    for name in ("A2C", "PPO", "TD3", "SAC"):
+        if hasattr(module, name) and "train" in vars(getattr(module, name)):
+            wrap_flag(getattr(module, name), "train", "updating")
+
+
+def patch_storage(module):
+    copy_files = module._pyarrow_fs_copy_files
+    persist = module.StorageContext.persist_current_checkpoint
+
+    def copy(source, destination, **keywords):
+        local = keywords.get("destination_filesystem")
+        is_checkpoint = Path(str(destination)).name.startswith("checkpoint_")
+        if is_checkpoint and TRIAL.will_strike("upload"):
+            if local is None or local.type_name != "local":
+                raise RuntimeError("half an upload is written to local folders only")
+            TRIAL.event("upload", before=lambda: half_copy(Path(source), Path(destination)))
+        elif is_checkpoint:
+            TRIAL.event("upload")
+        return copy_files(source, destination, **keywords)
+
+    def persist_then_event(self, checkpoint):
+        persisted = persist(self, checkpoint)
+        TRIAL.event("persisted")
+        return persisted
+
+    module._pyarrow_fs_copy_files = copy
+    module.StorageContext.persist_current_checkpoint = persist_then_event
+
+
+def half_copy(source, destination):
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    half = files[: (len(files) + 1) // 2]
+    for path in half:
+        target = destination / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes()
+        target.write_bytes(content if path != half[-1] else content[: len(content) // 2])
+
+
+def patch_trainable(module):
+    report = module.tune.report
+
+    def counted(*arguments, **keywords):
+        TRIAL.event("report")
+        report(*arguments, **keywords)
+        TRIAL.reported()
+
+    module.tune.report = counted
+
+
+PATCHES = {
+    "finrl_ray.training": patch_training,
+    "finrl_ray.trainable": patch_trainable,
+    "finrl_ray.agent.callbacks.evaluation": patch_evaluation,
+    "stable_baselines3.common.base_class": patch_base_class,
+    "stable_baselines3.common.vec_env.base_vec_env": patch_vec_env,
+    "stable_baselines3.a2c.a2c": patch_algorithm,
+    "stable_baselines3.ppo.ppo": patch_algorithm,
+    "stable_baselines3.td3.td3": patch_algorithm,
+    "stable_baselines3.sac.sac": patch_algorithm,
+    "ray.train._internal.storage": patch_storage,
+}
+
+
+class PatchingFinder:
+    """Import hook: lets the ordinary finders find a module, and patches it once it is executed."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        patch = PATCHES.get(name)
+        if patch is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            patch(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if os.environ.get(PLAN_VARIABLE) or os.environ.get(SEEN_VARIABLE):
+    sys.meta_path.insert(0, PatchingFinder)

@@ -1,0 +1,100 @@
+"""Searches whose checkpoints are on S3: a server on loopback that goes away in the middle."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kill_cells import raw_config
+from object_storage import PYTHON, SECRET, ObjectStorage
+from searches import Search, read_text_table, whole_results
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON.exists(), reason="no S3 server: run `make .venv-s3`"),
+]
+
+GAMMAS = (0.9, 0.91, 0.92)
+AWAY_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[ObjectStorage]:
+    with ObjectStorage() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    with Search(home=tmp_path_factory.mktemp("disk"), raw=config()) as search:
+        search.start()
+        assert search.wait() == 0, search.tail()
+        return whole_results(search.folder)
+
+
+def config(storage_path: str | None = None) -> dict[str, Any]:
+    raw = raw_config("ppo", gammas=GAMMAS)
+    raw["agent"]["total_timesteps"] = 512
+    if storage_path is not None:
+        raw["search"]["storage_path"] = storage_path
+    return raw
+
+
+def on_s3(storage: ObjectStorage, home: Path) -> Search:
+    # the driver's own files are in ./runs, below the folder where the command is given
+    return Search(
+        home=home, raw=config(storage.url(home.name)), env=storage.env, runs=home / "runs"
+    )
+
+
+def test_a_search_on_s3_equals_one_on_disk_and_writes_no_secret(
+    storage: ObjectStorage, on_disk: dict[str, str], tmp_path: Path
+) -> None:
+    with on_s3(storage, tmp_path) as search:
+        search.start()
+        assert search.wait() == 0, search.tail()
+        assert whole_results(search.folder) == on_disk
+        uploaded = {k: v for k, v in storage.files().items() if k.startswith(tmp_path.name + "/")}
+        assert any("checkpoint_" in name for name in uploaded)
+        assert any(name.endswith("trials.csv") for name in uploaded)
+        secret = SECRET.encode()
+        leaks = [name for name, content in uploaded.items() if secret in content]
+        for folder in (tmp_path, search.ray_tmp):
+            files = (path for path in folder.rglob("*") if path.is_file())
+            leaks += [str(path) for path in files if secret in path.read_bytes()]
+        assert leaks == []
+
+
+@pytest.mark.parametrize("way", ["hold", "refuse"])
+def test_a_server_that_goes_away_for_a_while_changes_nothing(
+    way: str, storage: ObjectStorage, on_disk: dict[str, str], tmp_path: Path
+) -> None:
+    with on_s3(storage, tmp_path) as search:
+        search.start()
+        search.wait_for_results(2)
+        getattr(storage, way)(AWAY_S)
+        assert search.wait() == 0, search.tail()
+        table = read_text_table(search.folder / "trials.csv")
+        assert set(table["state"]) == {"completed"}
+        assert whole_results(search.folder) == on_disk
+
+
+def test_a_killed_search_goes_on_from_its_url_in_an_empty_folder(
+    storage: ObjectStorage, on_disk: dict[str, str], tmp_path: Path
+) -> None:
+    with on_s3(storage, tmp_path / tmp_path.name) as search:
+        search.start()
+        search.wait_for_results(9)  # of the second trial
+        name = search.folder.name
+        search.wait_for(lambda events: sum(e["event"] == "checkpoint" for e in events) >= 9)
+        assert search.process is not None
+        os.kill(search.process.pid, signal.SIGKILL)
+        assert search.wait() == -9
+        search.kill_everything()
+        shutil.rmtree(search.home / "runs")
+        search.resume(storage.url(f"{search.home.name}/{name}"))
+        assert search.wait() == 0, search.tail()
+        assert whole_results(search.folder) == on_disk
