@@ -37,7 +37,11 @@ class TrialRecord:
     ----------
     trial_id : Ray's name of it
     index : position in the order of creation, from 0
-    sample : the sampled values, before translation and repair
+    sample : the sampled values, before translation and repair; under population based training
+        those that the trial trains with at last
+    first_sample : those that it began with
+    exploits : under population based training one mapping per exchange: `timesteps` of the donor's
+        checkpoint that it went on from, `donor` (trial id) and `sample`
     started : whether it has ever been started; until then it is in no table
     state : `completed` (its whole budget), `stopped` (by the scheduler or for want of
         improvement), `rejected` (drawdown limit), `failed`, `interrupted`, or `running`
@@ -62,6 +66,7 @@ class TrialRecord:
     checkpoints: dict[int, str] = field(default_factory=dict)
     latest_checkpoint: str = ""
     decision: str = ""
+    exploits: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
     notes: list[str] = field(default_factory=list)
     failures: int = 0
@@ -69,6 +74,9 @@ class TrialRecord:
     ended_at: int = 0
     time_s: float = 0.0
     started_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.first_sample = dict(self.sample)
 
     @property
     def last(self) -> dict[str, Any]:
@@ -108,6 +116,7 @@ class Records:
             "start": self._start,
             "result": self._result,
             "checkpoint": self._checkpoint,
+            "exploit": self._exploit,
             "recover": self._recover,
             "note": self._note,
             "end": self._end,
@@ -145,8 +154,6 @@ class Records:
         record.results.append(event["metrics"])
         # later checkpoints belong to a life that has been left; they are written again
         record.checkpoints = {s: path for s, path in record.checkpoints.items() if s < steps}
-        if event.get("checkpoint"):
-            record.checkpoints[steps] = record.latest_checkpoint = event["checkpoint"]
         record.decision = event.get("decision", "")
         record.iterations = event.get("iteration", record.iterations)
         note = event["metrics"].get("notes")
@@ -155,9 +162,14 @@ class Records:
         self._tick(record, event["time"])
 
     def _checkpoint(self, event: Event) -> None:
-        # in journals of an earlier version a result and its checkpoint are two events
         record = self.trials[event["trial_id"]]
         record.checkpoints[event["timesteps"]] = record.latest_checkpoint = event["path"]
+
+    def _exploit(self, event: Event) -> None:
+        record = self.trials[event["trial_id"]]
+        names = ("timesteps", "donor", "sample")
+        record.exploits.append({name: event[name] for name in names})
+        record.sample, record.latest_checkpoint = event["sample"], event["checkpoint"]
 
     def _recover(self, event: Event) -> None:
         self.trials[event["trial_id"]].failures += event.get("counted", True)

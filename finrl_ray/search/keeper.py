@@ -89,10 +89,14 @@ class SearchKeeper:
         """Keep events back until `release`: the scheduler is in the middle of a decision."""
         self._held = []
 
-    def release(self, event: str, **content: Any) -> None:
-        """Write an event, and after it those that were kept back since `hold`."""
+    def release(self, *events: tuple[str, dict[str, Any]]) -> None:
+        """Write events, and after them those that were kept back since `hold`."""
         held, self._held = self._held or [], None
-        self._commit([(event, content), *held])
+        self._commit([*events, *held])
+
+    def held(self, event: str) -> int:
+        """Return how many events of a kind are kept back."""
+        return sum(kind == event for kind, _ in self._held or [])
 
     def searcher_changed(self) -> None:
         """Note that the searcher must be pickled again."""

@@ -7,6 +7,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from finrl_ray.search.journal import STOP
 from finrl_ray.search.keeper import SearchKeeper
+from finrl_ray.search.storage import CheckpointStorage
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -19,9 +20,10 @@ class KeptScheduler(TrialScheduler):
     scheduler the trial that it was: it keeps its place in rungs, brackets and populations.
     """
 
-    def __init__(self, keeper: SearchKeeper) -> None:
+    def __init__(self, keeper: SearchKeeper, storage: CheckpointStorage) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's
         self.keeper = keeper
+        self.storage = storage
         self.undecided = [
             trial_id
             for trial_id, record in keeper.records.trials.items()
@@ -60,6 +62,7 @@ class KeptScheduler(TrialScheduler):
         """Pass on an error after which the trial is not started again."""
         if not trial.should_recover():
             self.inner.on_trial_error(tune_controller, trial)
+            self._write_exploits()
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
@@ -68,6 +71,7 @@ class KeptScheduler(TrialScheduler):
         self.keeper.hold()
         decision: str = self.inner.on_trial_result(tune_controller, trial, result)
         self.keeper.decisions[trial.trial_id] = decision
+        self._write_exploits()
         return decision
 
     def on_trial_complete(
@@ -75,10 +79,25 @@ class KeptScheduler(TrialScheduler):
     ) -> None:
         """Pass on."""
         self.inner.on_trial_complete(tune_controller, trial, result)
+        self._write_exploits()
 
     def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Pass on."""
         self.inner.on_trial_remove(tune_controller, trial)
+        self._write_exploits()
+
+    def _write_exploits(self) -> None:
+        exploits: list[Any] = getattr(self.inner, "exploits", [])
+        written = sum(len(r.exploits) for r in self.keeper.records.trials.values())
+        for exploit in exploits[written + self.keeper.held("exploit") :]:
+            self.keeper.write(
+                "exploit",
+                trial_id=exploit.trial_id,
+                donor=exploit.donor_id,
+                timesteps=exploit.timesteps,
+                sample=exploit.sample,
+                checkpoint=self.storage.relative(exploit.checkpoint.path),
+            )
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
         """Choose as the scheduler does, after carrying out what it had decided before a kill."""

@@ -69,20 +69,20 @@ class SearchJournal(tune.Callback):
         **info: Any,
     ) -> None:
         """Note an evaluation, its checkpoint, and what the scheduler has decided on it."""
-        content: dict[str, Any] = {
-            "trial_id": trial.trial_id,
-            "metrics": reported_metrics(result),
-            "iteration": result["training_iteration"],
-        }
-        name = result.get("checkpoint_dir_name")
-        if name:
-            assert trial.storage is not None
-            path = f"{trial.storage.trial_fs_path}/{name}"
-            content["checkpoint"] = self.storage.relative(path)
+        own = {"trial_id": trial.trial_id}
+        metrics = reported_metrics(result)
+        content = {**own, "metrics": metrics, "iteration": result["training_iteration"]}
         decision = self.keeper.decisions.get(trial.trial_id, "")
         if decision in (STOP, PAUSE):
             content["decision"] = decision
-        self.keeper.release("result", **content)
+        events: list[tuple[str, dict[str, Any]]] = [("result", content)]
+        name = result.get("checkpoint_dir_name")
+        if name:
+            assert trial.storage is not None
+            path = self.storage.relative(f"{trial.storage.trial_fs_path}/{name}")
+            where = {**own, "timesteps": metrics["timesteps"], "path": path}
+            events.append(("checkpoint", where))
+        self.keeper.release(*events)
 
     def on_trial_complete(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any

@@ -267,7 +267,7 @@ def _make_tuner(
             metric=METRIC,
             mode="max",
             search_alg=TrialFeed(keeper, state, planned, _limit(config), storage),
-            scheduler=KeptScheduler(keeper),
+            scheduler=KeptScheduler(keeper, storage),
             num_samples=config.search.num_samples,
             reuse_actors=True,
             trial_name_creator=trial_label,

@@ -82,14 +82,28 @@ def test_a_trial_that_was_created_and_never_started_is_in_no_table(tmp_path: Pat
 def test_a_decision_stands_until_it_is_carried_out(tmp_path: Path) -> None:
     records = Records()
     start(records, tmp_path, "a", 0)
-    content = {"trial_id": "a", "metrics": {"timesteps": 100}, "checkpoint": "ray/a/checkpoint_3"}
+    content = {"trial_id": "a", "metrics": {"timesteps": 100}}
     append_event(tmp_path, records, "result", decision="PAUSE", iteration=4, **content)
+    place = {"trial_id": "a", "timesteps": 100, "path": "ray/a/checkpoint_3"}
+    append_event(tmp_path, records, "checkpoint", **place)
     end(records, tmp_path, "a", "interrupted")
     found = read_journal(tmp_path).trials["a"]
     assert (found.decision, found.iterations) == ("PAUSE", 4)
     assert found.latest_checkpoint == found.checkpoints[100] == "ray/a/checkpoint_3"
     append_event(tmp_path, records, "start", trial_id="a")
     assert records.trials["a"].decision == ""
+
+
+def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
+    records = Records()
+    start(records, tmp_path, "a", 0)
+    result(records, tmp_path, "a", 100)
+    content = {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "checkpoint": "ray/b/c"}
+    append_event(tmp_path, records, "exploit", trial_id="a", **content)
+    found = read_journal(tmp_path).trials["a"]
+    assert (found.first_sample, found.sample) == ({"n_steps": 64}, {"n_steps": 32})
+    assert found.latest_checkpoint == "ray/b/c"
+    assert found.exploits == [{"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}}]
 
 
 def test_the_time_of_a_search_is_that_of_its_lives() -> None:

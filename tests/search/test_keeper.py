@@ -112,8 +112,8 @@ def test_what_happens_during_a_decision_is_written_after_its_result(tmp_path) ->
     create(keeper, 2)
     keeper.hold()
     keeper.write("end", trial_id="00001", state="stopped", reason="")
-    metrics = {"timesteps": 10}
-    keeper.release("result", trial_id="00000", metrics=metrics, decision="CONTINUE")
+    content = {"trial_id": "00000", "metrics": {"timesteps": 10}, "decision": "STOP"}
+    keeper.release(("result", content))
     lines = (tmp_path / JOURNAL_FILE).read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     assert [e["event"] for e in events] == ["created", "created", "result", "end"]
