@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 EXIT_ERROR = 2
 EXIT_NO_WINNER = 1
+EXIT_DIFFERENT = 1
 
 app = typer.Typer(
     name="finrl-ray",
@@ -235,6 +236,31 @@ def show(
         _console().print(ranking(table, limit=limit))
     else:
         _console().print("no trial has started yet")
+
+
+@app.command()
+def replay(
+    folder: FolderArgument,
+    trial: Annotated[
+        int | None, typer.Option(help="Number of the trial; the winner if left out.", min=0)
+    ] = None,
+) -> None:
+    """Train a trial again from the journal alone, and compare it with what was recorded.
+
+    A trial of population based training is trained with its whole schedule of hyperparameters.
+    """
+    _quiet()
+    from finrl_ray.report.tables import schedule_table
+    from finrl_ray.search.replay import replay as run_replay
+
+    result = run_replay(folder, trial)
+    _console().print(schedule_table(result))
+    print(f"model: {result.path}")
+    if result.differences:
+        print(f"not as recorded: {', '.join(result.differences)}", file=sys.stderr)
+        raise typer.Exit(EXIT_DIFFERENT)
+    steps = result.recorded["timesteps"]
+    print(f"trial {result.trial} at {steps:,} timesteps is as recorded, bit for bit")
 
 
 @app.command()

@@ -142,9 +142,8 @@ def test_a_copy_of_a_trial_goes_on_with_its_own_values(algorithm, windows, tmp_p
     changed = {**sample, "learning_rate": 2.5e-4, "one_minus_gamma": 0.2}
     copies = [Reports(tmp_path / name) for name in ("copy", "again")]
     for reports in copies:
-        model: Any = train_agent(
-            changed, experiment, *windows, reports, tmp_path / "donor" / str(256)
-        )
+        start = Start(checkpoint=tmp_path / "donor" / "256")
+        model: Any = train_agent(changed, experiment, *windows, reports, start)
         optimizers = [n for n in model._get_torch_save_params()[0] if n.endswith("optimizer")]
         for name in optimizers:
             assert recursive_getattr(model, name).param_groups[0]["lr"] == 2.5e-4

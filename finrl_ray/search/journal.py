@@ -41,7 +41,8 @@ class TrialRecord:
         those that the trial trains with at last
     first_sample : those that it began with
     exploits : under population based training one mapping per exchange: `timesteps` of the donor's
-        checkpoint that it went on from, `donor` (trial id) and `sample`
+        checkpoint that it went on from, `donor` (trial id), `sample` and `order`, its number
+        among the events
     started : whether it has ever been started; until then it is in no table
     state : `completed` (its whole budget), `stopped` (by the scheduler or for want of
         improvement), `rejected` (drawdown limit), `failed`, `interrupted`, or `running`
@@ -168,7 +169,8 @@ class Records:
     def _exploit(self, event: Event) -> None:
         record = self.trials[event["trial_id"]]
         names = ("timesteps", "donor", "sample")
-        record.exploits.append({name: event[name] for name in names})
+        order = event.get("n", self.number + 1)
+        record.exploits.append({**{name: event[name] for name in names}, "order": order})
         record.sample, record.latest_checkpoint = event["sample"], event["checkpoint"]
 
     def _recover(self, event: Event) -> None:

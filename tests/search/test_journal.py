@@ -103,7 +103,9 @@ def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
     found = read_journal(tmp_path).trials["a"]
     assert (found.first_sample, found.sample) == ({"n_steps": 64}, {"n_steps": 32})
     assert found.latest_checkpoint == "ray/b/c"
-    assert found.exploits == [{"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}}]
+    assert found.exploits == [
+        {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "order": 3}
+    ]
 
 
 def test_the_time_of_a_search_is_that_of_its_lives() -> None:
