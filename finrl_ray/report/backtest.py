@@ -25,7 +25,8 @@ from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.performance import performance_summary
-from finrl_ray.search.folder import OPENINGS_FILE, SearchFolder, open_folder
+from finrl_ray.search.folder import SearchFolder, open_folder
+from finrl_ray.search.folder_files import OPENINGS_FILE
 from finrl_ray.search.journal import TrialRecord, unfinished
 from finrl_ray.search.outputs import (
     BEST_MODEL_FOLDER,
