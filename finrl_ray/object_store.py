@@ -10,6 +10,7 @@ import io
 import logging
 import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -73,6 +74,7 @@ class Patience:
         self.name = name
         self.limit_s = limit_s
         self.away_since: float | None = None
+        self._lock = threading.Lock()
 
     def ask(self, question: Callable[[], _T]) -> _T:
         """Return the answer.
@@ -89,10 +91,9 @@ class Patience:
                 answer = question()
             except OSError as error:
                 if is_final(error):
+                    self._note_answer()
                     raise
-                self._note_outage(asked_at, error)
-                assert self.away_since is not None
-                left = self.away_since + self.limit_s - time.monotonic()
+                left = self._note_outage(asked_at, error) + self.limit_s - time.monotonic()
                 if left <= 0:
                     raise
                 time.sleep(min(pause, left))
@@ -101,19 +102,24 @@ class Patience:
                 self._note_answer()
                 return answer
 
-    def _note_outage(self, asked_at: float, error: OSError) -> None:
-        if self.away_since is not None:
-            return
-        self.away_since = asked_at
-        if self.limit_s > 0:
+    def _note_outage(self, asked_at: float, error: OSError) -> float:
+        """Return when it began."""
+        with self._lock:
+            since, self.away_since = (
+                self.away_since,
+                asked_at if self.away_since is None else self.away_since,
+            )
+        if since is None and self.limit_s > 0:
             text = "%s does not answer; asking again for up to %g s (%s)"
             logger.warning(text, self.name, self.limit_s, error)
+        return asked_at if since is None else since
 
     def _note_answer(self) -> None:
-        if self.away_since is not None and self.limit_s > 0:
-            away_s = time.monotonic() - self.away_since
+        with self._lock:
+            since, self.away_since = self.away_since, None
+        if since is not None and self.limit_s > 0:
+            away_s = time.monotonic() - since
             logger.warning("%s answers again, after %.0f s", self.name, away_s)
-        self.away_since = None
 
 
 class StoreFiles(pafs.FileSystemHandler):  # type: ignore[misc]  # not typed

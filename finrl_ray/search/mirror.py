@@ -113,10 +113,12 @@ class FolderMirror:
 
     def left(self) -> list[str]:
         """Return the names of files that are not copied as they are."""
-        states = {f"{STATE_FOLDER}/{name}" for name in TURNS}
-        found = self._found()
-        left = [name for name, seen in found.items() if self.copied.get(name) != seen]
-        return sorted(set(left) - states)
+        return sorted(
+            name
+            for name, seen in self._found().items()
+            # of the states, those that fit the journal are copied with it, under other names
+            if not name.startswith(f"{STATE_FOLDER}/") and self.copied.get(name) != seen
+        )
 
     def _run(self) -> None:
         away = False
