@@ -239,31 +239,50 @@ def _last_number(journal: bytes) -> int:
     return 0
 
 
-def fetch_folder(url: str, runs: Path = LOCAL_RUNS) -> Path:
+def fetch_folder(url: str, runs: Path = LOCAL_RUNS) -> tuple[Path, str]:
     """Return a local folder for the search at a URL: the one there is, or a copy, in `runs`.
 
-    Checkpoints stay where they are.
+    Checkpoints stay where they are. The URL may also be that of a folder with one search in it.
+
+    Returns
+    -------
+    folder : on this machine
+    url : of the search
 
     Raises
     ------
     SearchError
         If there is no search, the store does not answer, or the local folder has gone another way.
     """
-    filesystem, root = open_store(url, patience_s=_ASK_S)
-    folder = (runs / name_of(url)).absolute()
     try:
-        if read_file(filesystem, f"{root}/{EXPERIMENT_FILE}") is None:
-            raise SearchError(
-                f"{url} is not the folder of a search: it has no {EXPERIMENT_FILE}; give the URL "
-                "that `finrl-ray tune` printed, its options after '?' included"
-            )
+        url = _search_url(url)
+        filesystem, root = open_store(url, patience_s=_ASK_S)
+        folder = (runs / name_of(url)).absolute()
         if not folder.is_dir() or _is_behind(folder, filesystem, root):
             _download(filesystem, root, folder)
         else:
             _take_openings(filesystem, root, folder)
     except OSError as error:
         raise SearchError(in_words(url, error)) from error
-    return folder
+    return folder, url
+
+
+def _search_url(url: str) -> str:
+    filesystem, root = open_store(url, patience_s=_ASK_S)
+    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+    if any(info.base_name == EXPERIMENT_FILE for info in infos):
+        return url
+    places = [child_url(url, i.base_name) for i in infos if not i.is_file]
+    paths = [f"{i.path}/{EXPERIMENT_FILE}" for i in infos if not i.is_file]
+    there = filesystem.get_file_info(paths) if paths else []
+    found = [place for place, info in zip(places, there, strict=True) if info.is_file]
+    if len(found) == 1:
+        return found[0]
+    raise SearchError(
+        f"{url} is not the folder of a search: it has no {EXPERIMENT_FILE}, and there are "
+        f"{len(found)} searches in it; give the URL that `finrl-ray tune` printed, its options "
+        "after '?' included"
+    )
 
 
 def require_newest(folder: Path, url: str) -> None:
@@ -346,9 +365,8 @@ def _take_openings(filesystem: pafs.FileSystem, root: str, folder: Path) -> None
 
 def local_folder(place: str | Path) -> tuple[Path, str]:
     """Return the local folder of a search, fetched if a URL is given, and that URL or ''."""
-    text = str(place)
-    if is_url(text):
-        return fetch_folder(text), text
+    if is_url(str(place)):
+        return fetch_folder(str(place))
     return Path(place).expanduser().absolute(), ""
 
 

@@ -90,7 +90,7 @@ def test_what_changes_is_copied_once_and_checkpoints_and_scratch_files_never(
 
 def resumed(store: MemoryStore, runs: Path) -> tuple[int, int]:
     """Fetch and read for a resume; return how many trials were created, and are known since."""
-    fetched = fetch_folder(URL, runs)
+    fetched, _ = fetch_folder(URL, runs)
     records, state, _ = read_for_resume(fetched)
     if state is None:
         return len(records.trials), 0
@@ -191,7 +191,7 @@ def test_the_folder_that_is_here_is_used_unless_it_is_behind(
     keeper = started(folder)
     go_on(keeper)
     FolderMirror(folder, URL).copy()
-    there = fetch_folder(URL, tmp_path / "there")
+    there, _ = fetch_folder(URL, tmp_path / "there")
     assert len(read_journal(there).trials) == 1
     # it goes on here: the copy there is behind
     go_on(keeper)
@@ -199,11 +199,11 @@ def test_the_folder_that_is_here_is_used_unless_it_is_behind(
     require_newest(folder, URL)
     with pytest.raises(SearchError, match="has gone on elsewhere"):
         require_newest(there, URL)
-    assert fetch_folder(URL, tmp_path / "there") == there
+    assert fetch_folder(URL, tmp_path / "there") == (there, URL)
     assert len(read_journal(there).trials) == 2
     # what is here and not yet in the store counts
     go_on(keeper)
-    assert len(read_journal(fetch_folder(URL, folder.parent)).trials) == 3
+    assert len(read_journal(fetch_folder(URL, folder.parent)[0]).trials) == 3
     with (there / JOURNAL_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"event": "search", "state": "resumed", "n": 99, "time": 0.0}) + "\n")
     FolderMirror(folder, URL).copy()
@@ -228,7 +228,20 @@ def test_a_url_without_a_search_and_a_store_that_is_away_are_errors(
 ) -> None:
     with pytest.raises(SearchError, match=r"it has no experiment\.json"):
         fetch_folder(URL, tmp_path)
+    for name in ("one", "two"):
+        store.files[f"bucket/runs/{name}/experiment.json"] = b"{}"
+    with pytest.raises(SearchError, match="there are 2 searches in it"):
+        fetch_folder("s3://bucket/runs?region=us-east-1", tmp_path)
     store.failures = 1
     with pytest.raises(SearchError, match="does not answer"):
         fetch_folder(URL, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_url_one_level_above_a_single_search_is_enough(
+    folder: Path, store: MemoryStore, tmp_path: Path
+) -> None:
+    started(folder)
+    FolderMirror(folder, URL).copy()
+    above = "s3://bucket/runs?region=us-east-1"
+    assert fetch_folder(above, tmp_path) == (tmp_path / "one", URL)
