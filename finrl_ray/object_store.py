@@ -26,7 +26,9 @@ from finrl_ray.storage_url import is_url
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 300.0
-"""How long a store may be away before what asks it gives up."""
+"""How long a store may be away before a trial gives up."""
+DRIVER_PATIENCE_S = 60.0
+"""The same of the driver, at which a user may be waiting."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
 _CONNECT_S = 5.0
@@ -131,13 +133,16 @@ class StoreFiles(pafs.FileSystemHandler):  # type: ignore[misc]  # not typed
     ----------
     url : any URL of the store
     patience_s : how long to wait
+    here_s : how long in this process, if it differs; other processes, which get a pickle, wait for
+        `patience_s`
     """
 
-    def __init__(self, url: str, patience_s: float) -> None:
+    def __init__(self, url: str, patience_s: float, here_s: float | None = None) -> None:
         require_no_secret("the storage URL", url)
         self.url = url
         self.patience_s = patience_s
-        self._patience = Patience(url.partition("?")[0], patience_s)
+        limit_s = patience_s if here_s is None else here_s
+        self._patience = Patience(url.partition("?")[0], limit_s)
         self._inner: pafs.FileSystem | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -327,11 +332,13 @@ def _connect(url: str) -> pafs.FileSystem:
     )
 
 
-def open_store(url: str, patience_s: float = PATIENCE_S) -> tuple[pafs.FileSystem, str]:
+def open_store(
+    url: str, patience_s: float = PATIENCE_S, here_s: float | None = None
+) -> tuple[pafs.FileSystem, str]:
     """Return the file system of a URL and the path of its folder on it; nothing is asked yet."""
     parts = urlsplit(url)
     path = f"{parts.netloc}{parts.path}".rstrip("/")
-    return pafs.PyFileSystem(StoreFiles(url, patience_s)), path
+    return pafs.PyFileSystem(StoreFiles(url, patience_s, here_s)), path
 
 
 def require_usable(key: str, url: str) -> None:

@@ -126,6 +126,15 @@ def test_a_pickle_holds_the_url_alone(store, monkeypatch) -> None:
     assert read_file(pickle.loads(pickled), f"{root}/a") == b"content"
 
 
+def test_a_driver_may_have_less_patience_than_the_workers_that_it_tells(store, clock) -> None:
+    filesystem, root = open_store(URL, here_s=10.0)
+    away(store, 10**6)
+    for here, waited in ((filesystem, 10.0), (pickle.loads(pickle.dumps(filesystem)), 310.0)):
+        with pytest.raises(OSError, match="NETWORK_CONNECTION"):
+            read_file(here, f"{root}/a")
+        assert clock[0] == waited
+
+
 def test_a_url_with_a_secret_is_refused() -> None:
     with pytest.raises(ConfigError, match="must hold no secret") as caught:
         open_store("s3://key:hunter2@bucket/runs")

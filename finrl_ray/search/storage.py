@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 from ray import tune
 
-from finrl_ray.object_store import PATIENCE_S, open_store, read_file
+from finrl_ray.object_store import DRIVER_PATIENCE_S, open_store, read_file
 from finrl_ray.search.folder_files import RAY_FOLDER
 
 _CHECKPOINT = re.compile(r"checkpoint_\d{6}")
@@ -23,17 +23,15 @@ class CheckpointStorage:
     folder : the search's folder
     url : folder of the same name in an object store, such as `s3://bucket/runs/x`; empty: the
         checkpoints are in `folder`
-    patience_s : how long to wait for a store that is away
     """
 
-    def __init__(self, folder: Path, url: str = "", patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self.folder = folder
         self.url = url
-        self.patience_s = patience_s
         self.root = str(folder)
         self.filesystem: pafs.FileSystem = pafs.LocalFileSystem()
         if url:
-            self.filesystem, self.root = open_store(url, patience_s)
+            self.filesystem, self.root = open_store(url, here_s=DRIVER_PATIENCE_S)
 
     @property
     def is_local(self) -> bool:
@@ -41,7 +39,7 @@ class CheckpointStorage:
         return not self.url
 
     def __getstate__(self) -> dict[str, object]:
-        return {"folder": self.folder, "url": self.url, "patience_s": self.patience_s}
+        return {"folder": self.folder, "url": self.url}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__(**state)  # type: ignore[misc]
