@@ -21,7 +21,7 @@ import pyarrow.fs as pafs
 
 from finrl_ray.errors import ConfigError
 from finrl_ray.ray_security import require_no_secret
-from finrl_ray.storage_url import is_url
+from finrl_ray.storage_url import check_url, is_url
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +139,7 @@ class StoreFiles(pafs.FileSystemHandler):  # type: ignore[misc]  # not typed
 
     def __init__(self, url: str, patience_s: float, here_s: float | None = None) -> None:
         require_no_secret("the storage URL", url)
+        check_url("the storage URL", url)
         self.url = url
         self.patience_s = patience_s
         limit_s = patience_s if here_s is None else here_s

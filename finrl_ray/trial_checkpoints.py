@@ -1,4 +1,4 @@
-"""Which checkpoint a trial goes on from: the newest whole one, reported or not."""
+"""Which checkpoint a trial goes on from: the one after the last reported, or the newest whole one."""
 
 import logging
 import re
@@ -24,8 +24,10 @@ def trial_start(
     """Give where a trial starts, while the block runs.
 
     A checkpoint in the trial's own folder that is newer than the given one was written by a worker
-    that died before its report arrived; the trial goes on from it and reports it. A damaged one is
-    passed over for the one before it.
+    that died before its report arrived; the trial goes on from it and reports it. There are several
+    where the journal is older than the checkpoints, such as the copy of a search whose machine is
+    lost: the trial goes on from the first of them, so that no evaluation is left out. A damaged one
+    is passed over for the one before it.
 
     Parameters
     ----------
@@ -53,10 +55,11 @@ def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> 
     """Return the paths of checkpoints that may be gone on from, the best first."""
     folder = reported.rpartition("/")[0] or own_folder
     infos = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-    paths = sorted((i.path for i in infos if _CHECKPOINT.fullmatch(i.base_name)), reverse=True)
+    paths = sorted(i.path for i in infos if _CHECKPOINT.fullmatch(i.base_name))
+    earlier = [path for path in reversed(paths) if path <= reported]
     if folder != own_folder:  # a donor's later checkpoints are not ours
-        paths = [path for path in paths if path <= reported]
-    return paths
+        return earlier
+    return [path for path in paths if path > reported] + earlier
 
 
 @contextmanager

@@ -74,14 +74,17 @@ def delete_at_once(storage: CheckpointStorage) -> Delete:
 def prune(
     storage: CheckpointStorage, records: list[TrialRecord], keep_best: int, delete: Delete
 ) -> None:
-    """Delete every superseded checkpoint of a search that has ended."""
+    """Delete the checkpoints of a search that has ended but for the best and the newest.
+
+    What no trial knows of goes too: written by workers that died, or before the search went back.
+    """
     try:
         for record in records:
             old = {record.checkpoints[steps] for steps in superseded(record, keep_best)}
-            folder = record.latest_checkpoint.rpartition("/")[0]
-            there = [f"{folder}/{name}" for name in storage.checkpoints(folder)] if old else []
-            for path in there:
-                if path in old:
+            kept = set(record.checkpoints.values()) - old
+            for folder in {path.rpartition("/")[0] for path in kept}:
+                there = [f"{folder}/{name}" for name in storage.checkpoints(folder)]
+                for path in sorted(set(there) - kept):
                     delete(path)
     except OSError as error:  # an object store that does not answer
         logger.warning("superseded checkpoints could not be deleted: %s", error)
@@ -163,11 +166,10 @@ class CheckpointRetention(tune.Callback):
         records = self.journal.records.in_order()
         paths = []
         for record in records:
-            if record.state in ENDED and record.checkpoints:
-                # written by a worker that died, or before the search went back
-                folder = record.latest_checkpoint.rpartition("/")[0]
+            if record.state in ENDED:
                 known = set(record.checkpoints.values())
-                there = [path for path in self.sizes if path.rpartition("/")[0] == folder]
+                folders = {path.rpartition("/")[0] for path in known}
+                there = [path for path in self.sizes if path.rpartition("/")[0] in folders]
                 paths += [path for path in there if path not in known]
         for record in beaten(records, self.config):
             last = max(record.checkpoints, default=0)
