@@ -1,4 +1,4 @@
-"""Which checkpoint a trial goes on from: the one after the last reported, or the newest whole one."""
+"""Which checkpoint a trial goes on from: the first unreported one, or the newest whole one."""
 
 import logging
 import re

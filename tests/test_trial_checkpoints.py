@@ -1,4 +1,4 @@
-"""A trial goes on from the checkpoint after its last report, or the newest whole one, and says what it passed over."""
+"""A trial goes on from the first unreported checkpoint, or the newest whole one, and says why."""
 
 from pathlib import Path
 
