@@ -189,7 +189,9 @@ class StoreFiles(pafs.FileSystemHandler):  # type: ignore[misc]  # not typed
 
     def delete_dir(self, path: str) -> None:
         """Delete a folder with what is in it."""
-        self._ask(lambda fs: fs.delete_dir(path))
+        # Google's client misses the entry of the folder itself, which not every folder has
+        with contextlib.suppress(FileNotFoundError):
+            self._ask(lambda fs: fs.delete_dir(path))
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
         """Delete what is in a folder."""

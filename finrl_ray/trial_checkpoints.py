@@ -54,12 +54,23 @@ def trial_start(
 def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> list[str]:
     """Return the paths of checkpoints that may be gone on from, the best first."""
     folder = reported.rpartition("/")[0] or own_folder
-    infos = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-    paths = sorted(i.path for i in infos if _CHECKPOINT.fullmatch(i.base_name))
+    paths = checkpoint_folders(filesystem, folder)
     earlier = [path for path in reversed(paths) if path <= reported]
     if folder != own_folder:  # a donor's later checkpoints are not ours
         return earlier
     return [path for path in paths if path > reported] + earlier
+
+
+def checkpoint_folders(filesystem: pafs.FileSystem, trial_folder: str) -> list[str]:
+    """Return the paths of a trial's checkpoints, whole or not, oldest first."""
+    # a store lists the folders in a folder only where they were made by name; files it always lists
+    selector = pafs.FileSelector(trial_folder, recursive=True, allow_not_found=True)
+    paths = set()
+    for info in filesystem.get_file_info(selector):
+        name = info.path[len(trial_folder) :].strip("/").partition("/")[0]
+        if _CHECKPOINT.fullmatch(name):
+            paths.add(f"{trial_folder}/{name}")
+    return sorted(paths)
 
 
 @contextmanager

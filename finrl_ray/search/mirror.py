@@ -25,6 +25,7 @@ from finrl_ray.search.folder_files import (
     EXPERIMENT_FILE,
     OPENINGS_FILE,
     RAY_FOLDER,
+    SUBFOLDERS,
 )
 from finrl_ray.search.journal import JOURNAL_FILE
 from finrl_ray.search.kept_state import STATE_FOLDER, TURNS, state_number
@@ -342,14 +343,12 @@ def _download(filesystem: pafs.FileSystem, root: str, folder: Path) -> None:
 
 
 def _remote_names(filesystem: pafs.FileSystem, root: str) -> list[str]:
-    names = []
-    for info in filesystem.get_file_info(pafs.FileSelector(root)):
-        if info.is_file:
-            names.append(info.base_name)
-        elif info.base_name != RAY_FOLDER:
-            inside = filesystem.get_file_info(pafs.FileSelector(info.path, recursive=True))
-            names += [i.path.removeprefix(f"{root}/") for i in inside if i.is_file]
-    return names
+    infos = filesystem.get_file_info(pafs.FileSelector(root))
+    folders = {info.base_name for info in infos if not info.is_file} | set(SUBFOLDERS)
+    for name in sorted(folders - {RAY_FOLDER}):
+        selector = pafs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
+        infos += filesystem.get_file_info(selector)
+    return [info.path.removeprefix(f"{root}/") for info in infos if info.is_file]
 
 
 def _take_openings(filesystem: pafs.FileSystem, root: str, folder: Path) -> None:

@@ -11,6 +11,7 @@ from ray import tune
 
 from finrl_ray.object_store import DRIVER_PATIENCE_S, open_store, read_file
 from finrl_ray.search.folder_files import RAY_FOLDER
+from finrl_ray.trial_checkpoints import checkpoint_folders
 
 _CHECKPOINT = re.compile(r"checkpoint_\d{6}")
 
@@ -64,9 +65,8 @@ class CheckpointStorage:
 
     def checkpoints(self, trial_path: str) -> list[str]:
         """Return the names of a trial's checkpoints, whole or not, oldest first."""
-        selector = pafs.FileSelector(self.absolute(trial_path), allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
-        return sorted(i.base_name for i in infos if _CHECKPOINT.fullmatch(i.base_name))
+        paths = checkpoint_folders(self.filesystem, self.absolute(trial_path))
+        return [path.rpartition("/")[2] for path in paths]
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of every checkpoint there is, by its path in the search's folder."""
