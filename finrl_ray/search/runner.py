@@ -48,6 +48,7 @@ from finrl_ray.search.schedulers import (
 from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
+from finrl_ray.search_config import PAUSING
 from finrl_ray.trainable import train_trial
 
 logger = logging.getLogger(__name__)
@@ -266,7 +267,14 @@ def _make_tuner(
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=TrialFeed(keeper, state, planned, _limit(config), storage),
+            search_alg=TrialFeed(
+                keeper,
+                state,
+                planned,
+                _limit(config),
+                storage,
+                pausing=config.search.scheduler.type in PAUSING,
+            ),
             scheduler=KeptScheduler(keeper, storage),
             num_samples=config.search.num_samples,
             reuse_actors=True,
@@ -322,8 +330,8 @@ def _session(
 ) -> contextlib.AbstractContextManager[None]:
     num_cpus = None
     most = config.search.max_concurrent_trials
-    if most is not None and samples_all_first(config):
-        # all trials are alive from the start; only the number of CPUs keeps them from running
+    if most is not None and config.search.scheduler.type in PAUSING:
+        # trials come back from their pauses; only the number of CPUs keeps them from running
         if ray.is_initialized() or cluster_address(address) is not None:
             logger.warning(
                 "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "

@@ -19,6 +19,7 @@ from finrl_ray.search.comparison import METRIC, TIME_ATTR, comparable
 from finrl_ray.search.own_random import OwnRandom
 from finrl_ray.search.population import BanditScheduler, PopulationScheduler
 from finrl_ray.search.spaces import Domain
+from finrl_ray.search_config import PAUSING
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -62,9 +63,7 @@ def samples_all_first(config: ExperimentConfig) -> bool:
     population, at the same timestep; they pause those that are ahead. HyperBand for BOHB fills its
     brackets as trials come, since BOHB learns from them.
     """
-    settings = config.search.scheduler
-    waits = settings.type in ("hyperband", "pbt", "pb2")
-    return waits and config.search.searcher != "bohb"
+    return config.search.scheduler.type in PAUSING and config.search.searcher != "bohb"
 
 
 def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:
