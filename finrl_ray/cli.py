@@ -363,6 +363,11 @@ def _show_result(result: "SearchResult", with_backtest: bool) -> None:
         )
         print(f"go on with: finrl-ray resume {result.path}")
         raise typer.Exit(EXIT_INTERRUPTED)
+    if not len(result.table):
+        print(f"no trial was started: {result.ended_by}", file=sys.stderr)
+        raise typer.Exit(EXIT_NO_WINNER)
+    if result.ended_by:
+        print(f"ended early: {result.ended_by}")
     if not (result.table["rank"] == 1).any():
         print("no trial can win; see the reasons above", file=sys.stderr)
         raise typer.Exit(EXIT_NO_WINNER)

@@ -26,7 +26,7 @@ from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder import OPENINGS_FILE, SearchFolder, open_folder
-from finrl_ray.search.journal import TrialRecord, unfinished
+from finrl_ray.search.journal import TrialRecord, is_finished, unfinished
 from finrl_ray.search.outputs import (
     BEST_MODEL_FOLDER,
     FINAL_MODEL_FILE,
@@ -218,10 +218,10 @@ def _read(file: Path, openings: int, model_hash: str) -> Backtest:
 
 def _require_finished(folder: SearchFolder) -> None:
     records = folder.records()
-    waiting = unfinished(records.in_order())
     planned = planned_trials(folder.config) if folder.kind == "search" else 1
-    if waiting or len(records.trials) < planned:
-        ended = len(records.trials) - len(waiting)
+    if not is_finished(records, planned):
+        started = records.in_order()
+        ended = len(started) - len(unfinished(started))
         raise SearchError(
             f"the test window is opened for the winner of a finished search, but {ended} of "
             f"{planned} trials have ended; go on with it first: finrl-ray resume {folder.path}"

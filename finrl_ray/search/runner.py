@@ -30,7 +30,13 @@ from finrl_ray.search.board import SearchBoard
 from finrl_ray.search.budget import BudgetStopper
 from finrl_ray.search.feed import TrialFeed
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
-from finrl_ray.search.journal import Records, append_event, interruption, unfinished
+from finrl_ray.search.journal import (
+    Records,
+    append_event,
+    interruption,
+    is_finished,
+    unfinished,
+)
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume
 from finrl_ray.search.kept_scheduler import KeptScheduler
 from finrl_ray.search.kept_state import StateFiles, StoredState
@@ -81,12 +87,14 @@ class SearchResult:
     table : one row per started trial, best first (see `finrl_ray.search.results.trial_table`)
     finished : whether every planned trial has ended; if not, `resume_search(path)` goes on
     planned : number of trials that the search was to start
+    ended_by : why it has ended before that, such as a budget that is spent; empty if it has not
     """
 
     path: Path
     table: pd.DataFrame
     finished: bool
     planned: int
+    ended_by: str = ""
 
 
 def run_search(
@@ -232,14 +240,8 @@ def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResul
         table=trial_table(records.in_order(), folder.config),
         finished=is_finished(records, planned),
         planned=planned,
+        ended_by=records.ended_by,
     )
-
-
-def is_finished(records: Records, planned: int) -> bool:
-    """Return whether every trial that the search starts has ended."""
-    if records.ended_by:
-        return not unfinished(records.in_order())
-    return len(records.trials) >= planned and not unfinished(records.trials.values())
 
 
 def _make_tuner(
