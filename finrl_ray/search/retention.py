@@ -14,6 +14,7 @@ from ray import tune
 
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.recorder import SearchJournal
+from finrl_ray.search.schedulers import donor_checkpoints
 from finrl_ray.search.storage import CheckpointStorage
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class CheckpointRetention(tune.Callback):
             for trial in trials
             if not trial.is_finished() and trial.checkpoint is not None
         }
+        scheduler = self.journal.keeper.scheduler
+        needed |= {storage.relative(path) for path in donor_checkpoints(scheduler)}
         _, path = self.waiting.popleft()
         if path in needed:
             self.waiting.append((time.monotonic() + GRACE_S, path))

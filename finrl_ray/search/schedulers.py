@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ray import tune
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     HyperBandForBOHB,
     HyperBandScheduler,
     MedianStoppingRule,
+    PopulationBasedTraining,
     TrialScheduler,
 )
 from ray.tune.schedulers.hyperband import _Bracket
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METRIC",
     "TIME_ATTR",
+    "donor_checkpoints",
     "grace_period",
     "make_scheduler",
     "samples_all_first",
@@ -64,6 +67,13 @@ def samples_all_first(config: ExperimentConfig) -> bool:
     brackets as trials come, since BOHB learns from them.
     """
     return config.search.scheduler.type in PAUSING and config.search.searcher != "bohb"
+
+
+def donor_checkpoints(scheduler: TrialScheduler) -> list[str]:
+    """Return the paths of checkpoints that a scheduler may yet let another trial go on from."""
+    states = scheduler._trial_state if isinstance(scheduler, PopulationBasedTraining) else {}
+    held = [state.last_checkpoint for state in states.values()]
+    return [checkpoint.path for checkpoint in held if isinstance(checkpoint, tune.Checkpoint)]
 
 
 def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:

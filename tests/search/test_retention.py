@@ -67,7 +67,13 @@ def test_a_running_search_deletes_after_the_grace_what_no_trial_needs(
     now[0] = retention.GRACE_S
     retention_callback.on_step_end(0, [trial, loser])
     assert (tmp_path / "c100").exists()
+    # and one that is not chosen yet may be, while the scheduler holds its donor's
+    monkeypatch.setattr(retention, "donor_checkpoints", lambda scheduler: [waiting.path])
     now[0] = 2 * retention.GRACE_S
+    retention_callback.on_step_end(0, [trial])
+    assert (tmp_path / "c100").exists()
+    monkeypatch.setattr(retention, "donor_checkpoints", lambda scheduler: [])
+    now[0] = 3 * retention.GRACE_S
     retention_callback.on_step_end(0, [trial])
     assert not (tmp_path / "c100").exists()
     assert (tmp_path / "c200").exists()
