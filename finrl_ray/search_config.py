@@ -26,6 +26,8 @@ SchedulerType = Literal["asha", "hyperband", "median", "pbt", "pb2", "fifo"]
 SearcherType = Literal["random", "grid", "optuna", "hyperopt", "bohb"]
 POPULATION = ("pbt", "pb2")
 """Schedulers that change the hyperparameters of trials while these train."""
+PAUSING = ("hyperband", *POPULATION)
+"""Schedulers that let trials wait for each other."""
 _POPULATION_OPTIONS = (
     "perturbation_interval",
     "burn_in",

@@ -29,8 +29,9 @@ class TrialFeed(SearchAlgorithm):
     keeper : of the search, with its searcher
     state : what the search goes on from; None for a new one
     planned : number of trials
-    limit : returns how many trials may be alive at once
+    limit : returns how many trials may be alive at once, not counting paused ones
     storage : where checkpoints are
+    pausing : whether the scheduler pauses trials
     """
 
     def __init__(
@@ -40,13 +41,16 @@ class TrialFeed(SearchAlgorithm):
         planned: int,
         limit: Callable[[], float],
         storage: CheckpointStorage,
+        *,
+        pausing: bool = False,
     ) -> None:
+        self.pausing = pausing
         self.keeper = keeper
         self.state = state
         self.planned = planned
         self.limit = limit
         self.storage = storage
-        self.alive: set[str] = set()
+        self.alive: dict[str, Trial] = {}
         self._waiting: list[Trial] = []
         self._experiment: Experiment | None = None
 
@@ -93,9 +97,11 @@ class TrialFeed(SearchAlgorithm):
         """Return the next trial, or None if there is none at this moment."""
         if self._waiting:
             trial = self._waiting.pop(0)
-            self.alive.add(trial.trial_id)
+            self.alive[trial.trial_id] = trial
             return trial
-        if self.is_finished() or len(self.alive) >= self.limit():
+        # a paused trial leaves room: BOHB samples until its bracket is full
+        active = sum(trial.status != Trial.PAUSED for trial in self.alive.values())
+        if self._all_made() or active >= self.limit():
             return None
         index = len(self.keeper.records.trials)
         trial_id = f"{index:05d}"
@@ -108,8 +114,9 @@ class TrialFeed(SearchAlgorithm):
         self.keeper.searcher_changed()
         plain = {name: to_python(value) for name, value in sample.items()}
         self.keeper.write("created", trial_id=trial_id, index=index, sample=plain)
-        self.alive.add(trial_id)
-        return self._make_trial(self.keeper.records.trials[trial_id])
+        trial = self._make_trial(self.keeper.records.trials[trial_id])
+        self.alive[trial_id] = trial
+        return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the searcher."""
@@ -120,12 +127,19 @@ class TrialFeed(SearchAlgorithm):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the searcher; there is room for another trial."""
-        self.alive.discard(trial_id)
+        self.alive.pop(trial_id, None)
         self.keeper.searcher.on_trial_complete(trial_id, result=result, error=error)
         self.keeper.searcher_changed()
 
     def is_finished(self) -> bool:
-        """Return whether no trial is left to be handed out."""
+        """Return whether no trial is left to be handed out, or to come back from a pause.
+
+        Once this is true Ray ends the actors that a pause leaves idle, and a paused trial would
+        start with a new process.
+        """
+        return self._all_made() and not (self.pausing and self.alive)
+
+    def _all_made(self) -> bool:
         made = len(self.keeper.records.trials) >= self.planned
         return not self._waiting and (self._finished or made)
 

@@ -107,8 +107,21 @@ class KeptScheduler(TrialScheduler):
                 tune_controller._set_trial_status(trial, Trial.RUNNING)
                 tune_controller.stop_trial(trial)
         chosen: Trial | None = self.inner.choose_trial_to_run(tune_controller)
+        if chosen is not None:
+            _restage(tune_controller, chosen)
         return chosen
 
     def debug_string(self) -> str:
         """Return the scheduler's own words."""
         return str(self.inner.debug_string())
+
+
+def _restage(tune_controller: "TuneController", trial: Trial) -> None:
+    """Let Ray ask for a process again that it counts on and no longer has.
+
+    Where a process is taken over by one trial while it starts for another, Ray can be left with a
+    trial that is neither running nor waiting for anything.
+    """
+    lost = trial in tune_controller._staged_trials and trial not in tune_controller._trial_to_actor
+    if lost and trial not in tune_controller._resetting_trials:
+        tune_controller._unstage_trial_with_resources(trial)

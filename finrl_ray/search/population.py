@@ -92,6 +92,26 @@ class _Population(PopulationBasedTraining):
                 return self._on_synchronous_result(tune_controller, trial, seen)
             return str(super().on_trial_result(tune_controller, trial, seen))
 
+    def choose_trial_to_run(self, tune_controller: "TuneController") -> "Trial | None":
+        """Choose the trial that is furthest behind; of those that wait for a process, the last.
+
+        Ray's chooses the same trial until it runs, so that the others get no process meanwhile.
+        """
+        trials: list[Trial] = tune_controller.get_trials()
+        due = [
+            trial
+            for trial in trials
+            if trial.status in (trial.PENDING, trial.PAUSED) and not self._waits(trial)
+        ]
+        due.sort(key=lambda trial: self._trial_state[trial].last_train_time)
+        staged = getattr(tune_controller, "_staged_trials", ())
+        return next((trial for trial in due if trial not in staged), due[0] if due else None)
+
+    def _waits(self, trial: "Trial") -> bool:
+        """Return whether a trial has come to the next exchange and the others have not."""
+        reached = self._trial_state[trial].last_train_time >= self._next_perturbation_sync
+        return bool(self._synch and reached)
+
     def on_trial_complete(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> None:
@@ -135,8 +155,7 @@ class _Population(PopulationBasedTraining):
 
     def _all_wait(self, tune_controller: "TuneController") -> bool:
         members = self._members(tune_controller)
-        due = self._next_perturbation_sync
-        return bool(members) and all(self._trial_state[t].last_train_time >= due for t in members)
+        return bool(members) and all(self._waits(trial) for trial in members)
 
     def _exchange(self, tune_controller: "TuneController") -> None:
         """Exchange the whole population, the best first, whose checkpoints the worst go on from."""

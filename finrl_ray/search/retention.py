@@ -22,6 +22,7 @@ from finrl_ray.config import ExperimentConfig
 from finrl_ray.search.journal import ENDED, TrialRecord
 from finrl_ray.search.recorder import SearchJournal
 from finrl_ray.search.results import trial_table
+from finrl_ray.search.schedulers import donor_checkpoints
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.trainable import CHECKPOINT_BYTES
 
@@ -178,11 +179,10 @@ class CheckpointRetention(tune.Callback):
 
     def _needed(self, trials: list["Trial"]) -> set[str]:
         """Return the checkpoints that living trials may be restored from."""
-        return {
-            self.journal.storage.relative(trial.checkpoint.path)
-            for trial in trials
-            if not trial.is_finished() and trial.checkpoint is not None
-        }
+        latest = [t.checkpoint for t in trials if not t.is_finished() and t.checkpoint is not None]
+        donors = donor_checkpoints(self.journal.keeper.scheduler)
+        paths = [*(checkpoint.path for checkpoint in latest), *donors]
+        return {self.journal.storage.relative(path) for path in paths}
 
     def _delete(self, path: str) -> None:
         self.sizes.pop(path, None)

@@ -56,6 +56,7 @@ from finrl_ray.search.schedulers import (
 from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
+from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
 from finrl_ray.trainable import train_trial
 
@@ -210,7 +211,8 @@ def _run_mirrored(
     delete = mirror.delete if folder.remote else delete_at_once(storage)
     retention = CheckpointRetention(journal, folder.config, delete)
     stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
-    feed = TrialFeed(keeper, state, planned, _limit(folder.config), storage)
+    pausing = folder.config.search.scheduler.type in PAUSING
+    feed = TrialFeed(keeper, state, planned, _limit(folder.config), storage, pausing=pausing)
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     try:
         with _sigterm_as_interrupt():
@@ -343,8 +345,8 @@ def _session(
 ) -> contextlib.AbstractContextManager[None]:
     num_cpus = None
     most = config.search.max_concurrent_trials
-    if most is not None and samples_all_first(config):
-        # all trials are alive from the start; only the number of CPUs keeps them from running
+    if most is not None and config.search.scheduler.type in PAUSING:
+        # trials come back from their pauses; only the number of CPUs keeps them from running
         if ray.is_initialized() or cluster_address(address) is not None:
             logger.warning(
                 "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "

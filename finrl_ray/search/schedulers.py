@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ray import tune
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     HyperBandForBOHB,
     HyperBandScheduler,
     MedianStoppingRule,
+    PopulationBasedTraining,
     TrialScheduler,
 )
 from ray.tune.schedulers.hyperband import _Bracket
@@ -19,6 +21,7 @@ from finrl_ray.search.comparison import METRIC, TIME_ATTR, comparable
 from finrl_ray.search.own_random import OwnRandom
 from finrl_ray.search.population import BanditScheduler, PopulationScheduler
 from finrl_ray.search.spaces import Domain
+from finrl_ray.search_config import PAUSING
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METRIC",
     "TIME_ATTR",
+    "donor_checkpoints",
     "grace_period",
     "make_scheduler",
     "samples_all_first",
@@ -62,9 +66,14 @@ def samples_all_first(config: ExperimentConfig) -> bool:
     population, at the same timestep; they pause those that are ahead. HyperBand for BOHB fills its
     brackets as trials come, since BOHB learns from them.
     """
-    settings = config.search.scheduler
-    waits = settings.type in ("hyperband", "pbt", "pb2")
-    return waits and config.search.searcher != "bohb"
+    return config.search.scheduler.type in PAUSING and config.search.searcher != "bohb"
+
+
+def donor_checkpoints(scheduler: TrialScheduler) -> list[str]:
+    """Return the paths of checkpoints that a scheduler may yet let another trial go on from."""
+    states = scheduler._trial_state if isinstance(scheduler, PopulationBasedTraining) else {}
+    held = [state.last_checkpoint for state in states.values()]
+    return [checkpoint.path for checkpoint in held if isinstance(checkpoint, tune.Checkpoint)]
 
 
 def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:

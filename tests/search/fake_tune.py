@@ -17,7 +17,7 @@ Curve = Callable[["FakeTrial", int], float]
 
 
 class FakeTrial:
-    PAUSED = Trial.PAUSED
+    PAUSED, PENDING = Trial.PAUSED, Trial.PENDING
 
     def __init__(self, trial_id: str, config: Mapping[str, Any]) -> None:
         self.trial_id = trial_id
@@ -85,16 +85,21 @@ def run_trials(
     slots: int = 2,
     fails: Mapping[str, int] | None = None,
     searcher: Any = None,
+    lazily: bool = False,
 ) -> FakeController:
     """Run all trials to their ends, round robin; `fails` gives the timestep at which one crashes.
 
+    `lazily` creates a trial when fewer than `slots` are neither paused nor ended.
+
     Raises AssertionError if trials are left that the scheduler will never let run.
     """
-    controller = FakeController(scheduler, trials, searcher)
+    controller = FakeController(scheduler, [], searcher)
     scheduler.set_search_properties("objective", "max")
-    for trial in trials:
-        scheduler.on_trial_add(controller, trial)
-    while controller.get_live_trials():
+    to_come = list(trials)
+    while to_come or controller.get_live_trials():
+        while to_come and (not lazily or _active(controller) < slots):
+            controller.trials.append(to_come.pop(0))
+            scheduler.on_trial_add(controller, controller.trials[-1])
         running = [trial for trial in trials if trial.status == Trial.RUNNING]
         while len(running) < slots:
             chosen = scheduler.choose_trial_to_run(controller)
@@ -107,6 +112,10 @@ def run_trials(
             if trial.status == Trial.RUNNING:
                 _report(controller, trial, curve, every, total, fails or {})
     return controller
+
+
+def _active(controller: FakeController) -> int:
+    return sum(trial.status != Trial.PAUSED for trial in controller.get_live_trials())
 
 
 def _start(trial: FakeTrial) -> None:

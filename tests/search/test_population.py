@@ -11,7 +11,7 @@ from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.search.initial_points import contains
 from finrl_ray.search.mutations import mutate
 from finrl_ray.search.population import Exploit
-from finrl_ray.search.schedulers import make_scheduler, stop_reason
+from finrl_ray.search.schedulers import donor_checkpoints, make_scheduler, stop_reason
 from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import Domain, build_space
 from finrl_ray.search_config import SchedulerConfig, SearchConfig
@@ -135,6 +135,22 @@ def test_a_trial_without_an_objective_is_replaced() -> None:
     assert exploits[0].timesteps == 1000
     assert "00003" in {e.trial_id for e in exploits[:2]}
     assert "00003" not in {e.donor_id for e in exploits[:2]}
+
+
+def test_checkpoints_of_possible_donors_are_held() -> None:
+    config = experiment(synch=False)
+    scheduler: Any = make_scheduler(config, build_space(config))
+    assert donor_checkpoints(scheduler) == []
+    trials = [FakeTrial(f"{k:05d}", sample) for k, sample in enumerate(make_samples())]
+    run_trials(scheduler, trials, by_learning_rate, every=500, total=1500)
+    held = donor_checkpoints(scheduler)
+    assert {e.checkpoint.path for e in scheduler.exploits if e.timesteps == 1000} & set(held)
+    assert all(path.endswith("/1000") for path in held)
+    assert donor_checkpoints(make_scheduler(experiment_of_asha(), {})) == []
+
+
+def experiment_of_asha() -> ExperimentConfig:
+    return ExperimentConfig(agent=AgentConfig(total_timesteps=TOTAL))
 
 
 def test_no_trial_is_said_to_be_stopped() -> None:

@@ -81,7 +81,13 @@ def test_a_running_search_deletes_after_the_grace_what_no_trial_needs(
     now[0] = retention.GRACE_S
     retention_callback.on_step_end(0, [trial, loser])
     assert left(tmp_path) == [100, 200, 300, 400]
+    # and one that is not chosen yet may be, while the scheduler holds its donor's
+    monkeypatch.setattr(retention, "donor_checkpoints", lambda scheduler: [waiting.path])
     now[0] = 2 * retention.GRACE_S
+    retention_callback.on_step_end(0, [trial])
+    assert left(tmp_path) == [100, 200, 300, 400]
+    monkeypatch.setattr(retention, "donor_checkpoints", lambda scheduler: [])
+    now[0] = 3 * retention.GRACE_S
     retention_callback.on_step_end(0, [trial])
     assert left(tmp_path) == [200, 300, 400]
 

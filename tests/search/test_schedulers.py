@@ -128,6 +128,37 @@ def test_hyperband_goes_on_without_a_trial_that_crashed(crash: int, slots: int) 
     assert trials[6].steps == TOTAL
 
 
+class Told:
+    """The searcher of BOHB, as HyperBand talks to it."""
+
+    def on_pause(self, trial_id: str) -> None: ...
+
+    def on_unpause(self, trial_id: str) -> None: ...
+
+
+@pytest.mark.parametrize("crash", [None, 500, 1000, 1500, 3000])
+@pytest.mark.parametrize("slots", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 2, 5, 8, 13])
+def test_hyperband_for_bohb_lets_nobody_wait(count: int, slots: int, crash: int | None) -> None:
+    scheduler, trials = scheduler_of("hyperband", searcher="bohb"), population(count)
+    fails = {f"{count - 1:05d}": crash} if crash else {}
+    run_trials(
+        scheduler,
+        trials,
+        by_number,
+        every=500,
+        total=TOTAL,
+        slots=slots,
+        fails=fails,
+        searcher=Told(),
+        lazily=True,
+    )
+    if count > 1:
+        assert max(trial.steps for trial in trials) == TOTAL
+    if count >= 8 and not crash:  # the boldest bracket is filled first, as trials come
+        assert sum(trial.steps == 1000 for trial in trials) >= 4
+
+
 @pytest.mark.parametrize("kind", ["fifo", "asha", "median", "hyperband", "pbt"])
 def test_schedulers_can_be_kept_between_any_two_results(kind: Any) -> None:
     scheduler, trials = scheduler_of(kind), population(4)
