@@ -93,7 +93,8 @@ class MemoryWatch:
                 journal = (self.search.folder / "journal.jsonl").read_bytes()
             except (psutil.NoSuchProcess, OSError, ValueError):
                 continue
-            self.samples.append((journal.count(b'"event": "end"'), resident))
+            if resident:  # none is left of a driver that has just ended
+                self.samples.append((journal.count(b'"event": "end"'), resident))
 
     def __enter__(self) -> "MemoryWatch":
         self._thread.start()
