@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finrl_ray import cli_cluster
 from finrl_ray.errors import FinRLRayError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 EXIT_ERROR = 2
 EXIT_NO_WINNER = 1
+EXIT_DIFFERENT = 1
 
 app = typer.Typer(
     name="finrl-ray",
@@ -36,6 +38,20 @@ FolderArgument = Annotated[Path, typer.Argument(help="The folder of a search.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one value: --set agent.total_timesteps=20000."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Join a Ray: auto (the one on this machine) or host:port of a cluster's head. "
+        "Default: RAY_ADDRESS, else a Ray of its own."
+    ),
+]
+DashboardOption = Annotated[
+    bool,
+    typer.Option(
+        "--dashboard/--no-dashboard",
+        help="Start its Ray with the dashboard, on 127.0.0.1 (150 MB, a second).",
+    ),
 ]
 
 
@@ -94,6 +110,8 @@ def tune(
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
 ) -> None:
     """Run a hyperparameter search."""
     from finrl_ray.config_file import load_config
@@ -105,11 +123,11 @@ def tune(
     from finrl_ray.search.runner import run_search
 
     with _naming(config):
-        prepared = prepare_search(loaded, base_dir=config.parent)
+        prepared = prepare_search(loaded, base_dir=config.parent, address=address)
     console = _console()
     console.print(prepared.describe(), highlight=False, markup=False)
-    console.print("starting Ray (a few seconds)")
-    result = run_search(prepared, make_view=LiveView)
+    console.print("joining Ray" if address else "starting Ray (a few seconds)")
+    result = run_search(prepared, make_view=LiveView, address=address, dashboard=dashboard)
     _show_result(result, with_backtest)
 
 
@@ -119,6 +137,8 @@ def resume(
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
 ) -> None:
     """Go on with an interrupted search or training run from its checkpoints.
 
@@ -136,7 +156,8 @@ def resume(
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.runner import resume_search
 
-    _show_result(resume_search(folder, make_view=LiveView), with_backtest)
+    result = resume_search(folder, make_view=LiveView, address=address, dashboard=dashboard)
+    _show_result(result, with_backtest)
 
 
 @app.command()
@@ -218,6 +239,31 @@ def show(
 
 
 @app.command()
+def replay(
+    folder: FolderArgument,
+    trial: Annotated[
+        int | None, typer.Option(help="Number of the trial; the winner if left out.", min=0)
+    ] = None,
+) -> None:
+    """Train a trial again from the journal alone, and compare it with what was recorded.
+
+    A trial of population based training is trained with its whole schedule of hyperparameters.
+    """
+    _quiet()
+    from finrl_ray.report.tables import schedule_table
+    from finrl_ray.search.replay import replay as run_replay
+
+    result = run_replay(folder, trial)
+    _console().print(schedule_table(result))
+    print(f"model: {result.path}")
+    if result.differences:
+        print(f"not as recorded: {', '.join(result.differences)}", file=sys.stderr)
+        raise typer.Exit(EXIT_DIFFERENT)
+    steps = result.recorded["timesteps"]
+    print(f"trial {result.trial} at {steps:,} timesteps is as recorded, bit for bit")
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Name of the experiment, and of its folder.")],
     parent: Annotated[
@@ -231,6 +277,9 @@ def new(
     _console().print(
         f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True, markup=False
     )
+
+
+cli_cluster.register(app)
 
 
 @contextlib.contextmanager

@@ -12,19 +12,16 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.errors import ConfigError
-
-FORBID_UNKNOWN = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+from finrl_ray.search_config import (
+    FORBID_UNKNOWN,
+    Metric,
+    SearchConfig,
+    check_search_times,
+    require,
+)
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
 Fill = Literal["close", "next_open"]
-Metric = Literal[
-    "sharpe_ratio",
-    "sortino_ratio",
-    "calmar_ratio",
-    "total_return",
-    "annual_return",
-    "max_drawdown",
-]
 Window = tuple[date | None, date | None]
 NOT_IN_FINRL = (
     "fill",
@@ -37,11 +34,6 @@ NOT_IN_FINRL = (
     "cooldown",
 )
 """Options of the env that have no meaning together with `parity`."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +65,12 @@ class DataConfig:
     """Where downloads are kept."""
 
     def __post_init__(self) -> None:
-        _require(self.tickers is None or len(self.tickers) > 0, "tickers must not be an empty list")
-        _require(
+        require(self.tickers is None or len(self.tickers) > 0, "tickers must not be an empty list")
+        require(
             self.start is None or self.end is None or self.start < self.end,
             f"start must be before end, got {self.start} and {self.end}",
         )
-        _require(self.max_late_rows >= 0, f"max_late_rows must be >= 0, got {self.max_late_rows}")
+        require(self.max_late_rows >= 0, f"max_late_rows must be >= 0, got {self.max_late_rows}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +89,7 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         given = [w for w in (self.train, self.validation, self.test) if w is not None]
-        _require(
+        require(
             len(given) in (0, 3),
             "train, validation and test must be given together, or all left out for 60/20/20",
         )
@@ -109,7 +101,7 @@ class SplitConfig:
         assert self.validation is not None
         assert self.test is not None
         ends = (self.train[1], *self.validation, self.test[0])
-        _require(
+        require(
             all(value is not None for value in ends),
             "only the start of train and the end of test may be null",
         )
@@ -117,7 +109,7 @@ class SplitConfig:
         known = [value for value in flat if value is not None]
         names = "train, validation, test"
         for first, second in pairwise(known):
-            _require(
+            require(
                 first <= second,
                 f"the windows must be in the order {names} and must not overlap, "
                 f"but {first} comes before {second} in the file",
@@ -125,7 +117,7 @@ class SplitConfig:
         for name, window in zip(
             ("train", "validation", "test"), (self.train, self.validation, self.test), strict=True
         ):
-            _require(
+            require(
                 None in window or window[0] != window[1],
                 f"the {name} window must hold at least one date, got [{window[0]}, {window[1]})",
             )
@@ -182,26 +174,26 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         whole = self.hmax >= 1 and float(self.hmax).is_integer()
-        _require(
+        require(
             whole or (self.fractional_shares and self.hmax > 0),
             "hmax must be >= 1 and a whole number of shares (with fractional_shares any number "
             f"> 0), got {self.hmax}",
         )
-        _require(self.initial_amount > 0, f"initial_amount must be > 0, got {self.initial_amount}")
+        require(self.initial_amount > 0, f"initial_amount must be > 0, got {self.initial_amount}")
         for name in ("buy_cost_pct", "sell_cost_pct"):
             value = getattr(self, name)
-            _require(
+            require(
                 0 <= value < 1,
                 f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
             )
-        _require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
+        require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
         self._check_limits()
         changed = [
             item.name
             for item in fields(self)
             if item.name in NOT_IN_FINRL and getattr(self, item.name) != item.default
         ]
-        _require(
+        require(
             not (self.parity and changed),
             f"parity reproduces FinRL, which has no {', '.join(NOT_IN_FINRL[:-1])} or "
             f"{NOT_IN_FINRL[-1]} options; leave {changed} at the default or set parity to false",
@@ -209,21 +201,21 @@ class EnvConfig:
 
     def _check_limits(self) -> None:
         share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
-        _require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
-        _require(
+        require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
+        require(
             stop is None or 0 < stop < 1,
             "stop_loss is a fraction of the average buy price and must be within (0, 1), got "
             f"{stop} (0.9 sells after a loss of 10 %)",
         )
-        _require(
+        require(
             ratio is None or (stop is not None and ratio > 0),
             f"profit_loss_ratio must be > 0 and needs stop_loss, got {ratio} with stop_loss {stop}",
         )
-        _require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
+        require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
         lots = self.lot_size if isinstance(self.lot_size, tuple) else (self.lot_size,)
         for lot in lots:
             whole = self.fractional_shares or lot is None or float(lot).is_integer()
-            _require(
+            require(
                 lot is None or (lot > 0 and whole),
                 "lot_size must be > 0 shares, and whole unless fractional_shares is true, got "
                 f"{self.lot_size}",
@@ -250,10 +242,10 @@ class AgentConfig:
     or of one of them, from training alone); its statistics travel with the model."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.total_timesteps >= 1, f"total_timesteps must be >= 1, got {self.total_timesteps}"
         )
-        _require(
+        require(
             1 <= self.n_envs <= self.total_timesteps,
             f"n_envs must be within 1..total_timesteps ({self.total_timesteps}), got {self.n_envs}",
         )
@@ -282,17 +274,17 @@ class EvaluationConfig:
     """Evaluations before `max_no_improvement_evals` starts to count."""
 
     def __post_init__(self) -> None:
-        _require(self.eval_freq >= 1, f"eval_freq must be >= 1 timestep, got {self.eval_freq}")
+        require(self.eval_freq >= 1, f"eval_freq must be >= 1 timestep, got {self.eval_freq}")
         periods = self.periods_per_year
-        _require(
+        require(
             periods is None or periods > 0, f"periods_per_year must be > 0 or null, got {periods}"
         )
         patience = self.max_no_improvement_evals
-        _require(
+        require(
             patience is None or patience >= 1,
             f"max_no_improvement_evals must be >= 1 or null, got {patience}",
         )
-        _require(self.min_evals >= 0, f"min_evals must be >= 0, got {self.min_evals}")
+        require(self.min_evals >= 0, f"min_evals must be >= 0, got {self.min_evals}")
 
 
 def settled_periods_per_year(evaluation: EvaluationConfig) -> float:
@@ -324,79 +316,6 @@ def earliest_stop(evaluation: EvaluationConfig) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SchedulerConfig:
-    """Which trials are stopped early, and when."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
-
-    type: Literal["asha", "fifo"] = "asha"
-    """`asha`: asynchronous successive halving; `fifo`: every trial runs to its end."""
-    grace_period: int | None = None
-    """Timesteps before a trial may be stopped; an eighth of `agent.total_timesteps` when null."""
-    reduction_factor: float = 2.0
-    """One in this many trials survives each rung."""
-
-    def __post_init__(self) -> None:
-        grace = self.grace_period
-        _require(grace is None or grace >= 1, f"grace_period must be >= 1 timestep, got {grace}")
-        _require(
-            self.reduction_factor > 1, f"reduction_factor must be > 1, got {self.reduction_factor}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SearchConfig:
-    """What is sampled, how many times, how it is scheduled, and where results go."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
-
-    num_samples: int = 16
-    """Trials started (with `grid` in the space: repetitions of the grid)."""
-    searcher: Literal["random", "optuna"] = "random"
-    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
-    space: dict[str, Any] = field(default_factory=dict)
-    """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
-    `{randint: [a, b]}`, `{quniform: [a, b, q]}`, `{grid: [...]}`, or a plain value; laid over the
-    default space of the algorithm."""
-    default_space: bool = True
-    """Start from the algorithm's default space; false: search over `space` alone."""
-    select: Literal["last", "best"] = "last"
-    """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the highest
-    of its evaluations, which flatters trials that are evaluated more often."""
-    max_drawdown_limit: float | None = None
-    """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
-    max_concurrent_trials: int | None = None
-    """Trials at once; as many as the CPUs allow when null."""
-    cpus_per_trial: float = 1.0
-    """CPUs reserved, and threads used, by one trial."""
-    max_failures: int = 0
-    """How often a crashed trial is restarted from its last checkpoint."""
-    keep_checkpoints: int = 2
-    """Best checkpoints kept per trial, beside the latest."""
-    storage_path: str = "runs"
-    """Folder under which each search gets a folder of its own."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_samples", "keep_checkpoints"):
-            value = getattr(self, name)
-            _require(value >= 1, f"{name} must be >= 1, got {value}")
-        limit = self.max_concurrent_trials
-        _require(limit is None or limit >= 1, f"max_concurrent_trials must be >= 1, got {limit}")
-        _require(self.cpus_per_trial > 0, f"cpus_per_trial must be > 0, got {self.cpus_per_trial}")
-        _require(self.max_failures >= 0, f"max_failures must be >= 0, got {self.max_failures}")
-        path = self.storage_path
-        _require(
-            path != "" and "\0" not in path and "://" not in path,
-            f"storage_path must be a folder on a disk that every node sees, got {path!r}",
-        )
-        drawdown = self.max_drawdown_limit
-        _require(
-            drawdown is None or -1 <= drawdown < 0,
-            f"max_drawdown_limit is a fraction within [-1, 0), got {drawdown} (-40 % is -0.4)",
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentConfig:
     """One experiment: data, windows, account, agent, evaluation and search."""
 
@@ -413,12 +332,12 @@ class ExperimentConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name) is not None,
             "name must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or "
             f"digit (it names a folder), got {self.name!r}",
         )
-        _require(0 <= self.seed < 2**32, f"seed must be within 0..2**32-1, got {self.seed}")
+        require(0 <= self.seed < 2**32, f"seed must be within 0..2**32-1, got {self.seed}")
         self._check_evaluations()
         self._check_market_series()
 
@@ -428,7 +347,7 @@ class ExperimentConfig:
         if patience is not None:
             evals = earliest_stop(evaluation)
             first_stop = evals * evaluation.eval_freq
-            _require(
+            require(
                 first_stop <= total,
                 f"early stopping can fire at timestep {first_stop} at the earliest (evaluation "
                 f"{evals}, with min_evals {evaluation.min_evals} and max_no_improvement_evals "
@@ -436,11 +355,12 @@ class ExperimentConfig:
                 f"agent.total_timesteps {total}; lower "
                 "evaluation.max_no_improvement_evals or evaluation.eval_freq",
             )
-        grace = self.search.scheduler.grace_period
-        _require(
-            self.search.scheduler.type != "asha" or grace is None or grace < total,
-            f"search.scheduler.grace_period must be < agent.total_timesteps ({total}), got {grace}:"
-            " no trial could ever be stopped early",
+        check_search_times(self.search.scheduler, total)
+        objectives, metric = self.search.objectives, evaluation.metric
+        require(
+            not objectives or objectives[0] == metric,
+            f"search.objectives must begin with evaluation.metric ({metric}), by which trials are "
+            f"ranked and stopped, got {list(objectives)}",
         )
 
     def _check_market_series(self) -> None:
@@ -448,7 +368,7 @@ class ExperimentConfig:
         if self.env.turbulence_threshold is None:
             return
         known = [*self.data.market_columns, *(["turbulence"] if self.data.turbulence else [])]
-        _require(
+        require(
             column in known,
             f"env.turbulence_threshold needs the series {column!r}, but the data has {known}; set "
             "data.turbulence to true, or name the column in data.market_columns",

@@ -15,6 +15,14 @@ from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.zoo_keys import ZOO_KEYS, translate_agent, translate_override
 
+RESOURCES: Mapping[str, str] = {"cpu": "cpus_per_trial", "gpu": "gpus_per_trial"}
+"""Keys of the `resources` section, and what they are in the `search` section."""
+RESOURCE_OVERRIDES: Mapping[str, str] = {
+    f"{where}.{key}": f"search.{name}"
+    for where in ("resources", "search.resources")
+    for key, name in RESOURCES.items()
+}
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads 1e-4 as a number and refuses a key given twice."""
@@ -99,7 +107,8 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from error
     try:
-        (*parents, last), value = translate_override(key.split("."), value)
+        keys = RESOURCE_OVERRIDES.get(key, key).split(".")
+        (*parents, last), value = translate_override(keys, value)
     except ConfigError as error:
         raise ConfigError(f"override {override!r}: {error}") from None
     target = raw
@@ -138,12 +147,45 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
 
 
 def _translate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the mapping with an agent section in canonical keys, and what is wrong with it."""
+    """Return the mapping in canonical keys, and what is wrong with those it had."""
+    result, problems = _translate_resources(raw)
     agent = raw.get("agent")
     if not isinstance(agent, Mapping):
-        return dict(raw), []
-    section, problems = translate_agent(agent)
-    return {**raw, "agent": section}, problems
+        return result, problems
+    section, found = translate_agent(agent)
+    return {**result, "agent": section}, [*problems, *found]
+
+
+def _translate_resources(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the mapping with `resources: {cpu: 1, gpu: 0.25}`, wherever given, as search keys."""
+    result, problems = dict(raw), []
+    given = raw.get("search")
+    if not ("resources" in raw or (isinstance(given, Mapping) and "resources" in given)):
+        return result, []
+    if given is not None and not isinstance(given, Mapping):
+        return result, []  # the check of the section says so
+    search = dict(given or {})
+    for where, section in (
+        ("resources", result.pop("resources", None)),
+        ("search.resources", search.pop("resources", None)),
+    ):
+        if section is None:
+            continue
+        if not isinstance(section, Mapping):
+            problems.append(f"{where} must be keys and values such as cpu: 1, got {section!r}")
+            continue
+        for key, value in section.items():
+            name = RESOURCES.get(key)
+            if name is None:
+                close = _closest(str(key), list(RESOURCES), 0.6)
+                hint = f". Did you mean {close[0]!r}?" if close else ""
+                problems.append(f"unknown key '{where}.{key}'{hint}; known: {list(RESOURCES)}")
+            elif search.setdefault(name, value) != value:
+                problems.append(
+                    f"{where}.{key} ({value!r}) and search.{name} ({search[name]!r}) say the same "
+                    "thing differently; give one of them"
+                )
+    return {**result, "search": search}, problems
 
 
 def _json_default(value: object) -> str:

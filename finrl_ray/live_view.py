@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from finrl_ray.ray_cluster import current_dashboard
+from finrl_ray.ray_security import token_place
 from finrl_ray.report.tables import number, percent
 from finrl_ray.search.folder import SearchFolder
-from finrl_ray.search.journal import ENDED, SearchJournal, TrialRecord
+from finrl_ray.search.journal import ENDED, TrialRecord
+from finrl_ray.search.recorder import SearchJournal
 
 _REFRESH_S = 0.25
 _PLAIN_EVERY_S = 10.0
@@ -53,6 +56,9 @@ class LiveView(tune.Callback):
         """Open the view."""
         self.console = Console()
         self.started_at = time.monotonic()
+        url = current_dashboard()
+        if url is not None:
+            self._print(f"dashboard: {url}; its token is in {token_place()}")
         if self.console.is_terminal:
             self.live = Live(console=self.console, auto_refresh=False, transient=True)
             self.live.start()

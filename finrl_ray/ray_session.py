@@ -1,19 +1,41 @@
 """`ray_session`: the one place that starts Ray, or joins a cluster, and leaves it again."""
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 
+from finrl_ray import __version__
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.ray_cluster import (
+    cluster_address,
+    current_dashboard,
+    join_error,
+    present_token,
+    require_reachable,
+    require_workers,
+)
+from finrl_ray.ray_security import (
+    dashboard_exposure,
+    ensure_token_file,
+    exposure,
+    token_mode_wanted,
+)
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
 def ray_session(
-    worker_env: Mapping[str, str], *, address: str | None = None, num_cpus: int | None = None
+    worker_env: Mapping[str, str],
+    *,
+    address: str | None = None,
+    num_cpus: int | None = None,
+    dashboard: bool = False,
 ) -> Iterator[None]:
     """Use the Ray that this process is connected to, or connect while the block runs.
 
@@ -21,16 +43,17 @@ def ray_session(
     ----------
     worker_env : environment variables of the workers; a Ray that is connected to already keeps its
         own
-    address : a cluster to join; None: the one that RAY_ADDRESS names, or else a Ray of our own on
-        this machine
+    address : a cluster to join (`auto` or `host:port`); None: the one that RAY_ADDRESS names, or
+        else a Ray of our own on this machine
     num_cpus : CPUs of a Ray of our own; None: those of the machine
+    dashboard : start the dashboard of a Ray of our own, on loopback alone
 
     Raises
     ------
     ConfigError
-        If `num_cpus` is given for a cluster that is joined.
+        If `num_cpus` is given for a cluster that is joined, or a search cannot run under `address`.
     SearchError
-        If Ray cannot be started or reached.
+        If Ray cannot be started or reached, or a node of the cluster lacks finrl_ray.
     """
     if ray.is_initialized():
         yield
@@ -38,28 +61,60 @@ def ray_session(
     # failures are kept where they belong, in tables; Ray would print each traceback as well
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    joined = cluster_address(address)
+    if joined is None:
+        _init(_own_ray(num_cpus, dashboard), worker_env, "here")
+    else:
+        if num_cpus is not None:
+            raise ConfigError(
+                f"num_cpus is for a Ray that is started here, but {joined} is joined; use "
+                "max_concurrent to run fewer trainings at once"
+            )
+        _join(joined, worker_env)
     try:
-        ray.init(
-            **_connection(address, num_cpus),
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": dict(worker_env)},
-        )
-    except (ConnectionError, OSError) as error:
-        raise SearchError(f"Ray cannot be started or reached: {error}") from error
-    try:
+        if joined is not None:
+            require_workers(__version__)
+            _warn_of_an_open_dashboard()
         yield
     finally:
         ray.shutdown()
 
 
-def _connection(address: str | None, num_cpus: int | None) -> dict[str, Any]:
-    address = address or os.environ.get("RAY_ADDRESS")
-    if not address or address == "local":
-        return {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
-    if num_cpus is not None:
-        raise ConfigError(
-            f"num_cpus is for a Ray that is started here, but {address} is joined; use "
-            "max_concurrent to run fewer trainings at once"
+def _own_ray(num_cpus: int | None, dashboard: bool) -> dict[str, Any]:
+    ensure_token_file()
+    return {
+        "address": "local",
+        "num_cpus": num_cpus,
+        "include_dashboard": dashboard,
+        "dashboard_host": LOOPBACK,
+    }
+
+
+def _join(address: str, worker_env: Mapping[str, str]) -> None:
+    warning = exposure(address, with_token=token_mode_wanted())
+    if warning:
+        logger.warning(warning)
+    require_reachable(address)
+    present_token()
+    _init({"address": address}, worker_env, address)
+
+
+def _init(connection: Mapping[str, Any], worker_env: Mapping[str, str], where: str) -> None:
+    try:
+        ray.init(
+            **connection,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": dict(worker_env)},
         )
-    return {"address": address}
+    except (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError) as error:
+        if where == "here":
+            raise SearchError(f"Ray cannot be started: {error}") from error
+        raise SearchError(join_error(where, error)) from error
+
+
+def _warn_of_an_open_dashboard() -> None:
+    url = current_dashboard()
+    warning = dashboard_exposure(url) if url else None
+    if warning:
+        logger.warning(warning)

@@ -1,19 +1,26 @@
 """The function that Ray Tune runs for each trial: the one place where training meets Ray."""
 
+import contextlib
+import errno
+import faulthandler
 import gc
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch as th
 from ray import tune
+from ray.train._internal.storage import StorageContext
 
 from finrl_ray.agent.resources import ResourceMonitor
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.errors import SearchError
 from finrl_ray.training import train_agent
+from finrl_ray.trial_checkpoints import flush_checkpoint, trial_start
 
 
 def train_trial(
@@ -32,22 +39,63 @@ def train_trial(
     train_data, validation_data : the rows of the two windows; no other rows reach a trial
     """
     th.set_num_threads(max(1, int(config.search.cpus_per_trial)))
+    watchdog = Watchdog(config.search.trial_timeout_s)
+    storage = tune.get_context().get_storage()
     # the actor has no child processes, and looking for some takes milliseconds
-    report = partial(report_to_tune, ResourceMonitor(None, include_children=False))
-    resume_from = tune.get_checkpoint()
+    monitor = ResourceMonitor(None, include_children=False)
+    report = partial(report_to_tune, monitor, watchdog, storage)
+    found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     try:
-        if resume_from is None:
-            train_agent(sample, config, train_data, validation_data, report)
-            return
-        with resume_from.as_directory() as folder:
-            train_agent(sample, config, train_data, validation_data, report, Path(folder))
+        with watchdog.watching(), found as start:
+            train_agent(sample, config, train_data, validation_data, report, start)
     finally:
         # the actor is reused by the next trial: leave it as it was found
         gc.collect()
 
 
+class Watchdog:
+    """Ends this process when a trial has reported nothing for too long.
+
+    The timer is a thread of C code, which also a hang that holds Python's interpreter lock cannot
+    stop; it writes where every thread is to stderr first. Ray then starts the trial again from its
+    checkpoint, or the search counts it as failed.
+
+    Parameters
+    ----------
+    timeout_s : seconds without a report; None: for ever
+    """
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
+
+    def start(self) -> None:
+        """Count from this moment."""
+        if self.timeout_s is not None:
+            # Ray's own stderr may be a wrapper without a file
+            stderr: Any = sys.__stderr__
+            faulthandler.dump_traceback_later(self.timeout_s, exit=True, file=stderr)
+
+    def stop(self) -> None:
+        """Do not count."""
+        if self.timeout_s is not None:
+            faulthandler.cancel_dump_traceback_later()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count while the block runs, from each `start` in it."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
+
 def report_to_tune(
-    monitor: ResourceMonitor, metrics: dict[str, Any], save: Callable[[Path], None]
+    monitor: ResourceMonitor,
+    watchdog: Watchdog,
+    storage: StorageContext,
+    metrics: dict[str, Any],
+    save: Callable[[Path], None],
 ) -> None:
     """Report one evaluation with its checkpoint and what the process uses (`sys/...`).
 
@@ -55,8 +103,28 @@ def report_to_tune(
     which does not depend on the machine.
 
     When the scheduler stops the trial, `tune.report` does not return: Ray raises SystemExit in it.
+
+    Raises
+    ------
+    SearchError
+        If there is no room for the checkpoint.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder))
-        metrics = metrics | monitor.measure().metrics()
-        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            save(Path(folder))
+            metrics = metrics | monitor.measure().metrics()
+            watchdog.stop()  # how long the driver takes to answer is not the trial's time
+            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with contextlib.suppress(OSError):  # the part that was written takes room that others need
+            storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
+        raise SearchError(
+            f"the checkpoint of {metrics['timesteps']:,} timesteps cannot be written: "
+            f"{error.strerror}; make room in {storage.trial_fs_path} or the temporary folder, then "
+            "resume the search"
+        ) from error
+    finally:
+        flush_checkpoint(storage.checkpoint_fs_path, storage.storage_filesystem)
+    watchdog.start()

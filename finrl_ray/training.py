@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +24,7 @@ from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprov
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent
 from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, to_python
+from finrl_ray.agent.sealed_folder import seal
 from finrl_ray.agent.trial_state import (
     capture_state,
     learn_from,
@@ -33,7 +35,6 @@ from finrl_ray.agent.trial_state import (
 from finrl_ray.config import (
     EvaluationConfig,
     ExperimentConfig,
-    SearchConfig,
     settled_periods_per_year,
 )
 from finrl_ray.data.market_data import MarketData
@@ -41,12 +42,32 @@ from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
+from finrl_ray.search_config import SearchConfig
 
 MODEL_FILE = "model.zip"
 STATE_FILE = "state.pt"
 EVALUATIONS_FILE = "evaluations.npz"
 
 Report: TypeAlias = Callable[[dict[str, Any], Callable[[Path], None]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a training starts.
+
+    Parameters
+    ----------
+    checkpoint : folder of an earlier checkpoint of the same run, to go on from; None: from scratch
+    unreported : whether the evaluation that the checkpoint was made at has not been reported yet
+    notes : what the reader of the results should know of the start; reported once
+    """
+
+    checkpoint: Path | None = None
+    unreported: bool = False
+    notes: str = ""
+
+
+FROM_SCRATCH = Start()
 
 
 class TrialDivergedError(FinRLRayError, RuntimeError):
@@ -69,7 +90,7 @@ def train_agent(
     train_data: MarketData,
     validation_data: MarketData,
     report: Report,
-    checkpoint: Path | None = None,
+    start: Start = FROM_SCRATCH,
 ) -> BaseAlgorithm:
     """Train one configuration to its end, reporting after each evaluation.
 
@@ -79,7 +100,7 @@ def train_agent(
     config : the experiment
     train_data, validation_data : the rows of the two windows; no other rows are read
     report : see `SafePointCallback`
-    checkpoint : folder of an earlier checkpoint of the same run, to go on from
+    start : where training starts
 
     Returns
     -------
@@ -95,17 +116,21 @@ def train_agent(
     seed = trial_seed(config.seed, sample)
     settings = resolve_sample(sample, config.agent)
     env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
-    model = build_model(config, settings, env, seed)
+    # a GPU that the trial has not reserved is another one's
+    device = "auto" if config.search.gpus_per_trial else "cpu"
+    model = build_model(config, settings, env, seed, device=device)
     try:
-        callback = SafePointCallback(config, eval_env, seed, report)
-        if checkpoint is not None:
-            callback.restore(model, checkpoint)
+        callback = SafePointCallback(config, eval_env, seed, report, notes=start.notes)
+        if start.checkpoint is not None:
+            callback.restore(model, start.checkpoint)
+            if start.unreported:
+                callback.report_latest(model)
         learn_from(
             model,
             config.agent.total_timesteps,
             callback,
             callback.at_safe_point,
-            resumed=checkpoint is not None,
+            resumed=start.checkpoint is not None,
         )
         return model
     except ValueError as error:
@@ -157,12 +182,16 @@ def build_model(
     seed: int,
     *,
     tensorboard_log: str | None = None,
+    device: str = "auto",
 ) -> BaseAlgorithm:
-    """Return a fresh SB3 model that logs to the folder `tensorboard_log`, or nowhere if None."""
+    """Return a fresh SB3 model that logs to the folder `tensorboard_log`, or nowhere if None.
+
+    `device` is torch's, for models whose own keywords do not name one.
+    """
     model = DRLAgent(env).get_model(
         config.agent.algorithm,
         policy=config.agent.policy,
-        model_kwargs=settings.model_kwargs,
+        model_kwargs={"device": device, **settings.model_kwargs},
         verbose=0,
         seed=seed,
         tensorboard_log=tensorboard_log,
@@ -185,12 +214,21 @@ class SafePointCallback(BaseCallback):
     seed : of the trial, reported with each result
     report : called after each evaluation with the metrics, flat and of Python numbers, and a
         function that writes a checkpoint into a folder
+    notes : goes into the first report
     """
 
     def __init__(
-        self, config: ExperimentConfig, eval_env: VecEnv, seed: int, report: Report
+        self,
+        config: ExperimentConfig,
+        eval_env: VecEnv,
+        seed: int,
+        report: Report,
+        *,
+        notes: str = "",
     ) -> None:
         super().__init__()
+        self.metrics: dict[str, Any] = {}
+        self.notes = notes
         self.report = report
         self.config = config
         self.seed = seed
@@ -205,6 +243,8 @@ class SafePointCallback(BaseCallback):
 
     def at_safe_point(self, model: BaseAlgorithm) -> bool:
         """Evaluate and report when an evaluation is due; return whether to train on."""
+        if self.metrics.get("stop_reason"):
+            return False  # restored from a checkpoint at which the trial had ended itself
         done = model.num_timesteps >= self.config.agent.total_timesteps
         if not self.evaluation.is_due() and not done:
             return True
@@ -235,23 +275,42 @@ class SafePointCallback(BaseCallback):
             "seed": self.seed,
             "stop_reason": stop_reason,
         }
+        self.metrics = metrics
+        self.report_latest(model)
+
+    def report_latest(self, model: BaseAlgorithm) -> None:
+        """Report the latest evaluation with a checkpoint, maybe again after a crash."""
+        notes, self.notes = self.notes, ""
+        metrics = {**self.metrics, "notes": notes} if notes else self.metrics
         self.report(metrics, partial(self.save, model))
 
     def save(self, model: BaseAlgorithm, folder: Path) -> None:
-        """Write an ordinary SB3 model, its normalisation, the exact state and all evaluations."""
+        """Write an ordinary SB3 model, its normalisation, the exact state and all evaluations.
+
+        A manifest, written last, tells a whole checkpoint from a damaged one.
+        """
         model.save(folder / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             normalizer.save(str(folder / VECNORMALIZE_FILE))
-        own = {"objectives": self.objectives, "evaluation": self.evaluation.get_state()}
+        own = {
+            "objectives": self.objectives,
+            "evaluation": self.evaluation.get_state(),
+            "metrics": self.metrics,
+            "seed": self.seed,
+        }
         save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
         self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
+        seal(folder, timesteps=int(model.num_timesteps))
 
     def restore(self, model: BaseAlgorithm, folder: Path) -> None:
         """Put a fresh model, its env and this callback back to where a checkpoint was made."""
         state = load_state(folder / STATE_FILE)
         self.evaluation.set_state(state["callback"]["evaluation"])
         self.objectives = list(state["callback"]["objectives"])
+        self.metrics = dict(state["callback"]["metrics"])
+        # of the run that began here, also where its hyperparameters have changed since
+        self.seed = state["callback"]["seed"]
         restore_state(model, state["model"])
 
 

@@ -119,6 +119,104 @@ def test_a_wrong_value_is_refused_with_its_key(raw: dict[str, Any], words: str) 
         parse_config(raw)
 
 
+def scheduler(**options: Any) -> dict[str, Any]:
+    return {"search": {"scheduler": options}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (scheduler(type="pbtt"), "got 'pbtt'. Did you mean 'pbt'"),
+        (scheduler(type="fifo", grace_period=5), "grace_period is an option of asha and hyperband"),
+        (
+            scheduler(type="asha", synch=True),
+            "synch is an option of pbt and pb2, not of type 'asha'",
+        ),
+        (scheduler(type="pb2", resample_probability=0.1), "option of pbt, not of type 'pb2'"),
+        (scheduler(min_sample=3), "Did you mean 'search.scheduler.min_samples'"),
+        (scheduler(type="median", min_samples=0), "min_samples must be >= 1, got 0"),
+        (scheduler(type="pbt", quantile_fraction=0.6), r"within \(0, 0.5\], got 0.6"),
+        (scheduler(type="pbt", resample_probability=2), r"within \[0, 1\], got 2"),
+        (scheduler(type="pbt", burn_in=-1), "burn_in must be >= 0 timesteps, got -1"),
+        (scheduler(type="pbt", mutations=[]), "must not be an empty list"),
+        (scheduler(type="pbt", perturbation_interval=20000), "no trial could ever be changed"),
+        (scheduler(brackets=5), "the last of 5 brackets begins at 40,000 timesteps"),
+        ({"search": {"searcher": "bohb"}}, "set scheduler.type to 'hyperband', got 'asha'"),
+        ({"search": {"searcher": "optunaa"}}, "Did you mean 'optuna'"),
+        (
+            {"search": {"searcher": "optuna", "scheduler": {"type": "pbt"}}},
+            "set searcher to 'random', got 'optuna'",
+        ),
+        (
+            {"search": {"searcher": "optuna", "scheduler": {"type": "hyperband"}}},
+            "'optuna' could learn nothing",
+        ),
+        ({"search": {"initial_points": ["finrl"] * 17}}, r"num_samples \(16\), got 17"),
+        ({"search": {"initial_points": ["finrll"]}}, "Did you mean 'finrl'"),
+        ({"search": {"objectives": ["sharpe_ratio"]}}, "two or more different measures"),
+        (
+            {"search": {"objectives": ["sharpe_ratio", "max_drawdown"]}},
+            "set searcher to 'optuna', got 'random'",
+        ),
+        (
+            {"search": {"objectives": ["max_drawdown", "sharpe_ratio"], "searcher": "optuna"}},
+            r"must begin with evaluation.metric \(sharpe_ratio\)",
+        ),
+        (
+            {
+                "search": {
+                    "objectives": ["sharpe_ratio", "max_drawdown"],
+                    "searcher": "optuna",
+                    "select": "best",
+                }
+            },
+            "set select to 'last', got 'best'",
+        ),
+        ({"search": {"trial_timeout_s": 0}}, "trial_timeout_s must be > 0 or null"),
+        ({"search": {"time_budget_s": -1}}, "time_budget_s must be > 0 or null"),
+        ({"search": {"max_disk_gb": 0}}, "max_disk_gb must be > 0 or null"),
+        ({"search": {"timesteps_budget": 0}}, "timesteps_budget must be >= 1 or null"),
+        ({"search": {"stop_after_no_improvement": 0}}, "must be >= 1 or null, got 0"),
+        ({"search": {"gpus_per_trial": 1.5}}, "a fraction of one GPU, or a whole number, got 1.5"),
+        ({"resources": {"cpus": 1}}, "unknown key 'resources.cpus'. Did you mean 'cpu'"),
+        ({"resources": 4}, "resources must be keys and values such as cpu: 1, got 4"),
+        ({"resources": {"gpu": "all"}}, "search.gpus_per_trial must be a valid number, got 'all'"),
+        (
+            {"resources": {"cpu": 2}, "search": {"cpus_per_trial": 1}},
+            r"resources.cpu \(2\) and search.cpus_per_trial \(1\) say the same thing differently",
+        ),
+    ],
+)
+def test_a_wrong_plan_is_refused(raw: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_config(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"resources": {"cpu": 2, "gpu": 0.25}},
+        {"search": {"resources": {"cpu": 2, "gpu": 0.25}}},
+        {"resources": {"cpu": 2}, "search": {"cpus_per_trial": 2, "gpus_per_trial": 0.25}},
+    ],
+)
+def test_resources_are_those_of_a_trial(raw: dict[str, Any]) -> None:
+    search = parse_config(raw).search
+    assert (search.cpus_per_trial, search.gpus_per_trial) == (2.0, 0.25)
+
+
+def test_resources_can_be_overridden(tmp_path: Path) -> None:
+    path = write(tmp_path, "resources: {gpu: 0.5}")
+    assert load_config(path).search.gpus_per_trial == 0.5
+    assert load_config(path, ["resources.gpu=0.25"]).search.gpus_per_trial == 0.25
+
+
+def test_options_that_are_null_have_the_defaults_of_the_type() -> None:
+    settings = parse_config(scheduler(type="pbt", quantile_fraction=0.5)).search.scheduler
+    names = ("quantile_fraction", "resample_probability", "burn_in", "synch", "mutations")
+    assert [settings.option(name) for name in names] == [0.5, 0.25, 0, True, None]
+
+
 @pytest.mark.parametrize(
     ("windows", "words"),
     [

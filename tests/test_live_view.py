@@ -6,24 +6,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.tune.schedulers import FIFOScheduler
+from kept_parts import small_journal
 from rich.console import Console
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.live_view import LiveView
-from finrl_ray.search.journal import SearchJournal
+from finrl_ray.search.recorder import SearchJournal
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> SearchJournal:
-    made = SearchJournal(tmp_path, 20_000, FIFOScheduler())
+    made = small_journal(tmp_path)
     for index in range(12):
-        made.write("start", trial_id=f"t{index}", index=index, sample={})
+        made.keeper.write("start", trial_id=f"t{index}", index=index, sample={})
         metrics = {"timesteps": 2000 * (index + 1), "objective": float(index)}
         metrics |= {"eval/sharpe_ratio": float(index), "eval/max_drawdown": -0.1}
-        made.write("result", trial_id=f"t{index}", metrics=metrics)
-    made.write("end", trial_id="t0", state="completed", reason="completed 2,000 timesteps")
-    made.write("end", trial_id="t11", state="failed", reason="ValueError: [nan]")
+        made.keeper.write("result", trial_id=f"t{index}", metrics=metrics)
+    made.keeper.write("end", trial_id="t0", state="completed", reason="completed 2,000 timesteps")
+    made.keeper.write("end", trial_id="t11", state="failed", reason="ValueError: [nan]")
     return made
 
 
@@ -77,12 +77,12 @@ def test_time_left_is_guessed_from_timesteps_and_then_from_ended_trials(journal)
     lines.started_at -= 100.0
     # 2 of 20 trials have ended before this view began; 20 x 20,000 timesteps are the most
     assert lines._time_left() == ""
-    journal.write("result", trial_id="t1", metrics={"timesteps": 6000, "objective": 0.0})
+    journal.keeper.write("result", trial_id="t1", metrics={"timesteps": 6000, "objective": 0.0})
     # 2,000 timesteps in 100 s; 2 trials done, 10 under way
     left = 20 * 20_000 - (2 * 20_000 + 6000 + sum(2000 * (i + 1) for i in range(2, 11)))
     assert (
         lines._time_left() == f"; at most {left // 20 // 3600} h {left // 20 % 3600 // 60} min left"
     )
     for trial_id in ("t1", "t2"):
-        journal.write("end", trial_id=trial_id, state="completed", reason="")
+        journal.keeper.write("end", trial_id=trial_id, state="completed", reason="")
     assert lines._time_left() == "; about 13 min 20 s left"

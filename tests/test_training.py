@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 import torch as th
+from stable_baselines3.common.save_util import recursive_getattr
 
+from finrl_ray.agent.sealed_folder import damage
 from finrl_ray.config import (
     AgentConfig,
     EnvConfig,
     EvaluationConfig,
     ExperimentConfig,
-    SearchConfig,
 )
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources import read_bundled
-from finrl_ray.training import TrialDivergedError, train_agent, trial_seed
+from finrl_ray.search_config import SearchConfig
+from finrl_ray.training import Start, TrialDivergedError, train_agent, trial_seed
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 64, "batch_size": 64, "n_epochs": 2, "net_arch": "tiny"},
@@ -72,10 +74,39 @@ def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, windows, tmp
     for steps in (256, 512, 768):
         again = Reports(tmp_path / f"from_{steps}")
         checkpoint = tmp_path / "straight" / str(steps)
-        resumed = train_agent(sample, experiment, *windows, again, checkpoint)
+        assert damage(checkpoint) == ""
+        resumed = train_agent(sample, experiment, *windows, again, Start(checkpoint=checkpoint))
         assert again.metrics == [m for m in straight.metrics if m["timesteps"] > steps]
         for name, value in model.policy.state_dict().items():
             assert th.equal(value, resumed.policy.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_a_checkpoint_whose_report_was_lost_reports_again_with_what_was_passed_over(
+    windows, tmp_path
+) -> None:
+    sample, experiment = SAMPLES["ppo"], config()
+    straight, again = Reports(tmp_path / "straight"), Reports(tmp_path / "again")
+    train_agent(sample, experiment, *windows, straight)
+    start = Start(checkpoint=tmp_path / "straight" / "512", unreported=True, notes="damaged: x")
+    train_agent(sample, experiment, *windows, again, start)
+    assert again.metrics[0] == {**straight.metrics[1], "notes": "damaged: x"}
+    assert again.metrics[1:] == straight.metrics[2:]
+    # and the checkpoint of the repeated report is as good as the first
+    third = Reports(tmp_path / "third")
+    train_agent(sample, experiment, *windows, third, Start(checkpoint=tmp_path / "again" / "512"))
+    assert third.metrics == straight.metrics[2:]
+
+
+@pytest.mark.slow
+def test_a_trial_that_had_ended_itself_does_not_train_on(windows, tmp_path) -> None:
+    experiment = config(max_drawdown_limit=-1e-6)
+    first, again = Reports(tmp_path / "first"), Reports(tmp_path / "again")
+    train_agent(SAMPLES["ppo"], experiment, *windows, first)
+    assert len(first.metrics) == 1
+    start = Start(checkpoint=tmp_path / "first" / "256")
+    train_agent(SAMPLES["ppo"], experiment, *windows, again, start)
+    assert again.metrics == []
 
 
 @pytest.mark.slow
@@ -91,3 +122,34 @@ def test_an_evaluation_falls_on_the_first_safe_point_after_its_multiple(windows,
     train_agent({**SAMPLES["ppo"], "n_steps": 100}, config(), *windows, reports)
     # rollouts end at 200, 400, 600, 800; evaluations are due at 256, 512 and the end
     assert [m["timesteps"] for m in reports.metrics] == [400, 600, 800]
+
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "a2c": {"n_steps": 32, "net_arch": "tiny"},
+    "ppo": SAMPLES["ppo"],
+    "ddpg": SAMPLES["sac"],
+    "td3": SAMPLES["sac"],
+    "sac": SAMPLES["sac"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", sorted(CHANGED))
+def test_a_copy_of_a_trial_goes_on_with_its_own_values(algorithm, windows, tmp_path) -> None:
+    experiment, sample = config(algorithm), {**CHANGED[algorithm], "learning_rate": 1e-3}
+    donor = Reports(tmp_path / "donor")
+    train_agent(sample, experiment, *windows, donor)
+    changed = {**sample, "learning_rate": 2.5e-4, "one_minus_gamma": 0.2}
+    copies = [Reports(tmp_path / name) for name in ("copy", "again")]
+    for reports in copies:
+        start = Start(checkpoint=tmp_path / "donor" / "256")
+        model: Any = train_agent(changed, experiment, *windows, reports, start)
+        optimizers = [n for n in model._get_torch_save_params()[0] if n.endswith("optimizer")]
+        for name in optimizers:
+            assert recursive_getattr(model, name).param_groups[0]["lr"] == 2.5e-4
+        assert model.gamma == model.get_vec_normalize_env().gamma == 0.8
+    assert [m["timesteps"] for m in copies[0].metrics] == [512, 768]
+    assert copies[0].metrics == copies[1].metrics
+    # the random streams are the donor's, and so is the seed that they began with
+    assert {m["seed"] for m in copies[0].metrics} == {trial_seed(experiment.seed, sample)}
+    assert copies[0].metrics[-1]["objective"] != donor.metrics[-1]["objective"]

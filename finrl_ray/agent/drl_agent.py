@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
@@ -22,6 +23,7 @@ from finrl_ray.agent.algorithms import (
 from finrl_ray.agent.callbacks.callback_state import find_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.agent.replay_choice import compact_replay_buffer
 from finrl_ray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -99,7 +101,15 @@ class DRLAgent:
         given = resolve_policy_kwargs(policy_kwargs or {})
         kwargs["policy_kwargs"] = {**given, **(kwargs.get("policy_kwargs") or {})} or None
         _check_tensorboard(kwargs["tensorboard_log"])
-        return find_algorithm(model_name).model_class(policy=policy, env=self.env, **kwargs)
+        model_class = find_algorithm(model_name).model_class
+        if not issubclass(model_class, OffPolicyAlgorithm):
+            return model_class(policy=policy, env=self.env, **kwargs)
+        # set up in a second step, because SB3 keeps a replay buffer that is there by then
+        kwargs["_init_setup_model"] = False
+        model = model_class(policy=policy, env=self.env, **kwargs)
+        model.replay_buffer = compact_replay_buffer(model)
+        model._setup_model()
+        return model
 
     @staticmethod
     def train_model(

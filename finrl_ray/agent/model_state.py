@@ -9,11 +9,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
+from stable_baselines3.common.utils import update_learning_rate
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.errors import ConfigError
 
 EXPLORATION_MATRICES = ("exploration_mat", "exploration_matrices")
+# SB3's names of SAC's entropy coefficient: its optimizer where it is learned, else its value
+ENTROPY_OPTIMIZER, FIXED_ENTROPY = "ent_coef_optimizer", "ent_coef_tensor"
 
 
 def to_cpu(value: Any) -> Any:
@@ -34,9 +37,48 @@ def capture_variables(model: BaseAlgorithm) -> dict[str, th.Tensor]:
     return {name: to_cpu(value) for name, value in values.items() if value is not None}
 
 
+def restore_parameters(model: BaseAlgorithm, parameters: dict[str, Any]) -> None:
+    """Load networks and optimizers as SB3's `set_parameters` does.
+
+    SAC has an optimizer of its entropy coefficient only where that is learned: of a captured model
+    that differs in this from `model`, it is left out or stays new.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If the parameters belong to other networks.
+    """
+    own = model._get_torch_save_params()[0]
+    fitting = {n: v for n, v in parameters.items() if n != ENTROPY_OPTIMIZER or n in own}
+    if ENTROPY_OPTIMIZER in own and ENTROPY_OPTIMIZER not in parameters:
+        fitting[ENTROPY_OPTIMIZER] = recursive_getattr(model, ENTROPY_OPTIMIZER).state_dict()
+    model.set_parameters(fitting, exact_match=True, device=model.device)
+
+
+def keep_learning_rate(model: BaseAlgorithm) -> None:
+    """Set every optimizer to the learning rate of the model's own keyword, at its progress.
+
+    A captured optimizer brings the learning rate that its last update had. Of a model built with
+    the captured keywords it is the same.
+    """
+    # until the first update an optimizer is as it was built
+    progress = model._current_progress_remaining if model._n_updates else 1.0
+    rate = model.lr_schedule(progress)
+    for name in model._get_torch_save_params()[0]:
+        if name.endswith("optimizer"):
+            update_learning_rate(recursive_getattr(model, name), rate)
+
+
 def restore_variables(model: BaseAlgorithm, variables: dict[str, th.Tensor]) -> None:
-    """Undo `capture_variables`."""
+    """Undo `capture_variables`, less what the model's keywords say differently.
+
+    A fixed entropy coefficient of SAC is a keyword, and stays that of `model`; a learned one is
+    restored where `model` learns it too.
+    """
+    own = model._get_torch_save_params()[1]
     for name, value in variables.items():
+        if name == FIXED_ENTROPY or name not in own:
+            continue
         # .data, because an optimizer refers to the tensor itself
         recursive_setattr(model, f"{name}.data", value.to(model.device, copy=True))
 
@@ -120,8 +162,13 @@ def restore_replay(model: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
     """
     buffer = model.replay_buffer
     assert buffer is not None
+    if ("own" in state) != hasattr(buffer, "set_state"):
+        raise ConfigError(
+            "the state was captured with another kind of replay buffer than the model's "
+            f"{type(buffer).__name__}; build the model in the same way, on the same kind of env"
+        )
     if "own" in state:
-        buffer.set_state(state["own"])  # type: ignore[attr-defined]  # see capture_replay
+        buffer.set_state(state["own"])  # type: ignore[attr-defined]  # checked above
         return
     arrays, rows, size = _replay_arrays(buffer), state["rows"], buffer.buffer_size
     if rows > size or (state["full"] and rows != size):

@@ -27,9 +27,11 @@ from finrl_ray.agent.model_state import (
     capture_noise,
     capture_replay,
     capture_variables,
+    keep_learning_rate,
     restore_action_space,
     restore_exploration,
     restore_noise,
+    restore_parameters,
     restore_replay,
     restore_variables,
     to_cpu,
@@ -100,10 +102,12 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
 
 
 def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
-    """Put a captured state into a model freshly built with the same keywords and the same env.
+    """Put a captured state into a model freshly built with the same env.
 
-    The learning rate and other keywords stay those of `model`, so that a scheduler may change
-    them; optimizer settings such as Adam's betas come from the state.
+    Keywords that do not shape networks and buffers (learning rate, discount, entropy coefficient,
+    batches, rollouts) stay those of `model`, so that population based training may change them;
+    optimizer settings such as Adam's betas come from the state. With the same keywords the run
+    goes on bit for bit.
 
     Raises
     ------
@@ -117,7 +121,7 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     # copied, because torch's optimizers go on to change the very tensors that they load
     parameters = to_cpu(state["parameters"])
     try:
-        model.set_parameters(parameters, exact_match=True, device=model.device)
+        restore_parameters(model, parameters)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"the state does not fit this model's networks: {error}") from error
     restore_variables(model, state["variables"])
@@ -126,6 +130,7 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     episodes, successes = copy.deepcopy(state["episodes"])
     model.ep_info_buffer = deque(episodes, maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(successes, maxlen=model._stats_window_size)
+    keep_learning_rate(model)
     restore_noise(model, state["noise"])
     restore_exploration(model, state["exploration"])
     if "replay" in state and isinstance(model, OffPolicyAlgorithm):

@@ -1,5 +1,6 @@
 """`MarketTable`: a market in the arrays that the kernel reads, shared by all envs of a process."""
 
+import hashlib
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _TABLES: "weakref.WeakKeyDictionary[MarketData, dict[bytes, Float32Array]]" = (
     weakref.WeakKeyDictionary()
 )
+_LIVE: "weakref.WeakSet[MarketTable]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +50,9 @@ class MarketTable:
     has_risk: bool
     risk_name: str
 
+    def __post_init__(self) -> None:
+        _LIVE.add(self)
+
     @property
     def n_periods(self) -> int:
         """T, the number of days."""
@@ -69,6 +74,14 @@ class MarketTable:
         ends = (str(self.dates[0]), str(self.dates[-1]), self.n_periods)
         sums = (float(self.market.close[0].sum()), float(self.market.close[-1].sum()))
         return (self.tickers, self.feature_names, *ends, *sums)
+
+    @cached_property
+    def observation_hash(self) -> str:
+        """SHA-256 over all that observations are made of, besides the accounts."""
+        digest = hashlib.sha256(repr((self.tickers, self.feature_names)).encode())
+        digest.update(self.market.table.data)
+        digest.update(self.market.factors.data)
+        return digest.hexdigest()
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -94,6 +107,13 @@ class MarketTable:
         # pickling loses the read-only flag, on which the compiled functions are specialised
         market = Market(*(as_read_only(array) for array in state["market"]))
         self.__dict__.update(state, market=market)
+        _LIVE.add(self)
+
+
+def find_live_table(observation_hash: str, n_periods: int) -> MarketTable | None:
+    """Return a table of this process by its `observation_hash` and length, or None."""
+    of_length = (table for table in list(_LIVE) if table.n_periods == n_periods)
+    return next((table for table in of_length if table.observation_hash == observation_hash), None)
 
 
 def observation_table(

@@ -237,10 +237,11 @@ def check_experiment(config: ExperimentConfig, findings: FindingList) -> None:
             "set agent.normalize to true, or env.observation_scaling to train",
         )
     once = config.evaluation.eval_freq >= config.agent.total_timesteps
-    if once and config.search.scheduler.type == "asha":
+    kind = config.search.scheduler.type
+    if once and kind != "fifo":
         findings.warning(
             "evaluation.eval_freq",
             f"a trial of {config.agent.total_timesteps:,} timesteps is evaluated once, at its end "
-            f"(eval_freq {config.evaluation.eval_freq:,}), so asha can stop nothing early",
+            f"(eval_freq {config.evaluation.eval_freq:,}), so {kind} can do nothing",
             "lower evaluation.eval_freq",
         )

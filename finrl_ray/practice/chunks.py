@@ -11,6 +11,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from finrl_ray.agent.env_state import base_vec_env, wrappers
+from finrl_ray.agent.replay_choice import follow_market
 from finrl_ray.data.wording import date_label, listed
 from finrl_ray.env.create import create_env
 from finrl_ray.errors import ConfigError, DataError
@@ -156,3 +157,4 @@ def put_env(name: str, model: BaseAlgorithm, env: VecEnv) -> None:
         model.set_env(env)
     except ValueError as error:
         raise ConfigError(f"{name}: the model does not fit its env: {error}") from error
+    follow_market(model)

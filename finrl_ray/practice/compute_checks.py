@@ -62,7 +62,7 @@ def fits(config: ExperimentConfig, market_data: MarketData) -> bool:
 def _concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:
     search = config.search
     by_cores = max(1, math.floor((os.cpu_count() or 1) / search.cpus_per_trial))
-    planned = max(1, count_trials(space, search.num_samples))
+    planned = max(1, count_trials(space, search))
     limits = [by_cores, planned]
     if search.max_concurrent_trials is not None:
         limits.append(search.max_concurrent_trials)
@@ -87,6 +87,7 @@ def _largest_trial(
             observation_size,
             n_assets,
             settings.n_envs,
+            shares_market=True,
         )
         largest = max(largest, size)
     # the observation table of the env, in float32, beside the market's own float64 arrays

@@ -21,6 +21,8 @@ _CRITICS = {"sac": 2, "td3": 2, "ddpg": 1}
 _ROLLOUT_SCALARS = 6
 # rewards, dones, timeouts
 _REPLAY_SCALARS = 3
+# of `MarketReplayBuffer`: cash, the day, and a link to what is seen next
+_RECORD_SCALARS = 3
 
 
 def memory_estimate(
@@ -29,6 +31,8 @@ def memory_estimate(
     observation_size: int,
     n_actions: int,
     n_envs: int = 1,
+    *,
+    shares_market: bool = False,
 ) -> int:
     """Return the bytes that a model's buffer and networks take, without the process around them.
 
@@ -39,6 +43,8 @@ def memory_estimate(
     observation_size : entries of one observation
     n_actions : entries of one action
     n_envs : accounts stepped together
+    shares_market : whether the env is a StockTradingEnv or StockTradingVecEnv, of which a replay
+        buffer keeps the accounts alone; False counts SB3's own buffer
 
     Raises
     ------
@@ -47,7 +53,9 @@ def memory_estimate(
     """
     find_algorithm(algorithm)
     kwargs = {**ALGORITHMS[algorithm].defaults, **(model_kwargs or {})}
-    buffer = buffer_bytes(algorithm, kwargs, observation_size, n_actions, n_envs)
+    buffer = buffer_bytes(
+        algorithm, kwargs, observation_size, n_actions, n_envs, shares_market=shares_market
+    )
     return buffer + network_bytes(algorithm, kwargs, observation_size, n_actions)
 
 
@@ -57,11 +65,18 @@ def buffer_bytes(
     observation_size: int,
     n_actions: int,
     n_envs: int,
+    *,
+    shares_market: bool = False,
 ) -> int:
     """Return the bytes of the replay buffer, or of the rollout buffer of ppo and a2c."""
     if algorithm in _CRITICS:
         rows = int(kwargs.get("buffer_size", _SB3_DEFAULTS["buffer_size"]))
         rows = max(rows // n_envs, 1) * n_envs
+        own = "replay_buffer_class" not in kwargs and kwargs.get("n_steps", 1) == 1
+        if shares_market and own:
+            record = n_actions + _RECORD_SCALARS
+            entries = rows * (record + n_actions + _REPLAY_SCALARS) + n_envs * (record - 1)
+            return entries * FLOAT_BYTES
         observations = 1 if kwargs.get("optimize_memory_usage") else 2
         entries = observations * observation_size + n_actions + _REPLAY_SCALARS
         return rows * entries * FLOAT_BYTES

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from finrl_ray.report.backtest import Backtest
+from finrl_ray.search.replay import Replay
+from finrl_ray.search.results import PARETO
 
 _BACKTEST_ROWS = (
     ("total return", "total_return", "percent"),
@@ -49,6 +51,9 @@ def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
     view.add_column("max DD", justify="right", no_wrap=True)
     view.add_column("return", justify="right", no_wrap=True)
     view.add_column("steps", justify="right", no_wrap=True)
+    front = PARETO in table
+    if front:
+        view.add_column("Pareto", no_wrap=True)
     view.add_column("how it ended")
     for row in table.iloc[:limit].to_dict("records"):
         view.add_row(
@@ -59,6 +64,7 @@ def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
             percent(row["max_drawdown"]),
             percent(row["total_return"]),
             f"{row['timesteps']:,}",
+            *(["yes" if row[PARETO] else ""] if front else []),
             Text(str(row["reason"] or row["state"])),  # not markup: errors hold brackets
             style=_style(row),
         )
@@ -69,6 +75,26 @@ def _style(row: Mapping[Any, Any]) -> str:
     if row["state"] in ("failed", "rejected"):
         return "red"
     return "bold green" if row["rank"] == 1 else ""
+
+
+def schedule_table(result: Replay) -> Table:
+    """Return the stretches of a replayed trial, with the hyperparameters that change in them."""
+    view = Table(title=f"Schedule of trial {result.trial}", title_justify="left")
+    view.add_column("timesteps", justify="right")
+    view.add_column("trained by")
+    samples = [segment.sample for segment in result.schedule]
+    changing = [name for name in samples[0] if len({str(s.get(name)) for s in samples}) > 1]
+    for name in changing:
+        view.add_column(name, justify="right")
+    for segment in result.schedule:
+        end = result.recorded["timesteps"] if segment.end is None else segment.end
+        values = [_short(segment.sample.get(name)) for name in changing]
+        view.add_row(f"{segment.start:,} to {end:,}", f"trial {segment.trial}", *values)
+    return view
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def backtest_table(result: Backtest) -> Table:

@@ -1,32 +1,32 @@
-"""The search's own record: one line per event, appended as it happens, enough to show any search.
+"""The search's own record: one line per event, enough to show, judge and continue any search.
 
-Ray's snapshots are a few seconds old when a driver dies; this file is not. What a trial was, what
-it reported, where its checkpoints are and how it ended is read from here, for running, interrupted
-and finished searches alike.
+Each event is numbered and appended as it happens. What a trial was, what it reported, where its
+checkpoints are and how it ended is read from here, for running, interrupted and finished searches
+alike; Ray's own snapshots are never read.
 """
 
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from ray import tune
-from ray.tune.schedulers import TrialScheduler
+from typing import Any, Literal
 
 from finrl_ray.agent.hyperparameters import to_python
 
-if TYPE_CHECKING:
-    from ray.tune.experiment import Trial
-
 JOURNAL_FILE = "journal.jsonl"
-REPORTED = ("timesteps", "objective", "eval_objective", "seed", "stop_reason")
+REPORTED = ("timesteps", "objective", "eval_objective", "seed", "stop_reason", "notes")
 
 TrialState = Literal["running", "completed", "stopped", "rejected", "failed", "interrupted"]
 ENDED = ("completed", "stopped", "rejected", "failed")
+STOP, PAUSE = "STOP", "PAUSE"
+"""Ray's names of what a scheduler decides after a result."""
+# a search that goes back keeps what belongs to no trial's history
+_KEPT_WHEN_GOING_BACK = ("search", "back")
+
+Event = dict[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -37,27 +37,47 @@ class TrialRecord:
     ----------
     trial_id : Ray's name of it
     index : position in the order of creation, from 0
-    sample : the sampled values, before translation and repair
+    sample : the sampled values, before translation and repair; under population based training
+        those that the trial trains with at last
+    first_sample : those that it began with
+    exploits : under population based training one mapping per exchange: `timesteps` of the donor's
+        checkpoint that it went on from, `donor` (trial id), `sample` and `order`, its number
+        among the events
+    started : whether it has ever been started; until then it is in no table
     state : `completed` (its whole budget), `stopped` (by the scheduler or for want of
         improvement), `rejected` (drawdown limit), `failed`, `interrupted`, or `running`
     reason : one sentence on how it ended
     results : one mapping per evaluation, in order of timesteps
     checkpoints : folder of the checkpoint (relative to the search's) by timesteps
+    latest_checkpoint : folder of the one to go on from; empty before the first
+    decision : what the scheduler decided after the last result, if that is still to be carried out
     error : the traceback of a failed trial
+    notes : what a reader of the table should know, such as a damaged checkpoint
+    ended_at : number of the event that ended it
     time_s : seconds it has been running, over all its starts
     """
 
     trial_id: str
     index: int
     sample: dict[str, Any]
+    started: bool = False
     state: TrialState = "running"
     reason: str = ""
     results: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: dict[int, str] = field(default_factory=dict)
+    latest_checkpoint: str = ""
+    decision: str = ""
+    exploits: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
+    notes: list[str] = field(default_factory=list)
     failures: int = 0
+    iterations: int = 0
+    ended_at: int = 0
     time_s: float = 0.0
     started_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.first_sample = dict(self.sample)
 
     @property
     def last(self) -> dict[str, Any]:
@@ -66,65 +86,107 @@ class TrialRecord:
 
 
 class Records:
-    """The trials of a search, as a fold over its events."""
+    """The trials of a search, as a fold over its events.
+
+    Attributes
+    ----------
+    trials : by trial id, those that were created and not started yet included
+    searches : the events of the search as a whole
+    number : of the last event
+    ended_by : why the search ends before its planned number of trials; empty if it does not
+    lives : when each process that ran the search began, and when it last wrote, s since the epoch
+    """
 
     def __init__(self) -> None:
         self.trials: dict[str, TrialRecord] = {}
-        self.searches: list[dict[str, Any]] = []
+        self.searches: list[Event] = []
+        self.number = 0
+        self.ended_by = ""
+        self.lives: list[list[float]] = []
 
-    def apply(self, event: dict[str, Any]) -> None:
+    @property
+    def time_s(self) -> float:
+        """Seconds that the search has been running, over all its lives."""
+        return sum(end - start for start, end in self.lives)
+
+    def apply(self, event: Event) -> None:
         """Fold one event in; a trial that starts over from a checkpoint replaces its later rows."""
-        handlers: dict[str, Callable[[dict[str, Any]], None]] = {
-            "search": self.searches.append,
-            "known": self._known,
+        handlers: dict[str, Callable[[Event], None]] = {
+            "search": self._search,
+            "created": self._created,
             "start": self._start,
             "result": self._result,
             "checkpoint": self._checkpoint,
+            "exploit": self._exploit,
             "recover": self._recover,
+            "note": self._note,
             "end": self._end,
+            "back": lambda event: None,
         }
         handlers[event["event"]](event)
+        if self.lives:
+            self.lives[-1][1] = max(self.lives[-1][1], event["time"])
+        self.number = event.get("n", self.number + 1)
 
-    def _known(self, event: dict[str, Any]) -> None:
-        # a resumed search begins with a snapshot: what started after it will be sampled again
-        known = set(event["trial_ids"])
-        self.trials = {key: record for key, record in self.trials.items() if key in known}
+    def _search(self, event: Event) -> None:
+        self.searches.append(event)
+        if event["state"] in ("started", "resumed"):
+            self.lives.append([event["time"], event["time"]])
+        self.ended_by = event.get("ended_by", self.ended_by)
 
-    def free_index(self) -> int:
-        """Return the smallest number that no trial has."""
-        taken = {record.index for record in self.trials.values()}
-        return next(i for i in range(len(taken) + 1) if i not in taken)
+    def _created(self, event: Event) -> None:
+        trial_id = event["trial_id"]
+        self.trials[trial_id] = TrialRecord(
+            trial_id=trial_id, index=event["index"], sample=event["sample"]
+        )
 
-    def _start(self, event: dict[str, Any]) -> None:
-        record = self.trials.get(event["trial_id"])
-        if record is None:
-            record = TrialRecord(
-                trial_id=event["trial_id"], index=event["index"], sample=event["sample"]
-            )
-            self.trials[record.trial_id] = record
+    def _start(self, event: Event) -> None:
+        if event["trial_id"] not in self.trials:
+            self._created(event)
+        record = self.trials[event["trial_id"]]
         record.state, record.reason, record.error = "running", "", ""
+        record.started, record.decision = True, ""
         record.started_at = event["time"]
 
-    def _result(self, event: dict[str, Any]) -> None:
+    def _result(self, event: Event) -> None:
         record = self.trials[event["trial_id"]]
         steps = event["metrics"]["timesteps"]
         record.results = [r for r in record.results if r["timesteps"] < steps]
         record.results.append(event["metrics"])
-        # later checkpoints belong to a life that a killed driver ended; Ray writes them again
+        # later checkpoints belong to a life that has been left; they are written again
         record.checkpoints = {s: path for s, path in record.checkpoints.items() if s < steps}
+        record.decision = event.get("decision", "")
+        record.iterations = event.get("iteration", record.iterations)
+        note = event["metrics"].get("notes")
+        if note and note not in record.notes:
+            record.notes.append(note)
         self._tick(record, event["time"])
 
-    def _checkpoint(self, event: dict[str, Any]) -> None:
-        self.trials[event["trial_id"]].checkpoints[event["timesteps"]] = event["path"]
+    def _checkpoint(self, event: Event) -> None:
+        record = self.trials[event["trial_id"]]
+        record.checkpoints[event["timesteps"]] = record.latest_checkpoint = event["path"]
 
-    def _recover(self, event: dict[str, Any]) -> None:
-        self.trials[event["trial_id"]].failures += 1
+    def _exploit(self, event: Event) -> None:
+        record = self.trials[event["trial_id"]]
+        names = ("timesteps", "donor", "sample")
+        order = event.get("n", self.number + 1)
+        record.exploits.append({**{name: event[name] for name in names}, "order": order})
+        record.sample, record.latest_checkpoint = event["sample"], event["checkpoint"]
 
-    def _end(self, event: dict[str, Any]) -> None:
+    def _recover(self, event: Event) -> None:
+        self.trials[event["trial_id"]].failures += event.get("counted", True)
+
+    def _note(self, event: Event) -> None:
+        self.trials[event["trial_id"]].notes.append(event["text"])
+
+    def _end(self, event: Event) -> None:
         record = self.trials[event["trial_id"]]
         record.state, record.reason = event["state"], event["reason"]
         record.error = event.get("error", "")
-        record.failures += bool(record.error)
+        record.failures += record.state == "failed"
+        if record.state in ENDED:
+            record.decision = ""
+            record.ended_at = event.get("n", self.number + 1)
         self._tick(record, event["time"])
 
     @staticmethod
@@ -133,36 +195,93 @@ class Records:
         record.started_at = now
 
     def in_order(self) -> list[TrialRecord]:
-        """Return the trials in order of creation."""
-        return sorted(self.trials.values(), key=lambda record: record.index)
+        """Return the trials that have been started, in order of creation."""
+        started = [record for record in self.trials.values() if record.started]
+        return sorted(started, key=lambda record: record.index)
+
+
+def read_events(folder: Path) -> list[Event]:
+    """Return the numbered events of a search folder's journal that count.
+
+    A half-written line is left out, and so is what a search took back when it was resumed from an
+    earlier state.
+    """
+    events: list[Event] = []
+    for event in _written(folder):
+        if event["event"] == "back":
+            events = without_later(events, event["to"])
+        events.append(event)
+    return events
+
+
+def first_gap(folder: Path) -> int | None:
+    """Return the number of the first event that a journal should have and has not."""
+    expected = 1
+    for event in _written(folder):
+        if event["n"] != expected:
+            return expected
+        expected += 1
+    return None
+
+
+def _written(folder: Path) -> Iterator[Event]:
+    path = folder / JOURNAL_FILE
+    if not path.exists():
+        return
+    number = 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+            number = event.setdefault("n", number + 1)
+            complete = event["event"] != "back" or "to" in event
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # half a line of a killed driver
+        if complete:
+            yield event
+
+
+def without_later(events: Sequence[Event], number: int) -> list[Event]:
+    """Return the events up to a number, and those after it that belong to no trial."""
+    return [e for e in events if e["n"] <= number or e["event"] in _KEPT_WHEN_GOING_BACK]
+
+
+def fold(events: Iterable[Event]) -> Records:
+    """Return the records of a list of events; one whose trial is not known is left out."""
+    records = Records()
+    for event in events:
+        try:
+            records.apply(event)
+        except (KeyError, TypeError, AttributeError):
+            continue  # the start of this trial was lost; `resume` says so
+    return records
 
 
 def read_journal(folder: Path) -> Records:
-    """Return what the journal of a search folder says; a half-written last line is left out."""
-    records = Records()
-    path = folder / JOURNAL_FILE
-    if not path.exists():
-        return records
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            records.apply(json.loads(line))
-        except (ValueError, KeyError, TypeError):
-            # half a line of a killed driver, or a trial whose start was lost; a resume compares
-            # what is left with Ray's snapshot
-            continue
-    return records
+    """Return what the journal of a search folder says."""
+    return fold(read_events(folder))
 
 
 def append_event(folder: Path, records: Records, event: str, **content: Any) -> None:
     """Append one event to the journal of `folder` and fold it into `records`."""
-    line = {"event": event, "time": time.time(), **content}
-    records.apply(line)
+    append_events(folder, records, [numbered(records, event, content)])
+
+
+def numbered(records: Records, event: str, content: Mapping[str, Any], ahead: int = 1) -> Event:
+    """Return an event with its time and the number that it has as the next but `ahead` - 1."""
+    return {"event": event, "n": records.number + ahead, "time": time.time(), **content}
+
+
+def append_events(folder: Path, records: Records, events: Sequence[Event]) -> None:
+    """Append numbered events to the journal of `folder` in one write, and fold them in."""
+    for event in events:
+        records.apply(event)
+    lines = b"".join(json.dumps(event, default=to_python).encode() + b"\n" for event in events)
     with (folder / JOURNAL_FILE).open("a+b") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":  # a killed driver left half a line
-                file.write(b"\n")
-        file.write(json.dumps(line, default=to_python).encode() + b"\n")
+                lines = b"\n" + lines
+        file.write(lines)
 
 
 def reported_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,112 +291,6 @@ def reported_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in result.items()
         if name in REPORTED or name.startswith("eval/")
     }
-
-
-class SearchJournal(tune.Callback):
-    """Ray Tune callback that writes the journal and keeps `records` up to date."""
-
-    def __init__(
-        self,
-        folder: Path,
-        total_timesteps: int,
-        scheduler: TrialScheduler,
-        records: Records | None = None,
-    ) -> None:
-        self.folder = folder
-        self.total_timesteps = total_timesteps
-        self.scheduler = scheduler
-        self.records = Records() if records is None else records
-        self.reconciled = not self.records.trials
-
-    def write(self, event: str, **content: Any) -> None:
-        """Append one event and fold it into `records`."""
-        append_event(self.folder, self.records, event, **content)
-
-    def on_step_begin(self, iteration: int, trials: list["Trial"], **info: Any) -> None:
-        """After a resume, once: keep the trials that Ray knows."""
-        if not self.reconciled:
-            self.reconciled = True
-            self.write("known", trial_ids=[trial.trial_id for trial in trials])
-
-    def on_trial_start(
-        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
-    ) -> None:
-        """Note a trial's first start, or a later one from its checkpoint."""
-        known = self.records.trials.get(trial.trial_id)
-        index = known.index if known else self._index(trial.trial_id)
-        sample = {name: to_python(value) for name, value in trial.config.items()}
-        self.write("start", trial_id=trial.trial_id, index=index, sample=sample)
-
-    def _index(self, trial_id: str) -> int:
-        # Ray numbers the trials of random and grid search in their ids; Optuna's have random ids
-        numbered = re.fullmatch(r"\w+_(\d{5})", trial_id)
-        return int(numbered.group(1)) if numbered else self.records.free_index()
-
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list["Trial"],
-        trial: "Trial",
-        result: dict[str, Any],
-        **info: Any,
-    ) -> None:
-        """Note an evaluation."""
-        metrics = reported_metrics(result)
-        if "timesteps" in metrics:
-            self.write("result", trial_id=trial.trial_id, metrics=metrics)
-
-    def on_checkpoint(
-        self,
-        iteration: int,
-        trials: list["Trial"],
-        trial: "Trial",
-        checkpoint: Any,
-        **info: Any,
-    ) -> None:
-        """Note where the checkpoint of the trial's latest report is."""
-        path = Path(checkpoint.path)
-        where = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
-        steps = (trial.last_result or {}).get("timesteps")
-        if steps is not None:
-            self.write("checkpoint", trial_id=trial.trial_id, timesteps=steps, path=str(where))
-
-    def on_trial_complete(
-        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
-    ) -> None:
-        """Note a trial that ended without an error, and why."""
-        state, reason = self._verdict(trial.trial_id)
-        self.write("end", trial_id=trial.trial_id, state=state, reason=reason)
-
-    def _verdict(self, trial_id: str) -> tuple[TrialState, str]:
-        record = self.records.trials[trial_id]
-        last = record.last
-        stop_reason = str(last.get("stop_reason", ""))
-        if stop_reason.startswith("drawdown"):
-            return "rejected", stop_reason
-        if last.get("timesteps", 0) >= self.total_timesteps:
-            return "completed", f"completed {last['timesteps']:,} timesteps"
-        if stop_reason:
-            return "stopped", stop_reason
-        rung = getattr(self.scheduler, "stopped_at", {}).get(trial_id)
-        if rung is not None:
-            return "stopped", f"stopped by asha at {rung:,}"
-        return "interrupted", interruption(record)
-
-    def on_trial_error(
-        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
-    ) -> None:
-        """Note a trial that failed for good, with the line that names its error as the reason."""
-        text = trial.error_file and Path(trial.error_file).read_text(encoding="utf-8")
-        text = text or "no traceback was left"
-        reason = error_line(text)
-        self.write("end", trial_id=trial.trial_id, state="failed", reason=reason, error=text)
-
-    def on_trial_recover(
-        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
-    ) -> None:
-        """Count a crash after which the trial is started again from its checkpoint."""
-        self.write("recover", trial_id=trial.trial_id)
 
 
 def error_line(traceback: str) -> str:

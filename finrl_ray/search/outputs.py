@@ -15,11 +15,12 @@ from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.journal import TrialRecord
-from finrl_ray.search.results import chosen_checkpoint, trial_table, winner
+from finrl_ray.search.results import PARETO, chosen_checkpoint, trial_table, winner
 from finrl_ray.training import EVALUATIONS_FILE
 
 TRIALS_FILE = "trials"
 LEARNING_CURVES_FILE = "learning_curves.csv"
+PARETO_FILE = "pareto.csv"
 ACCOUNT_CURVES_FILE = "account_curves.parquet"
 BEST_MODEL_FOLDER = "best_model"
 FINAL_MODEL_FOLDER = "final_model"
@@ -44,6 +45,9 @@ def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
     curves, accounts = learning_curves(records), account_curves(folder, records)
     _write(folder.path / f"{TRIALS_FILE}.csv", lambda path: table.to_csv(path, index=False))
     _write(folder.path / f"{TRIALS_FILE}.parquet", _parquet(table))
+    if PARETO in table:
+        front = table[table[PARETO]]
+        _write(folder.path / PARETO_FILE, lambda path: front.to_csv(path, index=False))
     _write(folder.path / LEARNING_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
     _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
     try:
@@ -51,7 +55,7 @@ def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
     except SearchError:
         return
     for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
-        _copy_tree(chosen_checkpoint(best, folder.path, select), folder.path / name)
+        copy_tree(chosen_checkpoint(best, folder.path, select), folder.path / name)
 
 
 def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -105,7 +109,8 @@ def _write(path: Path, write: Any) -> None:
         write(temporary)
 
 
-def _copy_tree(source: Path, target: Path) -> None:
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder so that the target is the whole copy, or what it was."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy") as scratch:
         copy = Path(scratch) / target.name
         shutil.copytree(source, copy)

@@ -19,6 +19,8 @@ from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
+from finrl_ray.ray_security import require_no_secret
+from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 
@@ -64,8 +66,9 @@ class PreparedSearch:
         features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
         lines = [*self.data_report["lines"], features, *self.split.describe(), trials]
         once = config.evaluation.eval_freq >= config.agent.total_timesteps
-        if once and config.search.scheduler.type == "asha":
-            lines.append("note: with one evaluation per trial, at its end, asha can stop nothing")
+        kind = config.search.scheduler.type
+        if once and kind != "fifo":
+            lines.append(f"note: with one evaluation per trial, at its end, {kind} can do nothing")
         return "\n".join(lines)
 
 
@@ -74,6 +77,7 @@ def prepare_search(
     *,
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
+    address: str | None = None,
 ) -> PreparedSearch:
     """Load the data and check everything that can be checked before a trial starts.
 
@@ -82,6 +86,7 @@ def prepare_search(
     config : the experiment
     base_dir : folder that a relative `data.source` is looked up from
     market_data : prices already in memory; `config.data` is then not read
+    address : a cluster that will be joined; the CPUs of this machine are then no limit
 
     Raises
     ------
@@ -94,7 +99,9 @@ def prepare_search(
         raise ConfigError(
             f"the config must hold plain values that YAML can keep: {error}"
         ) from error
+    require_no_secret("search.storage_path", config.search.storage_path)
     space = build_space(config)
+    check_plan(config, space)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
     if market_data is not None:
         config = _with_source(config, "memory")
@@ -105,11 +112,11 @@ def prepare_search(
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
     config = with_periods_per_year(config, market_data.dates)
     split = make_split(market_data, config.split)
-    _check_size(config, market_data, split)
+    _check_size(config, split, address or os.environ.get("RAY_ADDRESS"))
     _check_windows(config, market_data, split)
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
-    planned = count_trials(space, config.search.num_samples)
+    planned = count_trials(space, config.search)
     return PreparedSearch(
         config=config, market_data=market_data, data_report=report, split=split, planned=planned
     )
@@ -129,14 +136,14 @@ def _check_windows(config: ExperimentConfig, market_data: MarketData, split: Spl
             raise type(error)(f"the {window.name} window: {error}") from error
 
 
-def _check_size(config: ExperimentConfig, market_data: MarketData, split: Split) -> None:
+def _check_size(config: ExperimentConfig, split: Split, address: str | None) -> None:
     if split.validation.n_rows < MIN_VALIDATION_ROWS:
         raise ConfigError(
             f"split.validation must hold at least {MIN_VALIDATION_ROWS} dates for a Sharpe ratio, "
             f"got {split.validation.n_rows}"
         )
     available = os.cpu_count() or 1
-    here = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
+    here = not ray.is_initialized() and address in (None, "", "local")
     if here and config.search.cpus_per_trial > available:
         raise ConfigError(
             f"search.cpus_per_trial must be <= {available}, the CPUs of this machine, got "

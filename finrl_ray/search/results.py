@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.lineage import lineage, segments
+from finrl_ray.search.pareto import non_dominated
+from finrl_ray.search_config import POPULATION
 from finrl_ray.training import trial_seed
 
 CLOCK_COLUMNS = ("time_s",)
+PARETO = "pareto"
 _ORDER = {"completed": 0, "stopped": 0, "running": 0, "interrupted": 0, "rejected": 1, "failed": 2}
 _MEASURES = (
     "sharpe_ratio",
@@ -33,10 +38,14 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.
     Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
     `state`, `reason`, `objective`, the performance measures of the last evaluation on the
     validation window, `best_<metric>`, `timesteps`, `evaluations`, `seed`, the hyperparameters
-    really used, `failures`, `error` (last line) and `time_s`.
+    really used (under population based training the last ones, with the column `lineage`, the
+    trial's ancestors), with several objectives `pareto` (whether no other trial that can win is
+    better in one of them and as good in all), `failures`, `error` (last line), `notes` (such as a
+    damaged checkpoint that was passed over) and `time_s`.
     """
-    rows = [_row(record, config) for record in records]
+    rows = [_row(record, config, records) for record in records]
     rows.sort(key=_sort_key)
+    _mark_front(rows, config)
     for position, row in enumerate(rows, start=1):
         row["rank"] = position if _eligible(row) else None
     table = pd.DataFrame(rows)
@@ -46,9 +55,23 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.
     return table
 
 
-def _row(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+def _mark_front(rows: Sequence[dict[str, Any]], config: ExperimentConfig) -> None:
+    """Mark the trials that are best when all objectives count, of those that can win."""
+    names = config.search.objectives
+    if not names:
+        return
+    values = [[row[name] if _eligible(row) else None for name in names] for row in rows]
+    front = non_dominated(np.array(values, dtype=np.float64).reshape(-1, len(names)))
+    for row, best in zip(rows, front, strict=True):
+        row[PARETO] = bool(best)
+
+
+def _row(
+    record: TrialRecord, config: ExperimentConfig, records: Sequence[TrialRecord]
+) -> dict[str, Any]:
     last = record.last
     metric = config.evaluation.metric
+    population = config.search.scheduler.type in POPULATION
     values = [r[f"eval/{metric}"] for r in record.results if f"eval/{metric}" in r]
     finite = [value for value in values if math.isfinite(value)]
     return {
@@ -61,10 +84,14 @@ def _row(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
         f"best_{metric}": max(finite, default=None),
         "timesteps": last.get("timesteps", 0),
         "evaluations": len(record.results),
-        "seed": trial_seed(config.seed, record.sample),
+        # the random streams of a copy are those of its first ancestor
+        "seed": trial_seed(config.seed, segments(record, records)[0].sample),
         **{name: _plain(v) for name, v in _settings(record, config).items()},
+        **({"lineage": lineage(record, records)} if population else {}),
+        **({PARETO: False} if config.search.objectives else {}),
         "failures": record.failures,
         "error": record.reason if record.state == "failed" else "",
+        "notes": "; ".join(record.notes),
         "time_s": round(record.time_s, 3),
     }
 

@@ -1,11 +1,14 @@
 """Starting, resuming and finishing a search."""
 
 import contextlib
+import logging
+import math
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,43 +19,54 @@ from ray.tune.error import TuneError
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import SearchError
-from finrl_ray.ray_session import ray_session
-from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
-from finrl_ray.search.journal import (
-    Records,
-    SearchJournal,
-    append_event,
-    interruption,
-    unfinished,
+from finrl_ray.ray_cluster import (
+    cluster_address,
+    current_dashboard,
+    most_cpus,
+    require_shared,
 )
+from finrl_ray.ray_session import ray_session
+from finrl_ray.search.board import SearchBoard
+from finrl_ray.search.budget import BudgetStopper
+from finrl_ray.search.feed import TrialFeed
+from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
+from finrl_ray.search.journal import Records, append_event, interruption, unfinished
+from finrl_ray.search.keeper import SearchKeeper, read_for_resume
+from finrl_ray.search.kept_scheduler import KeptScheduler
+from finrl_ray.search.kept_state import StateFiles, StoredState
 from finrl_ray.search.outputs import TRIALS_FILE, write_outputs
 from finrl_ray.search.preparation import PreparedSearch, prepare_search
+from finrl_ray.search.recorder import SearchJournal
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.retention import CheckpointRetention, prune
 from finrl_ray.search.schedulers import (
     METRIC,
-    SchedulerMemory,
     make_scheduler,
-    make_searcher,
+    samples_all_first,
     trial_label,
 )
-from finrl_ray.search.snapshot import check_journal, usable_snapshot
-from finrl_ray.search.spaces import build_space, planned_trials, to_param_space
+from finrl_ray.search.searchers import make_searcher
+from finrl_ray.search.spaces import build_space, planned_trials
+from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.trainable import train_trial
+
+logger = logging.getLogger(__name__)
 
 # a reused actor needs time for the clean-up of its last trial, and with one malloc arena its memory
 # stays flat over many trials
 WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
-# snapshots every 2 s; no screens and no log files that nobody reads
+# no screens and no log files that nobody reads; Ray's own snapshots, which nobody reads either, at
+# the end alone
 DRIVER_ENV = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "2",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # the feed says how many trials may wait
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-
 ViewFactory = Callable[[SearchFolder, SearchJournal, int], tune.Callback]
 
 
@@ -80,6 +94,8 @@ def run_search(
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
     make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
 ) -> SearchResult:
     """Run a whole search and write its folder.
 
@@ -89,6 +105,9 @@ def run_search(
     base_dir : folder that relative paths of the config are looked up from
     market_data : prices already in memory
     make_view : makes a Ray Tune callback that shows progress
+    address : a cluster to join (see `finrl_ray.ray_session`); None: what RAY_ADDRESS names, or a
+        Ray of our own
+    dashboard : start the dashboard of a Ray of our own
 
     Raises
     ------
@@ -100,26 +119,39 @@ def run_search(
     prepared = (
         config
         if isinstance(config, PreparedSearch)
-        else prepare_search(config, base_dir=base_dir, market_data=market_data)
+        else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
     )
     config = prepared.config
     storage = Path(config.search.storage_path)
-    with _driver_environment(), ray_session(WORKER_ENV):
+    session = _session(config, address, dashboard)
+    with _driver_environment(), session:
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
             config, prepared.market_data, prepared.split, prepared.data_report, storage
         )
+        require_shared(folder.path)
         with sole_driver(folder):
-            return _fit(folder, prepared.planned, Records(), make_view)
+            return _run(folder, prepared.planned, make_view)
 
 
-def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> SearchResult:
+def resume_search(
+    path: str | Path,
+    *,
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+) -> SearchResult:
     """Go on with an interrupted search: ended trials stay, others continue from checkpoints.
+
+    Parameters
+    ----------
+    path : the search's folder
+    make_view, address, dashboard : as for `run_search`
 
     Raises
     ------
     SearchError
-        If the folder is no search's, or Ray fails.
+        If the folder is no search's, what it needs is damaged beyond its copies, or Ray fails.
     """
     folder = open_folder(path)
     if folder.kind != "search":
@@ -129,32 +161,25 @@ def resume_search(path: str | Path, *, make_view: ViewFactory | None = None) -> 
     planned = planned_trials(folder.config)
     with sole_driver(folder):
         records = folder.records()
-        check_journal(folder.path, usable_snapshot(folder.ray_path), records)
-        if not _is_finished(records, planned):
-            _require_original_place(folder)
-            return _fit(folder, planned, records, make_view)
+        if not is_finished(records, planned):
+            session = _session(folder.config, address, dashboard)
+            with _driver_environment(), session:
+                require_shared(folder.path)
+                return _run(folder, planned, make_view)
         if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
             write_outputs(folder, records.in_order())
         return _result(folder, records, planned)
 
 
-def _require_original_place(folder: SearchFolder) -> None:
-    # Ray's own files name the place; trials that have not started yet would be sent there
-    if folder.path != folder.origin:
-        raise SearchError(
-            f"the unfinished search in {folder.path} was started in {folder.origin}, and Ray's "
-            "files name that place; move it back, or link it there and resume the link: "
-            f"ln -s {folder.path} {folder.origin}"
-        )
-
-
-def _fit(
-    folder: SearchFolder, planned: int, records: Records, make_view: ViewFactory | None
-) -> SearchResult:
+def _run(folder: SearchFolder, planned: int, make_view: ViewFactory | None) -> SearchResult:
+    """Run the search, or the rest of it, and write what comes out; Ray is up."""
+    records, state, files = read_for_resume(folder.path)
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
+    keeper = _make_keeper(folder, records, state, files)
+    stopper = BudgetStopper(records, folder.config)
     try:
-        with _driver_environment(), ray_session(WORKER_ENV), _sigterm_as_interrupt():
-            _make_tuner(folder, planned, records, make_view).fit()
+        with _sigterm_as_interrupt():
+            _make_tuner(folder, planned, keeper, state, stopper, make_view).fit()
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
@@ -163,32 +188,66 @@ def _fit(
             f"`finrl-ray resume {folder.path}`"
         ) from error
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
-    for record in unfinished(records.in_order()):
-        content = {"trial_id": record.trial_id, "reason": interruption(record)}
-        append_event(folder.path, records, "end", state="interrupted", **content)
-    finished = _is_finished(records, planned)
-    append_event(folder.path, records, "search", state="finished" if finished else "interrupted")
-    if finished:  # until then Ray's snapshot may name a checkpoint that the journal has superseded
-        prune(folder.path, records.in_order(), folder.config.search.keep_checkpoints)
+    _end_trials(folder, records, stopper.reason)
+    finished = is_finished(records, planned)
+    append_event(
+        folder.path,
+        records,
+        "search",
+        state="finished" if finished else "interrupted",
+        ended_by=stopper.reason,
+    )
+    if finished:
+        prune(
+            CheckpointStorage(folder.path),
+            records.in_order(),
+            folder.config.search.keep_checkpoints,
+        )
     write_outputs(folder, records.in_order())
     return _result(folder, records, planned)
+
+
+def _end_trials(folder: SearchFolder, records: Records, spent: str) -> None:
+    """Note how trials ended that Ray has said nothing of."""
+    for record in unfinished(records.trials.values()):
+        if not record.started:
+            continue
+        state, reason = ("stopped", spent) if spent else ("interrupted", interruption(record))
+        content = {"trial_id": record.trial_id, "state": state, "reason": reason}
+        append_event(folder.path, records, "end", **content)
+
+
+def _make_keeper(
+    folder: SearchFolder, records: Records, state: StoredState | None, files: StateFiles
+) -> SearchKeeper:
+    space = build_space(folder.config)
+    searcher, scheduler = make_searcher(folder.config, space), make_scheduler(folder.config, space)
+    return SearchKeeper(folder.path, records, searcher, scheduler, files)
 
 
 def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResult:
     return SearchResult(
         path=folder.path,
         table=trial_table(records.in_order(), folder.config),
-        finished=_is_finished(records, planned),
+        finished=is_finished(records, planned),
         planned=planned,
     )
 
 
-def _is_finished(records: Records, planned: int) -> bool:
-    return len(records.trials) >= planned and not unfinished(records.in_order())
+def is_finished(records: Records, planned: int) -> bool:
+    """Return whether every trial that the search starts has ended."""
+    if records.ended_by:
+        return not unfinished(records.in_order())
+    return len(records.trials) >= planned and not unfinished(records.trials.values())
 
 
 def _make_tuner(
-    folder: SearchFolder, planned: int, records: Records, make_view: ViewFactory | None
+    folder: SearchFolder,
+    planned: int,
+    keeper: SearchKeeper,
+    state: StoredState | None,
+    stopper: BudgetStopper,
+    make_view: ViewFactory | None,
 ) -> tune.Tuner:
     config = folder.config
     trainable = tune.with_resources(
@@ -198,30 +257,17 @@ def _make_tuner(
             train_data=folder.train_data,
             validation_data=folder.validation_data,
         ),
-        {"cpu": config.search.cpus_per_trial},
+        {"cpu": config.search.cpus_per_trial, "gpu": config.search.gpus_per_trial},
     )
-    total = config.agent.total_timesteps
-    if usable_snapshot(folder.ray_path) is not None:
-        tuner = tune.Tuner.restore(
-            str(folder.ray_path), trainable, resume_errored=_lost_by_ray(records)
-        )
-        # Ray has no public way to change the callbacks of a restored search
-        run_config = getattr(tuner, "_local_tuner")._run_config  # noqa: B009  # optional in Ray's types
-        memory = next(c for c in run_config.callbacks if isinstance(c, SchedulerMemory))
-        journal = SearchJournal(folder.path, total, memory.scheduler, records)
-        run_config.callbacks = _callbacks(memory, journal, folder, planned, make_view)
-        return tuner
-    scheduler = make_scheduler(config)
-    journal = SearchJournal(folder.path, total, scheduler, records)
-    memory = SchedulerMemory(scheduler)
+    storage = CheckpointStorage(folder.path)
     return tune.Tuner(
         trainable,
-        param_space=to_param_space(build_space(config), config.search.searcher),
+        param_space={},
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=make_searcher(config, _concurrency(config)),
-            scheduler=scheduler,
+            search_alg=TrialFeed(keeper, state, planned, _limit(config), storage),
+            scheduler=KeptScheduler(keeper, storage),
             num_samples=config.search.num_samples,
             reuse_actors=True,
             trial_name_creator=trial_label,
@@ -230,7 +276,8 @@ def _make_tuner(
         run_config=tune.RunConfig(
             name=folder.ray_path.name,
             storage_path=str(folder.path),
-            callbacks=_callbacks(memory, journal, folder, planned, make_view),
+            stop=stopper,
+            callbacks=_callbacks(keeper, storage, folder, planned, make_view),
             failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
             verbose=0,
         ),
@@ -238,31 +285,54 @@ def _make_tuner(
 
 
 def _callbacks(
-    memory: SchedulerMemory,
-    journal: SearchJournal,
+    keeper: SearchKeeper,
+    storage: CheckpointStorage,
     folder: SearchFolder,
     planned: int,
     make_view: ViewFactory | None,
 ) -> list[tune.Callback]:
+    journal = SearchJournal(keeper, folder.config, storage)
     retention = CheckpointRetention(journal, folder.config.search.keep_checkpoints)
     view = [make_view(folder, journal, planned)] if make_view else []
-    return [memory, journal, retention, *view]
+    board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
+    return [journal, retention, *view, *board]
 
 
-def _concurrency(config: ExperimentConfig) -> int:
-    if config.search.max_concurrent_trials is not None:
-        return config.search.max_concurrent_trials
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's
-    cpus = resources.get("CPU", 1.0)
-    return max(1, int(cpus // config.search.cpus_per_trial))
+def _limit(config: ExperimentConfig) -> Callable[[], float]:
+    """Return a function that says how many trials may be alive at once."""
+    if samples_all_first(config):
+        return lambda: math.inf  # those that wait for the others to be compared with count too
+    most = config.search.max_concurrent_trials
+    if most is not None:
+        return lambda: most
+    return partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial)
 
 
-def _lost_by_ray(records: Records) -> bool:
-    """Return whether a trial failed because its worker or node was lost, not by its own error."""
-    return any(
-        "RayActorError" in r.error or "ray.exceptions" in r.error.rsplit("\n", 3)[-1]
-        for r in records.trials.values()
-    )
+def _room(cpus: float, gpus: float) -> float:
+    """Return how many trials have room."""
+    room = most_cpus() // cpus
+    if gpus:
+        resources: dict[str, float] = ray.cluster_resources()
+        room = min(room, resources.get("GPU", 0.0) // gpus)
+    return max(1.0, room)
+
+
+def _session(
+    config: ExperimentConfig, address: str | None, dashboard: bool
+) -> contextlib.AbstractContextManager[None]:
+    num_cpus = None
+    most = config.search.max_concurrent_trials
+    if most is not None and samples_all_first(config):
+        # all trials are alive from the start; only the number of CPUs keeps them from running
+        if ray.is_initialized() or cluster_address(address) is not None:
+            logger.warning(
+                "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "
+                "joined: as many trials run as there are CPUs for",
+                config.search.scheduler.type,
+            )
+        else:
+            num_cpus = max(1, math.ceil(most * config.search.cpus_per_trial))
+    return ray_session(WORKER_ENV, address=address, num_cpus=num_cpus, dashboard=dashboard)
 
 
 @contextlib.contextmanager

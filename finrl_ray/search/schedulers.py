@@ -1,60 +1,126 @@
-"""The config's scheduler and searcher as Ray Tune's."""
+"""The config's scheduler as Ray Tune's, in timesteps, with what it decided and where."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import ConcurrencyLimiter, SearchAlgorithm, Searcher
-from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    HyperBandForBOHB,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
+from ray.tune.schedulers.hyperband import _Bracket
 
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.search.comparison import METRIC, TIME_ATTR, comparable
+from finrl_ray.search.own_random import OwnRandom
+from finrl_ray.search.population import BanditScheduler, PopulationScheduler
+from finrl_ray.search.spaces import Domain
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
-METRIC = "objective"
-TIME_ATTR = "timesteps"
+__all__ = [
+    "METRIC",
+    "TIME_ATTR",
+    "grace_period",
+    "make_scheduler",
+    "samples_all_first",
+    "stop_reason",
+    "trial_label",
+]
 
 
 def grace_period(config: ExperimentConfig) -> int:
     """Return the timesteps before a trial may be stopped: as configured, else an eighth."""
-    grace = config.search.scheduler.grace_period
-    return grace if grace is not None else max(1, config.agent.total_timesteps // 8)
+    return _eighth(config, config.search.scheduler.grace_period)
 
 
-def make_scheduler(config: ExperimentConfig) -> TrialScheduler:
-    """Return the scheduler; its resource is env timesteps, its metric `objective`, maximised."""
+def _eighth(config: ExperimentConfig, given: int | None) -> int:
+    return given if given is not None else max(1, config.agent.total_timesteps // 8)
+
+
+def make_scheduler(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    """Return the scheduler; its time is env timesteps, and metric and mode come from TuneConfig.
+
+    Raises
+    ------
+    ConfigError
+        If a mutation of `pbt` or `pb2` cannot change during training, or an extra is missing.
+    """
+    return _MAKERS[config.search.scheduler.type](config, space)
+
+
+def samples_all_first(config: ExperimentConfig) -> bool:
+    """Return whether all trials must be created before the first ends.
+
+    HyperBand compares the trials of a bracket, and population based training those of the
+    population, at the same timestep; they pause those that are ahead. HyperBand for BOHB fills its
+    brackets as trials come, since BOHB learns from them.
+    """
     settings = config.search.scheduler
-    if settings.type == "fifo":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray's
-    return AshaScheduler(
-        time_attr=TIME_ATTR,
-        max_t=config.agent.total_timesteps,
-        grace_period=grace_period(config),
-        reduction_factor=settings.reduction_factor,
-        # the trial itself knows when its budget is spent, and says so
-        stop_last_trials=False,
-    )
+    waits = settings.type in ("hyperband", "pbt", "pb2")
+    return waits and config.search.searcher != "bohb"
 
 
-def make_searcher(
-    config: ExperimentConfig, max_concurrent_trials: int
-) -> SearchAlgorithm | Searcher:
-    """Return the searcher, seeded from the experiment's seed, with its limit of trials at once."""
-    if config.search.searcher == "random":
-        # Ray's own max_concurrent_trials does not reach a generator that is passed in
-        return BasicVariantGenerator(random_state=config.seed, max_concurrent=max_concurrent_trials)
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return ConcurrencyLimiter(OptunaSearch(seed=config.seed), max_concurrent_trials)
+def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:
+    """Return in words where a scheduler stopped a trial; empty if it did not."""
+    where: dict[str, int] = getattr(scheduler, "stopped_at", {})
+    if trial_id not in where:
+        return ""
+    return f"stopped by {scheduler.name} at {where[trial_id]:,}"  # type: ignore[attr-defined]  # with stopped_at
 
 
 class AshaScheduler(AsyncHyperBandScheduler):
-    """Ray's ASHA that remembers at which rung it stopped each trial, for the table."""
+    """Ray's ASHA that remembers at which rung it stopped each trial.
+
+    With several brackets Ray draws a trial's bracket from numpy's global generator; here from the
+    experiment's seed.
+    """
+
+    name = "asha"
+
+    def __init__(self, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stopped_at: dict[str, int] = {}
+        self.random = OwnRandom(seed)
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Put a trial into a bracket."""
+        with self.random.swapped():
+            super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        """Decide as ASHA does; note the rung of a stop."""
+        bracket = self._trial_info[trial.trial_id]
+        action = super().on_trial_result(tune_controller, trial, comparable(result))
+        if action == TrialScheduler.STOP:
+            rungs = [int(m) for m, recorded in bracket._rungs if trial.trial_id in recorded]
+            self.stopped_at[trial.trial_id] = max(rungs, default=int(result[TIME_ATTR]))
+        return action
+
+    def on_trial_complete(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> None:
+        """Record the last result of a trial that ended by itself."""
+        if METRIC in result:
+            super().on_trial_complete(tune_controller, trial, comparable(result))
+
+
+class MedianScheduler(MedianStoppingRule):
+    """Ray's median stopping rule that remembers where it stopped each trial.
+
+    Ray's lets a trial yield to waiting ones until there are enough results to compare with; here it
+    goes on, because a pause costs a checkpoint and a start.
+    """
+
+    name = "median"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,46 +129,164 @@ class AshaScheduler(AsyncHyperBandScheduler):
     def on_trial_result(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
-        """Decide as ASHA does; note the rung of a stop."""
-        bracket = self._trial_info[trial.trial_id]
-        action = super().on_trial_result(tune_controller, trial, result)
+        """Decide by the rule; note the timestep of a stop."""
+        steps = int(result[TIME_ATTR])
+        # a trial that crashed reports again what came after its checkpoint
+        self._results[trial] = [r for r in self._results[trial] if r[TIME_ATTR] < steps]
+        kept = {name: comparable(result)[name] for name in (TIME_ATTR, METRIC)}
+        action = super().on_trial_result(tune_controller, trial, kept)
         if action == TrialScheduler.STOP:
-            rungs = [int(m) for m, recorded in bracket._rungs if trial.trial_id in recorded]
-            self.stopped_at[trial.trial_id] = max(rungs, default=int(result[TIME_ATTR]))
+            self.stopped_at[trial.trial_id] = steps
         return action
 
+    def on_trial_complete(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> None:
+        """Do nothing: the last result is known; Ray's rule would count it twice."""
 
-class SchedulerMemory(tune.Callback):
-    """Saves the rungs of ASHA in each snapshot and puts them back on resume.
+    def _on_insufficient_samples(
+        self, tune_controller: "TuneController", trial: "Trial", time: float
+    ) -> str:
+        return str(TrialScheduler.CONTINUE)
 
-    Ray restores trials and the searcher, but no scheduler; without its rungs a resumed trial that
-    should stop would run on. The callback and the scheduler are pickled together, so that
-    `scheduler` is the very object that the restored run uses.
+
+class _NotingBracket(_Bracket):
+    """Bracket of HyperBand that notes at which milestone it sorted a trial out."""
+
+    def __init__(self, stopped_at: dict[str, int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stopped_at = stopped_at
+
+    def successive_halving(
+        self, metric: str, metric_op: float
+    ) -> tuple[list["Trial"], list["Trial"]]:
+        milestone = int(self._cumul_r)
+        good, bad = super().successive_halving(metric, metric_op)
+        self.stopped_at.update({trial.trial_id: milestone for trial in bad})
+        return good, bad
+
+
+class _Halving(HyperBandScheduler):
+    """What this package's two HyperBands have in common.
+
+    Ray derives the number of brackets from `max_t`, which in timesteps would give brackets of
+    thousands of trials that begin at one timestep. Here the boldest bracket begins at the grace
+    period. Ray also stops looking at a bracket when a trial leaves it after the first rung, so that
+    the others would wait for that trial for ever.
     """
 
-    def __init__(self, scheduler: TrialScheduler) -> None:
-        self.scheduler = scheduler
+    name = "hyperband"
 
-    def get_state(self) -> dict[str, Any] | None:
-        """Return what each rung has recorded, by trial id."""
-        if not isinstance(self.scheduler, AshaScheduler):
-            return None
-        brackets = self.scheduler._brackets
-        rungs = [[(m, dict(recorded)) for m, recorded in b._rungs] for b in brackets]
-        return {
-            "rungs": rungs,
-            "stopped": self.scheduler._num_stopped,
-            "stopped_at": dict(self.scheduler.stopped_at),
-        }
+    def __init__(self, *, max_t: int, grace: int, reduction_factor: float) -> None:
+        super().__init__(
+            time_attr=TIME_ATTR,
+            max_t=max_t,
+            reduction_factor=reduction_factor,
+            # the trial itself knows when its budget is spent, and says so
+            stop_last_trials=False,
+        )
+        rungs = math.log(max_t / grace) / math.log(reduction_factor)
+        self._s_max_1 = math.floor(rungs + 1e-9) + 1
+        self.stopped_at: dict[str, int] = {}
 
-    def set_state(self, state: Mapping[str, Any] | None) -> None:
-        """Put recorded rungs back; called by Ray before the trials are added again."""
-        if state is None or not isinstance(self.scheduler, AshaScheduler):
-            return
-        for bracket, rungs in zip(self.scheduler._brackets, state["rungs"], strict=True):
-            bracket._rungs = [(milestone, dict(recorded)) for milestone, recorded in rungs]
-        self.scheduler._num_stopped = state["stopped"]
-        self.scheduler.stopped_at = dict(state["stopped_at"])
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        """Decide as HyperBand does."""
+        seen = comparable(result)
+        action = super().on_trial_result(tune_controller, trial, seen)
+        if "hyperband_info" in seen:  # what BOHB learns its budget from
+            result["hyperband_info"] = seen["hyperband_info"]
+        return str(action)
+
+    def _create_bracket(self, s: int) -> _Bracket:
+        return _NotingBracket(
+            self.stopped_at,
+            time_attr=self._time_attr,
+            max_trials=self._get_n0(s),  # type: ignore[no-untyped-call]  # Ray's
+            init_t_attr=self._get_r0(s),  # type: ignore[no-untyped-call]  # Ray's
+            max_t_attr=self._max_t_attr,
+            eta=self._eta,
+            s=s,
+            stop_last_trials=self._stop_last_trials,
+        )
+
+    def _process_bracket(self, tune_controller: "TuneController", bracket: _Bracket) -> str:
+        action = super()._process_bracket(tune_controller, bracket)
+        while _all_are_beyond(bracket):
+            again = super()._process_bracket(tune_controller, bracket)
+            action = action if action == TrialScheduler.STOP else again
+        bracket.is_being_processed = False
+        return str(action)
+
+
+def _all_are_beyond(bracket: _Bracket) -> bool:
+    """Return whether the next rung lies behind every trial: evaluations may be further apart."""
+    trials: list[Trial] = bracket.current_trials()
+    return bool(trials) and not any(bracket.continue_trial(trial) for trial in trials)
+
+
+class HyperbandScheduler(_Halving):
+    """HyperBand that fills its boldest bracket first: a small search may have no other."""
+
+    def _create_bracket(self, s: int) -> _Bracket:
+        return super()._create_bracket(self._s_max_1 - 1 - s)
+
+
+class BohbScheduler(_Halving, HyperBandForBOHB):
+    """HyperBand as BOHB needs it: brackets fill while trials run."""
+
+
+def _fifo(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    return FIFOScheduler()
+
+
+def _asha(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    settings = config.search.scheduler
+    return AshaScheduler(
+        config.seed,
+        time_attr=TIME_ATTR,
+        max_t=config.agent.total_timesteps,
+        grace_period=grace_period(config),
+        reduction_factor=settings.option("reduction_factor"),
+        brackets=settings.option("brackets"),
+        # the trial itself knows when its budget is spent, and says so
+        stop_last_trials=False,
+    )
+
+
+def _median(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    return MedianScheduler(
+        time_attr=TIME_ATTR,
+        grace_period=grace_period(config),
+        min_samples_required=config.search.scheduler.option("min_samples"),
+    )
+
+
+def _hyperband(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    scheduler = BohbScheduler if config.search.searcher == "bohb" else HyperbandScheduler
+    return scheduler(
+        max_t=config.agent.total_timesteps,
+        grace=grace_period(config),
+        reduction_factor=config.search.scheduler.option("reduction_factor"),
+    )
+
+
+def _population(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    interval = _eighth(config, config.search.scheduler.perturbation_interval)
+    if config.search.scheduler.type == "pb2":
+        return BanditScheduler(config, space, interval)
+    return PopulationScheduler(config, space, interval)
+
+
+_MAKERS = {
+    "fifo": _fifo,
+    "asha": _asha,
+    "median": _median,
+    "hyperband": _hyperband,
+    "pbt": _population,
+    "pb2": _population,
+}
 
 
 def trial_label(trial: "Trial") -> str:

@@ -12,6 +12,7 @@ from finrl_ray.agent.keyword_values import INTEGERS
 from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
+from finrl_ray.search_config import SearchConfig
 
 _ON_POLICY: dict[str, Any] = {
     "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
@@ -178,9 +179,39 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
             "search.space is empty, so all trials would be equal; add entries to search.space, "
             "set search.default_space to true, or set search.num_samples to 1"
         )
-    if search.searcher == "optuna" and any(d.kind == "grid" for d in space.values()):
-        raise ConfigError("search.space: grid needs search.searcher 'random', got 'optuna'")
+    if search.searcher == "grid":
+        return {name: _as_grid(name, domain) for name, domain in space.items()}
+    if search.searcher != "random" and any(d.kind == "grid" for d in space.values()):
+        raise ConfigError(
+            f"search.space: grid needs search.searcher 'grid' or 'random', got {search.searcher!r}"
+        )
     return space
+
+
+def _as_grid(name: str, domain: Domain) -> Domain:
+    if domain.kind == "constant":
+        return domain
+    if domain.kind in ("uniform", "loguniform"):
+        raise ConfigError(
+            f"search.space.{name}: {domain.kind} has no end of values; for searcher 'grid' list "
+            "some with grid, or fix one (set search.default_space to false to leave the default "
+            "space out)"
+        )
+    return Domain(kind="grid", values=grid_options(domain))
+
+
+def grid_options(domain: Domain) -> tuple[Any, ...]:
+    """Return every value of a domain that has a finite number of them."""
+    if domain.kind == "randint":
+        return tuple(range(*domain.values))
+    if domain.kind == "quniform":
+        low, high, step = domain.values
+        steps = range(round(low / step), round(high / step) + 1)
+        # 0.3 for 3 * 0.1, which is 0.30000000000000004
+        return tuple(
+            k * step if isinstance(step, int) else float(f"{k * step:.12g}") for k in steps
+        )
+    return domain.values
 
 
 def _canonical(given: Mapping[str, Any]) -> set[str]:
@@ -256,15 +287,20 @@ def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     ]
 
 
-def count_trials(space: Mapping[str, Domain], num_samples: int) -> int:
-    """Return how many trials the search starts: samples times the size of the grid."""
+def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:
+    """Return how many trials the search starts: samples times the size of the grid.
+
+    Initial points are among the samples, but come on top of a grid, which would else have holes.
+    """
     grids = [len(domain.values) for domain in space.values() if domain.kind == "grid"]
-    return num_samples * math.prod(grids)
+    if not grids:
+        return search.num_samples
+    return search.num_samples * math.prod(grids) + len(search.initial_points)
 
 
 def planned_trials(config: ExperimentConfig) -> int:
     """Return how many trials the search of a config starts."""
-    return count_trials(build_space(config), config.search.num_samples)
+    return count_trials(build_space(config), config.search)
 
 
 def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]:
@@ -281,7 +317,7 @@ def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]
         "constant": lambda value: value,
     }
     params = {name: makers[domain.kind](*domain.values) for name, domain in space.items()}
-    if searcher == "random":
+    if searcher in ("random", "grid"):
         # Optuna would take the draw for a hyperparameter and model its effect
         params[SEED_DRAW] = tune.randint(0, 2**31 - 1)
     return params

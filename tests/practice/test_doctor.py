@@ -159,8 +159,8 @@ def test_memory_that_will_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(report.of("error")) == 1
     error = report.of("error")[0]
     assert error.where == "memory"
-    # 20e6 x 4 bytes x (2 x 9 observation entries + 2 actions + 3), and the networks
-    assert "1.85 GB for buffers and networks" in error.what
+    # 20e6 x 4 bytes x (cash, 2 shares, day and link + 2 actions + 3), and the networks
+    assert "808 MB for buffers and networks" in error.what
     assert "this will not fit" in error.what
     assert "buffer_size" in error.remedy
 
@@ -224,7 +224,7 @@ def test_the_sizes_of_off_policy_agents(tmp_path: Path) -> None:
             "agent.total_timesteps",
             "2,000 timesteps are as few as 2 rollouts of 1,000",
         ),
-        ({"evaluation": {"eval_freq": 2000}}, "evaluation.eval_freq", "asha can stop nothing"),
+        ({"evaluation": {"eval_freq": 2000}}, "evaluation.eval_freq", "asha can do nothing"),
         (
             {"search": {"max_concurrent_trials": 1000}},
             "search.max_concurrent_trials",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from env_markets import random_market
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.drl_agent import DRLAgent
@@ -73,15 +74,20 @@ def test_an_unknown_algorithm_is_refused(make: Any) -> None:
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))
 @pytest.mark.parametrize("n_envs", [1, 3])
-def test_buffers_are_counted_to_the_byte(algorithm: str, n_envs: int) -> None:
+@pytest.mark.parametrize("shares_market", [True, False])
+def test_buffers_are_counted_to_the_byte(algorithm: str, n_envs: int, shares_market: bool) -> None:
     env = StockTradingVecEnv(random_market(40, 3, 2), n_envs)
     kwargs: dict[str, Any] = {"buffer_size": 1000} if algorithm in ("ddpg", "td3", "sac") else {}
+    if kwargs and not shares_market:
+        kwargs["replay_buffer_class"] = ReplayBuffer
     model: Any = DRLAgent(env).get_model(algorithm, model_kwargs=kwargs, verbose=0)
     buffer = model.replay_buffer if kwargs else model.rollout_buffer
     arrays = [value for value in vars(buffer).values() if isinstance(value, np.ndarray)]
-    counted = buffer_bytes(algorithm, {**ALGORITHMS[algorithm].defaults, **kwargs}, 13, 3, n_envs)
+    options = {**ALGORITHMS[algorithm].defaults, **kwargs}
+    sizes = (13, 3, n_envs)
+    counted = buffer_bytes(algorithm, options, *sizes, shares_market=shares_market)
     assert counted == sum(array.nbytes for array in arrays)
-    assert memory_estimate(algorithm, kwargs, 13, 3, n_envs) > counted
+    assert memory_estimate(algorithm, kwargs, *sizes, shares_market=shares_market) > counted
 
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))

@@ -54,14 +54,71 @@ def test_a_trial_that_goes_back_to_a_checkpoint_replaces_its_later_rows(tmp_path
     assert found.last["objective"] == -1.0
 
 
-def test_a_trial_younger_than_the_snapshot_is_dropped_on_resume(tmp_path: Path) -> None:
+def test_what_a_search_takes_back_no_longer_counts(tmp_path: Path) -> None:
     records = Records()
-    for index, trial_id in enumerate(("a", "lost", "c")):
+    for index, trial_id in enumerate(("a", "b")):
         start(records, tmp_path, trial_id, index)
-    append_event(tmp_path, records, "known", trial_ids=["a", "c"])
+    result(records, tmp_path, "a", 100)
+    append_event(tmp_path, records, "search", state="interrupted")
+    result(records, tmp_path, "a", 200)
+    append_event(tmp_path, records, "back", to=2)
+    result(records, tmp_path, "b", 100)
     found = read_journal(tmp_path)
-    assert [(r.trial_id, r.index) for r in found.in_order()] == [("a", 0), ("c", 2)]
-    assert found.free_index() == 1
+    assert [len(r.results) for r in found.in_order()] == [0, 1]
+    assert [event["state"] for event in found.searches] == ["interrupted"]
+    assert found.number == 7
+    numbers = [json.loads(line)["n"] for line in (tmp_path / JOURNAL_FILE).open()]
+    assert numbers == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_trial_that_was_created_and_never_started_is_in_no_table(tmp_path: Path) -> None:
+    records = Records()
+    append_event(tmp_path, records, "created", trial_id="a", index=0, sample={"n_steps": 64})
+    assert records.in_order() == []
+    append_event(tmp_path, records, "start", trial_id="a")
+    assert records.in_order()[0].sample == {"n_steps": 64}
+
+
+def test_a_decision_stands_until_it_is_carried_out(tmp_path: Path) -> None:
+    records = Records()
+    start(records, tmp_path, "a", 0)
+    content = {"trial_id": "a", "metrics": {"timesteps": 100}}
+    append_event(tmp_path, records, "result", decision="PAUSE", iteration=4, **content)
+    place = {"trial_id": "a", "timesteps": 100, "path": "ray/a/checkpoint_3"}
+    append_event(tmp_path, records, "checkpoint", **place)
+    end(records, tmp_path, "a", "interrupted")
+    found = read_journal(tmp_path).trials["a"]
+    assert (found.decision, found.iterations) == ("PAUSE", 4)
+    assert found.latest_checkpoint == found.checkpoints[100] == "ray/a/checkpoint_3"
+    append_event(tmp_path, records, "start", trial_id="a")
+    assert records.trials["a"].decision == ""
+
+
+def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
+    records = Records()
+    start(records, tmp_path, "a", 0)
+    result(records, tmp_path, "a", 100)
+    content = {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "checkpoint": "ray/b/c"}
+    append_event(tmp_path, records, "exploit", trial_id="a", **content)
+    found = read_journal(tmp_path).trials["a"]
+    assert (found.first_sample, found.sample) == ({"n_steps": 64}, {"n_steps": 32})
+    assert found.latest_checkpoint == "ray/b/c"
+    assert found.exploits == [
+        {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "order": 3}
+    ]
+
+
+def test_the_time_of_a_search_is_that_of_its_lives() -> None:
+    records = Records()
+    for time, event in [
+        (10.0, {"event": "search", "state": "started"}),
+        (12.0, {"event": "start", "trial_id": "a", "index": 0, "sample": {}}),
+        (19.0, {"event": "result", "trial_id": "a", "metrics": {"timesteps": 1}}),
+        (100.0, {"event": "search", "state": "resumed"}),
+        (101.0, {"event": "start", "trial_id": "a"}),
+    ]:
+        records.apply({**event, "time": time})
+    assert records.time_s == pytest.approx(10.0)
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_search_that_asha_cannot_act_on_says_so(tmp_path) -> None:
     config = small_config(
         tmp_path, evaluation={"eval_freq": 2048}, search={"scheduler": {"type": "asha"}}
     )
-    assert "asha can stop nothing" in prepare_search(config).describe()
+    assert "asha can do nothing" in prepare_search(config).describe()
 
 
 def test_objects_that_yaml_cannot_keep_are_refused(tmp_path) -> None:

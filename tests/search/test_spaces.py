@@ -6,7 +6,7 @@ import pytest
 
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.hyperparameters import resolve_sample
-from finrl_ray.config import AgentConfig, ExperimentConfig, SearchConfig
+from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.spaces import (
     DEFAULT_SPACES,
@@ -17,6 +17,7 @@ from finrl_ray.search.spaces import (
     parse_domain,
     to_param_space,
 )
+from finrl_ray.search_config import SearchConfig
 
 
 def config(algorithm: Any = "ppo", **search: Any) -> ExperimentConfig:
@@ -147,7 +148,7 @@ def test_gae_is_refused_off_policy() -> None:
 
 def test_a_grid_multiplies_the_samples() -> None:
     space = {"a": parse_domain({"grid": [1, 2]}), "b": parse_domain({"grid": [1, 2, 3]})}
-    assert count_trials(space, 2) == 12
+    assert count_trials(space, SearchConfig(num_samples=2)) == 12
 
 
 def test_samples_of_the_param_space_stay_within_bounds() -> None:

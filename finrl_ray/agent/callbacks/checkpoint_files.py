@@ -4,7 +4,6 @@ The manifest, a small JSON file beside the model, is written last. It names ever
 and checksum, so a checkpoint that was cut short or damaged is told from a whole one.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ import psutil
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.measures import Mode
+from finrl_ray.agent.sealed_folder import file_damage, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def write_files(checkpoint: Checkpoint, writers: Mapping[Path, Writer]) -> None:
             for path, write in writers.items():
                 temporary = stack.enter_context(atomic_path(path))
                 write(temporary)
-                files[path.name] = _fingerprint(temporary)
+                files[path.name] = fingerprint(temporary)
         write_manifest(checkpoint, files)
     except OSError:
         for path in created:
@@ -213,19 +213,8 @@ def _inspect(model_path: Path) -> tuple[Checkpoint, str]:
         checkpoint, files = read_manifest(manifest)
     except ValueError as error:
         return plain, f"{manifest.name} is damaged: {error}"
-    damages = (_damage(path, files[path.name]) for path in checkpoint.paths)
+    damages = (file_damage(path, files[path.name]) for path in checkpoint.paths)
     return checkpoint, next(filter(None, damages), "")
-
-
-def _damage(path: Path, expected: Mapping[str, Any]) -> str:
-    if not path.is_file():
-        return f"{path.name} is missing"
-    size = path.stat().st_size
-    if size != expected["bytes"]:
-        return f"{path.name} has {size} bytes instead of {expected['bytes']}"
-    if _fingerprint(path)["sha256"] != expected["sha256"]:
-        return f"{path.name} does not match its checksum"
-    return ""
 
 
 def _without_manifest(model_path: Path) -> Checkpoint:
@@ -294,14 +283,6 @@ def _ends_like_a_pickle(path: Path) -> bool:
         size = file.seek(0, 2)
         file.seek(max(size - 1, 0))
         return file.read(1) == b"."  # pickle's STOP
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
 def discard_old(

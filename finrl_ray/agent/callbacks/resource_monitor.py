@@ -128,7 +128,9 @@ class ResourceMonitorCallback(BaseCallback):
     def _save_replay_buffer(self, folder: Path, saved: list[str]) -> None:
         if not isinstance(self.model, OffPolicyAlgorithm) or self.model.replay_buffer is None:
             return
-        size = sum(getattr(v, "nbytes", 0) for v in vars(self.model.replay_buffer).values())
+        buffer = self.model.replay_buffer
+        arrays = sum(getattr(value, "nbytes", 0) for value in vars(buffer).values())
+        size = getattr(buffer, "filled_bytes", arrays)
         free = shutil.disk_usage(folder).free
         # a stale buffer of an earlier stop would not belong to this model
         (folder / REPLAY_BUFFER_FILE).unlink(missing_ok=True)

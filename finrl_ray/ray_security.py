@@ -1,0 +1,197 @@
+"""Who may talk to a Ray: its token, who can read the token, and addresses that reach outside.
+
+Ray runs any code that it is sent, so whoever reaches its ports and has its token has the account
+that it runs under. This module knows nothing of Ray itself and can be imported without it.
+"""
+
+import ipaddress
+import logging
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from finrl_ray.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+MODE_VARIABLE = "RAY_AUTH_MODE"
+TOKEN_VARIABLE = "RAY_AUTH_TOKEN"
+TOKEN_PATH_VARIABLE = "RAY_AUTH_TOKEN_PATH"
+_OTHERS = 0o077
+_OWNER_ONLY = 0o600
+_SECRET = re.compile(r"secret|password|token|access_key|accesskey|credential", re.I)
+
+
+def default_token_path() -> Path:
+    """Return where Ray looks for a token when no variable names one."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def read_token() -> str | None:
+    """Return the token that Ray would use, in Ray's order of places; None if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If RAY_AUTH_TOKEN_PATH names a file that cannot be read or is empty; Ray would end there.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if token:
+        return token
+    named = os.environ.get(TOKEN_PATH_VARIABLE)
+    path = Path(named).expanduser() if named else default_token_path()
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if named:
+            raise ConfigError(
+                f"{TOKEN_PATH_VARIABLE} must name a readable file with Ray's token, got {path}: "
+                f"{error}"
+            ) from error
+        return None
+    if not token and named:
+        raise ConfigError(f"{TOKEN_PATH_VARIABLE} names {path}, which is empty")
+    return token or None
+
+
+def token_place() -> str:
+    """Return where the token is kept, in words that hold no part of it."""
+    if os.environ.get(TOKEN_VARIABLE, "").strip():
+        return f"the environment variable {TOKEN_VARIABLE}"
+    return os.environ.get(TOKEN_PATH_VARIABLE) or str(default_token_path())
+
+
+def ensure_token_file() -> None:
+    """Make Ray's token file, or close it to others, so that only its owner can read it.
+
+    Ray would make the file itself, readable by everybody on the machine. A file of somebody else
+    and one that RAY_AUTH_TOKEN_PATH names are left as they are.
+    """
+    if any(os.environ.get(name) for name in (TOKEN_VARIABLE, TOKEN_PATH_VARIABLE)):
+        return
+    if os.environ.get(MODE_VARIABLE, "token").lower() != "token":
+        return
+    path = default_token_path()
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        # the mode belongs to the making of the file: no moment in which others can open it
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    except FileExistsError:
+        _close_to_others(path)
+        return
+    except OSError as error:
+        # a home that cannot be written: Ray says itself what it lacks
+        logger.warning("Ray's token cannot be kept in %s: %s", path, error)
+        return
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(secrets.token_hex(32))
+    logger.info("made %s with a new token for Ray, readable by its owner only", path)
+
+
+def _close_to_others(path: Path) -> None:
+    if not hasattr(os, "getuid"):  # Windows: rights are inherited from the user's own folder
+        return
+    try:
+        found = path.stat()
+        if found.st_uid == os.getuid() and found.st_mode & _OTHERS:
+            path.chmod(_OWNER_ONLY)
+            logger.warning(
+                "%s, the key to your Ray clusters, was readable by others on this machine (mode "
+                "%o); it is readable by its owner only from here on",
+                path,
+                found.st_mode & 0o777,
+            )
+    except OSError as error:
+        logger.warning("the rights of %s cannot be changed: %s", path, error)
+
+
+def token_mode_wanted() -> bool:
+    """Return whether a connection should present a token: one exists and nothing forbids it."""
+    mode = os.environ.get(MODE_VARIABLE)
+    if mode is not None:
+        return mode.lower() == "token"
+    return read_token() is not None
+
+
+def require_no_secret(key: str, url: str) -> None:
+    """Refuse a storage URL that carries a secret: it would be kept in files, pickles and logs.
+
+    Raises
+    ------
+    ConfigError
+        Naming `key` and what to remove; the secret is not in it.
+    """
+    if "://" not in url:
+        return
+    parts = urlsplit(url)
+    carried = ["a user or password before '@'"] if "@" in parts.netloc else []
+    carried += [f"{n}=" for n, _ in parse_qsl(parts.query, True) if _SECRET.search(n)]
+    if carried:
+        raise ConfigError(
+            f"{key} must hold no secret, because it is written into files and logs, but the URL "
+            f"has {', '.join(carried)}; leave it out and set the storage's own variables "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS), or "
+            "give the machines a role"
+        )
+
+
+def host_of(address: str) -> str:
+    """Return the host of `host:port` or of a URL, without brackets."""
+    url = address if "://" in address else f"//{address}"
+    return (urlsplit(url).hostname or "").lower()
+
+
+def reaches_outside(host: str) -> bool:
+    """Return whether a host is neither this machine nor in a private network.
+
+    0.0.0.0 and :: mean every interface, so they reach outside. A name counts by the addresses that
+    it stands for; one that stands for none does not.
+    """
+    if host in ("", "localhost"):
+        return False
+    try:
+        addresses = [ipaddress.ip_address(host)]
+    except ValueError:
+        try:
+            found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+        except OSError:
+            return False
+        addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
+    return any(a.is_unspecified or not (a.is_private or a.is_loopback) for a in addresses)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, reached by no other."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def exposure(address: str, *, with_token: bool) -> str | None:
+    """Return why joining the Ray at `address` is dangerous, in one sentence; None if it is not."""
+    host = host_of(address)
+    if with_token or not reaches_outside(host):
+        return None
+    return (
+        f"the Ray at {address} is outside this machine and its private networks and is joined "
+        f"without a token: if it needs none, anybody who reaches it can run code there and read "
+        f"your data; start it with {MODE_VARIABLE}=token, or reach it through an SSH tunnel"
+    )
+
+
+def dashboard_exposure(url: str) -> str | None:
+    """Return what an open dashboard host means, in one sentence; None if it is on loopback."""
+    host = host_of(url)
+    if is_loopback(host):
+        return None
+    return (
+        f"the Ray dashboard listens on {host}, not on loopback alone: whoever reaches that address "
+        "and has the token, or needs none, can run code on the cluster; start Ray with "
+        "--dashboard-host=127.0.0.1 and use an SSH tunnel"
+    )

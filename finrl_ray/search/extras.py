@@ -1,0 +1,28 @@
+"""Packages that only some searchers and schedulers need, and the extras that install them."""
+
+import importlib.util
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from finrl_ray.errors import ConfigError
+
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"hyperopt": ("hyperopt",), "bohb": ("hpbandster", "ConfigSpace"), "pb2": ("sklearn",)}
+)
+"""Modules that each extra brings."""
+
+
+def require_extra(extra: str, needed_by: str) -> None:
+    """Refuse what an extra is missing for.
+
+    Raises
+    ------
+    ConfigError
+        With the command that installs it.
+    """
+    missing = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{needed_by} needs {' and '.join(missing)}, which is not installed: "
+            f"pip install 'finrl-ray[{extra}]'"
+        )

@@ -1,0 +1,200 @@
+"""Where Ray's trials come from: those of an interrupted search first, then new samples."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ray.train._internal.session import _TrainingResult
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.search import SearchAlgorithm, Searcher
+
+from finrl_ray.agent.hyperparameters import to_python
+from finrl_ray.search.journal import PAUSE, TrialRecord, unfinished
+from finrl_ray.search.keeper import SearchKeeper
+from finrl_ray.search.kept_state import StoredState
+from finrl_ray.search.schedulers import METRIC
+from finrl_ray.search.search_trial import SearchTrial
+from finrl_ray.search.storage import CheckpointStorage
+
+# a worker that outlives its killed driver may still write its next checkpoint
+_INDEX_GAP = 10
+_CHECKPOINT = re.compile(r"checkpoint_(\d{6})")
+
+
+class TrialFeed(SearchAlgorithm):
+    """Ray Tune search algorithm over a searcher: numbered trials, each in the journal from birth.
+
+    Parameters
+    ----------
+    keeper : of the search, with its searcher
+    state : what the search goes on from; None for a new one
+    planned : number of trials
+    limit : returns how many trials may be alive at once
+    storage : where checkpoints are
+    """
+
+    def __init__(
+        self,
+        keeper: SearchKeeper,
+        state: StoredState | None,
+        planned: int,
+        limit: Callable[[], float],
+        storage: CheckpointStorage,
+    ) -> None:
+        self.keeper = keeper
+        self.state = state
+        self.planned = planned
+        self.limit = limit
+        self.storage = storage
+        self.alive: set[str] = set()
+        self._waiting: list[Trial] = []
+        self._experiment: Experiment | None = None
+
+    # -- what Ray asks of a search algorithm ------------------------------------------------------
+
+    @property
+    def searcher(self) -> Searcher:
+        """The searcher; Ray's BOHB scheduler talks to it."""
+        return self.keeper.searcher
+
+    @property
+    def metric(self) -> str:
+        """What is maximised."""
+        return METRIC
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+    ) -> bool:
+        """Return True: the searcher was made with its space."""
+        return True
+
+    @property
+    def total_samples(self) -> int:
+        """Number of trials."""
+        return self.planned
+
+    def add_configurations(
+        self, experiments: Experiment | list[Experiment] | dict[str, dict[str, Any]]
+    ) -> None:
+        """Take Ray's description of what each trial runs, and bring unfinished trials back."""
+        given: Any = experiments if isinstance(experiments, list) else [experiments]
+        (self._experiment,) = given
+        records = self.keeper.records.trials.values()
+        trials = {record.trial_id: self._make_trial(record) for record in records}
+        if self.state is not None:
+            self.keeper.restore(self.state, trials.__getitem__, self.storage.checkpoint)
+        left = sorted(unfinished(records), key=lambda record: record.index)
+        self._waiting = [self._continued(trials[record.trial_id], record) for record in left]
+        for record in self.keeper.records.trials.values():
+            if record not in left:
+                trials[record.trial_id].set_status(Trial.TERMINATED)
+
+    def next_trial(self) -> Trial | None:
+        """Return the next trial, or None if there is none at this moment."""
+        if self._waiting:
+            trial = self._waiting.pop(0)
+            self.alive.add(trial.trial_id)
+            return trial
+        if self.is_finished() or len(self.alive) >= self.limit():
+            return None
+        index = len(self.keeper.records.trials)
+        trial_id = f"{index:05d}"
+        sample: Any = self.keeper.searcher.suggest(trial_id)
+        if sample == Searcher.FINISHED:
+            self.set_finished()
+            return None
+        if sample is None:
+            return None
+        self.keeper.searcher_changed()
+        plain = {name: to_python(value) for name, value in sample.items()}
+        self.keeper.write("created", trial_id=trial_id, index=index, sample=plain)
+        self.alive.add(trial_id)
+        return self._make_trial(self.keeper.records.trials[trial_id])
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell the searcher."""
+        self.keeper.searcher.on_trial_result(trial_id, result)
+        self.keeper.searcher_changed()
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the searcher; there is room for another trial."""
+        self.alive.discard(trial_id)
+        self.keeper.searcher.on_trial_complete(trial_id, result=result, error=error)
+        self.keeper.searcher_changed()
+
+    def is_finished(self) -> bool:
+        """Return whether no trial is left to be handed out."""
+        made = len(self.keeper.records.trials) >= self.planned
+        return not self._waiting and (self._finished or made)
+
+    def set_finished(self) -> None:
+        """Hand out no new trial."""
+        self._finished = True
+
+    def has_checkpoint(self, dirpath: str) -> bool:
+        """Return False: the keeper keeps the state."""
+        return False
+
+    def save_to_dir(self, dirpath: str, **kwargs: Any) -> None:
+        """Do nothing: the keeper keeps the state."""
+
+    # -- trials -----------------------------------------------------------------------------------
+
+    def _make_trial(self, record: TrialRecord) -> Trial:
+        assert self._experiment is not None
+        spec = self._experiment.spec
+        trial = SearchTrial(
+            spec["run"],
+            config=dict(record.sample),
+            trial_id=record.trial_id,
+            storage=spec["storage"],
+            evaluated_params=dict(record.sample),
+            experiment_tag=record.trial_id,
+            placement_group_factory=spec.get("resources_per_trial"),
+            checkpoint_config=spec["checkpoint_config"],
+            trial_name_creator=spec["trial_name_creator"],
+            trial_dirname_creator=spec["trial_dirname_creator"],
+            max_failures=spec["max_failures"],
+        )
+        trial.relative_logdir = trial.custom_dirname  # type: ignore[assignment]  # Ray's own type
+        assert trial.storage is not None
+        trial.storage.trial_dir_name = trial.custom_dirname
+        return trial
+
+    def _continued(self, trial: Trial, record: TrialRecord) -> Trial:
+        """Put a trial that was created in an earlier life where it was left."""
+        assert trial.storage is not None
+        there = self.storage.checkpoints(trial.storage.trial_fs_path)
+        indices = [int(match[1]) for name in there if (match := _CHECKPOINT.fullmatch(name))]
+        trial.storage.current_checkpoint_index = max(indices, default=-1) + _INDEX_GAP
+        trial.run_metadata.num_failures = record.failures
+        path = self._checkpoint_path(record, there, trial.storage.trial_fs_path)
+        if path:
+            metrics = {**record.last, "training_iteration": record.iterations}
+            metrics["config"] = dict(record.sample)
+            trial._restore_checkpoint_result = _TrainingResult(
+                checkpoint=self.storage.checkpoint(path), metrics=metrics
+            )
+            trial.run_metadata.last_result = dict(metrics)
+        if record.decision == PAUSE:
+            trial.set_status(Trial.PAUSED)
+        return trial
+
+    def _checkpoint_path(self, record: TrialRecord, there: Iterable[str], own: str) -> str:
+        """Return the checkpoint to go on from, an earlier one if it is gone, or an empty text."""
+        if not record.latest_checkpoint:
+            return ""
+        path = self.storage.absolute(record.latest_checkpoint)
+        if self.storage.exists(path):
+            return path
+        earlier = sorted(name for name in there if f"{own}/{name}" < path)
+        name = path.rpartition("/")[2]
+        instead = earlier[-1] if earlier else "the start"
+        self.keeper.write(
+            "note",
+            trial_id=record.trial_id,
+            text=f"{name} is missing; went on from {instead}",
+        )
+        return f"{own}/{earlier[-1]}" if earlier else ""

@@ -1,0 +1,188 @@
+"""`SearchKeeper`: the one place through which anything about a running search becomes permanent."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from finrl_ray.errors import SearchError
+from finrl_ray.search.journal import (
+    JOURNAL_FILE,
+    Event,
+    Records,
+    append_event,
+    append_events,
+    first_gap,
+    fold,
+    numbered,
+    read_events,
+    without_later,
+)
+from finrl_ray.search.kept_state import (
+    STATE_FOLDER,
+    StateFiles,
+    StoredState,
+    dump,
+    joined,
+    load,
+    parted,
+)
+
+# events after which the searcher and the scheduler are as they were before
+_OUTSIDE = ("search", "back", "note")
+
+
+class SearchKeeper:
+    """Writes the journal's events together with the state that belongs to them.
+
+    Events that happen while the scheduler decides on a result are written after that result.
+
+    Parameters
+    ----------
+    folder : the search's folder
+    records : what the journal says so far
+    searcher, scheduler : as a new search starts with them
+    files : the state files
+
+    Attributes
+    ----------
+    known : ids of the trials that the scheduler has been given
+    decisions : what the scheduler decided last, by trial id
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        records: Records,
+        searcher: Searcher,
+        scheduler: TrialScheduler,
+        files: StateFiles | None = None,
+    ) -> None:
+        self.folder = folder
+        self.records = records
+        self.searcher = searcher
+        self.scheduler = scheduler
+        self.files = files or StateFiles(folder)
+        self.known: set[str] = set()
+        self.decisions: dict[str, str] = {}
+        self._held: list[tuple[str, dict[str, Any]]] | None = None
+        self._searcher_pickle: bytes | None = None
+
+    def write(self, event: str, **content: Any) -> None:
+        """Make one event permanent, or keep it until the result under way is written.
+
+        Raises
+        ------
+        SearchError
+            If the folder cannot be written to.
+        """
+        if self._held is not None:
+            self._held.append((event, content))
+            return
+        self._commit([(event, content)])
+
+    def hold(self) -> None:
+        """Keep events back until `release`: the scheduler is in the middle of a decision."""
+        self._held = []
+
+    def release(self, *events: tuple[str, dict[str, Any]]) -> None:
+        """Write events, and after them those that were kept back since `hold`."""
+        held, self._held = self._held or [], None
+        self._commit([*events, *held])
+
+    def held(self, event: str) -> int:
+        """Return how many events of a kind are kept back."""
+        return sum(kind == event for kind, _ in self._held or [])
+
+    def searcher_changed(self) -> None:
+        """Note that the searcher must be pickled again."""
+        self._searcher_pickle = None
+
+    def _commit(self, contents: list[tuple[str, dict[str, Any]]]) -> None:
+        events = [
+            numbered(self.records, event, content, ahead)
+            for ahead, (event, content) in enumerate(contents, start=1)
+        ]
+        try:
+            # the state first: if the driver dies in between, the other file fits the journal
+            self.files.write(events[-1]["n"], self._payload())
+            append_events(self.folder, self.records, events)
+        except OSError as error:
+            raise SearchError(
+                f"the search's folder {self.folder} cannot be written to: {error}. Make room, then "
+                f"go on with `finrl-ray resume {self.folder}`"
+            ) from error
+
+    def _payload(self) -> bytes:
+        if self._searcher_pickle is None:
+            self._searcher_pickle = dump(self.searcher)
+        scheduler = dump({"scheduler": self.scheduler, "known": self.known})
+        return joined({"searcher": self._searcher_pickle, "scheduler": scheduler})
+
+    def restore(
+        self,
+        state: StoredState,
+        trial: Callable[[str], Trial],
+        checkpoint: Callable[[str], tune.Checkpoint],
+    ) -> None:
+        """Take over searcher and scheduler from a state.
+
+        Parameters
+        ----------
+        state : from the state files
+        trial : returns the trial of an id
+        checkpoint : returns the checkpoint at a path
+        """
+        parts = {name: load(part, trial, checkpoint) for name, part in parted(state.payload)}
+        self.searcher = parts["searcher"]
+        self.scheduler = parts["scheduler"]["scheduler"]
+        self.known = parts["scheduler"]["known"]
+        self.searcher_changed()
+
+
+def read_for_resume(folder: Path) -> tuple[Records, StoredState | None, StateFiles]:
+    """Return the records and the state that a search goes on from.
+
+    Where the newest state is damaged, the one before it is used, and what the journal says beyond
+    it is taken back; trials that go on from their checkpoints report it again.
+
+    Raises
+    ------
+    SearchError
+        If journal and state do not fit each other: one of them was cut or exchanged.
+    """
+    events = read_events(folder)
+    records = fold(events)
+    files = StateFiles(folder)
+    gap = first_gap(folder)
+    if gap is None and files.ahead_of(records.number):
+        gap = records.number + 1
+    if gap is not None:
+        raise SearchError(
+            f"{folder / JOURNAL_FILE} has no event {gap}, which {folder / STATE_FOLDER} has seen: "
+            "it was cut or lost; put back a copy of it, or start a new search"
+        )
+    state = files.newest(until=records.number)
+    if state is None:
+        if any(_changes_state(event) for event in events):
+            raise SearchError(
+                f"no file in {folder / STATE_FOLDER} fits {folder / JOURNAL_FILE}: what the "
+                "searcher and the scheduler know was cut or lost; put back a copy of it, or start "
+                "a new search"
+            )
+        return records, None, files
+    if any(_changes_state(event) for event in events if event["n"] > state.number):
+        taken_back = fold(without_later(events, state.number))
+        taken_back.number = records.number
+        append_event(folder, taken_back, "back", to=state.number)
+        records = taken_back
+    return records, state, files
+
+
+def _changes_state(event: Event) -> bool:
+    interrupted = event["event"] == "end" and event["state"] == "interrupted"
+    return event["event"] not in _OUTSIDE and not interrupted

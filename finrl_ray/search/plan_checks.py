@@ -1,0 +1,36 @@
+"""What is refused of searcher, scheduler and initial points before anything starts."""
+
+from collections.abc import Mapping
+
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.errors import ConfigError
+from finrl_ray.search.extras import EXTRAS, require_extra
+from finrl_ray.search.initial_points import check_points
+from finrl_ray.search.schedulers import make_scheduler
+from finrl_ray.search.spaces import Domain
+from finrl_ray.search_config import POPULATION
+
+MIN_POPULATION = 2
+
+
+def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
+    """Check what `build_space` cannot know: points, mutations, installed extras.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, what came, what must hold.
+    """
+    search = config.search
+    check_points(config, space)
+    if search.searcher in EXTRAS:
+        require_extra(search.searcher, f"search.searcher {search.searcher!r}")
+    make_scheduler(config, space)  # refuses mutations that cannot be
+    if search.scheduler.type in POPULATION and search.num_samples < MIN_POPULATION:
+        raise ConfigError(
+            f"search.num_samples must be >= {MIN_POPULATION} for search.scheduler.type "
+            f"{search.scheduler.type!r}, whose trials learn from each other, got "
+            f"{search.num_samples}"
+        )
+    if search.searcher == "bohb" and not any(len(d.values) > 1 for d in space.values()):
+        raise ConfigError("search.searcher 'bohb' needs something to search over in search.space")

@@ -1,0 +1,271 @@
+"""Population based training as a deterministic, journaled scheduler on top of Ray's."""
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from ray import tune
+from ray.train._internal.session import _FutureTrainingResult
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler, pb2
+from ray.tune.schedulers.pbt import _PBTTrialState
+
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.search.comparison import TIME_ATTR, comparable
+from finrl_ray.search.extras import require_extra
+from finrl_ray.search.mutations import mutable_domains, mutate, within
+from finrl_ray.search.own_random import OwnRandom
+from finrl_ray.search.searchers import plain_value
+from finrl_ray.search.spaces import Domain
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploit:
+    """One exchange: a trial that goes on as a changed copy of a better one.
+
+    Parameters
+    ----------
+    trial_id : of the trial that is replaced
+    donor_id : of the trial that is copied
+    timesteps : of the donor's checkpoint
+    sample : all hyperparameters with which the trial goes on
+    checkpoint : of the donor
+    """
+
+    trial_id: str
+    donor_id: str
+    timesteps: int
+    sample: dict[str, Any]
+    checkpoint: tune.Checkpoint
+
+
+class _Population(PopulationBasedTraining):
+    """What PBT and PB2 have in common here.
+
+    Ray's draws from the global generators; here from the experiment's seed. A trial that ends
+    leaves the population, and those that wait for it are exchanged without it, where Ray's would
+    wait for ever. Nothing is exchanged at the end of training.
+
+    Attributes
+    ----------
+    exploits : each exchange, oldest first
+    """
+
+    def __init__(self, config: ExperimentConfig, interval: int, **kwargs: Any) -> None:
+        settings = config.search.scheduler
+        # a page per exchange, which the journal has too
+        logging.getLogger("ray.tune.schedulers.pbt").setLevel(logging.WARNING)
+        super().__init__(
+            time_attr=TIME_ATTR,
+            perturbation_interval=interval,
+            quantile_fraction=settings.option("quantile_fraction"),
+            synch=settings.option("synch"),
+            log_config=False,  # the journal has it
+            **kwargs,
+        )
+        self._burn_in_period = settings.option("burn_in")
+        self._next_perturbation_sync = max(interval, self._burn_in_period)
+        self.total_timesteps = config.agent.total_timesteps
+        self.random = OwnRandom(config.seed)
+        self.generator = np.random.default_rng([config.seed, 2])
+        self.exploits: list[Exploit] = []
+        self.gone: set[str] = set()
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        """Exchange the trial when its time has come; a trial at its end leaves."""
+        if result[TIME_ATTR] >= self.total_timesteps or result.get("stop_reason"):
+            self._leave(tune_controller, trial)
+            return str(TrialScheduler.CONTINUE)
+        seen = comparable(result)
+        with self.random.swapped():
+            if self._synch:
+                return self._on_synchronous_result(tune_controller, trial, seen)
+            return str(super().on_trial_result(tune_controller, trial, seen))
+
+    def on_trial_complete(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> None:
+        """Let the trial leave."""
+        self._leave(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Let the trial leave."""
+        self._leave(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Let the trial leave."""
+        self._leave(tune_controller, trial)
+
+    def _leave(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        self.gone.add(trial.trial_id)
+        self._trial_state[trial].last_score = None  # out of the quantiles
+        if self._synch and self._all_wait(tune_controller):
+            with self.random.swapped():
+                self._exchange(tune_controller)
+
+    def _on_synchronous_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        steps = result[TIME_ATTR]
+        if steps < self._next_perturbation_sync:
+            return str(TrialScheduler.CONTINUE)
+        self._save_trial_state(self._trial_state[trial], steps, result, trial)
+        if self._all_wait(tune_controller):
+            self._exchange(tune_controller)
+        # an exchanged trial is paused already
+        paused = trial.status == trial.PAUSED
+        return str(TrialScheduler.NOOP if paused else TrialScheduler.PAUSE)
+
+    def _members(self, tune_controller: "TuneController") -> list["Trial"]:
+        return [
+            trial
+            for trial in tune_controller.get_trials()
+            if trial.trial_id not in self.gone and not trial.is_finished()
+        ]
+
+    def _all_wait(self, tune_controller: "TuneController") -> bool:
+        members = self._members(tune_controller)
+        due = self._next_perturbation_sync
+        return bool(members) and all(self._trial_state[t].last_train_time >= due for t in members)
+
+    def _exchange(self, tune_controller: "TuneController") -> None:
+        """Exchange the whole population, the best first, whose checkpoints the worst go on from."""
+        worst, best = self._quantiles()
+        members = self._members(tune_controller)
+        others = [trial for trial in members if trial not in worst and trial not in best]
+        for trial in [*best, *others, *worst]:
+            # not the time of whoever came last, which depends on timing
+            self._trial_state[trial].last_perturbation_time = int(self._next_perturbation_sync)
+            self._checkpoint_or_exploit(trial, tune_controller, best, worst)
+        furthest = max(self._trial_state[trial].last_train_time for trial in members)
+        following = self._next_perturbation_sync + self._perturbation_interval
+        self._next_perturbation_sync = max(following, furthest)
+
+    def _checkpoint_or_exploit(
+        self,
+        trial: "Trial",
+        tune_controller: "TuneController",
+        upper_quantile: list["Trial"],
+        lower_quantile: list["Trial"],
+    ) -> None:
+        super()._checkpoint_or_exploit(trial, tune_controller, upper_quantile, lower_quantile)
+        state = self._trial_state[trial]
+        if isinstance(state.last_checkpoint, _FutureTrainingResult):
+            # a few milliseconds: the trial has written it with its report. A future could neither
+            # be kept on disk nor stay true once the trial trains on.
+            saved = state.last_checkpoint.resolve()
+            state.last_checkpoint = saved.checkpoint if saved else None
+
+    def _exploit(
+        self, tune_controller: "TuneController", trial: "Trial", trial_to_clone: "Trial"
+    ) -> None:
+        super()._exploit(tune_controller, trial, trial_to_clone)
+        donor = self._trial_state[trial_to_clone]
+        assert isinstance(donor.last_checkpoint, tune.Checkpoint)
+        exploit = Exploit(
+            trial_id=trial.trial_id,
+            donor_id=trial_to_clone.trial_id,
+            timesteps=int(donor.last_train_time),
+            sample=plain_value(trial.config),
+            checkpoint=donor.last_checkpoint,
+        )
+        self.exploits.append(exploit)
+
+
+class PopulationScheduler(_Population):
+    """Ray's PBT whose changed values stay within the search space."""
+
+    name = "pbt"
+
+    def __init__(
+        self, config: ExperimentConfig, space: Mapping[str, Domain], interval: int
+    ) -> None:
+        self.domains = mutable_domains(config, space, continuous=False)
+        settings = config.search.scheduler
+        super().__init__(
+            config,
+            interval,
+            # Ray needs the names alone: the values come from _get_new_config
+            hyperparam_mutations={n: list(d.values) for n, d in self.domains.items()},
+            resample_probability=settings.option("resample_probability"),
+        )
+
+    def _get_new_config(
+        self, trial: "Trial", trial_to_clone: "Trial"
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        chance = self._resample_probability
+        return mutate(trial_to_clone.config, self.domains, chance, self.generator), {}
+
+
+class BanditScheduler(_Population, pb2.PB2):
+    """Ray's PB2, with ranges that are searched in their logarithm modelled in it."""
+
+    name = "pb2"
+    current: Any  # points chosen in this exchange, (n, number of names); None before the first
+
+    def __init__(
+        self, config: ExperimentConfig, space: Mapping[str, Domain], interval: int
+    ) -> None:
+        require_extra("pb2", "search.scheduler.type 'pb2'")
+        self.domains = mutable_domains(config, space, continuous=True)
+        bounds = {
+            name: [self._coded(name, bound) for bound in domain.values]
+            for name, domain in self.domains.items()
+        }
+        super().__init__(config, interval, hyperparam_bounds=bounds)
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Take a trial in as PBT does: its sample has every value."""
+        PopulationBasedTraining.on_trial_add(self, tune_controller, trial)
+
+    def _coded(self, name: str, value: float) -> float:
+        return math.log(value) if self.domains[name].kind == "loguniform" else float(value)
+
+    def _decoded(self, name: str, value: float) -> float:
+        domain = self.domains[name]
+        return float(within(domain, math.exp(value) if domain.kind == "loguniform" else value))
+
+    def _coded_sample(self, trial: "Trial") -> dict[str, float]:
+        return {name: self._coded(name, trial.config[name]) for name in self.domains}
+
+    def _save_trial_state(
+        self, state: _PBTTrialState, time: int, result: dict[str, Any], trial: "Trial"
+    ) -> float:
+        score: Any = PopulationBasedTraining._save_trial_state(self, state, time, result, trial)
+        row = {"Trial": str(trial), "Time": time, **self._coded_sample(trial), "Reward": score}
+        self.data = pd.concat([self.data, pd.DataFrame([row])], ignore_index=True)
+        return float(score)
+
+    def _get_new_config(
+        self, trial: "Trial", trial_to_clone: "Trial"
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.data["Time"].max() > self.last_exploration_time:
+            self.current = None  # the trials of an earlier exchange need no distance kept
+        coded = self._coded_sample(trial_to_clone)
+        explore: Any = pb2._explore  # Ray's annotations are of other types
+        # in an order that does not depend on who reported first
+        data = self.data.sort_values(["Time", "Trial"], kind="stable", ignore_index=True)
+        with warnings.catch_warnings():
+            # of few and equal points the kernel's scale is a guess, which nobody can act on
+            warnings.simplefilter("ignore")
+            chosen, self.data = explore(
+                data, self._hyperparam_bounds_flat, self.current, trial_to_clone, trial, coded
+            )
+        point = np.array([[chosen[name] for name in self._hyperparam_bounds_flat]])
+        latest = self.data["Time"].max()
+        if self.current is None or latest > self.last_exploration_time:
+            self.last_exploration_time, self.current = latest, point
+        else:
+            self.current = np.concatenate((self.current, point), axis=0)
+        changed = {name: self._decoded(name, chosen[name]) for name in self.domains}
+        return {**trial_to_clone.config, **changed}, {}

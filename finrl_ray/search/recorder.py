@@ -1,0 +1,135 @@
+"""`SearchJournal`: the Ray Tune callback that writes down what happens to each trial."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.search.journal import (
+    PAUSE,
+    STOP,
+    Records,
+    TrialState,
+    error_line,
+    interruption,
+    reported_metrics,
+)
+from finrl_ray.search.keeper import SearchKeeper
+from finrl_ray.search.schedulers import stop_reason
+from finrl_ray.search.search_trial import SearchTrial
+from finrl_ray.search.storage import CheckpointStorage
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+_WORKER_DIED = "The actor died unexpectedly before finishing this task"
+
+
+class SearchJournal(tune.Callback):
+    """Ray Tune callback that writes every event through the keeper.
+
+    Parameters
+    ----------
+    keeper : of the search
+    config : the experiment
+    storage : where checkpoints are
+    """
+
+    def __init__(
+        self, keeper: SearchKeeper, config: ExperimentConfig, storage: CheckpointStorage
+    ) -> None:
+        self.keeper = keeper
+        self.config = config
+        self.storage = storage
+
+    @property
+    def folder(self) -> Path:
+        """The search's folder."""
+        return self.keeper.folder
+
+    @property
+    def records(self) -> Records:
+        """What the journal says at this moment."""
+        return self.keeper.records
+
+    def on_trial_start(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
+    ) -> None:
+        """Note a trial's first start, or a later one from its checkpoint."""
+        self.keeper.write("start", trial_id=trial.trial_id)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list["Trial"],
+        trial: "Trial",
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Note an evaluation, its checkpoint, and what the scheduler has decided on it."""
+        own = {"trial_id": trial.trial_id}
+        metrics = reported_metrics(result)
+        content = {**own, "metrics": metrics, "iteration": result["training_iteration"]}
+        decision = self.keeper.decisions.get(trial.trial_id, "")
+        if decision in (STOP, PAUSE):
+            content["decision"] = decision
+        events: list[tuple[str, dict[str, Any]]] = [("result", content)]
+        name = result.get("checkpoint_dir_name")
+        if name:
+            assert trial.storage is not None
+            path = self.storage.relative(f"{trial.storage.trial_fs_path}/{name}")
+            where = {**own, "timesteps": metrics["timesteps"], "path": path}
+            events.append(("checkpoint", where))
+        self.keeper.release(*events)
+
+    def on_trial_complete(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
+    ) -> None:
+        """Note a trial that ended without an error, and why."""
+        state, reason = self._verdict(trial.trial_id)
+        self.keeper.write("end", trial_id=trial.trial_id, state=state, reason=reason)
+
+    def _verdict(self, trial_id: str) -> tuple[TrialState, str]:
+        record = self.records.trials[trial_id]
+        last = record.last
+        own = str(last.get("stop_reason", ""))
+        if own.startswith("drawdown"):
+            return "rejected", own
+        if last.get("timesteps", 0) >= self.config.agent.total_timesteps:
+            return "completed", f"completed {last['timesteps']:,} timesteps"
+        if own:
+            return "stopped", own
+        by_scheduler = stop_reason(self.keeper.scheduler, trial_id)
+        if by_scheduler:
+            return "stopped", by_scheduler
+        return "interrupted", interruption(record)
+
+    def on_trial_error(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
+    ) -> None:
+        """Note a trial that failed for good, with the line that names its error as the reason."""
+        text = trial.error_file and Path(trial.error_file).read_text(encoding="utf-8")
+        text = text or "no traceback was left"
+        reason = self._failure(trial.trial_id, text)
+        self.keeper.write("end", trial_id=trial.trial_id, state="failed", reason=reason, error=text)
+
+    def _failure(self, trial_id: str, text: str) -> str:
+        latest = text[text.rfind("Failure #") :]
+        if "OutOfMemoryError" in latest or "running low on memory" in latest:
+            return "out of memory: its node was running out of it, and Ray ended its process"
+        if _WORKER_DIED not in latest:
+            return error_line(text)
+        timeout = self.config.search.trial_timeout_s
+        silent = time.time() - self.records.trials[trial_id].started_at
+        if timeout is not None and silent >= timeout:
+            return f"no result for {timeout:g} s (search.trial_timeout_s); its process was ended"
+        return "its process died: killed from outside, or out of memory"
+
+    def on_trial_recover(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
+    ) -> None:
+        """Note a crash after which the trial is started again from its checkpoint."""
+        counted = not isinstance(trial, SearchTrial) or trial.last_failure_counted
+        self.keeper.write("recover", trial_id=trial.trial_id, counted=counted)

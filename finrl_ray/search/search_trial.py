@@ -1,0 +1,34 @@
+"""Ray's trial with one difference: the loss of a node is not the fault of the trials on it."""
+
+from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.tune.experiment import Trial
+
+NODE_LOSSES = 10
+"""Nodes that one trial may lose before the next loss counts: the trial may be what kills them."""
+
+
+class SearchTrial(Trial):
+    """A trial that a dead node does not use up the attempts of.
+
+    Attributes
+    ----------
+    node_losses : nodes that died under it
+    last_failure_counted : whether the latest failure was the trial's own
+    """
+
+    node_losses = 0
+    last_failure_counted = True
+
+    def _handle_ray_actor_error(self, exc: RayActorError) -> None:
+        lost = lost_with_its_node(exc) and self.node_losses < NODE_LOSSES
+        self.last_failure_counted = not lost
+        if lost:
+            self.node_losses += 1
+            return
+        super()._handle_ray_actor_error(exc)
+
+
+def lost_with_its_node(error: RayActorError) -> bool:
+    """Return whether an actor was lost because its node died or cannot be reached."""
+    text = str(error)
+    return isinstance(error, ActorUnavailableError) or "node has died" in text

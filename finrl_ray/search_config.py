@@ -1,0 +1,305 @@
+"""The `search` section of the YAML: what is sampled, by what, and which trials are stopped when.
+
+Each type of scheduler has its own options. They are null unless given, so that an option of another
+type is noticed; `SchedulerConfig.option` knows their defaults.
+"""
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+from finrl_ray.errors import ConfigError
+
+FORBID_UNKNOWN = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+Metric = Literal[
+    "sharpe_ratio",
+    "sortino_ratio",
+    "calmar_ratio",
+    "total_return",
+    "annual_return",
+    "max_drawdown",
+]
+SchedulerType = Literal["asha", "hyperband", "median", "pbt", "pb2", "fifo"]
+SearcherType = Literal["random", "grid", "optuna", "hyperopt", "bohb"]
+POPULATION = ("pbt", "pb2")
+"""Schedulers that change the hyperparameters of trials while these train."""
+_POPULATION_OPTIONS = (
+    "perturbation_interval",
+    "burn_in",
+    "quantile_fraction",
+    "mutations",
+    "synch",
+)
+OPTIONS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "asha": ("grace_period", "reduction_factor", "brackets"),
+        "hyperband": ("grace_period", "reduction_factor"),
+        "median": ("grace_period", "min_samples"),
+        "pbt": (*_POPULATION_OPTIONS, "resample_probability"),
+        "pb2": _POPULATION_OPTIONS,
+        "fifo": (),
+    }
+)
+"""Options that each type of scheduler has."""
+OPTION_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "reduction_factor": 2.0,
+        "brackets": 1,
+        "min_samples": 3,
+        "burn_in": 0,
+        "quantile_fraction": 0.25,
+        "resample_probability": 0.25,
+        "synch": True,
+    }
+)
+"""Values of options that are null; the others are an eighth of `agent.total_timesteps`, and for
+`mutations` all that can change."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a ConfigError with `message` unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerConfig:
+    """Which trials are stopped early or changed, and when."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    type: SchedulerType = "asha"
+    """`asha`: asynchronous successive halving; `hyperband`: synchronous halving in brackets;
+    `median`: stops what is below the median; `pbt`, `pb2`: population based training; `fifo`: every
+    trial runs to its end."""
+    grace_period: int | None = None
+    """asha, hyperband, median: timesteps before a trial may be stopped; an eighth of
+    `agent.total_timesteps` when null."""
+    reduction_factor: float | None = None
+    """asha, hyperband: one in this many trials survives each rung; 2 when null."""
+    brackets: int | None = None
+    """asha: brackets, each with a grace period `reduction_factor` times the one before; 1 when
+    null."""
+    min_samples: int | None = None
+    """median: trials that must have come as far before one is stopped; 3 when null."""
+    perturbation_interval: int | None = None
+    """pbt, pb2: timesteps between exchanges; an eighth of `agent.total_timesteps` when null."""
+    burn_in: int | None = None
+    """pbt, pb2: timesteps before the first exchange; 0 when null."""
+    quantile_fraction: float | None = None
+    """pbt, pb2: this share of the population, the worst, goes on as changed copies of the best; a
+    quarter when null."""
+    resample_probability: float | None = None
+    """pbt: chance that a hyperparameter is drawn anew instead of moved; a quarter when null."""
+    mutations: tuple[str, ...] | None = None
+    """pbt, pb2: names of `search.space` that change; all that can when null."""
+    synch: bool | None = None
+    """pbt, pb2: exchange when all trials have come as far, so that the result does not depend on
+    timing (true when null), or whenever one has."""
+
+    def __post_init__(self) -> None:
+        self._check_belonging()
+        for name in ("grace_period", "perturbation_interval"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} must be >= 1 timestep, got {value}")
+        for name in ("brackets", "min_samples"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} must be >= 1, got {value}")
+        factor, quantile = self.option("reduction_factor"), self.option("quantile_fraction")
+        require(factor > 1, f"reduction_factor must be > 1, got {factor}")
+        require(0 < quantile <= 0.5, f"quantile_fraction must be within (0, 0.5], got {quantile}")
+        chance = self.option("resample_probability")
+        require(0 <= chance <= 1, f"resample_probability must be within [0, 1], got {chance}")
+        require(self.option("burn_in") >= 0, f"burn_in must be >= 0 timesteps, got {self.burn_in}")
+        require(self.mutations != (), "mutations must not be an empty list; leave it out for all")
+
+    def option(self, name: str) -> Any:
+        """Return an option as given, else its default (None where that depends on the agent)."""
+        value = getattr(self, name)
+        return OPTION_DEFAULTS.get(name) if value is None else value
+
+    def _check_belonging(self) -> None:
+        own = OPTIONS_OF[self.type]
+        for name in dict.fromkeys(name for names in OPTIONS_OF.values() for name in names):
+            if name in own or getattr(self, name) is None:
+                continue
+            owners = [other for other, names in OPTIONS_OF.items() if name in names]
+            has = f"it has {', '.join(own)}" if own else "it has no options"
+            raise ConfigError(
+                f"{name} is an option of {' and '.join(owners)}, not of type {self.type!r} "
+                f"({has}); leave it out, or set type to one of these.{_suggestion(name, own)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchConfig:
+    """What is sampled, how many times, how it is scheduled, and where results go."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    num_samples: int = 16
+    """Trials started (with `grid` in the space, or the grid searcher: repetitions of the grid)."""
+    searcher: SearcherType = "random"
+    """`random`; `grid`: every combination of the options; `optuna` and `hyperopt`: tree-structured
+    Parzen estimators; `bohb`: these with HyperBand. The last two are extras."""
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    space: dict[str, Any] = field(default_factory=dict)
+    """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
+    `{randint: [a, b]}`, `{quniform: [a, b, q]}`, `{grid: [...]}`, or a plain value; laid over the
+    default space of the algorithm."""
+    default_space: bool = True
+    """Start from the algorithm's default space; false: search over `space` alone."""
+    initial_points: tuple[dict[str, Any] | Literal["finrl"], ...] = ()
+    """Samples to run first, as they are: values by name of the space (what is missing is drawn), or
+    `finrl` for FinRL's defaults of the algorithm. They count towards `num_samples`, except beside
+    a grid."""
+    objectives: tuple[Metric, ...] = ()
+    """Two or more measures that Optuna maximises together; the first must be `evaluation.metric`,
+    by which trials are ranked."""
+    select: Literal["last", "best"] = "last"
+    """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the highest
+    of its evaluations, which flatters trials that are evaluated more often."""
+    max_drawdown_limit: float | None = None
+    """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
+    max_concurrent_trials: int | None = None
+    """Trials at once; as many as the CPUs (and GPUs) allow when null."""
+    cpus_per_trial: float = 1.0
+    """CPUs reserved, and threads used, by one trial; also written `resources: {cpu: 1}`."""
+    gpus_per_trial: float = 0.0
+    """GPUs reserved by one trial; with 0.25 four share one; also `resources: {gpu: 0.25}`."""
+    max_failures: int = 2
+    """How often a crashed trial is restarted from its last checkpoint before it has failed."""
+    trial_timeout_s: float | None = None
+    """A trial that reports nothing for this long is killed and counts as crashed; null: never."""
+    time_budget_s: float | None = None
+    """Seconds after which the search starts and trains nothing more; null: no limit."""
+    timesteps_budget: int | None = None
+    """Timesteps, summed over all trials, after which the search ends; null: no limit."""
+    stop_after_no_improvement: int | None = None
+    """The search ends after this many ended trials in a row without a new best objective; null:
+    never."""
+    keep_checkpoints: int = 2
+    """Best checkpoints kept per trial, beside the newest two."""
+    max_disk_gb: float | None = None
+    """Gigabytes (10^9 bytes) that the search's folder may take; null: no limit."""
+    storage_path: str = "runs"
+    """Folder under which each search gets a folder of its own."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "keep_checkpoints"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name} must be >= 1, got {value}")
+        limit = self.max_concurrent_trials
+        require(limit is None or limit >= 1, f"max_concurrent_trials must be >= 1, got {limit}")
+        require(self.cpus_per_trial > 0, f"cpus_per_trial must be > 0, got {self.cpus_per_trial}")
+        gpus = self.gpus_per_trial
+        require(
+            gpus >= 0 and (gpus <= 1 or float(gpus).is_integer()),
+            f"gpus_per_trial must be 0, a fraction of one GPU, or a whole number, got {gpus}",
+        )
+        require(self.max_failures >= 0, f"max_failures must be >= 0, got {self.max_failures}")
+        self._check_budgets()
+        path = self.storage_path
+        require(
+            path != "" and "\0" not in path and "://" not in path,
+            f"storage_path must be a folder on a disk that every node sees, got {path!r}",
+        )
+        drawdown = self.max_drawdown_limit
+        require(
+            drawdown is None or -1 <= drawdown < 0,
+            f"max_drawdown_limit is a fraction within [-1, 0), got {drawdown} (-40 % is -0.4)",
+        )
+        self._check_together()
+        self._check_objectives()
+
+    def _check_budgets(self) -> None:
+        for name in ("trial_timeout_s", "time_budget_s", "max_disk_gb"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"{name} must be > 0 or null, got {value}")
+        for name in ("timesteps_budget", "stop_after_no_improvement"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} must be >= 1 or null, got {value}")
+
+    def _check_together(self) -> None:
+        """Refuse searchers and schedulers that do not work together."""
+        searcher, scheduler = self.searcher, self.scheduler.type
+        learning = searcher in ("optuna", "hyperopt", "bohb")
+        require(
+            not (scheduler in POPULATION and searcher != "random"),
+            f"scheduler.type {scheduler!r} changes the hyperparameters itself and starts from "
+            f"random ones; set searcher to 'random', got {searcher!r}",
+        )
+        require(
+            searcher != "bohb" or scheduler == "hyperband",
+            "searcher 'bohb' decides together with HyperBand; set scheduler.type to 'hyperband', "
+            f"got {scheduler!r}",
+        )
+        require(
+            not (scheduler == "hyperband" and learning and searcher != "bohb"),
+            "scheduler.type 'hyperband' compares trials that have all been sampled before one "
+            f"ends, from which searcher {searcher!r} could learn nothing; set searcher to 'bohb' "
+            "or 'random', or scheduler.type to 'asha'",
+        )
+        points = len(self.initial_points)
+        grid = any(isinstance(entry, dict) and "grid" in entry for entry in self.space.values())
+        require(
+            searcher == "grid" or grid or points <= self.num_samples,
+            f"initial_points count towards num_samples ({self.num_samples}), got {points} of them",
+        )
+
+    def _check_objectives(self) -> None:
+        names = self.objectives
+        if not names:
+            return
+        require(
+            len(names) > 1 and len(set(names)) == len(names),
+            f"objectives must be two or more different measures, got {list(names)}; one alone is "
+            "evaluation.metric",
+        )
+        require(
+            self.searcher == "optuna",
+            f"objectives are searched by Optuna; set searcher to 'optuna', got {self.searcher!r}",
+        )
+        require(
+            self.select == "last",
+            "objectives are measures of one evaluation; set select to 'last', got 'best'",
+        )
+
+
+def check_search_times(scheduler: SchedulerConfig, total_timesteps: int) -> None:
+    """Refuse options in timesteps with which a scheduler could never do anything.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option and `agent.total_timesteps`.
+    """
+    where = f"must be < agent.total_timesteps ({total_timesteps})"
+    grace = scheduler.grace_period
+    require(
+        grace is None or grace < total_timesteps,
+        f"search.scheduler.grace_period {where}, got {grace}: no trial could ever be stopped early",
+    )
+    for name in ("perturbation_interval", "burn_in"):
+        value = getattr(scheduler, name)
+        require(
+            value is None or value < total_timesteps,
+            f"search.scheduler.{name} {where}, got {value}: no trial could ever be changed",
+        )
+    brackets, factor = scheduler.option("brackets"), scheduler.option("reduction_factor")
+    first = grace or max(1, total_timesteps // 8)
+    require(
+        scheduler.type != "asha"
+        or brackets == 1
+        or first * factor ** (brackets - 1) < total_timesteps,
+        f"search.scheduler.brackets: the last of {brackets} brackets begins at "
+        f"{first * factor ** (brackets - 1):,.0f} timesteps, which {where}; use fewer",
+    )

@@ -1,0 +1,81 @@
+"""Which checkpoint a trial goes on from: the newest whole one, reported or not."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.fs as pafs
+from ray import tune
+
+from finrl_ray.agent.sealed_folder import damage, flush
+from finrl_ray.training import FROM_SCRATCH, Start
+
+logger = logging.getLogger(__name__)
+
+_CHECKPOINT = re.compile(r"checkpoint_\d{6}")
+
+
+@contextmanager
+def trial_start(
+    given: tune.Checkpoint | None, own_folder: str, filesystem: pafs.FileSystem
+) -> Iterator[Start]:
+    """Give where a trial starts, while the block runs.
+
+    A checkpoint in the trial's own folder that is newer than the given one was written by a worker
+    that died before its report arrived; the trial goes on from it and reports it. A damaged one is
+    passed over for the one before it.
+
+    Parameters
+    ----------
+    given : what Ray would restore; under PBT it may be another trial's
+    own_folder : the trial's folder
+    filesystem : of both
+    """
+    reported = given.path if given is not None else ""
+    notes: list[str] = []
+    for path in _candidates(reported, own_folder, filesystem):
+        with _on_disk(tune.Checkpoint(path, filesystem)) as folder:
+            problem = "it is gone" if folder is None else damage(folder)
+            if not problem:
+                unreported = path > reported
+                yield Start(checkpoint=folder, unreported=unreported, notes=_told(notes, path))
+                return
+        text = f"{path.rpartition('/')[2]} is damaged: {problem}"
+        logger.warning("%s (%s)", text, path)
+        if path <= reported:  # an unreported one was being written when its worker died
+            notes.append(text)
+    yield Start(notes=_told(notes, "")) if notes else FROM_SCRATCH
+
+
+def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> list[str]:
+    """Return the paths of checkpoints that may be gone on from, the best first."""
+    folder = reported.rpartition("/")[0] or own_folder
+    infos = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+    paths = sorted((i.path for i in infos if _CHECKPOINT.fullmatch(i.base_name)), reverse=True)
+    if folder != own_folder:  # a donor's later checkpoints are not ours
+        paths = [path for path in paths if path <= reported]
+    return paths
+
+
+@contextmanager
+def _on_disk(checkpoint: tune.Checkpoint) -> Iterator[Path | None]:
+    try:
+        with checkpoint.as_directory() as folder:
+            yield Path(folder)
+    except FileNotFoundError:  # deleted, or lost, since it was listed
+        yield None
+
+
+def _told(notes: list[str], path: str) -> str:
+    if not notes:
+        return ""
+    instead = path.rpartition("/")[2] if path else "the start"
+    return f"{'; '.join(notes)}; went on from {instead}"
+
+
+def flush_checkpoint(path: str, filesystem: pafs.FileSystem) -> None:
+    """Have a checkpoint on a local disk survive a loss of power."""
+    if isinstance(filesystem, pafs.LocalFileSystem) and Path(path).is_dir():
+        flush(Path(path))

@@ -1,0 +1,137 @@
+"""The keeper: journal and state always fit each other, whenever a driver dies."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kept_parts import small_keeper
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+from finrl_ray.errors import SearchError
+from finrl_ray.search.journal import JOURNAL_FILE, read_journal
+from finrl_ray.search.keeper import SearchKeeper, read_for_resume
+from finrl_ray.search.kept_state import FLUSHED, STATE_FOLDER, TURNS, dump, load
+
+
+def create(keeper: SearchKeeper, count: int) -> None:
+    for _ in range(count):
+        index = len(keeper.records.trials)
+        sample = keeper.searcher.suggest(f"{index:05d}")
+        keeper.searcher_changed()
+        keeper.write("created", trial_id=f"{index:05d}", index=index, sample=sample)
+
+
+def suggested(folder: Path) -> tuple[int, int]:
+    """Return how many trials the journal has, and how many the searcher has suggested."""
+    records, state, files = read_for_resume(folder)
+    again = small_keeper(folder)
+    again.files, again.records = files, records
+    assert state is not None
+    again.restore(state, lambda trial_id: trial_id, lambda path: path)
+    return len(records.trials), again.searcher.suggested
+
+
+def test_a_resumed_searcher_goes_on_where_the_journal_ends(tmp_path) -> None:
+    create(small_keeper(tmp_path), 3)
+    assert suggested(tmp_path) == (3, 3)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_driver_killed_between_state_and_journal_loses_what_neither_has_told(
+    tmp_path, count, monkeypatch
+) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, count)
+    monkeypatch.setattr("finrl_ray.search.keeper.append_events", lambda *args: None)
+    create(keeper, 1)  # the state is written, the journal is not
+    assert suggested(tmp_path) == (count, count)
+
+
+def test_a_driver_killed_before_the_very_first_event_starts_anew(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("finrl_ray.search.keeper.append_events", lambda *args: None)
+    create(small_keeper(tmp_path), 1)
+    records, state, _ = read_for_resume(tmp_path)
+    assert (records.trials, state) == ({}, None)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_state_falls_back_to_the_one_before_it(tmp_path, damage, caplog) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 4)
+    newest = tmp_path / STATE_FOLDER / TURNS[1]
+    whole = newest.read_bytes()
+    other = {"cut": whole[:-5], "flip": whole[:-5] + b"\0" + whole[-4:], "empty": b""}
+    newest.write_bytes(other[damage])
+    assert suggested(tmp_path) == (3, 3)
+    assert "is damaged" in caplog.text
+    # what was taken back is taken back for every later reader, and can happen again
+    assert len(read_journal(tmp_path).trials) == 3
+    records, state, files = read_for_resume(tmp_path)
+    assert state is not None
+    again = small_keeper(tmp_path)
+    again.files, again.records = files, records
+    again.restore(state, lambda trial_id: trial_id, lambda path: path)
+    create(again, 1)
+    assert read_journal(tmp_path).trials["00003"].sample == {"x": 3}
+    assert suggested(tmp_path) == (4, 4)
+
+
+def test_without_any_state_a_search_cannot_go_on(tmp_path) -> None:
+    create(small_keeper(tmp_path), 2)
+    for name in (*TURNS, FLUSHED):
+        (tmp_path / STATE_FOLDER / name).unlink(missing_ok=True)
+    before = (tmp_path / JOURNAL_FILE).read_bytes()
+    with pytest.raises(SearchError, match="was cut or lost"):
+        read_for_resume(tmp_path)
+    assert (tmp_path / JOURNAL_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_cut_journal_is_refused(tmp_path, left) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 4)
+    lines = (tmp_path / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL_FILE).write_bytes(b"".join(lines[:left]))
+    with pytest.raises(SearchError, match="was cut or lost"):
+        read_for_resume(tmp_path)
+
+
+def test_a_journal_with_a_hole_is_refused(tmp_path) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 4)
+    lines = (tmp_path / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL_FILE).write_bytes(b"".join([lines[0], *lines[2:]]))
+    with pytest.raises(SearchError, match="was cut or lost"):
+        read_for_resume(tmp_path)
+
+
+def test_what_happens_during_a_decision_is_written_after_its_result(tmp_path) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 2)
+    keeper.hold()
+    keeper.write("end", trial_id="00001", state="stopped", reason="")
+    content = {"trial_id": "00000", "metrics": {"timesteps": 10}, "decision": "STOP"}
+    keeper.release(("result", content))
+    lines = (tmp_path / JOURNAL_FILE).read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [e["event"] for e in events] == ["created", "created", "result", "end"]
+    assert [e["n"] for e in events] == [1, 2, 3, 4]
+    assert suggested(tmp_path) == (2, 2)
+
+
+def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(tmp_path) -> None:
+    keeper = small_keeper(tmp_path / "missing")
+    with pytest.raises(SearchError, match=r"cannot be written to: .* go on with `finrl-ray resume"):
+        create(keeper, 1)
+
+
+def test_trials_are_references_in_a_pickled_scheduler() -> None:
+    scheduler: Any = AsyncHyperBandScheduler(time_attr="t", max_t=8, metric="m", mode="max")
+    trial, other = Trial("x", trial_id="a", stub=True), Trial("x", trial_id="a", stub=True)
+    scheduler.on_trial_add(None, trial)
+    scheduler.seen = {trial: "by trial"}
+    again = load(dump(scheduler), {"a": other}.__getitem__, str)
+    assert again.seen == {other: "by trial"}
+    assert again.on_trial_result(None, other, {"t": 4, "m": 1.0}) == "CONTINUE"
