@@ -65,10 +65,15 @@ def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
             percent(row["total_return"]),
             f"{row['timesteps']:,}",
             *(["yes" if row[PARETO] else ""] if front else []),
-            Text(str(row["reason"] or row["state"])),  # not markup: errors hold brackets
+            Text(_ending(row)),  # not markup: errors hold brackets
             style=_style(row),
         )
     return view
+
+
+def _ending(row: Mapping[Any, Any]) -> str:
+    ending = str(row["reason"] or row["state"])
+    return f"{ending}; {row['notes']}" if row.get("notes") else ending
 
 
 def _style(row: Mapping[Any, Any]) -> str:

@@ -309,3 +309,10 @@ def interruption(record: TrialRecord) -> str:
 def unfinished(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that have not ended."""
     return [record for record in records if record.state not in ENDED]
+
+
+def is_finished(records: Records, planned: int) -> bool:
+    """Return whether every trial that the search starts has ended."""
+    if records.ended_by:
+        return not unfinished(records.in_order())
+    return len(records.trials) >= planned and not unfinished(records.trials.values())

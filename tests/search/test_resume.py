@@ -13,7 +13,7 @@ from small_search import write_small_config
 
 pytestmark = pytest.mark.slow
 
-UNCLOCKED = ["time_s"]
+UNCLOCKED = ["time_s", "failures"]
 
 
 def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -105,3 +105,58 @@ def test_a_search_killed_and_interrupted_again_while_it_goes_back_loses_no_trial
     resumed = resume(elsewhere)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     pd.testing.assert_frame_equal(table(elsewhere), undisturbed)
+
+
+SHORT = {"algorithm": "a2c", "total_timesteps": 512, "n_envs": 4}
+SPACE = {
+    "learning_rate": {"loguniform": [1e-4, 1e-2]},
+    "n_steps": 8,
+    "net_arch": "tiny",
+    "ent_coef": {"uniform": [0.0, 0.1]},
+}
+PLANS: dict[str, dict[str, object]] = {
+    "optuna": {
+        "searcher": "optuna",
+        "num_samples": 14,  # the first ten are random
+        "max_concurrent_trials": 1,
+        "scheduler": {"type": "asha", "grace_period": 128},
+    },
+    "pbt": {"num_samples": 4, "scheduler": {"type": "pbt", "perturbation_interval": 128}},
+}
+
+
+@pytest.mark.parametrize(("plan", "after"), [("optuna", 18), ("pbt", 9)])
+def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
+    plan, after, tmp_path
+) -> None:
+    folders = []
+    for name in ("undisturbed", "killed"):
+        storage = tmp_path / name
+        search = {**PLANS[plan], "storage_path": str(storage), "space": SPACE,
+                  "default_space": False}  # fmt: skip
+        config = write_small_config(
+            tmp_path / f"{name}.yaml", storage, agent=SHORT, evaluation={"eval_freq": 128},
+            search=search,
+        )  # fmt: skip
+        process = start(config, "--no-dashboard")
+        if name == "killed":
+            folder = wait_for_results(storage, after, process)
+            process.kill()
+            process.communicate(timeout=60)
+            told = (folder / "journal.jsonl").read_text().count('"event": "result"')
+            resumed = resume(folder)
+            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+            # what was known before the kill was not computed again
+            results = (folder / "journal.jsonl").read_text().count('"event": "result"')
+            assert results == len(pd.read_csv(folder / "learning_curves.csv")) >= told
+        else:
+            out = process.communicate(timeout=300)[0]
+            assert process.returncode == 0, out
+            (folder,) = storage.iterdir()
+        folders.append(folder)
+    undisturbed, killed = map(table, folders)
+    pd.testing.assert_frame_equal(killed, undisturbed)
+    if plan == "optuna":
+        assert undisturbed["state"].eq("stopped").any()
+    else:
+        assert undisturbed["lineage"].notna().any()

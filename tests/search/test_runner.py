@@ -235,6 +235,17 @@ def test_a_drawdown_beyond_the_limit_ends_a_trial_and_it_cannot_win(tmp_path) ->
     assert (rejected["max_drawdown"] < -0.001).all()
 
 
+def test_a_bound_on_disk_ends_the_search_and_the_table_says_why(tmp_path) -> None:
+    # 10 kB: less than one checkpoint has
+    search = {"max_disk_gb": 1e-5, "max_concurrent_trials": 1, "storage_path": str(tmp_path)}
+    result = run_search(small_config(tmp_path, search=search))
+    assert result.finished
+    assert result.table["state"].tolist() == ["stopped"]
+    reason = r"the search's checkpoints take [\d.e-]+ GB, more than search\.max_disk_gb \(1e-05\)"
+    assert result.table["reason"].str.match(reason).all()
+    assert resume_search(result.path).finished
+
+
 def test_an_agent_that_no_longer_improves_is_ended(tmp_path) -> None:
     evaluation = {"eval_freq": 256, "max_no_improvement_evals": 1}
     agent = {"total_timesteps": 8192}
@@ -346,3 +357,32 @@ def test_an_unwritable_storage_path_is_an_error(tmp_path) -> None:
     occupied.write_text("", encoding="utf-8")
     with pytest.raises((SearchError, ConfigError), match="cannot be written"):
         run_search(prepare_search(small_config(occupied)))
+
+
+def test_a_budget_ends_the_whole_search_with_its_reason(tmp_path) -> None:
+    search = {"timesteps_budget": 1500, "num_samples": 50, "storage_path": str(tmp_path)}
+    result = run_search(small_config(tmp_path, search=search))
+    assert result.finished
+    assert result.ended_by == "the search's budget of 1,500 timesteps is spent"
+    assert 1 <= len(result.table) < 50
+    assert result.ended_by in set(result.table["reason"])
+    # and a search that has ended so is not gone on with
+    before = (result.path / "journal.jsonl").read_bytes()
+    assert resume_search(result.path).finished
+    assert (result.path / "journal.jsonl").read_bytes() == before
+    assert backtest(result.path).trial == result.table["trial"].iloc[0]
+
+
+def test_a_budget_that_no_trial_fits_into_leaves_an_empty_table(tmp_path) -> None:
+    search = {"time_budget_s": 1e-9, "storage_path": str(tmp_path)}
+    result = run_search(small_config(tmp_path, search=search))
+    assert (result.finished, len(result.table)) == (True, 0)
+    assert result.ended_by == "the search's time budget of 1e-09 s is spent"
+
+
+def test_a_trial_that_reports_nothing_for_too_long_is_ended_and_says_so(tmp_path) -> None:
+    search = {"trial_timeout_s": 0.1, "num_samples": 1, "max_failures": 0}
+    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
+    assert result.table["state"].tolist() == ["failed"]
+    reason = "no result for 0.1 s (search.trial_timeout_s); its process was ended"
+    assert result.table["reason"].tolist() == [reason]
