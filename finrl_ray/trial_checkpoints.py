@@ -27,7 +27,7 @@ def trial_start(
     that died before its report arrived; the trial goes on from it and reports it. There are several
     where the journal is older than the checkpoints, such as the copy of a search whose machine is
     lost: the trial goes on from the first of them, so that no evaluation is left out. A damaged one
-    is passed over for the one before it.
+    is passed over for the one before it, never for a later one.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> 
     earlier = [path for path in reversed(paths) if path <= reported]
     if folder != own_folder:  # a donor's later checkpoints are not ours
         return earlier
-    return [path for path in paths if path > reported] + earlier
+    return [path for path in paths if path > reported][:1] + earlier
 
 
 def checkpoint_folders(filesystem: pafs.FileSystem, trial_folder: str) -> list[str]:

@@ -49,6 +49,13 @@ def test_an_unreported_one_that_was_never_finished_is_passed_over_without_a_word
     assert begun(own, "own/checkpoint_000001") == ("own 1", False, "")
 
 
+def test_no_later_one_stands_in_for_an_unreported_one_that_is_damaged(own) -> None:
+    (own / "checkpoint_000002" / "state.pt").write_text("")
+    assert begun(own, "own/checkpoint_000001") == ("own 1", False, "")
+    (own / "checkpoint_000000" / "state.pt").write_text("")
+    assert begun(own, "") == ("", False, "")
+
+
 def test_a_damaged_one_falls_back_to_the_one_before_and_is_named(own) -> None:
     (own / "checkpoint_000003" / "state.pt").write_text("own x")
     text, unreported, notes = begun(own, "own/checkpoint_000003")
