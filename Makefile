@@ -4,7 +4,7 @@ VENV ?= .venv
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CORE = $(VENV)/.core-installed
 DEV = $(VENV)/.dev-installed
-# the S3-speaking server of some tests; its dependencies do not fit those of the package
+# the object stores of some tests; their dependencies do not fit those of the package
 S3 = .venv-s3/.installed
 SOURCES = finrl_ray tests benchmarks
 

@@ -24,6 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
 from kill_cells import Baseline, Cell, Verdict, all_cells, run_baseline, run_group
+from searches import close_all_on_sigterm
 
 
 def chosen_cells(patterns: list[str]) -> list[Cell]:
@@ -98,6 +99,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
+    close_all_on_sigterm()
     arguments = parse_arguments()
     cells = chosen_cells(arguments.cells)
     if not cells:

@@ -25,7 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
-from searches import Search, processes_below, read_text_table
+from searches import Search, close_all_on_sigterm, processes_below, read_text_table
 
 MAX_FAILURES = 10
 """More kills than ever hit one trial: each kill picks one of the workers alive."""
@@ -93,7 +93,8 @@ class MemoryWatch:
                 journal = (self.search.folder / "journal.jsonl").read_bytes()
             except (psutil.NoSuchProcess, OSError, ValueError):
                 continue
-            self.samples.append((journal.count(b'"event": "end"'), resident))
+            if resident:  # none is left of a driver that has just ended
+                self.samples.append((journal.count(b'"event": "end"'), resident))
 
     def __enter__(self) -> "MemoryWatch":
         self._thread.start()
@@ -200,6 +201,7 @@ def run_soak(home: Path, trials: int, kills: int, mean_s: float, seed: int) -> d
 
 
 def main() -> int:
+    close_all_on_sigterm()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--kills", type=int, help="at most this many; one in 25 trials by default")

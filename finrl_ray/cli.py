@@ -34,7 +34,8 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[Path, typer.Argument(help="A config.yaml; see `finrl-ray new`.")]
-FolderArgument = Annotated[Path, typer.Argument(help="The folder of a search.")]
+# a Path would make s3:/ of s3://
+FolderArgument = Annotated[str, typer.Argument(help="The folder of a search, or its URL.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one value: --set agent.total_timesteps=20000."),
@@ -147,10 +148,11 @@ def resume(
     _quiet()
     from finrl_ray.search.folder import open_folder
 
-    if open_folder(folder).kind == "train":
+    opened = open_folder(folder)
+    if opened.kind == "train":
         from finrl_ray.pipeline.from_config import resume_training, wants_test
 
-        path, completed = resume_training(folder, say=_say)
+        path, completed = resume_training(opened.path, say=_say)
         _show_training(path, completed, with_test=with_backtest or wants_test(path))
         return
     from finrl_ray.live_view import LiveView
@@ -355,6 +357,8 @@ def _show_result(result: "SearchResult", with_backtest: bool) -> None:
     if len(result.table):
         console.print(ranking(result.table))
     print(f"\nfolder: {result.path}")
+    if result.remote:
+        print(f"checkpoints, and a copy of the folder: {result.remote}")
     if not result.finished:
         states = result.table["state"].tolist() if len(result.table) else []
         ended = sum(state != "interrupted" for state in states)

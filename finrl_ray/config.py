@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.ray_security import require_no_secret
 from finrl_ray.search_config import (
     FORBID_UNKNOWN,
     Metric,
@@ -19,6 +20,7 @@ from finrl_ray.search_config import (
     check_search_times,
     require,
 )
+from finrl_ray.storage_url import check_url
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
 Fill = Literal["close", "next_open"]
@@ -338,6 +340,8 @@ class ExperimentConfig:
             f"digit (it names a folder), got {self.name!r}",
         )
         require(0 <= self.seed < 2**32, f"seed must be within 0..2**32-1, got {self.seed}")
+        require_no_secret("search.storage_path", self.search.storage_path)
+        check_url("search.storage_path", self.search.storage_path)
         self._check_evaluations()
         self._check_market_series()
 

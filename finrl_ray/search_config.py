@@ -191,9 +191,13 @@ class SearchConfig:
     keep_checkpoints: int = 2
     """Best checkpoints kept per trial, beside the newest two."""
     max_disk_gb: float | None = None
-    """Gigabytes (10^9 bytes) that the search's folder may take; null: no limit."""
+    """Gigabytes (10^9 bytes) that the checkpoints of the search may take; null: no limit."""
     storage_path: str = "runs"
-    """Folder under which each search gets a folder of its own."""
+    """Folder under which each search gets a folder of its own, or a URL such as `s3://bucket/runs`
+    for its checkpoints and a copy of that folder."""
+    local_path: str = "runs"
+    """With a URL as `storage_path`: the folder on this machine under which each search gets its
+    own, without checkpoints."""
 
     def __post_init__(self) -> None:
         for name in ("num_samples", "keep_checkpoints"):
@@ -209,11 +213,10 @@ class SearchConfig:
         )
         require(self.max_failures >= 0, f"max_failures must be >= 0, got {self.max_failures}")
         self._check_budgets()
-        path = self.storage_path
-        require(
-            path != "" and "\0" not in path and "://" not in path,
-            f"storage_path must be a folder on a disk that every node sees, got {path!r}",
-        )
+        for name in ("storage_path", "local_path"):
+            path = getattr(self, name)
+            require(path != "" and "\0" not in path, f"{name} must be a folder, got {path!r}")
+        require("://" not in self.local_path, "local_path must be a folder of this machine")
         drawdown = self.max_drawdown_limit
         require(
             drawdown is None or -1 <= drawdown < 0,

@@ -22,6 +22,9 @@ from finrl_ray.errors import SearchError
 from finrl_ray.training import train_agent
 from finrl_ray.trial_checkpoints import flush_checkpoint, trial_start
 
+CHECKPOINT_BYTES = "sys/checkpoint_bytes"
+"""Key of the size of a result's checkpoint."""
+
 
 def train_trial(
     sample: dict[str, Any],
@@ -46,7 +49,8 @@ def train_trial(
     report = partial(report_to_tune, monitor, watchdog, storage)
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     try:
-        with watchdog.watching(), found as start:
+        # a store that is away while the checkpoint is read is not the trial's fault
+        with found as start, watchdog.watching():
             train_agent(sample, config, train_data, validation_data, report, start)
     finally:
         # the actor is reused by the next trial: leave it as it was found
@@ -113,6 +117,7 @@ def report_to_tune(
         with tempfile.TemporaryDirectory() as folder:
             save(Path(folder))
             metrics = metrics | monitor.measure().metrics()
+            metrics[CHECKPOINT_BYTES] = sum(p.stat().st_size for p in Path(folder).iterdir())
             watchdog.stop()  # how long the driver takes to answer is not the trial's time
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
     except OSError as error:

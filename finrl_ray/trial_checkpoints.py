@@ -1,4 +1,4 @@
-"""Which checkpoint a trial goes on from: the newest whole one, reported or not."""
+"""Which checkpoint a trial goes on from: the first unreported one, or the newest whole one."""
 
 import logging
 import re
@@ -24,8 +24,10 @@ def trial_start(
     """Give where a trial starts, while the block runs.
 
     A checkpoint in the trial's own folder that is newer than the given one was written by a worker
-    that died before its report arrived; the trial goes on from it and reports it. A damaged one is
-    passed over for the one before it.
+    that died before its report arrived; the trial goes on from it and reports it. There are several
+    where the journal is older than the checkpoints, such as the copy of a search whose machine is
+    lost: the trial goes on from the first of them, so that no evaluation is left out. A damaged one
+    is passed over for the one before it.
 
     Parameters
     ----------
@@ -52,11 +54,23 @@ def trial_start(
 def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> list[str]:
     """Return the paths of checkpoints that may be gone on from, the best first."""
     folder = reported.rpartition("/")[0] or own_folder
-    infos = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-    paths = sorted((i.path for i in infos if _CHECKPOINT.fullmatch(i.base_name)), reverse=True)
+    paths = checkpoint_folders(filesystem, folder)
+    earlier = [path for path in reversed(paths) if path <= reported]
     if folder != own_folder:  # a donor's later checkpoints are not ours
-        paths = [path for path in paths if path <= reported]
-    return paths
+        return earlier
+    return [path for path in paths if path > reported] + earlier
+
+
+def checkpoint_folders(filesystem: pafs.FileSystem, trial_folder: str) -> list[str]:
+    """Return the paths of a trial's checkpoints, whole or not, oldest first."""
+    # a store lists the folders in a folder only where they were made by name; files it always lists
+    selector = pafs.FileSelector(trial_folder, recursive=True, allow_not_found=True)
+    paths = set()
+    for info in filesystem.get_file_info(selector):
+        name = info.path[len(trial_folder) :].strip("/").partition("/")[0]
+        if _CHECKPOINT.fullmatch(name):
+            paths.add(f"{trial_folder}/{name}")
+    return sorted(paths)
 
 
 @contextmanager

@@ -74,6 +74,15 @@ def test_new_does_not_overwrite(at_work, monkeypatch, capsys) -> None:
     assert "exists already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["show", "resume", "backtest"])
+def test_the_url_of_a_search_arrives_as_it_was_typed(command, at_work, monkeypatch, capsys) -> None:
+    assert run(monkeypatch, command, "s3://bucket/runs/one?regio=x") == 2
+    assert "Did you mean 'region'?" in capsys.readouterr().err
+    assert run(monkeypatch, command, "ftp://host/runs/one") == 2
+    assert "begins with s3://, gs://, gcs://, got ftp://" in capsys.readouterr().err
+    assert list(at_work.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -16,6 +16,8 @@ FLOORS = {
     "metrics": 1,
     "ray_security": 1,
     "zoo_keys": 1,
+    "storage_url": 1,
+    "object_store": 2,
     "config_file": 3,
     "data": 3,
     "env": 4,

@@ -1,4 +1,4 @@
-"""A trial goes on from the newest whole checkpoint, and says what it passed over."""
+"""A trial goes on from the first unreported checkpoint, or the newest whole one, and says why."""
 
 from pathlib import Path
 
@@ -34,14 +34,19 @@ def test_the_reported_checkpoint_is_gone_on_from(own) -> None:
     assert begun(own, "own/checkpoint_000003") == ("own 3", False, "")
 
 
-@pytest.mark.parametrize("given", ["", "own/checkpoint_000002"])
-def test_a_newer_one_whose_report_was_lost_is_reported_again(own, given) -> None:
-    assert begun(own, given) == ("own 3", True, "")
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [("", "own 0"), ("own/checkpoint_000001", "own 2"), ("own/checkpoint_000002", "own 3")],
+)
+def test_the_next_one_whose_report_was_lost_is_reported_again(own, given, first) -> None:
+    assert begun(own, given) == (first, True, "")
 
 
 def test_an_unreported_one_that_was_never_finished_is_passed_over_without_a_word(own) -> None:
     (own / "checkpoint_000003" / "manifest.json").unlink()
     assert begun(own, "own/checkpoint_000002") == ("own 2", False, "")
+    (own / "checkpoint_000002" / "manifest.json").unlink()
+    assert begun(own, "own/checkpoint_000001") == ("own 1", False, "")
 
 
 def test_a_damaged_one_falls_back_to_the_one_before_and_is_named(own) -> None:

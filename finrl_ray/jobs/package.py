@@ -12,6 +12,7 @@ from pathlib import Path
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import dump_config, load_config
 from finrl_ray.ray_security import require_no_secret
+from finrl_ray.storage_url import is_url
 
 CONFIG_FILE = "config.yaml"
 STORAGE_VARIABLE = "FINRL_RAY_STORAGE"
@@ -92,6 +93,8 @@ def remote_storage(given: str, job_id: str) -> str:
 
 def resume_entrypoint(storage: str) -> str:
     """Return the command that goes on with the one search of an earlier job."""
+    if is_url(storage):
+        return f'python -m finrl_ray resume "{storage}" --address auto'
     return f'python -m finrl_ray resume "$(ls -d "{storage}"/*/)" --address auto'
 
 

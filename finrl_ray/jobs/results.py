@@ -15,7 +15,7 @@ from finrl_ray.jobs.client import JobServer
 from finrl_ray.jobs.pack import MARK, archive_name, digest
 from finrl_ray.jobs.package import pack_entrypoint, remote_storage
 from finrl_ray.ray_security import host_of, is_loopback, read_token, token_mode_wanted
-from finrl_ray.search.folder import OPENINGS_FILE
+from finrl_ray.search.folder_files import OPENINGS_FILE
 
 _PACK_S = 600.0
 _READ_S = 60.0

@@ -24,7 +24,7 @@ from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.env.baselines import buy_and_hold
-from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.errors import ConfigError, FinRLRayError, SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.pipeline.experiment_folder import (
     CHECKPOINTS_FOLDER,
@@ -48,6 +48,7 @@ from finrl_ray.search.journal import (
 )
 from finrl_ray.search.outputs import BEST_MODEL_FOLDER
 from finrl_ray.search.preparation import prepare_search
+from finrl_ray.storage_url import is_url
 from finrl_ray.training import (
     build_model,
     drawdown_breach,
@@ -102,6 +103,11 @@ def train_from_config(
     TrialDivergedError
         When the networks' parameters are no longer finite; the folder keeps what was evaluated.
     """
+    if is_url(config.search.storage_path):
+        raise ConfigError(
+            "search.storage_path must be a folder for `finrl-ray train`, which writes its "
+            "checkpoints itself, got a URL; give a folder with --set search.storage_path=runs"
+        )
     prepared = prepare_search(config, base_dir=base_dir)
     folder = create_folder(
         prepared.config,

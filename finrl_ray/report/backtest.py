@@ -25,8 +25,10 @@ from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.performance import performance_summary
-from finrl_ray.search.folder import OPENINGS_FILE, SearchFolder, open_folder
+from finrl_ray.search.folder import SearchFolder, open_folder
+from finrl_ray.search.folder_files import OPENINGS_FILE
 from finrl_ray.search.journal import TrialRecord, is_finished, unfinished
+from finrl_ray.search.mirror import FolderMirror
 from finrl_ray.search.outputs import (
     BEST_MODEL_FOLDER,
     FINAL_MODEL_FILE,
@@ -115,24 +117,26 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     window = folder.split.test
     test_data = window.cut(folder.market_data)
     env = _test_env(folder, test_data, source.with_name(VECNORMALIZE_FILE))
-    record_opening(folder.path, record)
-    history = evaluate_account(model, env)[0]
-    held = buy_and_hold(test_data, folder.config.env)
-    measures = {
-        "agent": _measure(history.account_value, folder.config),
-        "buy_and_hold": _measure(held, folder.config),
-    }
-    result = Backtest(
-        trial=record.index,
-        window=(str(window.start)[:10], str(window.end)[:10]),
-        measures=measures,
-        openings=count_openings(folder.path),
-        repeated=False,
-    )
-    curves = pd.DataFrame(
-        {"date": history.dates, "agent": history.account_value, "buy_and_hold": held}
-    )
-    _write(folder.path / BACKTEST_FOLDER, result, model_hash, curves, history.trades, test_data)
+    # an opening counts wherever the folder is read
+    with FolderMirror(folder.path, folder.remote):
+        record_opening(folder.path, record)
+        history = evaluate_account(model, env)[0]
+        held = buy_and_hold(test_data, folder.config.env)
+        measures = {
+            "agent": _measure(history.account_value, folder.config),
+            "buy_and_hold": _measure(held, folder.config),
+        }
+        result = Backtest(
+            trial=record.index,
+            window=(str(window.start)[:10], str(window.end)[:10]),
+            measures=measures,
+            openings=count_openings(folder.path),
+            repeated=False,
+        )
+        curves = pd.DataFrame(
+            {"date": history.dates, "agent": history.account_value, "buy_and_hold": held}
+        )
+        _write(folder.path / BACKTEST_FOLDER, result, model_hash, curves, history.trades, test_data)
     return result
 
 

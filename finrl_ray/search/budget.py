@@ -1,6 +1,7 @@
 """When the whole search ends before its planned number of trials."""
 
 import time
+from collections.abc import Callable
 
 from ray import tune
 
@@ -15,15 +16,19 @@ class BudgetStopper(tune.Stopper):
     ----------
     records : what the journal says, earlier lives of the search included
     config : the experiment
+    no_room : returns why there is no room for more checkpoints, in words; empty while there is
 
     Attributes
     ----------
     reason : why the search was ended, in words; empty while it goes on
     """
 
-    def __init__(self, records: Records, config: ExperimentConfig) -> None:
+    def __init__(
+        self, records: Records, config: ExperimentConfig, no_room: Callable[[], str] = str
+    ) -> None:
         self.records = records
         self.search = config.search
+        self.no_room = no_room
         self.reason = records.ended_by
         self.spent_before_s = records.time_s
         self.started_at = time.monotonic()
@@ -36,7 +41,7 @@ class BudgetStopper(tune.Stopper):
     def stop_all(self) -> bool:
         """Return whether the search is to end."""
         if not self.reason:
-            self.reason = self._out_of_time() or self._out_of_steps_or_hope()
+            self.reason = self._out_of_time() or self.no_room() or self._out_of_steps_or_hope()
         return bool(self.reason)
 
     def _out_of_time(self) -> str:

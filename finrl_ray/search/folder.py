@@ -18,14 +18,16 @@ from finrl_ray.data.archive import read_market_data, save_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.errors import SearchError
+from finrl_ray.search.folder_files import (
+    CONFIG_FILE,
+    DATA_FILE,
+    EXPERIMENT_FILE,
+    LOCK_FILE,
+    RAY_FOLDER,
+)
 from finrl_ray.search.journal import Records, read_journal
+from finrl_ray.search.mirror import local_folder, remote_of
 
-CONFIG_FILE = "config.yaml"
-EXPERIMENT_FILE = "experiment.json"
-DATA_FILE = "market_data.npz"
-RAY_FOLDER = "ray"
-LOCK_FILE = ".lock"
-OPENINGS_FILE = "test_openings.jsonl"
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
 
@@ -40,7 +42,9 @@ class SearchFolder:
     market_data : all rows, the test window included
     split : the three windows
     kind : `search`, or `train` for the one agent of `finrl-ray train`
-    origin : where it was made; an unfinished search goes on only there
+    origin : where it was made
+    remote : URL of the folder that has the checkpoints and a copy of everything else; empty if all
+        of it is in `path`
     """
 
     path: Path
@@ -49,6 +53,7 @@ class SearchFolder:
     split: Split
     kind: str = "search"
     origin: Path = Path()
+    remote: str = ""
 
     @property
     def train_data(self) -> MarketData:
@@ -80,6 +85,12 @@ def create_folder(
 ) -> SearchFolder:
     """Make a new folder `<name>_<time>_<4 hex digits>` with all that the search starts from.
 
+    Parameters
+    ----------
+    config, market_data, split, data_report : what it starts from
+    storage : the folder on this machine in which it is made
+    kind : `search` or `train`
+
     Raises
     ------
     SearchError
@@ -90,9 +101,11 @@ def create_folder(
     path = storage / f"{config.name}_{stamp}"
     with contextlib.suppress(RuntimeError):  # ~user of nobody: a folder of that name is made
         path = path.expanduser().absolute()
+    remote = remote_of(config.search.storage_path, path.name)
     facts = {
         "kind": kind,
         "path": str(path),
+        "remote": remote,
         "created": now.isoformat(timespec="seconds"),
         "seed": config.seed,
         "data_hash": market_data.content_hash,
@@ -108,19 +121,30 @@ def create_folder(
     except OSError as error:
         raise SearchError(f"the search's folder {path} cannot be written: {error}") from error
     return SearchFolder(
-        path=path, config=config, market_data=market_data, split=split, kind=kind, origin=path
+        path=path,
+        config=config,
+        market_data=market_data,
+        split=split,
+        kind=kind,
+        origin=path,
+        remote=remote,
     )
 
 
 def open_folder(path: str | Path) -> SearchFolder:
     """Open the folder of an earlier search and check that its data are the ones it ran on.
 
+    Parameters
+    ----------
+    path : the folder, or the URL of one; what is there besides checkpoints is then copied into
+        `runs`, unless it is there already
+
     Raises
     ------
     SearchError
-        If it is no search folder.
+        If it is no search folder, or the store does not answer.
     """
-    folder = Path(path).expanduser().absolute()
+    folder, url = local_folder(path)
     if not folder.is_dir():
         raise SearchError(f"there is no folder {folder}")
     missing = [n for n in (CONFIG_FILE, EXPERIMENT_FILE, DATA_FILE) if not (folder / n).is_file()]
@@ -133,6 +157,7 @@ def open_folder(path: str | Path) -> SearchFolder:
     try:
         facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
         expected, kind, origin = (str(facts[key]) for key in ("data_hash", "kind", "path"))
+        remote = url or str(facts.get("remote", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(f"{folder / EXPERIMENT_FILE} is damaged: {error!r}") from error
     market_data = read_market_data(folder / DATA_FILE, expected)
@@ -144,6 +169,7 @@ def open_folder(path: str | Path) -> SearchFolder:
         split=split,
         kind=kind,
         origin=Path(origin),
+        remote=remote,
     )
 
 

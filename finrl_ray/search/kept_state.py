@@ -108,6 +108,14 @@ class StateFiles:
             return None
 
 
+def state_number(content: bytes) -> int:
+    """Return the number of a state file's content; -1 if it is damaged."""
+    try:
+        return _unframed(content).number
+    except ValueError:
+        return -1
+
+
 def _framed(number: int, payload: bytes) -> bytes:
     head = f"{number} {hashlib.sha256(payload).hexdigest()}\n".encode()
     return _MAGIC + head + payload

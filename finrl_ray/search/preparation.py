@@ -19,7 +19,7 @@ from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
-from finrl_ray.ray_security import require_no_secret
+from finrl_ray.object_store import require_usable
 from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
@@ -99,7 +99,6 @@ def prepare_search(
         raise ConfigError(
             f"the config must hold plain values that YAML can keep: {error}"
         ) from error
-    require_no_secret("search.storage_path", config.search.storage_path)
     space = build_space(config)
     check_plan(config, space)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
@@ -117,6 +116,7 @@ def prepare_search(
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
     planned = count_trials(space, config.search)
+    require_usable("search.storage_path", config.search.storage_path)
     return PreparedSearch(
         config=config, market_data=market_data, data_report=report, split=split, planned=planned
     )

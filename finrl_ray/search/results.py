@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.lineage import lineage, segments
 from finrl_ray.search.pareto import non_dominated
+from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search_config import POPULATION
 from finrl_ray.training import trial_seed
 
@@ -132,22 +132,28 @@ def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRec
     return next(record for record in records if record.index == index)
 
 
-def chosen_checkpoint(record: TrialRecord, folder: Path, select: str) -> Path:
-    """Return the checkpoint folder that stands for a trial: its last, or its best evaluation's.
+def chosen_checkpoint(record: TrialRecord, storage: CheckpointStorage, select: str) -> str:
+    """Return the checkpoint that stands for a trial: its last, or its best evaluation's.
+
+    Returns
+    -------
+    str
+        Its path in the search's folder.
 
     Raises
     ------
     SearchError
-        If none of the trial's checkpoints is on disk.
+        If none of the trial's checkpoints is there.
     """
-    on_disk = {steps: folder / path for steps, path in record.checkpoints.items()}
-    on_disk = {steps: path for steps, path in on_disk.items() if path.is_dir()}
-    if not on_disk:
-        raise SearchError(
-            f"trial {record.index} has no checkpoint on disk under {folder}; was the folder moved "
-            "without its ray/ subfolder?"
-        )
-    if select == "last":
-        return on_disk[max(on_disk)]
     scores = {r["timesteps"]: r["eval_objective"] for r in record.results}
-    return on_disk[max(on_disk, key=lambda steps: (scores.get(steps, -math.inf), -steps))]
+    order = sorted(record.checkpoints, reverse=True)
+    if select != "last":
+        order.sort(key=lambda steps: (-scores.get(steps, -math.inf), steps))
+    for steps in order:
+        if storage.exists(record.checkpoints[steps]):
+            return record.checkpoints[steps]
+    place = storage.url or storage.folder
+    raise SearchError(
+        f"trial {record.index} has no checkpoint under {place}; was the folder moved without its "
+        "ray/ subfolder?"
+    )

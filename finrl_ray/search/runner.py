@@ -15,6 +15,7 @@ import pandas as pd
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution import class_cache
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -40,11 +41,12 @@ from finrl_ray.search.journal import (
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume
 from finrl_ray.search.kept_scheduler import KeptScheduler
 from finrl_ray.search.kept_state import StateFiles, StoredState
+from finrl_ray.search.mirror import FolderMirror, require_newest
 from finrl_ray.search.outputs import TRIALS_FILE, write_outputs
 from finrl_ray.search.preparation import PreparedSearch, prepare_search
 from finrl_ray.search.recorder import SearchJournal
 from finrl_ray.search.results import trial_table
-from finrl_ray.search.retention import CheckpointRetention, prune
+from finrl_ray.search.retention import CheckpointRetention, delete_at_once, prune
 from finrl_ray.search.schedulers import (
     METRIC,
     make_scheduler,
@@ -55,6 +57,7 @@ from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search_config import PAUSING
+from finrl_ray.storage_url import is_url
 from finrl_ray.trainable import train_trial
 
 logger = logging.getLogger(__name__)
@@ -88,6 +91,7 @@ class SearchResult:
     finished : whether every planned trial has ended; if not, `resume_search(path)` goes on
     planned : number of trials that the search was to start
     ended_by : why it has ended before that, such as a budget that is spent; empty if it has not
+    remote : URL of its checkpoints and of a copy of its folder; empty if all is in `path`
     """
 
     path: Path
@@ -95,6 +99,7 @@ class SearchResult:
     finished: bool
     planned: int
     ended_by: str = ""
+    remote: str = ""
 
 
 def run_search(
@@ -131,14 +136,15 @@ def run_search(
         else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
     )
     config = prepared.config
-    storage = Path(config.search.storage_path)
+    search = config.search
+    place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
     session = _session(config, address, dashboard)
     with _driver_environment(), session:
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
-            config, prepared.market_data, prepared.split, prepared.data_report, storage
+            config, prepared.market_data, prepared.split, prepared.data_report, place
         )
-        require_shared(folder.path)
+        _require_seen(folder)
         with sole_driver(folder):
             return _run(folder, prepared.planned, make_view)
 
@@ -154,7 +160,7 @@ def resume_search(
 
     Parameters
     ----------
-    path : the search's folder
+    path : the search's folder, or the URL of one
     make_view, address, dashboard : as for `run_search`
 
     Raises
@@ -170,32 +176,56 @@ def resume_search(
     planned = planned_trials(folder.config)
     with sole_driver(folder):
         records = folder.records()
+        if folder.remote:
+            require_newest(folder.path, folder.remote)
         if not is_finished(records, planned):
             session = _session(folder.config, address, dashboard)
             with _driver_environment(), session:
-                require_shared(folder.path)
+                _require_seen(folder)
                 return _run(folder, planned, make_view)
-        if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
-            write_outputs(folder, records.in_order())
+        with FolderMirror(folder.path, folder.remote):
+            if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
+                write_outputs(folder, records.in_order())
         return _result(folder, records, planned)
+
+
+def _require_seen(folder: SearchFolder) -> None:
+    if not folder.remote:
+        require_shared(folder.path)
 
 
 def _run(folder: SearchFolder, planned: int, make_view: ViewFactory | None) -> SearchResult:
     """Run the search, or the rest of it, and write what comes out; Ray is up."""
+    with FolderMirror(folder.path, folder.remote) as mirror:
+        return _run_mirrored(folder, planned, make_view, mirror)
+
+
+def _run_mirrored(
+    folder: SearchFolder, planned: int, make_view: ViewFactory | None, mirror: FolderMirror
+) -> SearchResult:
+    storage = CheckpointStorage(folder.path, folder.remote)
     records, state, files = read_for_resume(folder.path)
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
     keeper = _make_keeper(folder, records, state, files)
-    stopper = BudgetStopper(records, folder.config)
+    journal = SearchJournal(keeper, folder.config, storage)
+    delete = mirror.delete if folder.remote else delete_at_once(storage)
+    retention = CheckpointRetention(journal, folder.config, delete)
+    stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
+    pausing = folder.config.search.scheduler.type in PAUSING
+    feed = TrialFeed(keeper, state, planned, _limit(folder.config), storage, pausing=pausing)
+    callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     try:
         with _sigterm_as_interrupt():
-            _make_tuner(folder, planned, keeper, state, stopper, make_view).fit()
+            _make_tuner(folder, feed, keeper, stopper, callbacks).fit()
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
-        raise SearchError(
-            f"Ray failed: {error}. What was reported is kept; go on with "
-            f"`finrl-ray resume {folder.path}`"
-        ) from error
+        # Ray ends with files that nobody reads; a store that is away then does no harm
+        if not is_finished(records, planned):
+            raise SearchError(
+                f"Ray failed: {error}. What was reported is kept; go on with "
+                f"`finrl-ray resume {folder.path}`"
+            ) from error
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
     _end_trials(folder, records, stopper.reason)
     finished = is_finished(records, planned)
@@ -207,11 +237,7 @@ def _run(folder: SearchFolder, planned: int, make_view: ViewFactory | None) -> S
         ended_by=stopper.reason,
     )
     if finished:
-        prune(
-            CheckpointStorage(folder.path),
-            records.in_order(),
-            folder.config.search.keep_checkpoints,
-        )
+        prune(storage, records.in_order(), folder.config.search.keep_checkpoints, delete)
     write_outputs(folder, records.in_order())
     return _result(folder, records, planned)
 
@@ -241,16 +267,16 @@ def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResul
         finished=is_finished(records, planned),
         planned=planned,
         ended_by=records.ended_by,
+        remote=folder.remote,
     )
 
 
 def _make_tuner(
     folder: SearchFolder,
-    planned: int,
+    feed: TrialFeed,
     keeper: SearchKeeper,
-    state: StoredState | None,
     stopper: BudgetStopper,
-    make_view: ViewFactory | None,
+    callbacks: list[tune.Callback],
 ) -> tune.Tuner:
     config = folder.config
     trainable = tune.with_resources(
@@ -262,22 +288,14 @@ def _make_tuner(
         ),
         {"cpu": config.search.cpus_per_trial, "gpu": config.search.gpus_per_trial},
     )
-    storage = CheckpointStorage(folder.path)
     return tune.Tuner(
         trainable,
         param_space={},
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=TrialFeed(
-                keeper,
-                state,
-                planned,
-                _limit(config),
-                storage,
-                pausing=config.search.scheduler.type in PAUSING,
-            ),
-            scheduler=KeptScheduler(keeper, storage),
+            search_alg=feed,
+            scheduler=KeptScheduler(keeper, feed.storage),
             num_samples=config.search.num_samples,
             reuse_actors=True,
             trial_name_creator=trial_label,
@@ -285,27 +303,22 @@ def _make_tuner(
         ),
         run_config=tune.RunConfig(
             name=folder.ray_path.name,
-            storage_path=str(folder.path),
+            storage_path=feed.storage.root,
+            storage_filesystem=None if feed.storage.is_local else feed.storage.filesystem,
             stop=stopper,
-            callbacks=_callbacks(keeper, storage, folder, planned, make_view),
+            callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
             verbose=0,
         ),
     )
 
 
-def _callbacks(
-    keeper: SearchKeeper,
-    storage: CheckpointStorage,
-    folder: SearchFolder,
-    planned: int,
-    make_view: ViewFactory | None,
+def _views(
+    folder: SearchFolder, journal: SearchJournal, planned: int, make_view: ViewFactory | None
 ) -> list[tune.Callback]:
-    journal = SearchJournal(keeper, folder.config, storage)
-    retention = CheckpointRetention(journal, folder.config.search.keep_checkpoints)
     view = [make_view(folder, journal, planned)] if make_view else []
     board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
-    return [journal, retention, *view, *board]
+    return [*view, *board]
 
 
 def _limit(config: ExperimentConfig) -> Callable[[], float]:
@@ -347,11 +360,20 @@ def _session(
 
 @contextlib.contextmanager
 def _driver_environment() -> Iterator[None]:
+    """Set Ray Tune's switches, and keep it from passing storage keys on to its workers.
+
+    It would put them into the description of the workers' environment, which Ray logs. Workers have
+    the environment of their node; on this machine that is ours.
+    """
+    forwarded = class_cache.ENV_VARS_TO_PROPAGATE
+    keys = {name for name in forwarded if name.startswith("AWS_")}
+    forwarded -= keys
     before = {name: os.environ.get(name) for name in DRIVER_ENV}
     os.environ.update({k: v for k, v in DRIVER_ENV.items() if before[k] is None})
     try:
         yield
     finally:
+        forwarded |= keys
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -9,6 +9,10 @@ from pathlib import Path
 import pyarrow.fs as pafs
 from ray import tune
 
+from finrl_ray.object_store import DRIVER_PATIENCE_S, open_store, read_file
+from finrl_ray.search.folder_files import RAY_FOLDER
+from finrl_ray.trial_checkpoints import checkpoint_folders
+
 _CHECKPOINT = re.compile(r"checkpoint_\d{6}")
 
 
@@ -28,7 +32,7 @@ class CheckpointStorage:
         self.root = str(folder)
         self.filesystem: pafs.FileSystem = pafs.LocalFileSystem()
         if url:
-            self.filesystem, self.root = pafs.FileSystem.from_uri(url)
+            self.filesystem, self.root = open_store(url, here_s=DRIVER_PATIENCE_S)
 
     @property
     def is_local(self) -> bool:
@@ -36,15 +40,15 @@ class CheckpointStorage:
         return not self.url
 
     def __getstate__(self) -> dict[str, object]:
-        # a pyarrow file system pickles its credentials
         return {"folder": self.folder, "url": self.url}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__(state["folder"], state["url"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
-    def absolute(self, relative: str) -> str:
-        """Return the path on the file system."""
-        return relative if relative.startswith("/") else f"{self.root}/{relative}"
+    def absolute(self, path: str) -> str:
+        """Return the path on the file system, of either path."""
+        inside = path.startswith(("/", f"{self.root}/"))
+        return path if inside else f"{self.root}/{path}"
 
     def relative(self, path: str) -> str:
         """Return the path in the search's folder, or `path` itself where it is elsewhere."""
@@ -52,7 +56,7 @@ class CheckpointStorage:
 
     def checkpoint(self, path: str) -> tune.Checkpoint:
         """Return Ray's handle of a checkpoint, by either path."""
-        return tune.Checkpoint(self.absolute(self.relative(path)), self.filesystem)
+        return tune.Checkpoint(self.absolute(path), self.filesystem)
 
     def exists(self, path: str) -> bool:
         """Return whether there is a folder at a path."""
@@ -61,15 +65,22 @@ class CheckpointStorage:
 
     def checkpoints(self, trial_path: str) -> list[str]:
         """Return the names of a trial's checkpoints, whole or not, oldest first."""
-        selector = pafs.FileSelector(self.absolute(trial_path), allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
-        return sorted(i.base_name for i in infos if _CHECKPOINT.fullmatch(i.base_name))
+        paths = checkpoint_folders(self.filesystem, self.absolute(trial_path))
+        return [path.rpartition("/")[2] for path in paths]
 
-    def size(self, path: str) -> int:
-        """Return the bytes of a checkpoint; 0 if it is gone."""
-        selector = pafs.FileSelector(self.absolute(path), recursive=True, allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
-        return sum(info.size for info in infos if info.type == pafs.FileType.File)
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of every checkpoint there is, by its path in the search's folder."""
+        top = pafs.FileSelector(self.absolute(RAY_FOLDER), recursive=True, allow_not_found=True)
+        found: dict[str, int] = {}
+        for info in self.filesystem.get_file_info(top):
+            folder, _, _ = self.relative(info.path).rpartition("/")
+            if info.is_file and _CHECKPOINT.fullmatch(folder.rpartition("/")[2]):
+                found[folder] = found.get(folder, 0) + info.size
+        return found
+
+    def read(self, path: str, name: str) -> bytes | None:
+        """Return the content of one file of a checkpoint; None if it is not there."""
+        return read_file(self.filesystem, f"{self.absolute(path)}/{name}")
 
     def delete(self, path: str) -> None:
         """Delete a checkpoint if it is there."""

@@ -209,7 +209,10 @@ def _run_to_the_end(search: Search, cells: Sequence[Cell]) -> tuple[tuple[int, .
         # another exit code is a fault, but whether the search can go on is worth knowing
         while codes[-1] != 0 and len(codes) <= MOST_RESUMES:
             if codes[-1] not in expected:
-                trouble.append(f"exit code {codes[-1]}: {search.tail(1)[-300:]}")
+                allowed = sorted(expected - {0})
+                trouble.append(f"exit code {codes[-1]}, not in {allowed}: {search.tail(1)[-200:]}")
+            elif codes[-1] > 0 and "finrl-ray resume" not in search.output:
+                trouble.append("nothing says how to go on")
             search.resume()
             codes.append(search.wait())
     except (AssertionError, ValueError) as error:

@@ -29,6 +29,9 @@ PLAN_VARIABLE = "FINRL_RAY_FAULTS"
 CLOCKS = ("time_s", "failures", "notes")
 """Columns in which a disturbed search may differ: clocks, failure counters, what is said."""
 
+OPEN: list["Search"] = []
+"""The searches that are inside their `with` blocks."""
+
 
 @dataclass(kw_only=True)
 class Search:
@@ -118,6 +121,11 @@ class Search:
             self.kill_everything()
             raise AssertionError(f"still running after {timeout_s} s\n{self.tail()}") from None
 
+    def worker_logs(self) -> str:
+        """What Ray's workers have logged, over all sessions of this search."""
+        logs = sorted(self.ray_tmp.glob("**/session_*/logs/worker-*"))
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
+
     def tail(self, lines: int = 15) -> str:
         return "\n".join(self.output.splitlines()[-lines:])
 
@@ -171,10 +179,23 @@ class Search:
         shutil.rmtree(self.ray_tmp, ignore_errors=True)
 
     def __enter__(self) -> "Search":
+        OPEN.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        OPEN.remove(self)
+
+
+def close_all_on_sigterm() -> None:
+    """Leave no search behind when this process is ended, as by `timeout`."""
+
+    def close_all(*_: object) -> None:
+        for search in OPEN:
+            search.close()
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, close_all)
 
 
 def processes_below(ray_tmp: str) -> list[psutil.Process]:

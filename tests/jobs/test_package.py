@@ -95,6 +95,8 @@ def test_the_commands_are_ours_and_quoted(folders) -> None:
         *("finrl_ray.jobs.pack", "/a b", "j", "--checkpoints")
     ]
     assert '"/a b"/*/' in resume_entrypoint("/a b")
+    url = "s3://b/runs/job?region=x&scheme=http"
+    assert shlex.split(resume_entrypoint(url))[3:5] == ["resume", url]
 
 
 def search_folder(folder: Path, name: str) -> Path:

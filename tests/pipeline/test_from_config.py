@@ -7,8 +7,9 @@ import pytest
 from stable_baselines3 import PPO
 
 from finrl_ray.agent.evaluation import evaluate_account
-from finrl_ray.config import ExperimentConfig
+from finrl_ray.config import ExperimentConfig, SearchConfig
 from finrl_ray.config_file import load_config
+from finrl_ray.errors import ConfigError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.pipeline.from_config import _build, resume_training, train_from_config, wants_test
 from finrl_ray.search.folder import open_folder
@@ -18,6 +19,12 @@ def config(tmp_path: Path, text: str) -> ExperimentConfig:
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
     return load_config(path, [f"search.storage_path={tmp_path / 'runs'}"])
+
+
+def test_a_training_run_writes_to_a_folder(tmp_path) -> None:
+    search = SearchConfig(storage_path="s3://bucket/runs")
+    with pytest.raises(ConfigError, match=r"storage_path must be a folder for `finrl-ray train`"):
+        train_from_config(ExperimentConfig(search=search))
 
 
 @pytest.mark.slow

@@ -66,8 +66,8 @@ def test_a_full_disk_ends_a_search_with_the_reason_and_room_lets_it_go_on(
         ballast = fill(disk)
         code = search.wait()
         assert code not in (0, -9), search.tail()
-        assert "Traceback" not in search.output
-        assert REASON in search.output + table_text(search.folder)
+        assert "Traceback" not in search.output, search.output
+        assert REASON in search.output + table_text(search.folder), search.output
         ballast.unlink()
         search.resume()
         assert search.wait() == 0, search.tail()

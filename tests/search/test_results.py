@@ -10,6 +10,7 @@ from finrl_ray.config import AgentConfig, EvaluationConfig, ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.results import chosen_checkpoint, trial_table, winner
+from finrl_ray.search.storage import CheckpointStorage
 
 CONFIG = ExperimentConfig(
     agent=AgentConfig(total_timesteps=1000), evaluation=EvaluationConfig(eval_freq=100)
@@ -78,7 +79,8 @@ def test_the_chosen_checkpoint_is_the_last_or_the_best_on_disk(tmp_path: Path) -
         (tmp_path / name).mkdir()
     paths = {100: "c1", 200: "deleted", 300: "c3"}
     found = record(0, 2.0, 3.0, 1.0, checkpoints=paths)
-    assert chosen_checkpoint(found, tmp_path, "last").name == "c3"
-    assert chosen_checkpoint(found, tmp_path, "best").name == "c1"
-    with pytest.raises(SearchError, match="no checkpoint on disk"):
-        chosen_checkpoint(record(1, 1.0), tmp_path, "last")
+    storage = CheckpointStorage(tmp_path)
+    assert chosen_checkpoint(found, storage, "last") == "c3"
+    assert chosen_checkpoint(found, storage, "best") == "c1"
+    with pytest.raises(SearchError, match="no checkpoint under"):
+        chosen_checkpoint(record(1, 1.0), storage, "last")

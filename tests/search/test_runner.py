@@ -235,6 +235,17 @@ def test_a_drawdown_beyond_the_limit_ends_a_trial_and_it_cannot_win(tmp_path) ->
     assert (rejected["max_drawdown"] < -0.001).all()
 
 
+def test_a_bound_on_disk_ends_the_search_and_the_table_says_why(tmp_path) -> None:
+    # 10 kB: less than one checkpoint has
+    search = {"max_disk_gb": 1e-5, "max_concurrent_trials": 1, "storage_path": str(tmp_path)}
+    result = run_search(small_config(tmp_path, search=search))
+    assert result.finished
+    assert result.table["state"].tolist() == ["stopped"]
+    reason = r"the search's checkpoints take [\d.e-]+ GB, more than search\.max_disk_gb \(1e-05\)"
+    assert result.table["reason"].str.match(reason).all()
+    assert resume_search(result.path).finished
+
+
 def test_an_agent_that_no_longer_improves_is_ended(tmp_path) -> None:
     evaluation = {"eval_freq": 256, "max_no_improvement_evals": 1}
     agent = {"total_timesteps": 8192}
