@@ -26,6 +26,7 @@ FLOORS = {
     "ray_cluster": 2,
     "trial_checkpoints": 7,
     "ray_session": 7,
+    "ray_watch": 1,
     "trainable": 8,
     "search": 9,
     "report": 10,

@@ -9,6 +9,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.search import SearchAlgorithm, Searcher
 
 from finrl_ray.agent.hyperparameters import to_python
+from finrl_ray.ray_watch import lost_process
 from finrl_ray.search.journal import PAUSE, TrialRecord, unfinished
 from finrl_ray.search.keeper import SearchKeeper
 from finrl_ray.search.kept_state import StoredState
@@ -126,7 +127,9 @@ class TrialFeed(SearchAlgorithm):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the searcher; there is room for another trial."""
+        """Tell the searcher; not of a trial that was lost with Ray, which goes on later."""
+        if error and lost_process():
+            return
         self.alive.pop(trial_id, None)
         self.keeper.searcher.on_trial_complete(trial_id, result=result, error=error)
         self.keeper.searcher_changed()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from finrl_ray.ray_watch import lost_process
 from finrl_ray.search.journal import STOP
 from finrl_ray.search.keeper import SearchKeeper
 from finrl_ray.search.storage import CheckpointStorage
@@ -60,7 +61,7 @@ class KeptScheduler(TrialScheduler):
 
     def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Pass on an error after which the trial is not started again."""
-        if not trial.should_recover():
+        if not trial.should_recover() and not lost_process():
             self.inner.on_trial_error(tune_controller, trial)
             self._write_exploits()
 

@@ -1,5 +1,6 @@
 """`SearchJournal`: the Ray Tune callback that writes down what happens to each trial."""
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.ray_watch import lost_process
 from finrl_ray.search.journal import (
     PAUSE,
     STOP,
@@ -23,6 +25,8 @@ from finrl_ray.search.storage import CheckpointStorage
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
+
+logger = logging.getLogger(__name__)
 
 _WORKER_DIED = "The actor died unexpectedly before finishing this task"
 
@@ -71,6 +75,8 @@ class SearchJournal(tune.Callback):
         """Note an evaluation, its checkpoint, and what the scheduler has decided on it."""
         own = {"trial_id": trial.trial_id}
         metrics = reported_metrics(result)
+        if metrics.get("notes"):  # what a worker logs is in its node's files
+            logger.warning("trial %s: %s", trial.trial_id, metrics["notes"])
         content = {**own, "metrics": metrics, "iteration": result["training_iteration"]}
         decision = self.keeper.decisions.get(trial.trial_id, "")
         if decision in (STOP, PAUSE):
@@ -110,10 +116,16 @@ class SearchJournal(tune.Callback):
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
     ) -> None:
         """Note a trial that failed for good, with the line that names its error as the reason."""
+        own = {"trial_id": trial.trial_id}
         text = trial.error_file and Path(trial.error_file).read_text(encoding="utf-8")
         text = text or "no traceback was left"
+        lost = lost_process()
+        if lost:  # and with it the trial, whose fault it was not
+            reason = f"{interruption(self.records.trials[trial.trial_id])}: {lost} has died"
+            self.keeper.write("end", **{**own, "state": "interrupted", "reason": reason})
+            return
         reason = self._failure(trial.trial_id, text)
-        self.keeper.write("end", trial_id=trial.trial_id, state="failed", reason=reason, error=text)
+        self.keeper.write("end", **own, state="failed", reason=reason, error=text)
 
     def _failure(self, trial_id: str, text: str) -> str:
         latest = text[text.rfind("Failure #") :]
@@ -132,4 +144,5 @@ class SearchJournal(tune.Callback):
     ) -> None:
         """Note a crash after which the trial is started again from its checkpoint."""
         counted = not isinstance(trial, SearchTrial) or trial.last_failure_counted
+        counted = counted and not lost_process()
         self.keeper.write("recover", trial_id=trial.trial_id, counted=counted)

@@ -19,7 +19,7 @@ from ray.tune.execution import class_cache
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.errors import SearchError
+from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.ray_cluster import (
     cluster_address,
     current_dashboard,
@@ -27,6 +27,7 @@ from finrl_ray.ray_cluster import (
     require_shared,
 )
 from finrl_ray.ray_session import ray_session
+from finrl_ray.ray_watch import watching
 from finrl_ray.search.board import SearchBoard
 from finrl_ray.search.budget import BudgetStopper
 from finrl_ray.search.feed import TrialFeed
@@ -34,6 +35,7 @@ from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, so
 from finrl_ray.search.journal import (
     Records,
     append_event,
+    error_line,
     interruption,
     is_finished,
     unfinished,
@@ -214,18 +216,16 @@ def _run_mirrored(
     pausing = folder.config.search.scheduler.type in PAUSING
     feed = TrialFeed(keeper, state, planned, _limit(folder.config), storage, pausing=pausing)
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
+    kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
     try:
-        with _sigterm_as_interrupt():
+        with _sigterm_as_interrupt(), watching(kept):
             _make_tuner(folder, feed, keeper, stopper, callbacks).fit()
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
         # Ray ends with files that nobody reads; a store that is away then does no harm
         if not is_finished(records, planned):
-            raise SearchError(
-                f"Ray failed: {error}. What was reported is kept; go on with "
-                f"`finrl-ray resume {folder.path}`"
-            ) from error
+            raise _in_words(error, kept) from error
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
     _end_trials(folder, records, stopper.reason)
     finished = is_finished(records, planned)
@@ -240,6 +240,16 @@ def _run_mirrored(
         prune(storage, records.in_order(), folder.config.search.keep_checkpoints, delete)
     write_outputs(folder, records.in_order())
     return _result(folder, records, planned)
+
+
+def _in_words(error: BaseException, kept: str) -> SearchError:
+    """Return what Ray raised as one message; an error of our own in it speaks for itself."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, FinRLRayError):
+        return SearchError(str(cause))
+    return SearchError(f"Ray failed: {error_line(str(cause))}. {kept}")
 
 
 def _end_trials(folder: SearchFolder, records: Records, spent: str) -> None:
