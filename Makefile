@@ -8,13 +8,16 @@ DEV = $(VENV)/.dev-installed
 S3 = .venv-s3/.installed
 SOURCES = finrl_ray tests benchmarks
 
-.PHONY: search test quick lint format kills soak cluster-test .venv-s3 clean
+.PHONY: search test long-test quick lint format kills soak cluster-test .venv-s3 clean
 
 search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest
 
-test: $(DEV) $(S3) lint  ## lint, types and every test that runs on one machine
-	$(VENV)/bin/python -m pytest -m "not cluster"
+test: $(DEV) $(S3) lint  ## lint, types and the tests that run on one machine in some minutes
+	$(VENV)/bin/python -m pytest -m "not long and not cluster"
+
+long-test: $(DEV) $(S3)  ## stores that go away, damaged files, a full disk, kills: minutes of waiting
+	$(VENV)/bin/python -m pytest -m long
 
 quick: $(DEV)  ## the tests without training and without Ray
 	$(VENV)/bin/python -m pytest

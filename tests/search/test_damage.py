@@ -81,7 +81,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, truncate, Path.unlink], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_bit, *(pytest.param(way, marks=pytest.mark.long) for way in (truncate, Path.unlink))],
+    ids=["flip_a_bit", "truncate", "unlink"],
+)
 def test_a_damaged_file_of_the_newest_checkpoint_is_found_and_the_one_before_used(
     damage: Callable[[Path], None], search: Search, undisturbed: dict[str, str]
 ) -> None:
@@ -114,6 +118,7 @@ def state_families(folder: Path) -> list[list[Path]]:
     return list(families.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [truncate, Path.unlink], ids=lambda f: f.__name__)
 def test_a_damaged_state_of_the_search_and_half_a_line_of_its_journal_change_nothing(
     damage: Callable[[Path], None], search: Search, undisturbed: dict[str, str]

@@ -10,7 +10,7 @@ import pytest
 from kill_cells import raw_config
 from searches import Search, read_text_table, whole_results
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SIZE_MB = 24
 GAMMAS = (0.9, 0.91, 0.92)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from kill_cells import Cell, run_baseline, run_group
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 CELLS = [
     Cell(variant="sac", phase="update", target="worker"),

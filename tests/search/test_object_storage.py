@@ -52,6 +52,7 @@ def on_s3(storage: ObjectStorage, home: Path) -> Search:
     )
 
 
+@pytest.mark.long
 def test_a_search_on_s3_equals_one_on_disk_and_writes_no_secret(
     storage: ObjectStorage, on_disk: dict[str, str], tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_secret_is_found_in_every_form() -> None:
     assert not holds(cloudpickle.dumps({"key": SECRET[:-4]}), SECRET)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["hold", "refuse"])
 def test_a_server_that_goes_away_for_a_while_changes_nothing(
     way: str, storage: ObjectStorage, on_disk: dict[str, str], tmp_path: Path
