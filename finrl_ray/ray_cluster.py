@@ -153,10 +153,16 @@ def present_token() -> None:
     if not token_mode_wanted():
         return
     os.environ[MODE_VARIABLE] = "token"
-    # Ray has read its settings when it was imported, and the token when it was first needed
+    # Ray has read its settings when it was imported
     raylet: Any = ray._raylet
     if hasattr(raylet, "Config"):
         raylet.Config.initialize("")
+    read_token_again()
+
+
+def read_token_again() -> None:
+    """Have Ray read its token anew: it keeps the one that this process needed first."""
+    raylet: Any = ray._raylet
     if hasattr(raylet, "AuthenticationTokenLoader"):
         raylet.AuthenticationTokenLoader.instance().reset_cache()
 

@@ -14,6 +14,7 @@ from finrl_ray.ray_cluster import (
     current_dashboard,
     join_error,
     present_token,
+    read_token_again,
     require_reachable,
     require_workers,
 )
@@ -82,6 +83,7 @@ def ray_session(
 
 def _own_ray(num_cpus: int | None, dashboard: bool) -> dict[str, Any]:
     ensure_token_file()
+    read_token_again()
     return {
         "address": "local",
         "num_cpus": num_cpus,

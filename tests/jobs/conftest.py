@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.ray_cluster import dashboard_answers
+from finrl_ray.ray_cluster import dashboard_answers, read_token_again
 
 REPOSITORY = Path(__file__).parents[2]
 START_S = 90.0
@@ -57,7 +57,7 @@ def _command(ports: list[int], temp_dir: Path) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_head() -> Iterator[RayHead]:
     """The head, and the variables under which this process presents its token."""
     # short: Ray keeps sockets under it, whose paths may have 107 characters
@@ -68,6 +68,8 @@ def ray_head() -> Iterator[RayHead]:
     ports = free_ports(5)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        # jobs run the `python` of the cluster's environment
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_path),
         "PYTHONPATH": str(REPOSITORY),
@@ -76,7 +78,10 @@ def ray_head() -> Iterator[RayHead]:
     with (temp_dir / "start.log").open("w") as log, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN_PATH", str(token_path))
         for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"):
-            patch.delenv(name, raising=False)
+            # set first, so that what a test sets is gone afterwards where nothing was before
+            patch.setenv(name, "")
+            patch.delenv(name)
+        read_token_again()
         process = subprocess.Popen(
             _command(ports, temp_dir / "t"),
             env=environment,
@@ -93,6 +98,7 @@ def ray_head() -> Iterator[RayHead]:
         finally:
             _stop(process)
             shutil.rmtree(temp_dir, ignore_errors=True)
+    read_token_again()
 
 
 def _wait_for(head: RayHead, process: "subprocess.Popen[bytes]") -> None:

@@ -17,19 +17,19 @@ UNCLOCKED = ["time_s", "failures"]
 
 
 def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "finrl_ray", "tune", str(config), *arguments]
+    command = [sys.executable, "-m", "finrl_ray", "tune", str(config), "--no-dashboard", *arguments]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=config.parent
     )
 
 
 def resuming(folder: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder)]
+    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder), "--no-dashboard"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder)]
+    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder), "--no-dashboard"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -85,6 +85,7 @@ def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
     pd.testing.assert_frame_equal(table(folder), undisturbed)
 
 
+@pytest.mark.long
 def test_a_search_killed_and_interrupted_again_while_it_goes_back_loses_no_trial(
     undisturbed, tmp_path
 ) -> None:
@@ -125,7 +126,9 @@ PLANS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize(("plan", "after"), [("optuna", 18), ("pbt", 9)])
+@pytest.mark.parametrize(
+    ("plan", "after"), [pytest.param("optuna", 18, marks=pytest.mark.long), ("pbt", 9)]
+)
 def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
     plan, after, tmp_path
 ) -> None:
@@ -138,7 +141,7 @@ def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
             tmp_path / f"{name}.yaml", storage, agent=SHORT, evaluation={"eval_freq": 128},
             search=search,
         )  # fmt: skip
-        process = start(config, "--no-dashboard")
+        process = start(config)
         if name == "killed":
             folder = wait_for_results(storage, after, process)
             process.kill()
