@@ -6,6 +6,7 @@ the token. What can be known before is asked before, in seconds, and said in pla
 
 import importlib
 import json
+import logging
 import os
 import re
 import socket
@@ -27,6 +28,14 @@ from finrl_ray.ray_security import (
 )
 
 MAX_CPUS_VARIABLE = "FINRL_RAY_MAX_CPUS"
+logger = logging.getLogger(__name__)
+
+_NODE_GONE = (
+    ray.exceptions.TaskUnschedulableError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+)
+
 _CONNECT_S = 5.0
 _DASHBOARD_S = 3.0
 _NODES_S = 120.0
@@ -251,7 +260,15 @@ def _own_node() -> str:
 
 
 def _on_each_node(question: Any, but: str = "") -> dict[str, Any]:
-    """Return the answers of `question`, run once on each node with CPUs, by the node's address."""
+    """Return the answers of `question`, run once on each node with CPUs, by the node's address.
+
+    A node that dies meanwhile, or is dead without Ray knowing it, is left out.
+
+    Raises
+    ------
+    SearchError
+        If a node that lives does not answer.
+    """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # a function inside a function is sent by value, so that nodes without finrl_ray can answer
@@ -264,10 +281,15 @@ def _on_each_node(question: Any, but: str = "") -> dict[str, Any]:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             label = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
             asked[label] = task.options(scheduling_strategy=place).remote()
-    try:
-        return dict(zip(asked, ray.get(list(asked.values()), timeout=_NODES_S), strict=True))
-    except ray.exceptions.RayError as error:
-        raise SearchError(f"a node of the cluster does not answer: {error}") from error
+    answers = {}
+    for label, one in asked.items():
+        try:
+            answers[label] = ray.get(one, timeout=_NODES_S)
+        except _NODE_GONE as error:
+            logger.warning("node %s is gone and is not counted on: %s", label, error)
+        except ray.exceptions.RayError as error:
+            raise SearchError(f"node {label} of the cluster does not answer: {error}") from error
+    return answers
 
 
 def most_cpus() -> float:

@@ -6,8 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import ray
 
 from finrl_ray import ray_cluster
 from finrl_ray.errors import ConfigError, SearchError
@@ -145,3 +148,32 @@ def test_a_dashboard_is_told_from_other_servers(server, status, body, is_one, mo
 
 def test_no_dashboard_at_a_free_port() -> None:
     assert not ray_cluster.dashboard_answers("http://127.0.0.1:1")
+
+
+def test_a_node_that_is_gone_is_left_out_and_one_that_hangs_is_an_error(
+    monkeypatch, caplog
+) -> None:
+    nodes = [
+        {"NodeID": name * 56, "Alive": True, "Resources": {"CPU": 1}, "NodeManagerAddress": name}
+        for name in ("a", "b")
+    ]
+    answers: list[Any] = [True, ray.exceptions.TaskUnschedulableError("no such node")]
+
+    def get(number: int, timeout: float) -> Any:
+        if isinstance(answers[number], Exception):
+            raise answers[number]
+        return answers[number]
+
+    def sent() -> Any:
+        numbers = iter(range(2))
+        asked = SimpleNamespace(remote=lambda: next(numbers))
+        return lambda question: SimpleNamespace(options=lambda **kwargs: asked)
+
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "remote", lambda **kwargs: sent())
+    assert ray_cluster._on_each_node(bool) == {"a (aaaaaa)": True}
+    assert "node b (bbbbbb) is gone and is not counted on" in caplog.text
+    answers[1] = ray.exceptions.GetTimeoutError("late")
+    with pytest.raises(SearchError, match=r"node b \(bbbbbb\) of the cluster does not answer"):
+        ray_cluster._on_each_node(bool)

@@ -77,7 +77,6 @@ def test_a_node_lost_and_brought_back_and_a_killed_driver_lose_nothing(
         assert {start["node"] for start in nodes.starts(resumed)} == set(NODES)
         trials = results_by(search.folder, "gamma")
         assert sorted(map(float, trials)) == list(GAMMAS)
-        assert any(trial.failures for trial in trials.values())
         assert whole_results(search.folder) == on_one_node
 
 
