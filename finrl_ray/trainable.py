@@ -4,6 +4,8 @@ import contextlib
 import errno
 import faulthandler
 import gc
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch as th
 from ray import tune
 from ray.train._internal.storage import StorageContext
@@ -24,6 +27,8 @@ from finrl_ray.trial_checkpoints import flush_checkpoint, trial_start
 
 CHECKPOINT_BYTES = "sys/checkpoint_bytes"
 """Key of the size of a result's checkpoint."""
+SCRATCH = "finrl_ray_"
+"""Temporary folders are named so, and by the process that they belong to."""
 
 
 def train_trial(
@@ -42,6 +47,7 @@ def train_trial(
     train_data, validation_data : the rows of the two windows; no other rows reach a trial
     """
     th.set_num_threads(max(1, int(config.search.cpus_per_trial)))
+    remove_leftovers()
     watchdog = Watchdog(config.search.trial_timeout_s)
     storage = tune.get_context().get_storage()
     # the actor has no child processes, and looking for some takes milliseconds
@@ -55,6 +61,14 @@ def train_trial(
     finally:
         # the actor is reused by the next trial: leave it as it was found
         gc.collect()
+
+
+def remove_leftovers() -> None:
+    """Delete the temporary checkpoints of processes that were killed while they wrote them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        process = path.name.removeprefix(SCRATCH).partition("_")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class Watchdog:
@@ -114,7 +128,7 @@ def report_to_tune(
         If there is no room for the checkpoint.
     """
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}_") as folder:
             save(Path(folder))
             metrics = metrics | monitor.measure().metrics()
             metrics[CHECKPOINT_BYTES] = sum(p.stat().st_size for p in Path(folder).iterdir())

@@ -1,8 +1,10 @@
 """What a trial tells Ray, and how it ends when it tells nothing."""
 
 import errno
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from ray import tune
 from finrl_ray.agent.resources import ResourceMonitor
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import reported_metrics
-from finrl_ray.trainable import Watchdog, report_to_tune
+from finrl_ray.trainable import SCRATCH, Watchdog, remove_leftovers, report_to_tune
 
 OWN = {"objective": 1.5, "timesteps": 100, "eval/sharpe_ratio": 1.5}
 
@@ -90,3 +92,14 @@ def test_a_watchdog_that_is_stopped_ends_nothing() -> None:
         time.sleep(0.2)
         watchdog.start()
     time.sleep(0.1)
+
+
+def test_what_a_killed_process_left_is_deleted_and_nothing_else(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    names = (f"{SCRATCH}{ended.pid}_a", f"{SCRATCH}{os.getpid()}_b", f"{SCRATCH}notes", "tmpc")
+    for name in names:
+        (tmp_path / name).mkdir()
+    remove_leftovers()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])

@@ -60,7 +60,7 @@ from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
-from finrl_ray.trainable import train_trial
+from finrl_ray.trainable import remove_leftovers, train_trial
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +226,7 @@ def _run_mirrored(
         # Ray ends with files that nobody reads; a store that is away then does no harm
         if not is_finished(records, planned):
             raise _in_words(error, kept) from error
+    remove_leftovers()
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
     _end_trials(folder, records, stopper.reason)
     finished = is_finished(records, planned)
