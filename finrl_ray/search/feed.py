@@ -1,6 +1,5 @@
 """Where Ray's trials come from: those of an interrupted search first, then new samples."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ from ray.tune.search import SearchAlgorithm, Searcher
 
 from finrl_ray.agent.hyperparameters import to_python
 from finrl_ray.ray_watch import lost_process
-from finrl_ray.search.journal import PAUSE, TrialRecord, unfinished
+from finrl_ray.search.journal import ENDED, PAUSE, TrialRecord, unfinished
 from finrl_ray.search.keeper import SearchKeeper
 from finrl_ray.search.kept_state import StoredState
 from finrl_ray.search.schedulers import METRIC
@@ -19,7 +18,6 @@ from finrl_ray.search.storage import CheckpointStorage
 
 # a worker that outlives its killed driver may still write its next checkpoint
 _INDEX_GAP = 10
-_CHECKPOINT = re.compile(r"checkpoint_(\d{6})")
 
 
 class TrialFeed(SearchAlgorithm):
@@ -90,8 +88,8 @@ class TrialFeed(SearchAlgorithm):
             self.keeper.restore(self.state, trials.__getitem__, self.storage.checkpoint)
         left = sorted(unfinished(records), key=lambda record: record.index)
         self._waiting = [self._continued(trials[record.trial_id], record) for record in left]
-        for record in self.keeper.records.trials.values():
-            if record not in left:
+        for record in records:
+            if record.state in ENDED:
                 trials[record.trial_id].set_status(Trial.TERMINATED)
 
     def next_trial(self) -> Trial | None:
@@ -184,7 +182,7 @@ class TrialFeed(SearchAlgorithm):
         """Put a trial that was created in an earlier life where it was left."""
         assert trial.storage is not None
         there = self.storage.checkpoints(trial.storage.trial_fs_path)
-        indices = [int(match[1]) for name in there if (match := _CHECKPOINT.fullmatch(name))]
+        indices = [int(name.rpartition("_")[2]) for name in there]
         trial.storage.current_checkpoint_index = max(indices, default=-1) + _INDEX_GAP
         trial.run_metadata.num_failures = record.failures
         path = self._checkpoint_path(record, there, trial.storage.trial_fs_path)

@@ -89,6 +89,8 @@ class KeptScheduler(TrialScheduler):
 
     def _write_exploits(self) -> None:
         exploits: list[Any] = getattr(self.inner, "exploits", [])
+        if not exploits:
+            return
         written = sum(len(r.exploits) for r in self.keeper.records.trials.values())
         for exploit in exploits[written + self.keeper.held("exploit") :]:
             self.keeper.write(
