@@ -118,7 +118,9 @@ class TrialFeed(SearchAlgorithm):
         return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Tell the searcher."""
+        """Tell the searcher, if it listens: a list of samples is not pickled for each result."""
+        if type(self.keeper.searcher).on_trial_result is Searcher.on_trial_result:
+            return
         self.keeper.searcher.on_trial_result(trial_id, result)
         self.keeper.searcher_changed()
 

@@ -230,3 +230,18 @@ def test_a_stop_that_was_decided_before_a_kill_is_carried_out_once(tmp_path) -> 
     # as a running trial: its last result reaches the searcher
     assert controller.stopped == [("00001", Trial.RUNNING)]
     assert controller.trials["00001"].last_result["objective"] == 10.0
+
+
+def test_a_searcher_that_does_not_listen_is_not_pickled_for_each_result(
+    tmp_path, monkeypatch
+) -> None:
+    keeper = small_keeper(tmp_path)
+    feed = feed_of(keeper)
+    handed_out(feed)
+    changes: list[bool] = []
+    monkeypatch.setattr(keeper, "searcher_changed", lambda: changes.append(True))
+    feed.on_trial_result("00000", {"objective": 1.0})
+    assert changes == []
+    monkeypatch.setattr(type(keeper.searcher), "on_trial_result", lambda *args: None, raising=False)
+    feed.on_trial_result("00000", {"objective": 1.0})
+    assert changes == [True]
