@@ -21,6 +21,7 @@ FLOORS = {
     "config_file": 3,
     "data": 3,
     "env": 4,
+    "learners": 4,
     "agent": 5,
     "training": 6,
     "ray_cluster": 2,

@@ -1,0 +1,232 @@
+"""torch's Adam and SB3's RMSprop on flat arrays: a handful of operations for all parameters.
+
+`flatten_optimizer` turns an optimizer that is in use into its flat kind, in place: whoever holds it
+(a policy, a callback that changes its learning rate) goes on holding it. Steps are equal to those
+of the original bit for bit, and `state_dict()` is what the original would give, so a model saved
+with one is loaded with the other.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
+
+import torch as th
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from finrl_ray.learners.flat_parameters import FlatParameters
+
+_ADAM_OPTIONS = ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable", "fused")
+_RMSPROP_OPTIONS = ("momentum", "centered", "weight_decay")
+
+
+class _FlatOptimizer(Optimizer):
+    """What flat optimizers share: the flat arrays, and a state that looks like the original's.
+
+    Attributes
+    ----------
+    flat : the parameters
+    moments : one tensor of shape (P,) for each of `moment_names`
+    n_steps : updates so far
+    """
+
+    moment_names: tuple[str, ...] = ()
+    moment_start = 0.0
+    # of the class, because torch's optimizers are pickled and copied without attributes of ours
+    _flat: FlatParameters | None = None
+    _order: Sequence[nn.Parameter] | None = None
+    moments: list[th.Tensor]
+    n_steps = 0
+
+    @property
+    def flat(self) -> FlatParameters:
+        """The flat parameters, made anew where something has replaced a parameter's tensor."""
+        if self._flat is None or not self._flat.still_hold():
+            self.make_flat()
+        assert self._flat is not None
+        return self._flat
+
+    def make_flat(self) -> None:
+        """Bring parameters, gradients and moments, wherever they are now, into flat tensors."""
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        order = parameters if self._order is None else self._order
+        if {id(p) for p in order} != {id(p) for p in parameters}:
+            order = parameters  # a copy of the optimizer has copies of the parameters
+        flat = FlatParameters(order)
+        n_values = flat.values.numel()
+        self.moments = [
+            th.full((n_values,), self.moment_start) for _ in range(len(self.moment_names))
+        ]
+        known = self.n_steps if self._flat is not None else None
+        self.n_steps = 0
+        for name, moment in zip(self.moment_names, self.moments, strict=True):
+            for parameter, view in zip(flat.parameters, flat.views_of(moment), strict=True):
+                kept = self.state.get(parameter, {})
+                if name in kept:
+                    view.copy_(kept[name])
+                    # what `state` shows is brought up to date only where it is asked for
+                    self.n_steps = int(kept["step"]) if known is None else known
+        self._flat = flat
+        if self.n_steps:
+            self._show_state()
+
+    def _show_state(self) -> None:
+        """Fill `state` as the original does at its first step."""
+        assert self._flat is not None
+        views = [self._flat.views_of(moment) for moment in self.moments]
+        for k, parameter in enumerate(self._flat.parameters):
+            moments = {name: views[m][k] for m, name in enumerate(self.moment_names)}
+            self.state[parameter] = {"step": self.n_steps, **moments}
+
+    def begin_step(self) -> FlatParameters:
+        """Count a step; return the flat parameters, with their gradients in place."""
+        flat = self.flat
+        self.n_steps += 1
+        if self.n_steps == 1:
+            self._show_state()
+        return flat
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set all gradients to zero; they are never None, whatever `set_to_none` says."""
+        flat = self.flat
+        flat.attach_gradients()
+        flat.gradients.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the original optimizer would: tensors of its own for each parameter."""
+        if self._flat is not None and self.n_steps:
+            self._show_state()
+        state = super().state_dict()
+        state["state"] = {
+            index: {
+                name: value.clone() if isinstance(value, th.Tensor) else self._step_of(value)
+                for name, value in entries.items()
+            }
+            for index, entries in state["state"].items()
+        }
+        return state
+
+    def _step_of(self, n_steps: int) -> Any:
+        return n_steps
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Load a state of this optimizer or of the original."""
+        super().load_state_dict(state_dict)
+        self._flat = None
+        self.make_flat()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._flat is not None and self.n_steps:
+            self._show_state()
+        return super().__getstate__()
+
+
+class FlatAdam(_FlatOptimizer, Adam):
+    """torch's `Adam` on flat arrays."""
+
+    moment_names = ("exp_avg", "exp_avg_sq")
+
+    def _step_of(self, n_steps: int) -> Any:
+        return th.tensor(float(n_steps))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The learning rate, betas and eps of now."""
+        return self.param_groups[0]
+
+    @th.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
+        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
+        if closure is not None:
+            raise ValueError("FlatAdam takes no closure")
+        flat, settings = self.begin_step(), self.settings
+        (average, square), gradients = self.moments, flat.gradients
+        beta1, beta2 = settings["betas"]
+        average.lerp_(gradients, 1 - beta1)
+        square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+        step_size = settings["lr"] / (1 - beta1**self.n_steps)
+        scale = (1 - beta2**self.n_steps) ** 0.5
+        deviation = (square.sqrt() / scale).add_(settings["eps"])
+        flat.values.addcdiv_(average, deviation, value=-step_size)
+        return None
+
+
+class FlatRMSprop(_FlatOptimizer, RMSpropTFLike):
+    """SB3's `RMSpropTFLike`, A2C's optimizer, on flat arrays."""
+
+    moment_names = ("square_avg",)
+    moment_start = 1.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The learning rate, alpha and eps of now."""
+        return self.param_groups[0]
+
+    @th.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
+        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
+        if closure is not None:
+            raise ValueError("FlatRMSprop takes no closure")
+        flat, settings = self.begin_step(), self.settings
+        (square,), gradients = self.moments, flat.gradients
+        alpha = settings["alpha"]
+        square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
+        deviation = square.add(settings["eps"]).sqrt_()
+        flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
+        return None
+
+
+FlatOptimizer: TypeAlias = FlatAdam | FlatRMSprop
+
+
+def reason_against_flat(optimizer: Optimizer) -> str:
+    """Return why an optimizer cannot be made flat, or an empty text."""
+    kind = type(optimizer)
+    if kind in (FlatAdam, FlatRMSprop):
+        return ""
+    options = {Adam: _ADAM_OPTIONS, RMSpropTFLike: _RMSPROP_OPTIONS}.get(kind)
+    if options is None:
+        return f"the optimizer is {kind.__name__}"
+    if len(optimizer.param_groups) != 1:
+        return f"the optimizer has {len(optimizer.param_groups)} groups of parameters"
+    group = optimizer.param_groups[0]
+    asked = [name for name in options if group.get(name)]
+    if asked:
+        return f"the optimizer has {asked[0]}={group[asked[0]]!r}"
+    rate = group["lr"]
+    if isinstance(rate, th.Tensor) or not math.isfinite(rate):
+        return f"the optimizer's learning rate is {rate!r}"
+    others = {
+        f"{p.dtype} on {p.device}"
+        for p in group["params"]
+        if p.dtype != th.float32 or p.device.type != "cpu"
+    }
+    return f"there are parameters of {others.pop()}" if others else ""
+
+
+def flatten_optimizer(
+    optimizer: Optimizer, order: Sequence[nn.Parameter] | None = None
+) -> FlatOptimizer:
+    """Turn an Adam or RMSpropTFLike into its flat kind, in place, and return it.
+
+    Parameters
+    ----------
+    optimizer : with or without steps behind it
+    order : its parameters in the order in which they are to lie in memory; None: its own
+
+    Raises
+    ------
+    ValueError
+        If it cannot be made flat; see `reason_against_flat`.
+    """
+    reason = reason_against_flat(optimizer)
+    if reason:
+        raise ValueError(f"the optimizer cannot be made flat: {reason}")
+    if not isinstance(optimizer, FlatAdam | FlatRMSprop):
+        flat_kind = FlatAdam if isinstance(optimizer, Adam) else FlatRMSprop
+        optimizer.__class__ = flat_kind
+    result = cast("FlatOptimizer", optimizer)
+    result._order = order
+    result.make_flat()
+    return result

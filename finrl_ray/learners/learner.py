@@ -1,0 +1,83 @@
+"""What all learners share: which of SB3's, the exact and the fused one a model really uses."""
+
+import logging
+from typing import Any, ClassVar
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+logger = logging.getLogger(__name__)
+
+SB3, EXACT, FUSED = "sb3", "exact", "fused"
+
+_mentioned: set[tuple[str, str]] = set()
+
+
+class Learner(BaseAlgorithm):
+    """Part of a subclass of an SB3 algorithm that does the same work with less overhead.
+
+    Such a model is an SB3 model: its policy, optimizers, buffers, files and callbacks are SB3's.
+    After the set-up, `learner` says what it uses: "fused", "exact", or "sb3" where its settings
+    need SB3's own code; the log says why.
+    """
+
+    wanted: ClassVar[str] = EXACT
+    """The learner of this class, where the model's settings permit it."""
+    own_attributes: ClassVar[tuple[str, ...]] = ()
+    """Attributes of the learner, which no saved model holds."""
+    learner: str = SB3
+
+    def _setup_model(self) -> None:
+        super()._setup_model()  # type: ignore[safe-super]  # of the SB3 class beside this one
+        self.learner = SB3
+        reason = self._reason_against_exact()
+        if reason:
+            self._mention(reason)
+            return
+        self._prepare_exact()
+        self.learner = EXACT
+        if self.wanted != FUSED:
+            return
+        reason = self._reason_against_fused()
+        if reason:
+            self._mention(reason)
+            return
+        self._prepare_fused()
+        self.learner = FUSED
+
+    def _reason_against_exact(self) -> str:
+        """Return why this model needs SB3's own code, or an empty text."""
+        raise NotImplementedError
+
+    def _prepare_exact(self) -> None:
+        raise NotImplementedError
+
+    def _reason_against_fused(self) -> str:
+        """Return why this model cannot use the fused learner, or an empty text."""
+        raise NotImplementedError
+
+    def _prepare_fused(self) -> None:
+        raise NotImplementedError
+
+    def _mention(self, reason: str) -> None:
+        """Say in the log, once per process, why a slower learner is used."""
+        name = type(self).__name__
+        if (name, reason) not in _mentioned:
+            _mentioned.add((name, reason))
+            logger.warning(
+                "%s learns with the %s learner instead of the %s one: %s",
+                name,
+                self.learner,
+                self.wanted,
+                reason,
+            )
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "learner", *self.own_attributes]
+
+
+def sb3_class(model: BaseAlgorithm) -> type[BaseAlgorithm]:
+    """Return the class of SB3 (or of another package) that a model's learner stands in for."""
+    kinds: list[type[Any]] = [
+        kind for kind in type(model).__mro__ if issubclass(kind, BaseAlgorithm)
+    ]
+    return next(kind for kind in kinds if not issubclass(kind, Learner))
