@@ -1,4 +1,4 @@
-"""torch's Adam and SB3's RMSprop on flat arrays: a handful of operations for all parameters.
+"""torch's Adam and RMSprop on flat arrays: a handful of operations for all parameters.
 
 `flatten_optimizer` turns an optimizer that is in use into its flat kind, in place: whoever holds it
 (a policy, a callback that changes its learning rate) goes on holding it. Steps are equal to those
@@ -7,18 +7,22 @@ with one is loaded with the other.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 import torch as th
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam, Optimizer, RMSprop
 
 from finrl_ray.learners.flat_parameters import FlatParameters
 
-_ADAM_OPTIONS = ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable", "fused")
-_RMSPROP_OPTIONS = ("momentum", "centered", "weight_decay")
+_OPTIONS = (
+    *("weight_decay", "amsgrad", "momentum", "centered", "maximize"),
+    *("capturable", "differentiable", "fused"),
+)
+"""What the flat kinds have not; no optimizer of SB3's has it by default."""
 
 
 class _FlatOptimizer(Optimizer):
@@ -152,11 +156,13 @@ class FlatAdam(_FlatOptimizer, Adam):
         return None
 
 
-class FlatRMSprop(_FlatOptimizer, RMSpropTFLike):
-    """SB3's `RMSpropTFLike`, A2C's optimizer, on flat arrays."""
+class FlatRMSprop(_FlatOptimizer, RMSprop):
+    """torch's `RMSprop`, which A2C uses, on flat arrays."""
 
     moment_names = ("square_avg",)
-    moment_start = 1.0
+
+    def _step_of(self, n_steps: int) -> Any:
+        return th.tensor(float(n_steps))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -172,26 +178,54 @@ class FlatRMSprop(_FlatOptimizer, RMSpropTFLike):
         (square,), gradients = self.moments, flat.gradients
         alpha = settings["alpha"]
         square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
+        deviation = square.sqrt().add_(settings["eps"])
+        flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
+        return None
+
+
+class FlatRMSpropTFLike(_FlatOptimizer, RMSpropTFLike):
+    """SB3's `RMSpropTFLike` on flat arrays."""
+
+    moment_names = ("square_avg",)
+    moment_start = 1.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The learning rate, alpha and eps of now."""
+        return self.param_groups[0]
+
+    @th.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
+        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
+        if closure is not None:
+            raise ValueError("FlatRMSpropTFLike takes no closure")
+        flat, settings = self.begin_step(), self.settings
+        (square,), gradients = self.moments, flat.gradients
+        alpha = settings["alpha"]
+        square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
         deviation = square.add(settings["eps"]).sqrt_()
         flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
         return None
 
 
-FlatOptimizer: TypeAlias = FlatAdam | FlatRMSprop
+FlatOptimizer: TypeAlias = FlatAdam | FlatRMSprop | FlatRMSpropTFLike
+
+_KINDS: Mapping[type[Optimizer], type[FlatOptimizer]] = MappingProxyType(
+    {Adam: FlatAdam, RMSprop: FlatRMSprop, RMSpropTFLike: FlatRMSpropTFLike}
+)
 
 
 def reason_against_flat(optimizer: Optimizer) -> str:
     """Return why an optimizer cannot be made flat, or an empty text."""
     kind = type(optimizer)
-    if kind in (FlatAdam, FlatRMSprop):
+    if kind in _KINDS.values():
         return ""
-    options = {Adam: _ADAM_OPTIONS, RMSpropTFLike: _RMSPROP_OPTIONS}.get(kind)
-    if options is None:
+    if kind not in _KINDS:
         return f"the optimizer is {kind.__name__}"
     if len(optimizer.param_groups) != 1:
         return f"the optimizer has {len(optimizer.param_groups)} groups of parameters"
     group = optimizer.param_groups[0]
-    asked = [name for name in options if group.get(name)]
+    asked = [name for name in _OPTIONS if group.get(name)]
     if asked:
         return f"the optimizer has {asked[0]}={group[asked[0]]!r}"
     rate = group["lr"]
@@ -208,7 +242,7 @@ def reason_against_flat(optimizer: Optimizer) -> str:
 def flatten_optimizer(
     optimizer: Optimizer, order: Sequence[nn.Parameter] | None = None
 ) -> FlatOptimizer:
-    """Turn an Adam or RMSpropTFLike into its flat kind, in place, and return it.
+    """Turn an Adam or RMSprop into its flat kind, in place, and return it.
 
     Parameters
     ----------
@@ -223,9 +257,9 @@ def flatten_optimizer(
     reason = reason_against_flat(optimizer)
     if reason:
         raise ValueError(f"the optimizer cannot be made flat: {reason}")
-    if not isinstance(optimizer, FlatAdam | FlatRMSprop):
-        flat_kind = FlatAdam if isinstance(optimizer, Adam) else FlatRMSprop
-        optimizer.__class__ = flat_kind
+    kind = type(optimizer)
+    if kind in _KINDS:
+        optimizer.__class__ = _KINDS[kind]
     result = cast("FlatOptimizer", optimizer)
     result._order = order
     result.make_flat()

@@ -1,0 +1,194 @@
+"""A whole search by wall time: finrl_ray against FinRL's `tune_sb3`, and two other peers.
+
+    python benchmarks/whole_search.py [--trials 30] [--timesteps 50000] [--peers finrl ray zoo]
+
+The job is FinRL's recipe: 30 samples of its PPO space (batches of 8 to 512, 1 to 20 epochs, nets
+of 64 or 256), 50,000 timesteps each, the Sharpe ratio of one episode on the validation rows. FinRL
+runs first, as it is: one trial after the other, with its Hyperband pruner that no trial ever
+reports to. The others run the samples that FinRL has drawn, on all cores:
+
+    finrl           FinRL 0.3.7: tune_sb3 on its env and SB3
+    ray             a plain Ray Tune script: the same env and model in a function
+    zoo             rl-zoo3's ExperimentManager with its two processes and its own samples
+    finrl_ray       `finrl-ray tune`, every trial to its end
+    finrl_ray_asha  the same with ASHA: rungs at 1/16, 1/4 and all of the timesteps
+
+Each is one command from its start to its end, results written, Python's and Ray's start included.
+Winners are compared by their Sharpe ratio on the validation rows, as each tool reports it. With
+`--peer-timesteps` the peers train that many timesteps per trial and their time is scaled up in
+proportion, which favours them: what a trial costs besides its steps is then counted less.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from finrl_peer import finrl_folder
+from markets import finrl_frame, synthetic_market
+from measuring import versions, write_results
+
+HERE = Path(__file__).parent
+REAL = HERE.parents[1] / "shared" / "data" / "dow30_2020_2021_indicators.parquet"
+N_VALIDATION = 85
+SPACE: dict[str, Any] = {
+    "batch_size": {"choice": [8, 16, 32, 64, 128, 256, 512]},
+    "n_steps": {"choice": [8, 16, 32, 64, 128, 256, 512, 1024, 2048]},
+    "gamma": {"choice": [0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999]},
+    "learning_rate": {"loguniform": [1e-5, 1]},
+    "ent_coef": {"loguniform": [1e-8, 0.1]},
+    "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
+    "n_epochs": {"choice": [1, 5, 10, 20]},
+    "gae_lambda": {"choice": [0.8, 0.9, 0.92, 0.95, 0.98, 0.99, 1.0]},
+    "max_grad_norm": {"choice": [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 5]},
+    "vf_coef": {"uniform": [0, 1]},
+    "net_arch": {"choice": ["small", "medium"]},
+    "activation_fn": {"choice": ["tanh", "relu"]},
+}
+INDICATORS = [
+    "macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30", "close_30_sma", "close_60_sma"
+]  # fmt: skip
+
+
+def market_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return rows in FinRL's long format and the names of its indicators."""
+    if path.exists():
+        frame = pd.read_parquet(path)
+        return frame.assign(date=frame["date"].astype(str)), INDICATORS
+    market = synthetic_market(335)
+    return finrl_frame(market), list(market.feature_names)
+
+
+def run(command: list[str], folder: Path, **environment: str) -> float:
+    """Run a command to its end in a folder; return its seconds."""
+    begin = time.perf_counter()
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        raise SystemExit(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}"
+        )
+    return seconds
+
+
+def run_peer(name: str, folder: Path, timesteps: int, trials: int) -> dict[str, Any]:
+    """Run one of the scripts in `peers/`; it writes `NAME.json` into the folder."""
+    script = str(HERE / "peers" / f"{name}_search.py")
+    arguments = [sys.executable, script, str(trials), str(timesteps)]
+    # more threads than one are slower on nets of this size
+    seconds = run(arguments, folder, OMP_NUM_THREADS="1", PYTHONPATH=str(HERE))
+    found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return {"seconds": seconds, **found}
+
+
+def our_config(folder: Path, name: str, timesteps: int, points: list[dict[str, Any]]) -> Path:
+    """Write the config of the same search for `finrl-ray tune`."""
+    frame = pd.read_parquet(folder / "market.parquet")
+    dates = sorted(frame["date"].unique())
+    first = dates[-N_VALIDATION - 2]
+    rungs = max(1, timesteps // 16)
+    asha = name.endswith("asha")
+    config = {
+        "name": name,
+        "data": {"source": "market.parquet", "features": json.loads(
+            (folder / "indicators.json").read_text(encoding="utf-8"))},
+        "split": {
+            "train": [None, first],
+            "validation": [first, dates[-2]],
+            "test": [dates[-2], None],
+        },
+        "env": {"parity": True},
+        "agent": {"algorithm": "ppo", "total_timesteps": timesteps},
+        "evaluation": {"eval_freq": rungs if asha else timesteps},
+        "search": {
+            "num_samples": len(points),
+            "default_space": False,
+            "space": SPACE | {"ortho_init": False},
+            "initial_points": points,
+            "scheduler": {"type": "asha", "grace_period": rungs, "reduction_factor": 4}
+            if asha
+            else {"type": "none"},
+        },
+    }  # fmt: skip
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def run_ours(
+    name: str, folder: Path, timesteps: int, points: list[dict[str, Any]]
+) -> dict[str, Any]:
+    config = our_config(folder, name, timesteps, points)
+    command = [str(Path(sys.executable).with_name("finrl-ray")), "tune", str(config)]
+    seconds = run(command, folder)
+    (results,) = (folder / "runs").glob(f"{name}*/trials.csv")
+    table = pd.read_csv(results)
+    return {
+        "seconds": seconds,
+        "n_trials": len(table),
+        "timesteps": int(table["timesteps"].sum()),
+        "best_sharpe": float(table["objective"].max()),
+        "n_failed": int((table["status"] == "failed").sum()),
+    }
+
+
+def scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
+    return {**row, "seconds": row["seconds"] * factor, "measured_seconds": row["seconds"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--timesteps", type=int, default=50_000)
+    parser.add_argument("--peer-timesteps", type=int, default=None)
+    parser.add_argument("--peers", nargs="*", default=["finrl"], choices=["finrl", "ray", "zoo"])
+    parser.add_argument("--data", type=Path, default=REAL)
+    options = parser.parse_args()
+    shorter = options.peer_timesteps or options.timesteps
+    finrl_folder()
+    with tempfile.TemporaryDirectory(prefix="fr") as name:
+        folder = Path(name)
+        frame, indicators = market_frame(options.data)
+        frame.to_parquet(folder / "market.parquet")
+        (folder / "indicators.json").write_text(json.dumps(indicators), encoding="utf-8")
+        rows: dict[str, dict[str, Any]] = {}
+        for peer in ["finrl", *(p for p in options.peers if p != "finrl")]:
+            row = run_peer(peer, folder, shorter, options.trials)
+            rows[peer] = scaled(row, options.timesteps / shorter)
+        points = rows["finrl"].pop("samples")
+        for ours in ("finrl_ray", "finrl_ray_asha"):
+            rows[ours] = run_ours(ours, folder, options.timesteps, points)
+    written = []
+    for tool, row in rows.items():
+        ratios = {
+            f"vs_{peer}": round(rows[peer]["seconds"] / row["seconds"], 1)
+            for peer in options.peers
+            if tool.startswith("finrl_ray")
+        }
+        written.append({"tool": tool, **row, **ratios})
+    measured_with = versions("optuna", "rl_zoo3", finrl="0.3.7") | {
+        "trials": options.trials,
+        "timesteps": options.timesteps,
+        "peer_timesteps": shorter,
+        "market": "real" if options.data.exists() else "synthetic",
+    }
+    write_results("whole_search", written, measured_with)
+
+
+if __name__ == "__main__":
+    main()
