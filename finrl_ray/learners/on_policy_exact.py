@@ -7,7 +7,7 @@ operations of torch in the same order.
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch as th
@@ -60,7 +60,7 @@ class Loss(NamedTuple):
 class ExactOnPolicy(OnPolicyLearner):
     """What the exact PPO and A2C share."""
 
-    own_attributes = ("_networks",)
+    own_attributes: ClassVar[tuple[str, ...]] = ("_networks",)
 
     def _prepare_exact(self) -> None:
         policy: Any = self.policy
@@ -113,6 +113,10 @@ class ExactOnPolicy(OnPolicyLearner):
         for start in range(0, n_rows, size):
             rows = order[start : start + size]
             yield Minibatch(*(th.from_numpy(array[rows]) for array in vectors))
+
+    def _explained_variance(self) -> Any:
+        buffer = self.rollout_buffer
+        return explained_variance(buffer.values.flatten(), buffer.returns.flatten())
 
     def _take_step(self, loss: th.Tensor) -> None:
         """Move the parameters along the clipped gradient of a loss."""
@@ -235,8 +239,7 @@ class ExactPPO(ExactOnPolicy, PPO):
         divergences : approximate KL divergences of the last epoch's minibatches
         """
         policy_loss, value_loss, entropy_loss, outside = zip(*parts, strict=True)
-        record, buffer = self.logger.record, self.rollout_buffer
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        record, explained = self.logger.record, self._explained_variance()
         record("train/entropy_loss", np.mean(entropy_loss))
         record("train/policy_gradient_loss", np.mean(policy_loss))
         record("train/value_loss", np.mean(value_loss))
@@ -276,8 +279,7 @@ class ExactA2C(ExactOnPolicy, A2C):
 
     def _log(self, policy_loss: float, value_loss: float, entropy_loss: float) -> None:
         """Record what SB3 records."""
-        record, buffer = self.logger.record, self.rollout_buffer
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        record, explained = self.logger.record, self._explained_variance()
         record("train/n_updates", self._n_updates, exclude="tensorboard")
         record("train/explained_variance", explained)
         record("train/entropy_loss", entropy_loss)
