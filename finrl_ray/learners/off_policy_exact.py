@@ -33,6 +33,7 @@ from finrl_ray.learners.off_policy_networks import (
     run_layers,
 )
 from finrl_ray.learners.off_policy_rollouts import OffPolicyLearner, as_input
+from finrl_ray.learners.sac_step import check_gaussian
 
 _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))
 
@@ -79,7 +80,7 @@ def descend(loss: th.Tensor, optimizer: FlatOptimizer) -> None:
 class ExactOffPolicy(OffPolicyLearner):
     """What the exact learners of SAC, TD3 and DDPG share."""
 
-    own_attributes = ("_critic_pair", "_actor_pair")
+    own_attributes: ClassVar[tuple[str, ...]] = ("_critic_pair", "_actor_pair")
     policy_kind: ClassVar[type[SACPolicy | TD3Policy]]
     network_names: ClassVar[tuple[str, ...]]
     _critic_pair: Averaged | None = None
@@ -99,6 +100,9 @@ class ExactOffPolicy(OffPolicyLearner):
         self._critic_pair = self._actor_pair = None
         flatten_optimizer(self.actor.optimizer)  # type: ignore[arg-type]  # an optimizer
         flatten_optimizer(self.critic.optimizer)  # type: ignore[attr-defined]  # of SAC and TD3
+
+    def _begin(self, batch_size: int) -> None:
+        """Get ready for updates on batches of a size."""
 
     def _averaged_critic(self) -> Averaged:
         """Return critic and target on flat arrays, made anew where something has replaced them."""
@@ -138,6 +142,7 @@ class ExactTD3(ExactOffPolicy, TD3):
             super().train(gradient_steps, batch_size)
             return
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
+        self._begin(batch_size)
         actor_losses: list[float] = []
         critic_losses: list[float] = []
         for _ in range(gradient_steps):
@@ -212,13 +217,19 @@ class ExactSAC(ExactOffPolicy, SAC):
     policy_kind = SACPolicy
     network_names = ("actor", "critic", "critic_target")
 
+    def _prepare_exact(self) -> None:
+        super()._prepare_exact()
+        if self.ent_coef_optimizer is not None:
+            flatten_optimizer(self.ent_coef_optimizer)
+
     def _gaussian(self, observations: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """Return mean and deviation of actions before they are squashed, of shape (B, A)."""
         hidden = run_layers(layers_of(self.actor.latent_pi), observations)
         mean = run_layers(layers_of(self.actor.mu), hidden)
         log_std = run_layers(layers_of(self.actor.log_std), hidden)  # type: ignore[arg-type]  # a layer
         std = th.ones_like(mean) * th.clamp(log_std, LOG_STD_MIN, LOG_STD_MAX).exp()
-        check_gaussian(mean, std)
+        if not math.isfinite((mean.detach() + std.detach()).sum().item()):
+            check_gaussian(mean, std)
         return mean, std
 
     def _explore(self, observations: AnyArray) -> AnyArray:
@@ -246,6 +257,7 @@ class ExactSAC(ExactOffPolicy, SAC):
         if self.ent_coef_optimizer is not None:
             optimizers += [self.ent_coef_optimizer]
         self._update_learning_rate(optimizers)
+        self._begin(batch_size)
         losses: dict[str, list[float]] = {}
         for step in range(gradient_steps):
             batch, discounts = self._sample(batch_size)
@@ -311,24 +323,6 @@ class ExactSAC(ExactOffPolicy, SAC):
         values = _lowest(self.critic_target.q_networks, both)
         values = values - coefficient * following.log_prob
         return batch.rewards + (1 - batch.dones) * discounts * values
-
-
-def check_gaussian(mean: th.Tensor, std: th.Tensor) -> None:
-    """Refuse NaN as SB3's distributions do.
-
-    Raises
-    ------
-    ValueError
-        If any is NaN.
-    """
-    if math.isfinite((mean.detach() + std.detach()).sum().item()):
-        return
-    for name, values in (("loc", mean), ("scale", std)):
-        if values.isnan().any():
-            raise ValueError(
-                f"Expected parameter {name} (Tensor of shape {tuple(values.shape)}) of SAC's "
-                "Gaussian distribution to be real, but found NaN"
-            )
 
 
 def _standard_normal(like: th.Tensor) -> th.Tensor:
