@@ -82,10 +82,14 @@ class _FlatOptimizer(Optimizer):
     def begin_step(self) -> FlatParameters:
         """Count a step; return the flat parameters, with their gradients in place."""
         flat = self.flat
+        self.count_step()
+        return flat
+
+    def count_step(self) -> None:
+        """Count a step, for a caller that has just looked at `flat` and takes the step itself."""
         self.n_steps += 1
         if self.n_steps == 1:
             self._show_state()
-        return flat
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set all gradients to zero; they are never None, whatever `set_to_none` says."""

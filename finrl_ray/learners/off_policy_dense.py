@@ -13,7 +13,7 @@ from torch import nn
 
 from finrl_ray._typing import Float32Array
 from finrl_ray.learners.flat_parameters import FlatParameters
-from finrl_ray.learners.off_policy_kernels import relu, relu_back, spread_errors, tanh_back
+from finrl_ray.learners.off_policy_kernels import relu, relu_back, spread_errors, tanh_back, weigh
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh)
 
@@ -96,6 +96,7 @@ class Batch:
     ----------
     output : tensor of shape (B, outputs), or (K, B) for critics
         What `forward` fills; of critics without the bias of the last layer.
+    output_array : the same memory
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Batch:
         self.slope_arrays = [slope.numpy() for slope in self.slopes]
         n = networks.n_networks
         self.output = th.zeros(n, n_rows) if values else th.zeros(n_rows, head.width)
+        self.output_array: Float32Array = self.output.numpy()
         self._first = body[0].weight.t()
         self._ups: list[list[Product]] = [
             self._products(hidden, [w.t() for w in blocks(layer.weight, n, 0)], out)
@@ -142,21 +144,22 @@ class Batch:
         self._activate: Callable[[int], None]
         self._activate = self._relu if networks.activation is nn.ReLU else self._tanh
         self._back: Any = relu_back if networks.activation is nn.ReLU else tanh_back
-        self._make_head(n)
+        self._make_head()
+
+    def part_sizes(self) -> list[int]:
+        """Return numbers of parameters of each hidden layer; with the last, those of the head."""
+        *sizes, last, head = (
+            layer.weight.numel() + layer.bias.numel() for layer in (*self.body, self.head)
+        )
+        return [*sizes, last + head]
 
     def _products(self, seen: th.Tensor, weights: list[th.Tensor], out: th.Tensor) -> list[Product]:
         n = len(weights)
         return list(zip(blocks(seen, n, 1), weights, blocks(out, n, 1), strict=True))
 
-    def _make_head(self, n: int) -> None:
-        head, last = self.head, self.hidden[-1]
+    def _make_head(self) -> None:
+        head = self.head
         self._head_t = head.weight.t()
-        self._value_products = [
-            (seen, weight.view(-1), out)
-            for seen, weight, out in zip(
-                blocks(last, n, 1), blocks(head.weight, n, 0), self.output, strict=False
-            )
-        ]
         self.head_weight: Float32Array = head.weight.numpy()
         self.head_bias: Float32Array = head.bias.numpy()
         self.head_slope: Float32Array = head.weight_gradient.numpy()
@@ -179,8 +182,7 @@ class Batch:
                 th.mm(seen, weight, out=out)
             self._activate(k)
         if self.values:
-            for seen, weight, out in self._value_products:
-                th.mv(seen, weight, out=out)
+            weigh(self.hidden_arrays[-1], self.head_weight, self.output_array)
         else:
             th.addmm(self.head.bias, self.hidden[-1], self._head_t, out=self.output)
 
@@ -203,22 +205,34 @@ class Batch:
         th.mm(slopes.t(), self.hidden[-1], out=self.head.weight_gradient)
         th.mm(slopes, self.head.weight, out=self.slopes[-1])
 
-    def backward(self, inputs: th.Tensor | None) -> None:
-        """Bring gradients of the last hidden layer back to the first.
+    def backward_inputs(self) -> None:
+        """Bring gradients of the last hidden layer back to the first, for those by inputs alone.
 
-        Parameters
-        ----------
-        inputs : what `forward` has seen, for the gradients of weights; None: those are not wanted,
-            and what is in their place means nothing
+        What is in the place of the gradients of weights and biases means nothing after it.
         """
         for k in range(len(self.body) - 1, -1, -1):
             self._back(self.hidden_arrays[k], self.slope_arrays[k], self.bias_slopes[k])
-            if k == 0:
-                break
-            if inputs is not None:
+            if k:
+                for slope, weight, out in self._downs[k - 1]:
+                    th.mm(slope, weight, out=out)
+
+    def backward(self, inputs: th.Tensor, finished: Callable[[int], None]) -> None:
+        """Bring gradients of the last hidden layer back to all weights and biases.
+
+        Parameters
+        ----------
+        inputs : what `forward` has seen
+        finished : called with the number of each hidden layer, from the last to the first, when
+            its gradients are complete (with the last, those of the head) and its weights are not
+            needed any more, so that they can be changed while they are in the cache
+        """
+        for k in range(len(self.body) - 1, -1, -1):
+            self._back(self.hidden_arrays[k], self.slope_arrays[k], self.bias_slopes[k])
+            if k:
+                for slope, weight, out in self._downs[k - 1]:
+                    th.mm(slope, weight, out=out)
                 for slope, seen, out in self._weight_slopes[k - 1]:
                     th.mm(slope, seen, out=out)
-            for slope, weight, out in self._downs[k - 1]:
-                th.mm(slope, weight, out=out)
-        if inputs is not None:
-            th.mm(self._first_slope_t, inputs, out=self.body[0].weight_gradient)
+            else:
+                th.mm(self._first_slope_t, inputs, out=self.body[0].weight_gradient)
+            finished(k)

@@ -147,21 +147,19 @@ class ExactTD3(ExactOffPolicy, TD3):
         critic_losses: list[float] = []
         for _ in range(gradient_steps):
             self._n_updates += 1
-            batch, discounts = self._sample(batch_size)
             with_actor = self._n_updates % self.policy_delay == 0
-            critic_loss, actor_loss = self._learn_from(batch, discounts, with_actor=with_actor)
+            critic_loss, actor_loss = self._update(batch_size, with_actor=with_actor)
             critic_losses.append(critic_loss)
             if with_actor:
                 actor_losses.append(actor_loss)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         if actor_losses:
-            self.logger.record("train/actor_loss", np.mean(actor_losses))
-        self.logger.record("train/critic_loss", np.mean(critic_losses))
+            self.logger.record("train/actor_loss", _mean(actor_losses))
+        self.logger.record("train/critic_loss", _mean(critic_losses))
 
-    def _learn_from(
-        self, batch: ReplayBufferSamples, discounts: th.Tensor | float, *, with_actor: bool
-    ) -> tuple[float, float]:
+    def _update(self, batch_size: int, *, with_actor: bool) -> tuple[float, float]:
         """Update the critics, and actor and targets if asked for; return both losses."""
+        batch, discounts = self._sample(batch_size)
         pair = self._averaged_critic()
         critics = [layers_of(network) for network in self.critic.q_networks]
         wanted = self._wanted_values(batch, discounts)
@@ -260,19 +258,17 @@ class ExactSAC(ExactOffPolicy, SAC):
         self._begin(batch_size)
         losses: dict[str, list[float]] = {}
         for step in range(gradient_steps):
-            batch, discounts = self._sample(batch_size)
             follow = step % self.target_update_interval == 0
-            for name, value in self._learn_from(batch, discounts, follow=follow).items():
+            for name, value in self._update(batch_size, follow=follow).items():
                 losses.setdefault(name, []).append(value)
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, values in losses.items():
-            self.logger.record(f"train/{name}", np.mean(values))
+            self.logger.record(f"train/{name}", _mean(values))
 
-    def _learn_from(
-        self, batch: ReplayBufferSamples, discounts: th.Tensor | float, *, follow: bool
-    ) -> dict[str, float]:
+    def _update(self, batch_size: int, *, follow: bool) -> dict[str, float]:
         """Update on one batch; return losses and the entropy coefficient by their logged names."""
+        batch, discounts = self._sample(batch_size)
         pair = self._averaged_critic()
         drawn = self._act(batch.observations)
         coefficient, losses = self._learn_entropy(drawn.log_prob)
@@ -323,6 +319,10 @@ class ExactSAC(ExactOffPolicy, SAC):
         values = _lowest(self.critic_target.q_networks, both)
         values = values - coefficient * following.log_prob
         return batch.rewards + (1 - batch.dones) * discounts * values
+
+
+def _mean(values: list[float]) -> float:
+    return values[0] if len(values) == 1 else float(np.mean(values))
 
 
 def _standard_normal(like: th.Tensor) -> th.Tensor:

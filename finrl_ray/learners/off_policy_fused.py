@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
 from finrl_ray._typing import AnyArray
@@ -24,7 +24,7 @@ from finrl_ray.learners.off_policy_exact import (
     ExactTD3,
 )
 from finrl_ray.learners.off_policy_networks import linear_layers
-from finrl_ray.learners.off_policy_steps import Critics, Inputs, side_by_side
+from finrl_ray.learners.off_policy_steps import Critics, Inputs, Outcomes, side_by_side
 from finrl_ray.learners.sac_step import Entropy, SACStep, SquashedActor
 from finrl_ray.learners.td3_step import TD3Step
 
@@ -65,6 +65,18 @@ class FusedOffPolicy(ExactOffPolicy):
 
     def _actor_networks(self, flat: FlatParameters) -> SideBySide:
         return SideBySide(flat, self._actor_layers(), 1, self._activation())
+
+    def _draw(self, inputs: Inputs, batch_size: int) -> Outcomes:
+        """Draw a batch of transitions into the inputs of a step."""
+        buffer = self.replay_buffer
+        if (
+            type(buffer) is ReplayBuffer
+            and self._vec_normalize_env is None
+            and not buffer.optimize_memory_usage
+            and buffer.observations.dtype == buffer.actions.dtype == np.float32
+        ):
+            return inputs.gather(buffer, self.gamma)
+        return inputs.take(*self._sample(batch_size))
 
     def _critics(self, pair: Averaged, batch_size: int) -> Critics:
         inputs = Inputs(batch_size, self.observation_space.shape[0], self.action_space.shape[0])  # type: ignore[index]  # Box
@@ -125,16 +137,13 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
             self._activation(),
         )
 
-    def _learn_from(
-        self, batch: ReplayBufferSamples, discounts: th.Tensor | float, *, with_actor: bool
-    ) -> tuple[float, float]:
+    def _update(self, batch_size: int, *, with_actor: bool) -> tuple[float, float]:
         if self.learner != FUSED:
-            return super()._learn_from(batch, discounts, with_actor=with_actor)
+            return super()._update(batch_size, with_actor=with_actor)
         assert self._step is not None
         with th.inference_mode():
             return self._step.learn(
-                batch,
-                discounts,
+                self._draw(self._step.inputs, batch_size),
                 noise=self.target_policy_noise,
                 clip=self.target_noise_clip,
                 tau=self.tau if with_actor else None,
@@ -148,6 +157,8 @@ class FusedDDPG(FusedTD3, ExactDDPG):
 class FusedSAC(FusedOffPolicy, ExactSAC):
     """SB3's SAC with its updates written out."""
 
+    own_attributes = (*FusedOffPolicy.own_attributes, "_entropy")
+    _entropy: Entropy | None = None
     _step: SACStep | None = None
     _explorer: tuple[FlatParameters, SquashedActor] | None = None
 
@@ -192,21 +203,22 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
                 self._actor_optimizer(),
             )
         self._step = step
-
-    def _learn_from(
-        self, batch: ReplayBufferSamples, discounts: th.Tensor | float, *, follow: bool
-    ) -> dict[str, float]:
-        if self.learner != FUSED:
-            return super()._learn_from(batch, discounts, follow=follow)
-        assert self._step is not None
-        learned = self.ent_coef_optimizer is not None
-        fixed = 0.0 if learned else self.ent_coef_tensor.item()
         optimizer = cast("FlatAdam | None", self.ent_coef_optimizer)
-        entropy = Entropy(optimizer, fixed, cast("float", self.target_entropy))
+        if self._entropy is None or not self._entropy.still_holds(optimizer):
+            self._entropy = Entropy(optimizer)
+        self._entropy.target = cast("float", self.target_entropy)
+        self._entropy.fixed = 0.0 if optimizer is not None else self.ent_coef_tensor.item()
+
+    def _update(self, batch_size: int, *, follow: bool) -> dict[str, float]:
+        if self.learner != FUSED:
+            return super()._update(batch_size, follow=follow)
+        assert self._step is not None
+        assert self._entropy is not None
         with th.inference_mode():
-            losses = self._step.learn(batch, discounts, entropy, self.tau if follow else None)
+            outcomes = self._draw(self._step.inputs, batch_size)
+            losses = self._step.learn(outcomes, self._entropy, self.tau if follow else None)
         result = losses._asdict()
-        if not learned:
+        if self.ent_coef_optimizer is None:
             del result["ent_coef_loss"]
         return result
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from finrl_ray._typing import Float32Array
+from finrl_ray._typing import Float32Array, IntArray
 
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -64,6 +64,37 @@ def adam_and_follow(
 
 
 @compiled
+def gather(
+    rows: IntArray,
+    accounts: IntArray,
+    held: tuple[Float32Array, ...],
+    inputs: Float32Array,
+    rewards: Float32Array,
+    dones: Float32Array,
+) -> None:
+    """Copy B transitions of a replay buffer's ring.
+
+    Parameters
+    ----------
+    rows, accounts : arrays of shape (B,)
+    held : observations and next observations (R, E, S), actions (R, E, A), rewards, dones and
+        timeouts (R, E)
+    inputs : array of shape (2B, S + A)
+        Filled with observations and actions, and in its second half with next observations.
+    rewards, dones : filled; an episode that a time limit has cut is not done
+    """
+    observations, next_observations, actions, held_rewards, held_dones, timeouts = held
+    batch, width = rows.shape[0], observations.shape[2]
+    for b in range(batch):
+        row, e = rows[b], accounts[b]
+        inputs[b, :width] = observations[row, e]
+        inputs[b, width:] = actions[row, e]
+        inputs[batch + b, :width] = next_observations[row, e]
+        rewards[b, 0] = held_rewards[row, e]
+        dones[b, 0] = held_dones[row, e] * (_ONE - timeouts[row, e])
+
+
+@compiled
 def relu(values: Float32Array, bias: Float32Array) -> None:
     """Add a bias to each row of (B, W) and set what is negative to zero, in place."""
     for i in range(values.shape[0]):
@@ -95,6 +126,19 @@ def tanh_back(outputs: Float32Array, gradients: Float32Array, bias_gradient: Flo
             g = gradient[j] * (_ONE - row[j] * row[j])
             gradient[j] = g
             bias_gradient[j] += g
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def weigh(hidden: Float32Array, weights: Float32Array, values: Float32Array) -> None:
+    """Fill values (K, B) with each critic's part of hidden (B, K*H) times its weights (K, H)."""
+    n_critics, width = weights.shape
+    for i in range(hidden.shape[0]):
+        for k in range(n_critics):
+            row, weight = hidden[i, k * width : (k + 1) * width], weights[k]
+            total = _ZERO
+            for j in range(width):
+                total += row[j] * weight[j]
+            values[k, i] = total
 
 
 @compiled

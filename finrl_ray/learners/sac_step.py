@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
 from finrl_ray._typing import Float32Array
@@ -19,7 +18,7 @@ from finrl_ray.learners.off_policy_kernels import (
     squash_back,
     subtract_sums,
 )
-from finrl_ray.learners.off_policy_steps import AdamPass, Critics
+from finrl_ray.learners.off_policy_steps import AdamPass, Critics, Outcomes
 
 _LOW, _HIGH = np.float32(LOG_STD_MIN), np.float32(LOG_STD_MAX)
 
@@ -36,26 +35,36 @@ class Losses(NamedTuple):
 class Entropy:
     """SAC's entropy coefficient, which is learned where it has an optimizer.
 
+    Attributes
+    ----------
+    fixed : the coefficient where it is not learned
+    target : the entropy to keep
+
     Parameters
     ----------
     optimizer : flat, of the coefficient's logarithm alone; None: the coefficient is fixed
-    fixed : the fixed coefficient
-    target : the entropy to keep
     """
 
-    def __init__(self, optimizer: FlatAdam | None, fixed: float, target: float) -> None:
-        self._fixed, self._target = fixed, target
-        self._adam = None if optimizer is None else AdamPass(optimizer)
+    def __init__(self, optimizer: FlatAdam | None) -> None:
+        self._adam = None if optimizer is None else AdamPass(optimizer, [1])
+        self.fixed = self.target = 0.0
+
+    def still_holds(self, optimizer: FlatAdam | None) -> bool:
+        """Return whether this is still about an optimizer and its parameter."""
+        if optimizer is None or self._adam is None:
+            return optimizer is None and self._adam is None
+        return optimizer.flat is self._adam.flat
 
     def learn(self, log_prob: Float32Array) -> tuple[float, float]:
         """Return the coefficient as it is before its step, and the step's loss."""
         if self._adam is None:
-            return self._fixed, math.nan
+            return self.fixed, math.nan
         flat = self._adam.flat
         logarithm = flat.values.item()
-        slope = -(float(log_prob.mean()) + self._target)
+        slope = -(float(log_prob.mean()) + self.target)
         flat.gradients.fill_(slope)
-        self._adam.step()
+        self._adam.begin()
+        self._adam.step(0)
         return math.exp(logarithm), logarithm * slope
 
 
@@ -82,13 +91,15 @@ class SquashedActor:
         self.noise, self.actions, self.deviations, self._inner = (
             th.zeros(n_rows, n_actions) for _ in range(4)
         )
+        self.actions_array, self.noise_array = self.actions.numpy(), self.noise.numpy()
+        self.deviations_array, self._inner_array = self.deviations.numpy(), self._inner.numpy()
         self.inside = np.zeros((n_rows, n_actions), dtype=np.bool_)
         self.log_prob = np.zeros(n_rows, dtype=np.float32)
 
     def draw(self, observations: th.Tensor, parts: Sequence[th.Tensor]) -> None:
         """Fill `actions`; noise is drawn for one part of its rows after the other."""
         self.batch.forward(observations)
-        clamp_log_std(self.batch.output.numpy(), _LOW, _HIGH, self.inside)
+        clamp_log_std(self.batch.output_array, _LOW, _HIGH, self.inside)
         th.exp(self._log_std, out=self.deviations)
         for part in parts:
             part.normal_()
@@ -104,13 +115,14 @@ class SquashedActor:
             If a mean or deviation is NaN, with the words of SB3's distributions.
         """
         log_density_inputs(
-            self.actions.numpy(),
-            self.noise.numpy(),
-            self.batch.output.numpy(),
-            self._inner.numpy(),
+            self.actions_array,
+            self.noise_array,
+            self.batch.output_array,
+            self._inner_array,
             self.log_prob,
         )
-        if not math.isfinite(subtract_sums(self.log_prob, self._inner.log_().numpy())):
+        self._inner.log_()
+        if not math.isfinite(subtract_sums(self.log_prob, self._inner_array)):
             check_gaussian(self._mean, self.deviations)
 
 
@@ -147,22 +159,34 @@ class SACStep:
         self.actor = SquashedActor(networks, 2 * n_rows, n_actions)
         hidden = [tensor[:n_rows] for tensor in self.actor.batch.hidden]
         self.trained = Batch(networks, n_rows, values=False, hidden=hidden)
-        self.optimizer = AdamPass(optimizer)
+        self.optimizer = AdamPass(optimizer, self.trained.part_sizes())
         self._noise_parts = self.actor.noise.chunk(2)
         self._actions, self._following_actions = self.actor.actions.chunk(2)
         self._log_prob = self.actor.log_prob[:n_rows]
         self._following_log_prob = self.actor.log_prob[n_rows:]
         self._bonus = np.zeros(n_rows, dtype=np.float32)
         self._slopes = th.zeros(n_rows, 2 * n_actions)
+        self._slopes_array = self._slopes.numpy()
+        self._drawn = (
+            self.actor.actions_array[:n_rows],
+            self.actor.noise_array[:n_rows],
+            self.actor.deviations_array[:n_rows],
+            self.actor.inside[:n_rows],
+        )
 
     def learn(
         self,
-        batch: ReplayBufferSamples,
-        discounts: th.Tensor | float,
+        outcomes: Outcomes,
         entropy: Entropy,
         tau: float | None,
     ) -> Losses:
         """Update the entropy coefficient, critics and actor, and with `tau` the targets.
+
+        Parameters
+        ----------
+        outcomes : of the transitions in `inputs`
+        entropy : the entropy coefficient
+        tau : fraction by which targets move; None: they stay
 
         Raises
         ------
@@ -170,7 +194,6 @@ class SACStep:
             If the actor says NaN.
         """
         inputs, critics = self.inputs, self.critics
-        outcomes = inputs.take(batch, discounts)
         self.actor.draw(inputs.observations, self._noise_parts)
         self.actor.measure()
         coefficient, entropy_loss = entropy.learn(self._log_prob)
@@ -182,24 +205,21 @@ class SACStep:
         return Losses(coefficient, actor_loss, critic_loss, entropy_loss)
 
     def _learn_actor(self, coefficient: np.float32) -> float:
-        inputs, critics, n_rows = self.inputs, self.critics, self._slopes.shape[0]
+        inputs, critics = self.inputs, self.critics
         inputs.actions.copy_(self._actions)
         critics.own.forward(inputs.here)
         loss: float = lowest_value(
             critics.values, critics.own.head_bias, self._log_prob, coefficient, critics.errors
         )
-        slopes = critics.back_to_actions(critics.own, critics.errors)
+        critics.back_to_actions(critics.own, critics.errors)
         squash_back(
-            self._actions.numpy(),
-            self.actor.noise[:n_rows].numpy(),
-            self.actor.deviations[:n_rows].numpy(),
-            self.actor.inside[:n_rows],
+            *self._drawn,
             coefficient,
-            slopes.numpy(),
-            self._slopes.numpy(),
+            critics.action_slopes_array,
+            self._slopes_array,
             self.trained.head_bias_slope,
         )
         self.trained.backward_outputs(self._slopes)
-        self.trained.backward(inputs.seen)
-        self.optimizer.step()
+        self.optimizer.begin()
+        self.trained.backward(inputs.seen, self.optimizer.step)
         return loss

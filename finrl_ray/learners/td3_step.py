@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
 from finrl_ray.learners.flat_optimizers import FlatAdam
 from finrl_ray.learners.flat_parameters import FlatParameters
 from finrl_ray.learners.off_policy_dense import Batch, SideBySide
 from finrl_ray.learners.off_policy_kernels import perturb, tanh_back
-from finrl_ray.learners.off_policy_steps import AdamPass, Critics
+from finrl_ray.learners.off_policy_steps import AdamPass, Critics, Outcomes
 
 _ONE = np.float32(1)
 
@@ -44,15 +43,15 @@ class TD3Step:
         theirs = SideBySide(target, [[layer] for layer in target_layers], 1, activation)
         self.actor = Batch(own, n_rows, values=False)
         self.target_actor = Batch(theirs, n_rows, values=False)
-        self.optimizer = AdamPass(optimizer, target)
+        self.optimizer = AdamPass(optimizer, self.actor.part_sizes(), target)
         self._noise = th.zeros(n_rows, n_actions)
+        self._noise_array = self._noise.numpy()
         self._no_bonus = np.zeros(n_rows, dtype=np.float32)
         self._errors = np.full((1, n_rows), -1 / n_rows, dtype=np.float32)
 
     def learn(
         self,
-        batch: ReplayBufferSamples,
-        discounts: th.Tensor | float,
+        outcomes: Outcomes,
         *,
         noise: float,
         clip: float,
@@ -62,19 +61,18 @@ class TD3Step:
 
         Parameters
         ----------
-        batch : B transitions
-        discounts : tensor of shape (B, 1), or a number
+        outcomes : of the transitions in `inputs`
         noise, clip : deviation and bound of the noise on the target actor's actions
         tau : fraction by which targets move; None: the actor is not updated
         """
-        outcomes = self.inputs.take(batch, discounts)
         self._noise.normal_(0, noise)
         self.target_actor.forward(self.inputs.after)
+        self.target_actor.output.tanh_()
         perturb(
-            self.target_actor.output.tanh_().numpy(),
-            self._noise.numpy(),
+            self.target_actor.output_array,
+            self._noise_array,
             np.float32(clip),
-            self.inputs.following.numpy(),
+            self.inputs.following_array,
         )
         critic_loss = self.critics.learn(self._no_bonus, outcomes, _ONE, tau)
         return critic_loss, math.nan if tau is None else self._learn_actor(tau)
@@ -84,10 +82,10 @@ class TD3Step:
         actor.forward(self.inputs.seen)
         self.inputs.actions.copy_(actor.output.tanh_())
         critic.forward(self.inputs.here)
-        loss = -(critic.output[0].mean().item() + float(critic.head_bias[0]))
+        loss = -float(critic.output_array.mean() + critic.head_bias[0])
         slopes = self.critics.back_to_actions(critic, self._errors)
-        tanh_back(actor.output.numpy(), slopes.numpy(), actor.head_bias_slope)
+        tanh_back(actor.output_array, self.critics.action_slopes_array, actor.head_bias_slope)
         actor.backward_outputs(slopes)
-        actor.backward(self.inputs.seen)
-        self.optimizer.step(tau)
+        self.optimizer.begin(tau)
+        actor.backward(self.inputs.seen, self.optimizer.step)
         return loss
