@@ -90,7 +90,7 @@ class _FlatOptimizer(Optimizer):
         return flat
 
     def count_step(self) -> None:
-        """Count a step that is taken elsewhere, on `flat` and `moments`."""
+        """Count a step, for a caller that has just looked at `flat` and takes the step itself."""
         self.n_steps += 1
         if self.n_steps == 1:
             self._show_state()

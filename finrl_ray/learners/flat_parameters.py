@@ -102,7 +102,4 @@ class FlatParameters:
 
         They are not after their `data` was replaced, as a move to another device or type does.
         """
-        return all(
-            parameter.data_ptr() == pointer
-            for parameter, pointer in zip(self.parameters, self._pointers, strict=True)
-        )
+        return [parameter.data_ptr() for parameter in self.parameters] == self._pointers

@@ -1,4 +1,4 @@
-"""The networks of SAC, TD3 and DDPG as lists of plain functions, called without torch's modules.
+"""The networks of SB3's policies as lists of plain functions, called without torch's modules.
 
 The functions hold the very parameters of the modules, so they never go stale; what a module would
 do around them (hooks, training mode, image scaling) has to be nothing, which
