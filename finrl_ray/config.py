@@ -23,6 +23,7 @@ from finrl_ray.search_config import (
 from finrl_ray.storage_url import check_url
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
+Learner = Literal["fused", "exact", "sb3"]
 Fill = Literal["close", "next_open"]
 Window = tuple[date | None, date | None]
 NOT_IN_FINRL = (
@@ -235,6 +236,9 @@ class AgentConfig:
     """Env steps summed over the `n_envs` accounts."""
     n_envs: int = 1
     """Accounts stepped together."""
+    learner: Learner = "fused"
+    """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
+    A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
     policy: Literal["MlpPolicy"] = "MlpPolicy"
     """SB3's policy for flat observations, the only ones that the env gives."""
     model_kwargs: dict[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
@@ -42,6 +42,7 @@ from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
+from finrl_ray.learners.vec_normalize import LeanVecNormalize
 from finrl_ray.search_config import SearchConfig
 
 MODEL_FILE = "model.zip"
@@ -161,8 +162,10 @@ def make_trial_envs(
         gamma = settings.model_kwargs.get("gamma", 0.99)
         norm_obs = config.agent.normalize != "rewards"
         norm_reward = config.agent.normalize != "observations"
-        train_env = VecNormalize(train_env, gamma=gamma, norm_obs=norm_obs, norm_reward=norm_reward)
-        eval_env = VecNormalize(
+        train_env = LeanVecNormalize(
+            train_env, gamma=gamma, norm_obs=norm_obs, norm_reward=norm_reward
+        )
+        eval_env = LeanVecNormalize(
             eval_env, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
         )
     return train_env, eval_env
@@ -195,6 +198,7 @@ def build_model(
         verbose=0,
         seed=seed,
         tensorboard_log=tensorboard_log,
+        learner=config.agent.learner,
     )
     if tensorboard_log is None:
         model.set_logger(Logger(folder=None, output_formats=[]))

@@ -21,6 +21,7 @@ from torch import nn
 from finrl_ray.agent.schedules import parse_schedule
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.choice import LEARNER_NAMES, learner_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,18 @@ def find_algorithm(algorithm: str) -> Algorithm:
     """
     _require_choice("the algorithm", algorithm, ALGORITHMS)
     return ALGORITHMS[algorithm]
+
+
+def find_learner(model_class: type[BaseAlgorithm], learner: str) -> type[BaseAlgorithm]:
+    """Return the class that trains an SB3 algorithm with a learner such as `"fused"`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no learner of that name.
+    """
+    _require_choice("the learner", learner, LEARNER_NAMES)
+    return learner_class(model_class, learner)
 
 
 @cache

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from finrl_ray.agent.algorithms import (
     find_algorithm,
+    find_learner,
     resolve_model_kwargs,
     resolve_policy_kwargs,
 )
@@ -66,6 +67,7 @@ class DRLAgent:
         verbose: int = 1,
         seed: int | None = None,
         tensorboard_log: str | None = None,
+        learner: str = "fused",
     ) -> BaseAlgorithm:
         """Return a new model with FinRL's default keywords, overlaid with the caller's.
 
@@ -81,6 +83,9 @@ class DRLAgent:
         verbose : 0 silent, 1 messages, 2 debugging
         seed : of python, numpy, torch, the action space and the env; None: left as they are
         tensorboard_log : folder for TensorBoard
+        learner : the code that trains it: "fused" (the fastest), "exact" (SB3's numbers bit for
+            bit), or "sb3"; a model that needs a slower one gets it, and the log says why. See
+            docs/performance.md.
 
         Returns
         -------
@@ -90,7 +95,8 @@ class DRLAgent:
         Raises
         ------
         ConfigError
-            If a name or keyword is not known, or `tensorboard_log` is given without TensorBoard.
+            If a name, learner or keyword is not known, or `tensorboard_log` is given without
+            TensorBoard.
         """
         kwargs: dict[str, Any] = {
             "verbose": verbose,
@@ -101,7 +107,7 @@ class DRLAgent:
         given = resolve_policy_kwargs(policy_kwargs or {})
         kwargs["policy_kwargs"] = {**given, **(kwargs.get("policy_kwargs") or {})} or None
         _check_tensorboard(kwargs["tensorboard_log"])
-        model_class = find_algorithm(model_name).model_class
+        model_class = find_learner(find_algorithm(model_name).model_class, learner)
         if not issubclass(model_class, OffPolicyAlgorithm):
             return model_class(policy=policy, env=self.env, **kwargs)
         # set up in a second step, because SB3 keeps a replay buffer that is there by then

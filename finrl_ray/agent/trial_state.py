@@ -39,6 +39,7 @@ from finrl_ray.agent.model_state import (
 from finrl_ray.agent.plain_state import load_plain, save_plain
 from finrl_ray.agent.random_state import get_random_state, set_random_state
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.learners.learner import sb3_class
 
 FORMAT = 1
 COUNTERS = (
@@ -82,7 +83,7 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
         )
     state: dict[str, Any] = {
         "format": FORMAT,
-        "algorithm": type(model).__name__,
+        "algorithm": sb3_class(model).__name__,
         "parameters": to_cpu(model.get_parameters()),
         "variables": capture_variables(model),
         "counters": {name: getattr(model, name) for name in COUNTERS},
@@ -231,7 +232,7 @@ def _check_fits(model: BaseAlgorithm, state: dict[str, Any]) -> None:
             f"the state has format {state.get('format')}, this version of finrl_ray reads "
             f"{FORMAT}; resume with the version that wrote it"
         )
-    name = type(model).__name__
+    name = sb3_class(model).__name__
     if state["algorithm"] != name:
         raise ConfigError(f"the state belongs to a {state['algorithm']} model, got a {name}")
     if model.env is None:

@@ -258,7 +258,7 @@ def clipped_surrogate(
     n = log_probs.shape[0]
     low, high = np.float32(1.0 - clip_range), np.float32(1.0 + clip_range)
     limit = np.float32(clip_range)
-    loss, outside, divergence = 0.0, 0, 0.0
+    loss, outside, divergence = 0.0, 0.0, 0.0
     for i in range(n):
         log_ratio = log_probs[i] - old_log_probs[i]
         ratio = np.float32(math.exp(log_ratio))
@@ -273,7 +273,7 @@ def clipped_surrogate(
         loss -= plain if plain <= clipped or plain != plain else clipped
         # inside the range both are the same, and the slope is that of either
         weights[i] = _ZERO if plain > clipped else -advantage * ratio / np.float32(n)
-        outside += abs(ratio - _ONE) > limit
+        outside += 1.0 if abs(ratio - _ONE) > limit else 0.0
         divergence += (ratio - _ONE) - log_ratio
     return loss / n, outside / n, divergence / n
 
@@ -288,7 +288,7 @@ def policy_gradient(
     for i in range(n):
         loss -= advantages[i] * log_probs[i]
         weights[i] = -advantages[i] / np.float32(n)
-    return loss / n
+    return float(loss / n)
 
 
 @compiled
@@ -323,7 +323,7 @@ def value_slopes(
         slopes[i, 0] = slope
         total += slope
     bias_slope[0] = total
-    return loss / n
+    return float(loss / n)
 
 
 @compiled

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.data.market_data import MarketData
@@ -18,6 +18,7 @@ from finrl_ray.env.create import create_env
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, FinRLRayError
+from finrl_ray.learners.vec_normalize import LeanVecNormalize
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +73,8 @@ class Windows:
         train_env: VecEnv = DummyVecEnv([lambda: self.env("train")] * n_envs)
         eval_env = self.vec_env("validation")
         if normalize:
-            train_env = VecNormalize(train_env, gamma=gamma)
-            eval_env = VecNormalize(eval_env, gamma=gamma, training=False, norm_reward=False)
+            train_env = LeanVecNormalize(train_env, gamma=gamma)
+            eval_env = LeanVecNormalize(eval_env, gamma=gamma, training=False, norm_reward=False)
         return train_env, eval_env
 
     def dates(self, name: str) -> DateArray:

@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agent.algorithms import ALGORITHMS, find_algorithm
+from finrl_ray.agent.algorithms import ALGORITHMS, find_algorithm, find_learner
 from finrl_ray.agent.callbacks.callback_state import find_callbacks
 from finrl_ray.agent.callbacks.checkpoint_files import (
     Checkpoint,
@@ -37,6 +37,7 @@ from finrl_ray.agent.callbacks.measures import MEASURE_NAMES, MODES
 from finrl_ray.agent.drl_agent import LOAD_ERRORS, as_vec_env
 from finrl_ray.agent.normalization import with_statistics
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.learner import sb3_class
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +211,7 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
             replay_buffer_path=replay,
             vecnormalize_path=normalizer,
             elapsed_s=elapsed_s,
-            algorithm=type(model).__name__,
+            algorithm=sb3_class(model).__name__,
             name_prefix=self.name_prefix,
             metric=self._measured(self.num_timesteps),
         )
@@ -349,6 +350,7 @@ def load_checkpoint(
     name_prefix: str | None = None,
     algorithm: str | None = None,
     device: str = "auto",
+    learner: str = "fused",
 ) -> BaseAlgorithm:
     """Return the model of a checkpoint, with its replay buffer and normalisation.
 
@@ -364,6 +366,7 @@ def load_checkpoint(
     algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`; needed only for a model with a policy of
         your own that has no manifest
     device : torch device
+    learner : the code that trains it on, as in `DRLAgent.get_model`
 
     Raises
     ------
@@ -372,7 +375,7 @@ def load_checkpoint(
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = newest_checkpoint(checkpoint, name_prefix)
-    model_class = _model_class(checkpoint, algorithm)
+    model_class = find_learner(_model_class(checkpoint, algorithm), learner)
     try:
         vec_env = None if env is None else as_vec_env(env)
         if vec_env is not None and checkpoint.vecnormalize_path is not None:
@@ -382,8 +385,8 @@ def load_checkpoint(
             model.load_replay_buffer(checkpoint.replay_buffer_path)
     except (*LOAD_ERRORS, pickle.UnpicklingError, EOFError) as error:
         raise ConfigError(
-            f"{checkpoint.model_path} cannot be loaded as a {model_class.__name__} model with this "
-            f"env: {error}"
+            f"{checkpoint.model_path} cannot be loaded as a {checkpoint.algorithm or algorithm} model "
+            f"with this env: {error}"
         ) from error
     return model
 
