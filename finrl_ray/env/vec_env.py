@@ -134,8 +134,8 @@ class StockTradingVecEnv(VecEnv):
         """Step every account; those whose episode ends are reset, as in DummyVecEnv."""
         books = self.accounts.books
         observations = self.accounts.step(self._actions)
-        rewards = books.reward.astype(np.float32)
-        dones = books.finished.copy()
+        rewards = books.records["reward"].astype(np.float32)
+        dones = books.records["finished"].copy()
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         if dones.any():
             for index in np.flatnonzero(dones).tolist():
