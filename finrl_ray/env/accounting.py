@@ -1,12 +1,13 @@
 """`Accounts`: E accounts over one market, stepped together by the kernel."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.env import limits
-from finrl_ray.env.arrays import ACCOUNT, LEDGER_COLUMNS, Books, Switches
+from finrl_ray.env.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.history import AccountHistory
 from finrl_ray.env.kernel import step_accounts, value_of
 from finrl_ray.env.market_table import MarketTable
@@ -102,6 +103,7 @@ class Accounts:
         self._executed = np.empty(shape)
         self._sequence: IntArray = np.zeros(shape, dtype=np.int64)
         self._network = sorting_network(self.table.n_assets)
+        self._observation_shape = (self.n_envs, self.table.observation_size)
 
     def settings_changed(self) -> None:
         """Check the settings and derive what a step needs from them.
@@ -162,17 +164,25 @@ class Accounts:
             raise ConfigError(f"start_row must be within 0..{last}, got {row}")
         account, close = self.books.records[index], self.table.market.close[row]
         first_value = self._set_positions(index, close)
-        account["value"] = value_of(float(account["cash"]), self.books.shares[index], close)
-        account["day"] = account["start"] = row
-        account["cost"] = account["n_trades"] = 0
-        account["finished"] = False
-        # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
-        single = self.table.n_assets == 1
-        account["has_traded"] = single or self.settings.numpy_cash[index]
-        ruled = self.rules.first_day_risk and not np.isnan(self.settings.threshold[index])
-        account["turbulence"] = self.table.market.risk[row] if ruled else 0.0
+        cash, threshold = float(account["cash"]), float(self.settings.threshold[index])
+        ruled = self.rules.first_day_risk and not math.isnan(threshold)
+        # one assignment for all fields, because one for each takes longer than the rest of a reset
+        self.books.records[index] = Account(
+            cash=cash,
+            value=value_of(cash, self.books.shares[index], close),
+            reward=float(account["reward"]),
+            cost=0.0,
+            turbulence=float(self.table.market.risk[row]) if ruled else 0.0,
+            threshold=threshold,
+            day=row,
+            start=row,
+            n_trades=0,
+            finished=False,
+            # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
+            has_traded=self.table.n_assets == 1 or bool(self.settings.numpy_cash[index]),
+        )
         limits.start_limits(self.limits, index, self.books.shares[index], close)
-        self.books.ledger[index, 0] = (first_value, account["cash"], 0.0, 0.0, 0.0)
+        self.books.ledger[index, 0] = (first_value, cash, 0.0, 0.0, 0.0)
 
     def _set_positions(self, index: int, close: FloatArray) -> float:
         """Set cash and shares; return the first account value."""
@@ -220,16 +230,16 @@ class Accounts:
             If an order is undefined because of a price of 0 (FinRL's rules only).
         """
         self._write_orders(actions)
-        observations = np.empty((self.n_envs, self.table.observation_size), dtype=np.float32)
+        observations = np.empty(self._observation_shape, dtype=np.float32)
         status = step_accounts(
             self._orders,
             self._executed,
             self._sequence,
             self._network,
             observations,
-            self.table.market,
-            self.books,
-            self._switches,
+            tuple(self.table.market),
+            tuple(self.books),
+            tuple(self._switches),
             self._kernel_limits,
         )
         if status != 0:

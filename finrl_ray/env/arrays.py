@@ -30,25 +30,26 @@ class Market(NamedTuple):
     """(1 + N,), by which cash and shares are multiplied in observations."""
 
 
-ACCOUNT = np.dtype(
-    [
-        ("cash", np.float64),
-        ("value", np.float64),
-        ("reward", np.float64),
-        ("cost", np.float64),
-        ("turbulence", np.float64),
-        ("threshold", np.float64),
-        ("day", np.int64),
-        ("start", np.int64),
-        ("n_trades", np.int64),
-        ("finished", np.bool_),
-        ("has_traded", np.bool_),
-    ],
-    align=True,
-)
-"""The numbers of one account. `reward` is scaled, of the last step; `threshold` is NaN where there
-is no turbulence rule; `has_traded`: whether shares have changed hands, on which FinRL's prices of 0
-depend."""
+class Account(NamedTuple):
+    """The numbers of one account, in the order of its record."""
+
+    cash: float
+    value: float
+    reward: float
+    """Scaled, of the last step."""
+    cost: float
+    turbulence: float
+    threshold: float
+    """NaN where there is no turbulence rule."""
+    day: int
+    start: int
+    n_trades: int
+    finished: bool
+    has_traded: bool
+    """Whether shares have changed hands (FinRL's zero prices depend on it)."""
+
+
+ACCOUNT = np.dtype([(name, Account.__annotations__[name]) for name in Account._fields], align=True)
 
 
 class Books(NamedTuple):
