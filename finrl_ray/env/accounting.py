@@ -102,7 +102,6 @@ class Accounts:
         self._orders = np.empty(shape)
         self._executed = np.empty(shape)
         self._sequence: IntArray = np.zeros(shape, dtype=np.int64)
-        self._network = sorting_network(self.table.n_assets)
         self._observation_shape = (self.n_envs, self.table.observation_size)
 
     def settings_changed(self) -> None:
@@ -235,7 +234,8 @@ class Accounts:
             self._orders,
             self._executed,
             self._sequence,
-            self._network,
+            # not kept, because pickling loses the read-only flag, on which code is specialised
+            sorting_network(self.table.n_assets),
             observations,
             tuple(self.table.market),
             tuple(self.books),

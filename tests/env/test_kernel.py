@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -163,6 +164,7 @@ def test_all_envs_share_one_compilation():
     for options in ({}, {"parity": True}, {"fill": "next_open"}, {"record_trades": False}):
         env = StockTradingVecEnv(market, 2, **options)
         env.step(np.zeros((2, 3), dtype=np.float32))
+        pickle.loads(pickle.dumps(env)).step(np.zeros((2, 3), dtype=np.float32))
         env.step(np.zeros((2, 3), dtype=np.float64))
     # the limits' type is None unless an option is on
     assert sum(str(signature[-1]) == "none" for signature in step_accounts.signatures) == 1
