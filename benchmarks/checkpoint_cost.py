@@ -27,7 +27,7 @@ from typing import Any
 from unittest import mock
 
 import torch as th
-from env_throughput import synthetic_market
+from markets import synthetic_market
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray import training

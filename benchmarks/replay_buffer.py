@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch as th
-from env_throughput import synthetic_market
+from markets import synthetic_market
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from finrl_ray.agent.drl_agent import DRLAgent

@@ -108,9 +108,9 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
         table, books = self.accounts.table, self.accounts.books
         day = self.day
         # FinRL's cash is a NumPy number once shares have changed hands, and divides by 0 only then
-        cash = books.cash[self.index]
+        cash = books.records["cash"][self.index]
         result: list[float] = [
-            cash if books.has_traded[self.index] else float(cash),
+            cash if books.records["has_traded"][self.index] else float(cash),
             *table.market.close[day].tolist(),
             *books.shares[self.index].tolist(),
             *table.features[day].T.ravel().tolist(),
@@ -120,32 +120,32 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     @property
     def day(self) -> int:
         """Row of the data."""
-        return int(self.accounts.books.day[self.index])
+        return int(self.accounts.books.records["day"][self.index])
 
     @property
     def terminal(self) -> bool:
         """Whether the episode has ended."""
-        return bool(self.accounts.books.finished[self.index])
+        return bool(self.accounts.books.records["finished"][self.index])
 
     @property
     def turbulence(self) -> float:
         """Today's risk value, 0 without a threshold."""
-        return float(self.accounts.books.turbulence[self.index])
+        return float(self.accounts.books.records["turbulence"][self.index])
 
     @property
     def reward(self) -> float:
         """Scaled reward of the last step."""
-        return float(self.accounts.books.reward[self.index])
+        return float(self.accounts.books.records["reward"][self.index])
 
     @property
     def cost(self) -> float:
         """Costs paid in this episode, in currency."""
-        return float(self.accounts.books.cost[self.index])
+        return float(self.accounts.books.records["cost"][self.index])
 
     @property
     def trades(self) -> int:
         """Trades counted in this episode."""
-        return int(self.accounts.books.n_trades[self.index])
+        return int(self.accounts.books.records["n_trades"][self.index])
 
     @property
     def episode(self) -> int:
@@ -174,7 +174,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     @property
     def date_memory(self) -> list[Any]:
         """Dates of this episode, as the data has them."""
-        start = int(self.accounts.books.start[self.index])
+        start = int(self.accounts.books.records["start"][self.index])
         return list(self.accounts.table.labels[start : self.day + 1])
 
     @property

@@ -1,17 +1,19 @@
 """`Accounts`: E accounts over one market, stepped together by the kernel."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.env import limits
-from finrl_ray.env.arrays import LEDGER_COLUMNS, Books, Switches
+from finrl_ray.env.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.history import AccountHistory
 from finrl_ray.env.kernel import step_accounts, value_of
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import AccountSettings, per_account
+from finrl_ray.env.sorting_network import sorting_network
 from finrl_ray.errors import ConfigError, DataError
 
 _SETTING_ARRAYS = (
@@ -87,20 +89,10 @@ class Accounts:
         e, n, days = self.n_envs, self.table.n_assets, self.table.n_periods
         steps = days - 1 if self.record_trades else 0
         return Books(
-            cash=np.zeros(e),
+            records=np.zeros(e, dtype=ACCOUNT),
             shares=np.zeros((e, n)),
-            day=np.zeros(e, dtype=np.int64),
-            start=np.zeros(e, dtype=np.int64),
-            value=np.zeros(e),
-            reward=np.zeros(e),
-            cost=np.zeros(e),
-            n_trades=np.zeros(e, dtype=np.int64),
-            turbulence=np.zeros(e),
-            finished=np.zeros(e, dtype=np.bool_),
-            has_traded=np.zeros(e, dtype=np.bool_),
             buy_rate=self.settings.buy_rate,
             sell_rate=self.settings.sell_rate,
-            threshold=self.settings.threshold,
             ledger=np.zeros((e, days, len(LEDGER_COLUMNS))),
             trades=np.zeros((e, steps, n)),
         )
@@ -110,6 +102,7 @@ class Accounts:
         self._orders = np.empty(shape)
         self._executed = np.empty(shape)
         self._sequence: IntArray = np.zeros(shape, dtype=np.int64)
+        self._observation_shape = (self.n_envs, self.table.observation_size)
 
     def settings_changed(self) -> None:
         """Check the settings and derive what a step needs from them.
@@ -127,6 +120,7 @@ class Accounts:
                 "does not have; add it (to a MarketData by from_finrl's market_columns), or name "
                 "another in risk_indicator_col"
             )
+        self.books.records["threshold"] = self.settings.threshold
         self._hmax: dict[Any, AnyArray] = {np.dtype(np.float64): self.settings.hmax}
         narrow = np.float64 if self.settings.hmax_is_wide else np.float32
         self._hmax[np.dtype(np.float32)] = self.settings.hmax.astype(narrow)
@@ -167,19 +161,27 @@ class Accounts:
         last = self.table.n_periods - 2
         if not 0 <= row <= last:
             raise ConfigError(f"start_row must be within 0..{last}, got {row}")
-        books, close = self.books, self.table.market.close[row]
+        account, close = self.books.records[index], self.table.market.close[row]
         first_value = self._set_positions(index, close)
-        books.value[index] = value_of(float(books.cash[index]), books.shares[index], close)
-        books.day[index] = books.start[index] = row
-        books.cost[index] = books.n_trades[index] = 0
-        books.finished[index] = False
-        # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
-        single = self.table.n_assets == 1
-        books.has_traded[index] = single or self.settings.numpy_cash[index]
-        ruled = self.rules.first_day_risk and not np.isnan(self.settings.threshold[index])
-        books.turbulence[index] = self.table.market.risk[row] if ruled else 0.0
-        limits.start_limits(self.limits, index, books.shares[index], close)
-        books.ledger[index, 0] = (first_value, books.cash[index], 0.0, 0.0, 0.0)
+        cash, threshold = float(account["cash"]), float(self.settings.threshold[index])
+        ruled = self.rules.first_day_risk and not math.isnan(threshold)
+        # one assignment for all fields, because one for each takes longer than the rest of a reset
+        self.books.records[index] = Account(
+            cash=cash,
+            value=value_of(cash, self.books.shares[index], close),
+            reward=float(account["reward"]),
+            cost=0.0,
+            turbulence=float(self.table.market.risk[row]) if ruled else 0.0,
+            threshold=threshold,
+            day=row,
+            start=row,
+            n_trades=0,
+            finished=False,
+            # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
+            has_traded=self.table.n_assets == 1 or bool(self.settings.numpy_cash[index]),
+        )
+        limits.start_limits(self.limits, index, self.books.shares[index], close)
+        self.books.ledger[index, 0] = (first_value, cash, 0.0, 0.0, 0.0)
 
     def _set_positions(self, index: int, close: FloatArray) -> float:
         """Set cash and shares; return the first account value."""
@@ -194,16 +196,16 @@ class Accounts:
         else:
             if self.table.n_assets == 1 and not self.rules.single_ticker_shares:
                 held = np.zeros(1)
-            books.cash[index] = settings.initial_amount[index]
+            books.records["cash"][index] = settings.initial_amount[index]
             books.shares[index] = held
         if self.rules.clean_data:
-            return float(value_of(float(books.cash[index]), books.shares[index], close))
+            return float(value_of(float(books.records["cash"][index]), books.shares[index], close))
         return float(settings.initial_amount[index] + np.sum(shares * close))
 
     def _continue_positions(self, index: int, close: FloatArray) -> float:
         n = self.table.n_assets
         previous = self.settings.previous_state[index]
-        self.books.cash[index] = previous[0]
+        self.books.records["cash"][index] = previous[0]
         self.books.shares[index] = previous[1 + n : 1 + 2 * n]
         return float(value_of(float(previous[0]), self.books.shares[index], close))
 
@@ -212,7 +214,7 @@ class Accounts:
     def step(self, actions: AnyArray) -> Float32Array:
         """Trade and advance every account by one day; return new observations (E, S).
 
-        Rewards and whether episodes ended are in `books.reward` and `books.finished`.
+        Rewards and ends of episodes are the fields `reward` and `finished` of `books.records`.
 
         Parameters
         ----------
@@ -227,15 +229,17 @@ class Accounts:
             If an order is undefined because of a price of 0 (FinRL's rules only).
         """
         self._write_orders(actions)
-        observations = np.empty((self.n_envs, self.table.observation_size), dtype=np.float32)
+        observations = np.empty(self._observation_shape, dtype=np.float32)
         status = step_accounts(
             self._orders,
             self._executed,
             self._sequence,
+            # not kept, because pickling loses the read-only flag, on which code is specialised
+            sorting_network(self.table.n_assets),
             observations,
-            self.table.market,
-            self.books,
-            self._switches,
+            tuple(self.table.market),
+            tuple(self.books),
+            tuple(self._switches),
             self._kernel_limits,
         )
         if status != 0:
@@ -260,7 +264,7 @@ class Accounts:
         if not np.isfinite(self._orders).all():
             return
         orders = self._orders.astype(np.int64)
-        liquidate = self.books.turbulence >= self.settings.threshold
+        liquidate = self.books.records["turbulence"] >= self.settings.threshold
         orders[liquidate] = -self.settings.hmax[liquidate].astype(np.int64)
         # the same call on the same dtype as FinRL: how it breaks ties decides who gets the cash
         self._sequence[:] = np.argsort(orders, axis=-1)
@@ -269,7 +273,7 @@ class Accounts:
     def _raise_status(self, status: int, actions: AnyArray) -> None:
         index, asset = divmod(abs(status) - 1, self.table.n_assets)
         ticker = self.table.tickers[asset]
-        label = self.table.labels[self.books.day[index]]
+        label = self.table.labels[self.books.records["day"][index]]
         if status > 0:
             raise ValueError(
                 f"actions must be finite, got {actions[index, asset]} for {ticker} in account "
@@ -283,9 +287,9 @@ class Accounts:
     def observation(self, index: int) -> Float32Array:
         """Return what account `index` sees, as a new array of shape (S,)."""
         market, n = self.table.market, self.table.n_assets
-        row = market.table[self.books.day[index]]
+        row = market.table[self.books.records["day"][index]]
         result = np.empty(self.table.observation_size, dtype=np.float32)
-        result[0] = self.books.cash[index] * market.factors[0]
+        result[0] = self.books.records["cash"][index] * market.factors[0]
         result[1 : 1 + n] = row[:n]
         result[1 + n : 1 + 2 * n] = self.books.shares[index] * market.factors[1:]
         result[1 + 2 * n :] = row[n:]
@@ -295,7 +299,7 @@ class Accounts:
 
     def n_steps(self, index: int) -> int:
         """Return the number of days that account `index` has traded in this episode."""
-        return int(self.books.day[index] - self.books.start[index])
+        return int(self.books.records["day"][index] - self.books.records["start"][index])
 
     def column(self, index: int, name: str) -> FloatArray:
         """Return one column of account `index`'s ledger, of shape (steps + 1,), as a view."""
@@ -324,7 +328,7 @@ class Accounts:
 
     def history(self, index: int) -> AccountHistory:
         """Return the episode of account `index` so far, as copies."""
-        start, end = int(self.books.start[index]), int(self.books.day[index])
+        start, end = int(self.books.records["start"][index]), int(self.books.records["day"][index])
         trades = self.executed_shares(index)
         return AccountHistory(
             dates=self.table.dates[start : end + 1].copy(),
@@ -335,7 +339,7 @@ class Accounts:
             trades=None if trades is None else trades.copy(),
             cost=self.column(index, "cost")[1:].copy(),
             traded_amount=self.column(index, "traded_amount")[1:].copy(),
-            n_trades=int(self.books.n_trades[index]),
+            n_trades=int(self.books.records["n_trades"][index]),
             initial_amount=float(self.settings.initial_amount[index]),
         )
 
@@ -346,7 +350,7 @@ class Accounts:
         trades = self.executed_shares(index)
         return {
             "market": self.table.fingerprint,
-            "books": {name: getattr(self.books, name)[index].item() for name in _BOOK_SCALARS},
+            "books": {name: self.books.records[name][index].item() for name in _BOOK_SCALARS},
             "shares": self.books.shares[index].copy(),
             "ledger": self.books.ledger[index, : self.n_steps(index) + 1].copy(),
             "trades": None if trades is None else trades.copy(),
@@ -381,7 +385,7 @@ class Accounts:
         # states of envs without such options may lack the key
         limits.restore_limits(self.limits, index, state.get("limits", {}))
         for name, value in state["books"].items():
-            getattr(self.books, name)[index] = value
+            self.books.records[name][index] = value
         for name, value in state["settings"].items():
             getattr(self.settings, name)[index] = value
         rows = len(state["ledger"])

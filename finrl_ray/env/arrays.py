@@ -30,30 +30,60 @@ class Market(NamedTuple):
     """(1 + N,), by which cash and shares are multiplied in observations."""
 
 
+class Account(NamedTuple):
+    """The numbers of one account, in the order of its record."""
+
+    cash: float
+    value: float
+    reward: float
+    """Scaled, of the last step."""
+    cost: float
+    turbulence: float
+    threshold: float
+    """NaN where there is no turbulence rule."""
+    day: int
+    start: int
+    n_trades: int
+    finished: bool
+    has_traded: bool
+    """Whether shares have changed hands (FinRL's zero prices depend on it)."""
+
+
+ACCOUNT = np.dtype([(name, Account.__annotations__[name]) for name in Account._fields], align=True)
+
+
 class Books(NamedTuple):
     """What a step reads and writes of E accounts."""
 
-    cash: FloatArray
+    records: AnyArray
+    """(E,) of ACCOUNT: compiled code takes one array of records sooner than eleven arrays."""
     shares: FloatArray
-    day: IntArray
-    start: IntArray
-    value: FloatArray
-    reward: FloatArray
-    """(E,), scaled, of the last step."""
-    cost: FloatArray
-    n_trades: IntArray
-    turbulence: FloatArray
-    finished: BoolArray
-    has_traded: BoolArray
-    """(E,), whether shares have changed hands (FinRL's zero prices depend on it)."""
     buy_rate: FloatArray
     sell_rate: FloatArray
-    threshold: FloatArray
-    """(E,), NaN where there is no turbulence rule."""
     ledger: FloatArray
     """(E, T, 5), row t - start for day t; see LEDGER_COLUMNS."""
     trades: FloatArray
     """(E, T - 1, N) executed shares per step, or (E, 0, N) when they are not recorded."""
+
+
+PLAN = np.dtype(
+    [
+        ("traded", np.float64),
+        ("cost_before", np.float64),
+        ("row", np.int64),
+        ("n_stops", np.int64),
+        ("n_sells", np.int64),
+        ("n_buys", np.int64),
+        ("over", np.bool_),
+        ("liquidate", np.bool_),
+        ("may_buy", np.bool_),
+        ("small", np.bool_),
+    ],
+    align=True,
+)
+"""What one account does in a step: the amount traded so far, the episode's costs before, the row on
+which orders fill, numbers of trades and orders, whether its episode is over, what the turbulence
+rule says, and whether all orders are whole and small."""
 
 
 class Switches(NamedTuple):

@@ -33,7 +33,7 @@ def states(accounts: Accounts, index: int) -> FloatArray:
     # what is held now, less what was traded afterwards
     later = executed[::-1].cumsum(axis=0)[::-1]
     held = np.concatenate([shares - later[1:], shares[np.newaxis]])[: len(executed)]
-    start = int(accounts.books.start[index])
+    start = int(accounts.books.records["start"][index])
     days = slice(start + 1, start + 1 + len(executed))
     columns = market_columns(table.market.close[days], table.features[days])
     cash = accounts.column(index, "cash")[1:, np.newaxis]

@@ -137,13 +137,19 @@ class StockTradingEnv(AccountView):
         """
         accounts = self.accounts
         books = accounts.books
-        if books.finished[0] and not self._dummy_step:
+        if books.records["finished"][0] and not self._dummy_step:
             raise RuntimeError("the episode has ended; call reset() before step()")
         observation = accounts.step(np.asarray(action)[np.newaxis])[0]
-        finished = bool(books.finished[0])
+        finished = bool(books.records["finished"][0])
         info = {"account_history": accounts.history(0)} if finished else {}
         terminated = finished and self._dummy_step
-        return observation, float(books.reward[0]), terminated, finished and not terminated, info
+        return (
+            observation,
+            float(books.records["reward"][0]),
+            terminated,
+            finished and not terminated,
+            info,
+        )
 
     @property
     def df(self) -> "pd.DataFrame":

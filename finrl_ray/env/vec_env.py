@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -21,6 +22,8 @@ from finrl_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_INFO = {"TimeLimit.truncated": False}
 
 
 class StockTradingVecEnv(VecEnv):
@@ -134,10 +137,11 @@ class StockTradingVecEnv(VecEnv):
         """Step every account; those whose episode ends are reset, as in DummyVecEnv."""
         books = self.accounts.books
         observations = self.accounts.step(self._actions)
-        rewards = books.reward.astype(np.float32)
-        dones = books.finished.copy()
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        if dones.any():
+        rewards = books.records["reward"].astype(np.float32)
+        dones = books.records["finished"].copy()
+        # a dict of its own for each account, since callers may write into it
+        infos: list[dict[str, Any]] = list(map(dict.copy, repeat(_INFO, self.num_envs)))
+        if np.count_nonzero(dones):
             for index in np.flatnonzero(dones).tolist():
                 infos[index] = self._end_episode(index, observations)
         return observations, rewards, dones, infos

@@ -1,18 +1,19 @@
+import pickle
+from pathlib import Path
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from env_markets import random_market
+from env_markets import hand_market, random_market
 from hypothesis import given, settings
 
+from finrl_ray.env import arrays, order_rules, order_sequence
 from finrl_ray.env.arrays import as_read_only
-from finrl_ray.env.kernel import (
-    affordable,
-    affordable_finrl,
-    floor_quotient,
-    sort_orders,
-    step_accounts,
-    value_of,
-)
+from finrl_ray.env.compiling import digest_of
+from finrl_ray.env.kernel import step_accounts, value_of
+from finrl_ray.env.order_rules import affordable, affordable_finrl, floor_quotient
+from finrl_ray.env.sorting_network import sorting_network
+from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
 
@@ -33,33 +34,85 @@ def test_floor_quotient_on_exact_multiples():
         assert floor_quotient(cash, unit) == cash // unit
 
 
-def sequence_of(orders):
-    values, n = np.array(orders, dtype=float), len(orders)
-    sequence = np.full(n, -1)
-    sort_orders(values, sequence, np.empty((2, n)), np.empty((2, n), dtype=np.int64))
-    sells, buys = int((values < 0).sum()), int((values > 0).sum())
-    return sequence[:sells].tolist(), sequence[n - buys :][::-1].tolist()
+def trading_order(orders, hmax, **options):
+    """In which order buys fill: what each of them leaves decides what the next one gets."""
+    n = len(orders)
+    market = hand_market(np.full((3, n), 10.0), tickers=tuple(f"T{i:03d}" for i in range(n)))
+    found = []
+    for cash in np.cumsum(sorted(orders)[::-1]) * 10.0:
+        env = StockTradingEnv(
+            market, hmax=hmax, initial_amount=cash, buy_cost_pct=0.0, sell_cost_pct=0.0, **options
+        )
+        env.step(np.array(orders, dtype=np.float64) / hmax)
+        filled = env.account_history.trades[0]
+        found += [i for i in np.flatnonzero(filled) if i not in found]
+    return found
 
 
+# 4 tickers go through the sorting network, or are counted if orders are large or no whole numbers;
+# 70 are sorted by digits
+@pytest.mark.parametrize("n", [4, 64, 65, 70])
 @pytest.mark.parametrize(
-    ("orders", "sells", "buys"),
-    [
-        ([0, 0, 0], [], []),
-        ([-1, -5, -3], [1, 2, 0], []),
-        ([1, 5, 3], [], [1, 2, 0]),
-        ([2, -2, 0, 7, -9], [4, 1], [3, 0]),
-        # equal orders keep the order of the tickers
-        ([3, -4, 3, -4, 3], [1, 3], [0, 2, 4]),
-    ],
+    ("hmax", "fractional"), [(64, False), (2**26, False), (64, True), (2**26, True)]
 )
-def test_largest_orders_go_first(orders, sells, buys):
-    assert sequence_of(orders) == (sells, buys)
+def test_largest_buys_go_first_and_of_equal_ones_the_first_ticker(n, hmax, fractional):
+    steps = np.random.default_rng(n).integers(1, 5, n)
+    orders = steps * hmax / 4 + (0.25 if fractional else 0.0)
+    expected = sorted(range(n), key=lambda i: (-steps[i], i))
+    assert trading_order(orders, hmax, fractional_shares=fractional) == expected
 
 
-def test_order_equals_argsort_without_ties():
-    orders = np.random.default_rng(1).permutation(np.arange(-20, 21)).astype(float)
-    expected = np.argsort(orders)
-    assert sequence_of(orders) == (expected[:20].tolist(), expected[::-1][:20].tolist())
+@pytest.mark.parametrize("n", [5, 40, 64, 65, 200])
+@pytest.mark.parametrize(
+    ("hmax", "fractional"), [(7, False), (300, False), (1e9, False), (5, True)]
+)
+def test_the_order_of_sells_decides_how_they_are_summed(n, hmax, fractional):
+    rng = np.random.default_rng(n)
+    close = np.tile(np.exp(rng.normal(0, 8, n)), (3, 1))
+    market = hand_market(close, tickers=tuple(f"T{i:03d}" for i in range(n)))
+    held = np.full(n, 2.0 * hmax)
+    env = StockTradingEnv(
+        market, hmax=hmax, num_stock_shares=held, initial_amount=1.0, fractional_shares=fractional
+    )
+    orders = -np.round(rng.uniform(0, 1, n), 1) * hmax
+    env.step(orders / hmax)
+    quantities = -orders if fractional else np.trunc(-orders)
+    cash = 1.0
+    for i in sorted(range(n), key=lambda i: (-quantities[i], i)):
+        if quantities[i]:
+            cash += close[0, i] * quantities[i] * (1.0 - 0.001)
+    assert env.state[0] == cash
+
+
+def test_a_sorting_network_sorts():
+    for n in (1, 2, 3, 29, 33, 64):
+        columns = np.random.default_rng(n).integers(0, 2, (n, 500)).astype(np.int32)
+        expected = np.sort(columns, axis=0)
+        order_sequence.sort_columns(columns, sorting_network(n), 500)
+        np.testing.assert_array_equal(columns, expected)
+    assert sorting_network(65).shape == (0, 2)
+
+
+@pytest.mark.parametrize("margin", [-1e-6, -1e-9, -1e-12, -1e-16, 0.0, 1e-16, 1e-12, 1e-9, 1e-6])
+def test_buys_at_the_limit_of_cash_are_what_the_division_gives(margin):
+    rng = np.random.default_rng(3)
+    prices, orders = rng.uniform(1, 500, (500, 1)), rng.integers(1, 200, 500)
+    for price, order in zip(prices, orders, strict=True):
+        cash = float(price[0] * order * 1.001 * (1.0 + margin))
+        env = StockTradingEnv(hand_market([price, price]), hmax=200, initial_amount=cash)
+        env.step(np.array([order / 200 + 1e-9]))
+        quantity = affordable(float(order), cash, float(price[0]), 0.001, False)
+        assert env.account_history.trades[0, 0] == quantity
+
+
+def test_compiled_code_is_renewed_when_a_file_behind_it_changes(tmp_path):
+    files = (arrays.__file__, order_rules.__file__, order_sequence.__file__)
+    (cell,) = step_accounts.py_func.__closure__
+    assert cell.cell_contents == digest_of(*files)
+    for k, file in enumerate(files):
+        changed = tmp_path / Path(file).name
+        changed.write_bytes(Path(file).read_bytes() + b"#")
+        assert digest_of(*files[:k], changed, *files[k + 1 :]) != digest_of(*files)
 
 
 def test_value_is_summed_left_to_right():
@@ -111,6 +164,7 @@ def test_all_envs_share_one_compilation():
     for options in ({}, {"parity": True}, {"fill": "next_open"}, {"record_trades": False}):
         env = StockTradingVecEnv(market, 2, **options)
         env.step(np.zeros((2, 3), dtype=np.float32))
+        pickle.loads(pickle.dumps(env)).step(np.zeros((2, 3), dtype=np.float32))
         env.step(np.zeros((2, 3), dtype=np.float64))
     # the limits' type is None unless an option is on
     assert sum(str(signature[-1]) == "none" for signature in step_accounts.signatures) == 1

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from finrl_ray.config import EnvConfig
 from finrl_ray.env.factory import make_env
-from finrl_ray.env.kernel import step_accounts, whole_lots
+from finrl_ray.env.kernel import step_accounts
+from finrl_ray.env.order_rules import whole_lots
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
