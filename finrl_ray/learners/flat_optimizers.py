@@ -32,6 +32,7 @@ class _FlatOptimizer(Optimizer):
     ----------
     flat : the parameters
     moments : one tensor of shape (P,) for each of `moment_names`
+    scratch : a tensor of shape (P,) for what lives no longer than a step
     n_steps : updates so far
     """
 
@@ -41,6 +42,7 @@ class _FlatOptimizer(Optimizer):
     _flat: FlatParameters | None = None
     _order: Sequence[nn.Parameter] | None = None
     moments: list[th.Tensor]
+    scratch: th.Tensor
     n_steps = 0
 
     @property
@@ -62,6 +64,7 @@ class _FlatOptimizer(Optimizer):
         self.moments = [
             th.full((n_values,), self.moment_start) for _ in range(len(self.moment_names))
         ]
+        self.scratch = th.empty(n_values)
         known = self.n_steps if self._flat is not None else None
         self.n_steps = 0
         for name, moment in zip(self.moment_names, self.moments, strict=True):
@@ -155,7 +158,7 @@ class FlatAdam(_FlatOptimizer, Adam):
         square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
         step_size = settings["lr"] / (1 - beta1**self.n_steps)
         scale = (1 - beta2**self.n_steps) ** 0.5
-        deviation = (square.sqrt() / scale).add_(settings["eps"])
+        deviation = th.sqrt(square, out=self.scratch).div_(scale).add_(settings["eps"])
         flat.values.addcdiv_(average, deviation, value=-step_size)
         return None
 
@@ -182,7 +185,7 @@ class FlatRMSprop(_FlatOptimizer, RMSprop):
         (square,), gradients = self.moments, flat.gradients
         alpha = settings["alpha"]
         square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
-        deviation = square.sqrt().add_(settings["eps"])
+        deviation = th.sqrt(square, out=self.scratch).add_(settings["eps"])
         flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
         return None
 
@@ -207,7 +210,7 @@ class FlatRMSpropTFLike(_FlatOptimizer, RMSpropTFLike):
         (square,), gradients = self.moments, flat.gradients
         alpha = settings["alpha"]
         square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
-        deviation = square.add(settings["eps"]).sqrt_()
+        deviation = th.add(square, settings["eps"], out=self.scratch).sqrt_()
         flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
         return None
 

@@ -4,6 +4,7 @@ Forward, gradients, Adam and moving averages work on arrays that share memory wi
 the policy; random numbers are SB3's. What the written-out steps do not do, the exact learners do.
 """
 
+from contextlib import nullcontext
 from typing import cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.learners.denormals import flushed_denormals
 from finrl_ray.learners.flat_optimizers import FlatAdam, flatten_optimizer
 from finrl_ray.learners.flat_parameters import FlatParameters
 from finrl_ray.learners.learner import FUSED
@@ -137,6 +139,11 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
             self._activation(),
         )
 
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Update critics, actor and targets."""
+        with flushed_denormals() if self.learner == FUSED else nullcontext():
+            super().train(gradient_steps, batch_size)
+
     def _update(self, batch_size: int, *, with_actor: bool) -> tuple[float, float]:
         if self.learner != FUSED:
             return super()._update(batch_size, with_actor=with_actor)
@@ -208,6 +215,11 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
             self._entropy = Entropy(optimizer)
         self._entropy.target = cast("float", self.target_entropy)
         self._entropy.fixed = 0.0 if optimizer is not None else self.ent_coef_tensor.item()
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Update entropy coefficient, critics, actor and target."""
+        with flushed_denormals() if self.learner == FUSED else nullcontext():
+            super().train(gradient_steps, batch_size)
 
     def _update(self, batch_size: int, *, follow: bool) -> dict[str, float]:
         if self.learner != FUSED:

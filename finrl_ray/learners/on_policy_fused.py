@@ -19,6 +19,7 @@ from finrl_ray.learners.actor_critic import (
     parameter_order,
     reason_against_arrays,
 )
+from finrl_ray.learners.denormals import flushed_denormals
 from finrl_ray.learners.flat_optimizers import (
     FlatAdam,
     FlatOptimizer,
@@ -292,6 +293,10 @@ class FusedPPO(FusedOnPolicy, ExactPPO):
         if self.learner != FUSED:
             super().train()
             return
+        with flushed_denormals():
+            self._train_fused()
+
+    def _train_fused(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
         progress = self._current_progress_remaining
         clip_range = float(self.clip_range(progress))  # type: ignore[operator]  # a schedule by now
@@ -346,6 +351,10 @@ class FusedA2C(FusedOnPolicy, ExactA2C):
         if self.learner != FUSED:
             super().train()
             return
+        with flushed_denormals():
+            self._train_fused()
+
+    def _train_fused(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
         fused, arrays = self._current(), self._rollout_arrays()
         update = self._update_for(fused, len(arrays[0]))

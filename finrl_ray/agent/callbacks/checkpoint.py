@@ -375,7 +375,8 @@ def load_checkpoint(
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = newest_checkpoint(checkpoint, name_prefix)
-    model_class = find_learner(_model_class(checkpoint, algorithm), learner)
+    plain_class = _model_class(checkpoint, algorithm)
+    model_class = find_learner(plain_class, learner)
     try:
         vec_env = None if env is None else as_vec_env(env)
         if vec_env is not None and checkpoint.vecnormalize_path is not None:
@@ -385,8 +386,8 @@ def load_checkpoint(
             model.load_replay_buffer(checkpoint.replay_buffer_path)
     except (*LOAD_ERRORS, pickle.UnpicklingError, EOFError) as error:
         raise ConfigError(
-            f"{checkpoint.model_path} cannot be loaded as a {checkpoint.algorithm or algorithm} model "
-            f"with this env: {error}"
+            f"{checkpoint.model_path} cannot be loaded as a {plain_class.__name__} model with this "
+            f"env: {error}"
         ) from error
     return model
 
