@@ -43,6 +43,7 @@ from finrl_ray.search.journal import (
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume
 from finrl_ray.search.kept_scheduler import KeptScheduler
 from finrl_ray.search.kept_state import StateFiles, StoredState
+from finrl_ray.search.lasting import Lasting
 from finrl_ray.search.mirror import FolderMirror, require_newest
 from finrl_ray.search.outputs import TRIALS_FILE, write_outputs
 from finrl_ray.search.preparation import PreparedSearch, prepare_search
@@ -79,6 +80,8 @@ DRIVER_ENV = {
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+ROOM_S = 1.0
+"""How long the number of trials that have room is believed."""
 ViewFactory = Callable[[SearchFolder, SearchJournal, int], tune.Callback]
 
 
@@ -339,11 +342,13 @@ def _limit(config: ExperimentConfig) -> Callable[[], float]:
     most = config.search.max_concurrent_trials
     if most is not None:
         return lambda: most
-    return partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial)
+    return Lasting(
+        partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial), ROOM_S
+    )
 
 
 def _room(cpus: float, gpus: float) -> float:
-    """Return how many trials have room."""
+    """Return how many trials have room; asking Ray takes a millisecond."""
     room = most_cpus() // cpus
     if gpus:
         resources: dict[str, float] = ray.cluster_resources()
