@@ -19,7 +19,7 @@ from ray.tune.schedulers.hyperband import _Bracket
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.search.comparison import METRIC, TIME_ATTR, comparable
 from finrl_ray.search.own_random import OwnRandom
-from finrl_ray.search.population import BanditScheduler, PopulationScheduler
+from finrl_ray.search.population import PopulationScheduler
 from finrl_ray.search.spaces import Domain
 from finrl_ray.search_config import PAUSING
 
@@ -284,6 +284,9 @@ def _hyperband(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSc
 def _population(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
     interval = _eighth(config, config.search.scheduler.perturbation_interval)
     if config.search.scheduler.type == "pb2":
+        # it imports scikit-learn, which takes a second
+        from finrl_ray.search.bandit import BanditScheduler
+
         return BanditScheduler(config, space, interval)
     return PopulationScheduler(config, space, interval)
 
