@@ -130,10 +130,12 @@ class SearchKeeper:
             ) from error
 
     def _payload(self) -> bytes:
-        whole = {"searcher": self.searcher, "scheduler": self.scheduler, "known": self.known}
+        whole = {"searcher": self.searcher, "scheduler": self.scheduler}
         for name, value in whole.items():
             if name not in self._pickles:
                 self._pickles[name] = dump(value)
+        if "known" not in self._pickles:
+            self._pickles["known"] = dump("\n".join(self.known))
         return joined(self._pickles)
 
     def restore(
@@ -157,9 +159,8 @@ class SearchKeeper:
         """
         find = {"trial": trial, "checkpoint": checkpoint, "samples": self._samples}
         parts = {name: load(part, find) for name, part in parted(state.payload)}
-        self.searcher, self.scheduler, self.known = (
-            parts[name] for name in ("searcher", "scheduler", "known")
-        )
+        self.searcher, self.scheduler = parts["searcher"], parts["scheduler"]
+        self.known = set(parts["known"].splitlines())
         self._pickles.clear()
 
     def _samples(self, digest: str) -> DrawnSamples:
