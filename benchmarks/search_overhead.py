@@ -16,7 +16,8 @@ part of it until the driver has answered, `turnaround_ms` that until the next tr
 `build_ms` the rest. The last evaluation is training's. `training_share` is the time in trials'
 learning loops over workers x time after the first result.
 
-`start`: from the command to the first result in the journal, on the quickstart experiment.
+`start`: from the command to the first result in the journal, on the quickstart experiment; and how
+long `--help` takes.
 
 One JSON object per measurement, kept in benchmarks/results/search_overhead.json.
 """

@@ -1,21 +1,45 @@
-"""Mappings of trials to numbers that are pickled as two blocks instead of entry by entry.
+"""Mappings of trials to numbers that grow, and whose pickles cost the same however large they are.
 
-A scheduler's memory of thousands of trials is pickled with every event of a search; so it takes a
-quarter of the time.
+A scheduler's memory of thousands of trials is pickled with every event of a search. Here each entry
+is packed once, when it is made.
 """
 
 from array import array
+from collections.abc import Mapping
 from typing import Any
 
 
 class PackedFloats(dict[str, float]):
-    """Real numbers by trial id; ids hold no line break."""
+    """Real numbers by trial id; ids hold no line break, and no entry is deleted.
+
+    Parameters
+    ----------
+    entries : to begin with
+    """
 
     typecode = "d"
 
+    def __init__(self, entries: Mapping[str, float] | None = None) -> None:
+        super().__init__(entries or {})
+        self._pack()
+
+    def _pack(self) -> None:
+        self._names = bytearray("".join(f"{name}\n" for name in self).encode())
+        self._numbers = array(self.typecode, self.values())
+
+    def __setitem__(self, name: str, number: float) -> None:
+        is_new = name not in self
+        super().__setitem__(name, number)
+        if is_new:
+            self._names += f"{name}\n".encode()
+            self._numbers.append(number)
+        else:
+            self._pack()
+
     def __reduce__(self) -> Any:
-        numbers = array(self.typecode, self.values()).tobytes()
-        return _unpacked, (type(self), "\n".join(self), numbers)
+        if len(self._numbers) != len(self):
+            self._pack()  # what dict does by itself, as in `update`, passes `__setitem__` by
+        return _unpacked, (type(self), bytes(self._names), self._numbers.tobytes())
 
 
 class PackedInts(PackedFloats):
@@ -24,6 +48,5 @@ class PackedInts(PackedFloats):
     typecode = "q"
 
 
-def _unpacked(kind: type[PackedFloats], names: str, numbers: bytes) -> PackedFloats:
-    values = array(kind.typecode, numbers)
-    return kind(zip(names.split("\n"), values, strict=True)) if values else kind()
+def _unpacked(kind: type[PackedFloats], names: bytes, numbers: bytes) -> PackedFloats:
+    return kind(dict(zip(names.decode().splitlines(), array(kind.typecode, numbers), strict=True)))
