@@ -16,6 +16,8 @@ from finrl_ray.search.journal import ENDED, TrialRecord
 from finrl_ray.search.recorder import SearchJournal
 
 _REFRESH_S = 0.25
+# looking at thousands of trials takes longer; it takes at most this share of the time
+_SHARE = 0.05
 _PLAIN_EVERY_S = 10.0
 _STATES = ("running", "completed", "stopped", "rejected", "failed")
 
@@ -40,8 +42,8 @@ class LiveView(tune.Callback):
         # a resumed search is timed by what it does itself
         self.steps_before = sum(_steps(r) for r in self._records())
         self.ended_before = sum(r.state in ENDED for r in self._records())
-        self.shown: dict[str, str] = {r.trial_id: r.state for r in self._records()}
-        self.last_refresh = 0.0
+        self.told = len(journal.records.endings)
+        self.next_refresh = 0.0
         self.console: Console | None = None
         self.live: Live | None = None
 
@@ -65,19 +67,16 @@ class LiveView(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Refresh a few times a second, or print a line now and then."""
-        now = time.monotonic()
-        every = _REFRESH_S if self.live else _PLAIN_EVERY_S
-        ended = self._newly_ended()
-        if self.live is None:
-            for record in ended:
-                self._print(_end_line(record))
-        if now - self.last_refresh < every:
+        began = time.monotonic()
+        self._tell_endings()
+        if began < self.next_refresh:
             return
-        self.last_refresh = now
         if self.live:
             self.live.update(self._panel(), refresh=True)
         else:
             self._print(self._summary_line())
+        every = _REFRESH_S if self.live else _PLAIN_EVERY_S
+        self.next_refresh = began + max(every, (time.monotonic() - began) / _SHARE)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Close the view."""
@@ -85,19 +84,19 @@ class LiveView(tune.Callback):
             self.live.stop()
             self.live = None
         else:
-            for record in self._newly_ended():
-                self._print(_end_line(record))
+            self._tell_endings()
 
     def _print(self, line: str) -> None:
         if self.console:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def _newly_ended(self) -> list[TrialRecord]:
-        fresh = [
-            r for r in self._records() if r.state in ENDED and self.shown.get(r.trial_id) != r.state
-        ]
-        self.shown.update({record.trial_id: record.state for record in fresh})
-        return fresh
+    def _tell_endings(self) -> None:
+        """Print a line for each trial that has ended since; a terminal has the panel instead."""
+        endings = self.journal.records.endings
+        if self.live is None:
+            for record in endings[self.told :]:
+                self._print(_end_line(record))
+        self.told = len(endings)
 
     def _counts(self) -> dict[str, int]:
         states: list[str] = [record.state for record in self._records()]

@@ -32,6 +32,7 @@ from finrl_ray.agent.trial_state import (
     restore_state,
     save_state,
 )
+from finrl_ray.agent.without_compiler import leave_compiler_out
 from finrl_ray.config import (
     EvaluationConfig,
     ExperimentConfig,
@@ -191,6 +192,7 @@ def build_model(
 
     `device` is torch's, for models whose own keywords do not name one.
     """
+    leave_compiler_out()
     model = DRLAgent(env).get_model(
         config.agent.algorithm,
         policy=config.agent.policy,

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,7 +90,30 @@ def _told(notes: list[str], path: str) -> str:
     return f"{'; '.join(notes)}; went on from {instead}"
 
 
-def flush_checkpoint(path: str, filesystem: pafs.FileSystem) -> None:
-    """Have a checkpoint on a local disk survive a loss of power."""
-    if isinstance(filesystem, pafs.LocalFileSystem) and Path(path).is_dir():
-        flush(Path(path))
+class CheckpointFlusher:
+    """Has checkpoints on a local disk survive a loss of power, while training goes on.
+
+    The disk takes as long as some hundred timesteps. One thread flushes in the order of reports.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
+
+    def flush(self, path: str, filesystem: pafs.FileSystem) -> None:
+        """Flush a checkpoint soon, if it is a folder of this machine or of a mounted disk."""
+        if isinstance(filesystem, pafs.LocalFileSystem):
+            self._thread.submit(_flush, Path(path))
+
+    def wait(self) -> None:
+        """Wait until everything has been flushed; the flusher takes no more."""
+        self._thread.shutdown()
+
+
+def _flush(folder: Path) -> None:
+    try:
+        flush(folder)
+    except FileNotFoundError:
+        pass  # nothing was reported, or it has been superseded and deleted since
+    except OSError as error:
+        # what the disk does not take the next reader finds damaged, and takes the one before it
+        logger.warning("%s could not be flushed to the disk: %s", folder, error)

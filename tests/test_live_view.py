@@ -53,7 +53,7 @@ def test_a_failed_trial_is_not_the_best(journal) -> None:
 
 def test_plain_lines_when_the_output_is_no_terminal(journal, capsys) -> None:
     lines = view(journal)
-    lines.shown = {}
+    lines.told = 0
     lines.setup()
     lines.on_step_end(0, [])
     lines.on_experiment_end([])

@@ -1,13 +1,18 @@
 """What a trial tells Ray, and how it ends when it tells nothing."""
 
 import errno
+import gc
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.fs as pafs
 import pytest
@@ -16,7 +21,14 @@ from ray import tune
 from finrl_ray.agent.resources import ResourceMonitor
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import reported_metrics
-from finrl_ray.trainable import SCRATCH, Watchdog, remove_leftovers, report_to_tune
+from finrl_ray.trainable import (
+    SCRATCH,
+    Watchdog,
+    collect_garbage,
+    remove_leftovers,
+    report_to_tune,
+)
+from finrl_ray.trial_checkpoints import CheckpointFlusher
 
 OWN = {"objective": 1.5, "timesteps": 100, "eval/sharpe_ratio": 1.5}
 
@@ -33,12 +45,17 @@ def write_model(folder: Path) -> None:
     (folder / "model.zip").write_text("")
 
 
+def report(place: Any, flusher: CheckpointFlusher | None = None) -> None:
+    flusher = flusher or CheckpointFlusher()
+    report_to_tune(ResourceMonitor(None), Watchdog(None), flusher, place, OWN, write_model)
+
+
 def test_what_the_process_uses_is_in_rays_results_and_not_in_the_journal(
     monkeypatch, tmp_path
 ) -> None:
     reports = []
     monkeypatch.setattr(tune, "report", lambda metrics, checkpoint: reports.append(metrics))
-    report_to_tune(ResourceMonitor(None), Watchdog(None), storage(tmp_path), OWN, write_model)
+    report(storage(tmp_path))
     assert {"sys/rss_gb", "sys/memory_fraction", "sys/cpu_percent"} <= reports[0].keys()
     assert reports[0]["sys/rss_gb"] > 0
     # tables of equal searches stay equal, whatever machine they ran on
@@ -56,8 +73,63 @@ def test_a_full_disk_ends_the_trial_with_the_reason_and_gives_the_room_back(
 
     monkeypatch.setattr(tune, "report", half_written)
     with pytest.raises(SearchError, match="100 timesteps cannot be written: No space left"):
-        report_to_tune(ResourceMonitor(None), Watchdog(None), place, OWN, write_model)
+        report(place)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_flushed_after_its_report_without_holding_the_trial_up(
+    monkeypatch, tmp_path
+) -> None:
+    happened: list[str] = []
+    go_on = threading.Event()
+
+    def slow_disk(folder: Path) -> None:
+        assert go_on.wait(60)
+        happened.append(f"flushed {folder.name}")
+
+    monkeypatch.setattr("finrl_ray.trial_checkpoints.flush", slow_disk)
+    monkeypatch.setattr(tune, "report", lambda metrics, checkpoint: happened.append("reported"))
+    flusher = CheckpointFlusher()
+    report(storage(tmp_path), flusher)
+    happened.append("training")
+    go_on.set()
+    flusher.wait()
+    assert happened == ["reported", "training", "flushed checkpoint_000000"]
+
+
+def test_a_disk_that_does_not_flush_is_in_the_log(monkeypatch, tmp_path, caplog) -> None:
+    def broken(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("finrl_ray.trial_checkpoints.flush", broken)
+    monkeypatch.setattr(tune, "report", lambda metrics, checkpoint: None)
+    flusher = CheckpointFlusher()
+    report(storage(tmp_path), flusher)
+    flusher.wait()
+    assert "checkpoint_000000 could not be flushed to the disk" in caplog.text
+
+
+def test_a_process_frees_what_a_trial_left_before_it_begins_the_next_one(monkeypatch) -> None:
+    class Model:
+        """What refers to itself is freed by the garbage collector alone."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    monkeypatch.setattr("finrl_ray.trainable._TRIALS", itertools.count())
+    automatic = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(4):
+            collect_garbage()
+            left = weakref.ref(Model())
+            assert left() is not None
+            collect_garbage()
+            assert left() is None
+    finally:
+        gc.unfreeze()
+        if automatic:
+            gc.enable()
 
 
 def test_another_error_of_storage_is_passed_on(monkeypatch, tmp_path) -> None:
@@ -66,7 +138,7 @@ def test_another_error_of_storage_is_passed_on(monkeypatch, tmp_path) -> None:
 
     monkeypatch.setattr(tune, "report", refused)
     with pytest.raises(PermissionError):
-        report_to_tune(ResourceMonitor(None), Watchdog(None), storage(tmp_path), OWN, write_model)
+        report(storage(tmp_path))
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ from finrl_ray.search.journal import ENDED, Records, TrialRecord
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
+# looking at thousands of trials takes longer; it takes at most this share of the time
+_SHARE = 0.05
 _SPEED_OVER_S = 30.0
 _AT_ONCE = 10_000
 _LAST_CALL_S = 10.0
@@ -116,7 +118,7 @@ class SearchBoard(tune.Callback):
         self.actor: Any = None
         self.open: dict[str, Any] = {}
         self.history: deque[tuple[float, int]] = deque()
-        self.last = -math.inf
+        self.next = -math.inf
         self.broken = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,9 +128,9 @@ class SearchBoard(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Bring the board up to date, once a second at most."""
         now = time.monotonic()
-        if now - self.last >= _EVERY_S:
-            self.last = now
+        if now >= self.next:
             self._guarded(now, ending=False)
+            self.next = now + max(_EVERY_S, (time.monotonic() - now) / _SHARE)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Close the calls that are still open."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Experiment, Trial
+from ray.tune.registry import get_trainable_cls
 from ray.tune.search import SearchAlgorithm, Searcher
 
 from finrl_ray.agent.hyperparameters import to_python
@@ -52,6 +53,7 @@ class TrialFeed(SearchAlgorithm):
         self.alive: dict[str, Trial] = {}
         self._waiting: list[Trial] = []
         self._experiment: Experiment | None = None
+        self._trainable_class: Any = None
 
     # -- what Ray asks of a search algorithm ------------------------------------------------------
 
@@ -82,6 +84,7 @@ class TrialFeed(SearchAlgorithm):
         """Take Ray's description of what each trial runs, and bring unfinished trials back."""
         given: Any = experiments if isinstance(experiments, list) else [experiments]
         (self._experiment,) = given
+        self._trainable_class = get_trainable_cls(self._experiment.spec["run"])
         records = self.keeper.records.trials.values()
         trials = {record.trial_id: self._make_trial(record) for record in records}
         if self.state is not None:
@@ -164,6 +167,7 @@ class TrialFeed(SearchAlgorithm):
         spec = self._experiment.spec
         trial = SearchTrial(
             spec["run"],
+            trainable_class=self._trainable_class,
             config=dict(record.sample),
             trial_id=record.trial_id,
             storage=spec["storage"],

@@ -91,6 +91,7 @@ class Records:
     Attributes
     ----------
     trials : by trial id, those that were created and not started yet included
+    endings : the trials that have ended, in the order in which they did
     searches : the events of the search as a whole
     number : of the last event
     ended_by : why the search ends before its planned number of trials; empty if it does not
@@ -99,6 +100,7 @@ class Records:
 
     def __init__(self) -> None:
         self.trials: dict[str, TrialRecord] = {}
+        self.endings: list[TrialRecord] = []
         self.searches: list[Event] = []
         self.number = 0
         self.ended_by = ""
@@ -187,6 +189,7 @@ class Records:
         if record.state in ENDED:
             record.decision = ""
             record.ended_at = event.get("n", self.number + 1)
+            self.endings.append(record)
         self._tick(record, event["time"])
 
     @staticmethod

@@ -10,6 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from finrl_ray.errors import SearchError
+from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.journal import (
     JOURNAL_FILE,
     Event,
@@ -70,7 +71,7 @@ class SearchKeeper:
         self.known: set[str] = set()
         self.decisions: dict[str, str] = {}
         self._held: list[tuple[str, dict[str, Any]]] | None = None
-        self._searcher_pickle: bytes | None = None
+        self._pickles: dict[str, bytes] = {}
 
     def write(self, event: str, **content: Any) -> None:
         """Make one event permanent, or keep it until the result under way is written.
@@ -100,7 +101,16 @@ class SearchKeeper:
 
     def searcher_changed(self) -> None:
         """Note that the searcher must be pickled again."""
-        self._searcher_pickle = None
+        self._pickles.pop("searcher", None)
+
+    def scheduler_changed(self) -> None:
+        """Note that the scheduler must be pickled again."""
+        self._pickles.pop("scheduler", None)
+
+    def know(self, trial_id: str) -> None:
+        """Note that the scheduler has been given a trial."""
+        self.known.add(trial_id)
+        self._pickles.pop("known", None)
 
     def _commit(self, contents: list[tuple[str, dict[str, Any]]]) -> None:
         events = [
@@ -109,8 +119,10 @@ class SearchKeeper:
         ]
         try:
             # the state first: if the driver dies in between, the other file fits the journal
-            self.files.write(events[-1]["n"], self._payload())
+            number, payload = events[-1]["n"], self._payload()
+            self.files.write(number, payload)
             append_events(self.folder, self.records, events)
+            self.files.flush(number, payload, self.folder / JOURNAL_FILE)
         except OSError as error:
             raise SearchError(
                 f"the search's folder {self.folder} cannot be written to: {error}. Make room, then "
@@ -118,10 +130,13 @@ class SearchKeeper:
             ) from error
 
     def _payload(self) -> bytes:
-        if self._searcher_pickle is None:
-            self._searcher_pickle = dump(self.searcher)
-        scheduler = dump({"scheduler": self.scheduler, "known": self.known})
-        return joined({"searcher": self._searcher_pickle, "scheduler": scheduler})
+        whole = {"searcher": self.searcher, "scheduler": self.scheduler}
+        for name, value in whole.items():
+            if name not in self._pickles:
+                self._pickles[name] = dump(value)
+        if "known" not in self._pickles:
+            self._pickles["known"] = dump("\n".join(self.known))
+        return joined(self._pickles)
 
     def restore(
         self,
@@ -136,12 +151,27 @@ class SearchKeeper:
         state : from the state files
         trial : returns the trial of an id
         checkpoint : returns the checkpoint at a path
+
+        Raises
+        ------
+        SearchError
+            If the samples drawn beforehand are others than the search began with.
         """
-        parts = {name: load(part, trial, checkpoint) for name, part in parted(state.payload)}
-        self.searcher = parts["searcher"]
-        self.scheduler = parts["scheduler"]["scheduler"]
-        self.known = parts["scheduler"]["known"]
-        self.searcher_changed()
+        find = {"trial": trial, "checkpoint": checkpoint, "samples": self._samples}
+        parts = {name: load(part, find) for name, part in parted(state.payload)}
+        self.searcher, self.scheduler = parts["searcher"], parts["scheduler"]
+        self.known = set(parts["known"].splitlines())
+        self._pickles.clear()
+
+    def _samples(self, digest: str) -> DrawnSamples:
+        drawn = getattr(self.searcher, "samples", None)
+        if not isinstance(drawn, DrawnSamples) or drawn.digest != digest:
+            raise SearchError(
+                f"the samples of the search in {self.folder} are drawn from its config and seed, "
+                "and come out otherwise now than when it began: go on with the versions of Python, "
+                "numpy and Ray that its experiment.json names"
+            )
+        return drawn
 
 
 def read_for_resume(folder: Path) -> tuple[Records, StoredState | None, StateFiles]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from finrl_ray.ray_watch import lost_process
 from finrl_ray.search.journal import STOP
@@ -51,19 +51,21 @@ class KeptScheduler(TrialScheduler):
         """Pass metric and mode on to a scheduler that was made without them."""
         if self.inner.metric is not None:
             return True
+        self.keeper.scheduler_changed()
         return bool(self.inner.set_search_properties(metric, mode, **spec))
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Pass on a trial that the scheduler does not know."""
         if trial.trial_id not in self.keeper.known:
             self.inner.on_trial_add(tune_controller, trial)
-            self.keeper.known.add(trial.trial_id)
+            self.keeper.know(trial.trial_id)
+            self._changed()
 
     def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Pass on an error after which the trial is not started again."""
         if not trial.should_recover() and not lost_process():
             self.inner.on_trial_error(tune_controller, trial)
-            self._write_exploits()
+            self._changed()
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
@@ -72,7 +74,7 @@ class KeptScheduler(TrialScheduler):
         self.keeper.hold()
         decision: str = self.inner.on_trial_result(tune_controller, trial, result)
         self.keeper.decisions[trial.trial_id] = decision
-        self._write_exploits()
+        self._changed()
         return decision
 
     def on_trial_complete(
@@ -80,14 +82,17 @@ class KeptScheduler(TrialScheduler):
     ) -> None:
         """Pass on."""
         self.inner.on_trial_complete(tune_controller, trial, result)
-        self._write_exploits()
+        self._changed()
 
     def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Pass on."""
         self.inner.on_trial_remove(tune_controller, trial)
-        self._write_exploits()
+        self._changed()
 
-    def _write_exploits(self) -> None:
+    def _changed(self) -> None:
+        """Have the scheduler pickled with the next event, and write down what it has exchanged."""
+        if type(self.inner) is not FIFOScheduler:  # it knows nothing that could change
+            self.keeper.scheduler_changed()
         exploits: list[Any] = getattr(self.inner, "exploits", [])
         if not exploits:
             return
@@ -109,14 +114,33 @@ class KeptScheduler(TrialScheduler):
             if trial is not None:
                 tune_controller._set_trial_status(trial, Trial.RUNNING)
                 tune_controller.stop_trial(trial)
-        chosen: Trial | None = self.inner.choose_trial_to_run(tune_controller)
+        chosen = self._choose(tune_controller)
         if chosen is not None:
             _restage(tune_controller, chosen)
         return chosen
 
+    def _choose(self, tune_controller: "TuneController") -> Trial | None:
+        own = getattr(type(self.inner), "choose_trial_to_run", None)
+        if own is not FIFOScheduler.choose_trial_to_run:
+            self.keeper.scheduler_changed()
+            chosen: Trial | None = self.inner.choose_trial_to_run(tune_controller)
+            return chosen
+        # FIFO's choice without its look at every trial that has ever been: the first that is
+        # pending, else the first that is paused
+        live: list[Trial] = sorted(tune_controller.get_live_trials(), key=_place)
+        for status in (Trial.PENDING, Trial.PAUSED):
+            for trial in live:
+                if trial.status == status:
+                    return trial
+        return None
+
     def debug_string(self) -> str:
         """Return the scheduler's own words."""
         return str(self.inner.debug_string())
+
+
+def _place(trial: Trial) -> int:
+    return int(trial.trial_id)
 
 
 def _restage(tune_controller: "TuneController", trial: Trial) -> None:

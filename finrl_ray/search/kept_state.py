@@ -1,10 +1,11 @@
 """What the searcher and the scheduler know, kept on disk after every event of the journal.
 
 Ray restores no scheduler, and searchers only from snapshots that are seconds old. Here both objects
-are pickled whole, with trials and checkpoints as references, before the journal's next events are
-appended. A state belongs to the number of the last of those events. Two files take turns, so that
-one of them always fits the journal, whenever a driver dies; a third is flushed to the disk now and
-then, for a machine that loses power.
+are pickled whole, before the journal's next events are appended, with references to what a resumed
+search finds elsewhere: trials, checkpoints, samples drawn beforehand. A state belongs to the number
+of the last of those events. Two files take turns, so that one of them always fits the journal,
+whenever a driver dies; a third is flushed to the disk now and then, with the journal that knows it,
+for a machine that loses power.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import logging
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,17 @@ import cloudpickle
 from ray import tune
 from ray.tune.experiment import Trial
 
+from finrl_ray.search.drawn_samples import DrawnSamples
+
 logger = logging.getLogger(__name__)
 
 STATE_FOLDER = "state"
 TURNS = ("state_a.pkl", "state_b.pkl")
 FLUSHED = "state_flushed.pkl"
 FLUSH_EVERY_S = 10.0
-_MAGIC = b"finrl_ray search state 1\n"
+_MAGIC = b"finrl_ray search state 2\n"
 
-TrialById = Callable[[str], Trial]
-CheckpointAt = Callable[[str], tune.Checkpoint]
+Find = Callable[[str], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +67,23 @@ class StateFiles:
             If it cannot be written; the other file stays.
         """
         self.folder.mkdir(exist_ok=True)
-        content = _framed(number, payload)
-        _replace(self.folder / TURNS[self.turn], content, flush=False)
+        _write_over(self.folder / TURNS[self.turn], _framed(number, payload))
         self.turn = 1 - self.turn
-        if time.monotonic() - self.flushed_at > FLUSH_EVERY_S:
-            _replace(self.folder / FLUSHED, content, flush=True)
-            self.flushed_at = time.monotonic()
+
+    def flush(self, number: int, payload: bytes, journal: Path) -> None:
+        """Every ten seconds, have the journal and a state that it knows survive a loss of power.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written; what was flushed before stays.
+        """
+        if time.monotonic() - self.flushed_at <= FLUSH_EVERY_S:
+            return
+        with journal.open("rb") as file:
+            os.fsync(file.fileno())
+        _replace(self.folder / FLUSHED, _framed(number, payload))
+        self.flushed_at = time.monotonic()
 
     def newest(self, until: int) -> StoredState | None:
         """Return the newest whole state that knows no event after `until`; None without one.
@@ -131,57 +144,78 @@ def _unframed(content: bytes) -> StoredState:
     return StoredState(number=int(number), payload=payload)
 
 
-def _replace(path: Path, content: bytes, *, flush: bool) -> None:
+def _write_over(path: Path, content: bytes) -> None:
+    # in place: a file that is renamed over another one is flushed by some file systems, which takes
+    # a hundred times as long; half a file does not match its checksum, and the other file is there
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.ftruncate(descriptor, len(content))
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         file.write(content)
-        if flush:
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # not typed
-    """Writes trials and checkpoints as references.
+    """Writes what a resumed search finds elsewhere as references.
 
-    They live on in the journal and on storage, and a checkpoint's file system may hold secrets.
+    Trials and checkpoints live on in the journal and on storage, and a checkpoint's file system may
+    hold secrets; samples drawn beforehand are drawn again. `persistent_id` would do the same, but
+    it is asked about every number and text, which takes most of the time.
     """
 
-    def persistent_id(self, obj: Any) -> tuple[str, str] | None:
+    def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Trial):
-            return ("trial", obj.trial_id)
+            return _referred, ("trial", obj.trial_id)
         if isinstance(obj, tune.Checkpoint):
-            return ("checkpoint", obj.path)
-        return None
+            return _referred, ("checkpoint", obj.path)
+        if isinstance(obj, DrawnSamples):
+            return _referred, ("samples", obj.digest)
+        return super().reducer_override(obj)
+
+
+def _referred(kind: str, name: str) -> Any:
+    raise pickle.UnpicklingError(f"{kind} {name} is a reference; use `load`")
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, trial: TrialById, checkpoint: CheckpointAt) -> None:
+    def __init__(self, file: io.BytesIO, find: Mapping[str, Find]) -> None:
         super().__init__(file)
-        self._find = {"trial": trial, "checkpoint": checkpoint}
+        self._find = find
 
-    def persistent_load(self, pid: Any) -> Any:
-        kind, name = pid
-        return self._find[kind](name)
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (__name__, _referred.__name__):
+            return lambda kind, name: self._find[kind](name)
+        return super().find_class(module, name)
 
 
 def dump(value: Any) -> bytes:
-    """Return the pickle of a searcher or scheduler, with trials and checkpoints as references."""
+    """Return the pickle of a searcher or scheduler, with references in it."""
     buffer = io.BytesIO()
     _Pickler(buffer).dump(value)
     return buffer.getvalue()
 
 
-def load(payload: bytes, trial: TrialById, checkpoint: CheckpointAt) -> Any:
+def load(payload: bytes, find: Mapping[str, Find]) -> Any:
     """Undo `dump`.
 
     Parameters
     ----------
     payload : from a folder that the user trusts; a pickle runs code
-    trial : returns the trial of an id
-    checkpoint : returns the checkpoint at a path
+    find : by kind of reference (`trial`, `checkpoint`, `samples`) what returns the object that is
+        meant, of a trial's id, a checkpoint's path, the digest of samples
     """
-    return _Unpickler(io.BytesIO(payload), trial, checkpoint).load()
+    return _Unpickler(io.BytesIO(payload), find).load()
 
 
 def joined(parts: dict[str, bytes]) -> bytes:

@@ -38,6 +38,7 @@ _EVERY_S = 2.0
 _AWAY_PAUSE_S = 5.0
 _LAST_S = 60.0
 _ASK_S = 60.0
+_LOOKS, _LOOK_AGAIN_S = 3, 0.01
 # a copy takes at most this share of the time
 _SHARE = 0.1
 _FIRST = (CONFIG_FILE, EXPERIMENT_FILE, DATA_FILE)
@@ -210,11 +211,17 @@ class FolderMirror:
         self.copied[JOURNAL_FILE] = found[JOURNAL_FILE]
 
     def _read_state(self, name: str) -> tuple[int, bytes]:
-        try:
-            content = (self.folder / STATE_FOLDER / name).read_bytes()
-        except FileNotFoundError:
-            return -1, b""
-        return state_number(content), content
+        number, content = -1, b""
+        for _ in range(_LOOKS):
+            try:
+                content = (self.folder / STATE_FOLDER / name).read_bytes()
+            except FileNotFoundError:
+                break
+            number = state_number(content)
+            if number >= 0:
+                break
+            time.sleep(_LOOK_AGAIN_S)  # the driver may be writing it
+        return number, content
 
     def _write(self, name: str, content: bytes) -> None:
         write_file(self._filesystem, f"{self._root}/{name}", content)

@@ -1,23 +1,18 @@
 """Population based training as a deterministic, journaled scheduler on top of Ray's."""
 
 import logging
-import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from ray import tune
 from ray.train._internal.session import _FutureTrainingResult
-from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler, pb2
-from ray.tune.schedulers.pbt import _PBTTrialState
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.search.comparison import TIME_ATTR, comparable
-from finrl_ray.search.extras import require_extra
-from finrl_ray.search.mutations import mutable_domains, mutate, within
+from finrl_ray.search.mutations import mutable_domains, mutate
 from finrl_ray.search.own_random import OwnRandom
 from finrl_ray.search.searchers import plain_value
 from finrl_ray.search.spaces import Domain
@@ -47,7 +42,7 @@ class Exploit:
     checkpoint: tune.Checkpoint
 
 
-class _Population(PopulationBasedTraining):
+class Population(PopulationBasedTraining):
     """What PBT and PB2 have in common here.
 
     Ray's draws from the global generators; here from the experiment's seed. A trial that ends
@@ -201,7 +196,7 @@ class _Population(PopulationBasedTraining):
         self.exploits.append(exploit)
 
 
-class PopulationScheduler(_Population):
+class PopulationScheduler(Population):
     """Ray's PBT whose changed values stay within the search space."""
 
     name = "pbt"
@@ -224,67 +219,3 @@ class PopulationScheduler(_Population):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         chance = self._resample_probability
         return mutate(trial_to_clone.config, self.domains, chance, self.generator), {}
-
-
-class BanditScheduler(_Population, pb2.PB2):
-    """Ray's PB2, with ranges that are searched in their logarithm modelled in it."""
-
-    name = "pb2"
-    current: Any  # points chosen in this exchange, (n, number of names); None before the first
-
-    def __init__(
-        self, config: ExperimentConfig, space: Mapping[str, Domain], interval: int
-    ) -> None:
-        require_extra("pb2", "search.scheduler.type 'pb2'")
-        self.domains = mutable_domains(config, space, continuous=True)
-        bounds = {
-            name: [self._coded(name, bound) for bound in domain.values]
-            for name, domain in self.domains.items()
-        }
-        super().__init__(config, interval, hyperparam_bounds=bounds)
-
-    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
-        """Take a trial in as PBT does: its sample has every value."""
-        PopulationBasedTraining.on_trial_add(self, tune_controller, trial)
-
-    def _coded(self, name: str, value: float) -> float:
-        return math.log(value) if self.domains[name].kind == "loguniform" else float(value)
-
-    def _decoded(self, name: str, value: float) -> float:
-        domain = self.domains[name]
-        return float(within(domain, math.exp(value) if domain.kind == "loguniform" else value))
-
-    def _coded_sample(self, trial: "Trial") -> dict[str, float]:
-        return {name: self._coded(name, trial.config[name]) for name in self.domains}
-
-    def _save_trial_state(
-        self, state: _PBTTrialState, time: int, result: dict[str, Any], trial: "Trial"
-    ) -> float:
-        score: Any = PopulationBasedTraining._save_trial_state(self, state, time, result, trial)
-        row = {"Trial": str(trial), "Time": time, **self._coded_sample(trial), "Reward": score}
-        self.data = pd.concat([self.data, pd.DataFrame([row])], ignore_index=True)
-        return float(score)
-
-    def _get_new_config(
-        self, trial: "Trial", trial_to_clone: "Trial"
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.data["Time"].max() > self.last_exploration_time:
-            self.current = None  # the trials of an earlier exchange need no distance kept
-        coded = self._coded_sample(trial_to_clone)
-        explore: Any = pb2._explore  # Ray's annotations are of other types
-        # in an order that does not depend on who reported first
-        data = self.data.sort_values(["Time", "Trial"], kind="stable", ignore_index=True)
-        with warnings.catch_warnings():
-            # of few and equal points the kernel's scale is a guess, which nobody can act on
-            warnings.simplefilter("ignore")
-            chosen, self.data = explore(
-                data, self._hyperparam_bounds_flat, self.current, trial_to_clone, trial, coded
-            )
-        point = np.array([[chosen[name] for name in self._hyperparam_bounds_flat]])
-        latest = self.data["Time"].max()
-        if self.current is None or latest > self.last_exploration_time:
-            self.last_exploration_time, self.current = latest, point
-        else:
-            self.current = np.concatenate((self.current, point), axis=0)
-        changed = {name: self._decoded(name, chosen[name]) for name in self.domains}
-        return {**trial_to_clone.config, **changed}, {}

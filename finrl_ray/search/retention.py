@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_S = 30.0
 """A worker may be reading a checkpoint that has just been superseded."""
+SWEEP_EVERY_S = 1.0
+"""Whoever looks for what nobody needs looks at every trial that has ever been."""
 NEWEST = 2
 GB = 10**9
 
@@ -111,6 +113,7 @@ class CheckpointRetention(tune.Callback):
         self.delete = delete
         self.keep_best = config.search.keep_checkpoints
         self.waiting: deque[tuple[float, str]] = deque()
+        self.next_sweep = 0.0
         self.seen: set[str] = set()
         self.reason = ""
         limit = config.search.max_disk_gb
@@ -190,15 +193,19 @@ class CheckpointRetention(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list["Trial"], **info: Any) -> None:
         """Delete what has waited long enough, unless a trial is to be restored from it."""
-        if not self.waiting or self.waiting[0][0] > time.monotonic():
+        now = time.monotonic()
+        if not self.waiting or self.waiting[0][0] > now or self.next_sweep > now:
             return
-        _, path = self.waiting.popleft()
-        if self.limit_bytes is not None and path not in self.sizes:
-            return  # it has gone already, to make room
-        if path in self._needed(trials):
-            self.waiting.append((time.monotonic() + GRACE_S, path))
-        else:
-            self._delete(path)
+        self.next_sweep = now + SWEEP_EVERY_S
+        needed = self._needed(trials)
+        while self.waiting and self.waiting[0][0] <= now:
+            _, path = self.waiting.popleft()
+            if self.limit_bytes is not None and path not in self.sizes:
+                continue  # it has gone already, to make room
+            if path in needed:
+                self.waiting.append((now + GRACE_S, path))
+            else:
+                self._delete(path)
 
 
 def _gb(count: float) -> str:

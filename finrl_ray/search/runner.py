@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -20,12 +19,7 @@ from ray.tune.execution import class_cache
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
-from finrl_ray.ray_cluster import (
-    cluster_address,
-    current_dashboard,
-    most_cpus,
-    require_shared,
-)
+from finrl_ray.ray_cluster import cluster_address, current_dashboard, require_shared
 from finrl_ray.ray_session import ray_session
 from finrl_ray.ray_watch import watching
 from finrl_ray.search.board import SearchBoard
@@ -49,23 +43,20 @@ from finrl_ray.search.preparation import PreparedSearch, prepare_search
 from finrl_ray.search.recorder import SearchJournal
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.retention import CheckpointRetention, delete_at_once, prune
-from finrl_ray.search.schedulers import (
-    METRIC,
-    make_scheduler,
-    samples_all_first,
-    trial_label,
-)
+from finrl_ray.search.room import trial_limit, warn_of_crowding
+from finrl_ray.search.schedulers import METRIC, make_scheduler, trial_label
 from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
+from finrl_ray.search.threads import thread_variables, threads_per_trial
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
 from finrl_ray.trainable import remove_leftovers, train_trial
 
 logger = logging.getLogger(__name__)
 
-# a reused actor needs time for the clean-up of its last trial, and with one malloc arena its memory
-# stays flat over many trials
+# besides the threads that it may use: a reused actor needs time for the clean-up of its last trial,
+# and with one malloc arena its memory stays flat over many trials
 WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
 # no screens and no log files that nobody reads; Ray's own snapshots, which nobody reads either, at
 # the end alone
@@ -205,6 +196,7 @@ def _run(folder: SearchFolder, planned: int, make_view: ViewFactory | None) -> S
 def _run_mirrored(
     folder: SearchFolder, planned: int, make_view: ViewFactory | None, mirror: FolderMirror
 ) -> SearchResult:
+    warn_of_crowding(folder.config, planned)
     storage = CheckpointStorage(folder.path, folder.remote)
     records, state, files = read_for_resume(folder.path)
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
@@ -214,7 +206,7 @@ def _run_mirrored(
     retention = CheckpointRetention(journal, folder.config, delete)
     stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
     pausing = folder.config.search.scheduler.type in PAUSING
-    feed = TrialFeed(keeper, state, planned, _limit(folder.config), storage, pausing=pausing)
+    feed = TrialFeed(keeper, state, planned, trial_limit(folder.config), storage, pausing=pausing)
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
     try:
@@ -332,25 +324,6 @@ def _views(
     return [*view, *board]
 
 
-def _limit(config: ExperimentConfig) -> Callable[[], float]:
-    """Return a function that says how many trials may be alive at once."""
-    if samples_all_first(config):
-        return lambda: math.inf  # those that wait for the others to be compared with count too
-    most = config.search.max_concurrent_trials
-    if most is not None:
-        return lambda: most
-    return partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial)
-
-
-def _room(cpus: float, gpus: float) -> float:
-    """Return how many trials have room."""
-    room = most_cpus() // cpus
-    if gpus:
-        resources: dict[str, float] = ray.cluster_resources()
-        room = min(room, resources.get("GPU", 0.0) // gpus)
-    return max(1.0, room)
-
-
 def _session(
     config: ExperimentConfig, address: str | None, dashboard: bool
 ) -> contextlib.AbstractContextManager[None]:
@@ -366,7 +339,8 @@ def _session(
             )
         else:
             num_cpus = max(1, math.ceil(most * config.search.cpus_per_trial))
-    return ray_session(WORKER_ENV, address=address, num_cpus=num_cpus, dashboard=dashboard)
+    worker_env = {**WORKER_ENV, **thread_variables(threads_per_trial(config))}
+    return ray_session(worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,8 @@ from ray.tune.schedulers.hyperband import _Bracket
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.search.comparison import METRIC, TIME_ATTR, comparable
 from finrl_ray.search.own_random import OwnRandom
-from finrl_ray.search.population import BanditScheduler, PopulationScheduler
+from finrl_ray.search.packed import PackedFloats, PackedInts
+from finrl_ray.search.population import PopulationScheduler
 from finrl_ray.search.spaces import Domain
 from finrl_ray.search_config import PAUSING
 
@@ -95,7 +96,9 @@ class AshaScheduler(AsyncHyperBandScheduler):
 
     def __init__(self, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.stopped_at: dict[str, int] = {}
+        for bracket in self._brackets:
+            bracket._rungs = [(steps, PackedFloats(seen)) for steps, seen in bracket._rungs]
+        self.stopped_at = PackedInts()
         self.random = OwnRandom(seed)
 
     def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
@@ -284,6 +287,9 @@ def _hyperband(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSc
 def _population(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
     interval = _eighth(config, config.search.scheduler.perturbation_interval)
     if config.search.scheduler.type == "pb2":
+        # it imports scikit-learn, which takes a second
+        from finrl_ray.search.bandit import BanditScheduler
+
         return BanditScheduler(config, space, interval)
     return PopulationScheduler(config, space, interval)
 

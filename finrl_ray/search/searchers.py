@@ -13,6 +13,7 @@ from ray.tune.search.variant_generator import generate_variants
 from finrl_ray.agent.hyperparameters import to_python
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.search.comparison import METRIC, TIME_ATTR
+from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.extras import require_extra
 from finrl_ray.search.initial_points import complete_points, contains
 from finrl_ray.search.own_random import OwnRandom
@@ -77,7 +78,7 @@ class SampleList(Searcher):
 
     def __init__(self, samples: list[dict[str, Any]]) -> None:
         super().__init__()
-        self.samples = samples
+        self.samples = DrawnSamples(samples)
         self.given = 0
 
     def suggest(self, trial_id: str) -> Any:

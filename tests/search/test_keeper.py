@@ -7,12 +7,21 @@ from typing import Any
 import pytest
 from kept_parts import small_keeper
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from finrl_ray.errors import SearchError
-from finrl_ray.search.journal import JOURNAL_FILE, read_journal
+from finrl_ray.search.journal import JOURNAL_FILE, Records, read_journal
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume
 from finrl_ray.search.kept_state import FLUSHED, STATE_FOLDER, TURNS, dump, load
+from finrl_ray.search.searchers import SampleList
+
+
+class KilledError(Exception):
+    """What ends a driver in a test."""
+
+
+def die(*arguments: object) -> None:
+    raise KilledError
 
 
 def create(keeper: SearchKeeper, count: int) -> None:
@@ -44,14 +53,16 @@ def test_a_driver_killed_between_state_and_journal_loses_what_neither_has_told(
 ) -> None:
     keeper = small_keeper(tmp_path)
     create(keeper, count)
-    monkeypatch.setattr("finrl_ray.search.keeper.append_events", lambda *args: None)
-    create(keeper, 1)  # the state is written, the journal is not
+    monkeypatch.setattr("finrl_ray.search.keeper.append_events", die)
+    with pytest.raises(KilledError):
+        create(keeper, 1)  # the state is written, the journal is not
     assert suggested(tmp_path) == (count, count)
 
 
 def test_a_driver_killed_before_the_very_first_event_starts_anew(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("finrl_ray.search.keeper.append_events", lambda *args: None)
-    create(small_keeper(tmp_path), 1)
+    monkeypatch.setattr("finrl_ray.search.keeper.append_events", die)
+    with pytest.raises(KilledError):
+        create(small_keeper(tmp_path), 1)
     records, state, _ = read_for_resume(tmp_path)
     assert (records.trials, state) == ({}, None)
 
@@ -127,11 +138,53 @@ def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(tmp_path) -> None:
         create(keeper, 1)
 
 
+def test_a_state_that_was_half_written_falls_back_to_the_one_before_it(tmp_path) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 3)
+    older = tmp_path / STATE_FOLDER / TURNS[1]
+    whole = (tmp_path / STATE_FOLDER / TURNS[0]).read_bytes()
+    # the driver died while it wrote the next state over the older file
+    older.write_bytes(whole[: len(whole) // 2] + older.read_bytes()[len(whole) // 2 :])
+    assert suggested(tmp_path) == (3, 3)
+
+
+def test_what_is_flushed_fits_a_journal_that_was_flushed_before_it(tmp_path) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 1)
+    lines = (tmp_path / JOURNAL_FILE).read_bytes()
+    create(keeper, 2)
+    # power was lost: what was flushed ten seconds ago is all that there is
+    (tmp_path / JOURNAL_FILE).write_bytes(lines)
+    for name in TURNS:
+        (tmp_path / STATE_FOLDER / name).unlink()
+    assert suggested(tmp_path) == (1, 1)
+
+
+def test_samples_drawn_beforehand_are_not_in_the_state(tmp_path) -> None:
+    def keeper(samples: list[dict[str, Any]]) -> SearchKeeper:
+        return SearchKeeper(tmp_path, Records(), SampleList(samples), FIFOScheduler())
+
+    def resumed(samples: list[dict[str, Any]]) -> SearchKeeper:
+        records, state, files = read_for_resume(tmp_path)
+        again = keeper(samples)
+        again.files, again.records = files, records
+        assert state is not None
+        again.restore(state, lambda trial_id: trial_id, lambda path: path)
+        return again
+
+    samples = [{"x": n} for n in range(1000)]
+    create(keeper(samples), 3)
+    assert (tmp_path / STATE_FOLDER / TURNS[0]).stat().st_size < 2000
+    assert resumed(samples).searcher.suggest("00003") == {"x": 3}
+    with pytest.raises(SearchError, match="come out otherwise now than when it began"):
+        resumed(samples[::-1])
+
+
 def test_trials_are_references_in_a_pickled_scheduler() -> None:
     scheduler: Any = AsyncHyperBandScheduler(time_attr="t", max_t=8, metric="m", mode="max")
     trial, other = Trial("x", trial_id="a", stub=True), Trial("x", trial_id="a", stub=True)
     scheduler.on_trial_add(None, trial)
     scheduler.seen = {trial: "by trial"}
-    again = load(dump(scheduler), {"a": other}.__getitem__, str)
+    again = load(dump(scheduler), {"trial": {"a": other}.__getitem__})
     assert again.seen == {other: "by trial"}
     assert again.on_trial_result(None, other, {"t": 4, "m": 1.0}) == "CONTINUE"

@@ -29,7 +29,7 @@ def test_a_trial_whose_process_is_lost_gets_another(
 ) -> None:
     inner = SimpleNamespace(choose_trial_to_run=lambda controller: "trial")
     records = SimpleNamespace(trials={})
-    keeper: Any = SimpleNamespace(scheduler=inner, records=records)
+    keeper: Any = SimpleNamespace(scheduler=inner, records=records, scheduler_changed=lambda: None)
     controller: Any = Controller("trial", actor=actor, resetting=resetting)
     scheduler = KeptScheduler(keeper, SimpleNamespace())  # type: ignore[arg-type]
     assert scheduler.choose_trial_to_run(controller) == "trial"

@@ -182,7 +182,7 @@ def test_initial_points_come_first_as_they_are(searcher: str) -> None:
     plain = sampled(make(config(searcher)), 24)
     if searcher == "random":
         assert samples[3:] == plain[: 24 - 3]
-        assert make(config(searcher, initial_points=POINTS)).samples == samples
+        assert list(make(config(searcher, initial_points=POINTS)).samples) == samples
     assert len(samples) == 24
 
 

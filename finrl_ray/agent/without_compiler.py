@@ -1,0 +1,65 @@
+"""Torch's optimizers without its compiler, which they import for nothing."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch as th
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+
+_COMPILER = "torch._dynamo"
+_SWITCH = "__dynamo_disable"
+
+
+def leave_compiler_out() -> None:
+    """Let optimizers be made without importing torch's compiler, until something else imports it.
+
+    They keep the compiler off some of their methods and tell it where a step begins and ends, and
+    import it in order to say so: one to two seconds and 1,000 modules in every process that trains.
+    Where nobody has imported it nothing can be compiled, and there is nothing to be said.
+    """
+    if _COMPILER in sys.modules:
+        return
+    for function in _kept_off():
+        if not hasattr(function, _SWITCH):
+            setattr(function, _SWITCH, _called_plainly(function))
+    for optimizer in (Adam, RMSprop, SGD):
+        step: Any = vars(optimizer)["step"]
+        if step.__code__.co_name == "_use_grad":  # torch's wrapper, and not yet this one
+            # as torch itself does for its hooks
+            optimizer.step = _stepping_plainly(step)  # type: ignore[method-assign]
+
+
+def _kept_off() -> Iterator[Callable[..., Any]]:
+    for method in vars(Optimizer).values():
+        # torch._compile wraps them, and looks the switch up on what it has wrapped
+        if getattr(getattr(method, "__code__", None), "co_filename", "").endswith("_compile.py"):
+            yield method.__wrapped__
+
+
+def _called_plainly(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        compiler: Any = sys.modules.get(_COMPILER)
+        if compiler is None:
+            return function(*args, **kwargs)
+        # as torch itself would have done at the first call
+        disabled = compiler.disable(function, True, wrapping=False)
+        setattr(function, _SWITCH, disabled)
+        return disabled(*args, **kwargs)
+
+    return call
+
+
+def _stepping_plainly(step: Callable[..., Any]) -> Callable[..., Any]:
+    function: Callable[..., Any] = step.__wrapped__  # type: ignore[attr-defined]  # by torch
+
+    @functools.wraps(function)
+    def call(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if _COMPILER in sys.modules:
+            return step(optimizer, *args, **kwargs)
+        # what torch's wrapper does besides
+        with th.set_grad_enabled(optimizer.defaults["differentiable"]):
+            return function(optimizer, *args, **kwargs)
+
+    return call

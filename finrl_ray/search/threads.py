@@ -1,0 +1,57 @@
+"""How many threads a trial computes with, and whether the cores suffice for all trials at once."""
+
+import os
+
+from finrl_ray.config import ExperimentConfig
+
+_POOLS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def threads_per_trial(config: ExperimentConfig) -> int:
+    """Return the threads of one trial: the whole CPUs that it reserves, at least one."""
+    return max(1, int(config.search.cpus_per_trial))
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment of a worker in which each library uses so many threads.
+
+    Libraries read it when they are imported: it must be there before numpy and torch are.
+    """
+    return dict.fromkeys(_POOLS, str(threads))
+
+
+def available_cores() -> int:
+    """Return the cores of this machine that this process, and those it starts, may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def crowding(at_once: float, threads: int, cores: float) -> str:
+    """Return in words that trials have more threads than there are cores; empty if they have not.
+
+    Parameters
+    ----------
+    at_once : trials that run at once
+    threads : of each trial
+    cores : that they share
+    """
+    if at_once * threads <= cores:
+        return ""
+    fitting = max(1, int(cores // threads))
+    trials, each, shared = (
+        f"{count:g} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((at_once, "trial"), (threads, "thread"), (cores, "core"))
+    )
+    return (
+        f"{trials} with {each} each will run at once on {shared}, and slow each other down; set "
+        f"search.max_concurrent_trials to {fitting}, or search.cpus_per_trial to the cores that "
+        "one trial is to have"
+    )
