@@ -28,14 +28,14 @@ def reason_against_arrays(policy: Any) -> str:
             return f"the activation is {odd.pop().__name__}"
         if set(kinds[::2]) != {nn.Linear} or len(parts) % 2:
             return f"{name} is no sequence of linear layers and activations"
-    kinds = {type(part) for part in policy.mlp_extractor.modules()} & set(ACTIVATIONS)
-    return "" if len(kinds) == 1 else "the networks have different activations"
+    used = {type(part) for part in policy.mlp_extractor.modules()} & set(ACTIVATIONS)
+    return "" if len(used) == 1 else "the networks have different activations"
 
 
 def parameter_order(policy: Any) -> list[nn.Parameter]:
     """Return a policy's parameters so that the two first layers are neighbours."""
     actor, critic = _linear_layers_of(policy)
-    order: list[nn.Parameter] = [actor[0].weight, critic[0].weight, actor[0].bias, critic[0].bias]
+    order: list[Any] = [actor[0].weight, critic[0].weight, actor[0].bias, critic[0].bias]
     for layer in (*actor[1:], *critic[1:]):
         order += [layer.weight, layer.bias]
     return [*order, policy.log_std]

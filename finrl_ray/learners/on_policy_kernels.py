@@ -258,22 +258,20 @@ def clipped_surrogate(
     n = log_probs.shape[0]
     low, high = np.float32(1.0 - clip_range), np.float32(1.0 + clip_range)
     limit = np.float32(clip_range)
-    loss, outside, divergence = 0.0, 0, 0.0
+    loss, outside, divergence = 0.0, 0.0, 0.0
     for i in range(n):
         log_ratio = log_probs[i] - old_log_probs[i]
         ratio = np.float32(math.exp(log_ratio))
         advantage = advantages[i]
-        bounded = ratio
-        if ratio < low:
-            bounded = low
-        elif ratio > high:
-            bounded = high
+        # in this order a range below 0, where a schedule went on past its end, does what torch does
+        bounded = low if ratio < low else ratio
+        bounded = high if bounded > high else bounded
         plain, clipped = advantage * ratio, advantage * bounded
         # in torch's minimum a NaN goes through
         loss -= plain if plain <= clipped or plain != plain else clipped
         # inside the range both are the same, and the slope is that of either
         weights[i] = _ZERO if plain > clipped else -advantage * ratio / np.float32(n)
-        outside += abs(ratio - _ONE) > limit
+        outside += 1.0 if abs(ratio - _ONE) > limit else 0.0
         divergence += (ratio - _ONE) - log_ratio
     return loss / n, outside / n, divergence / n
 
@@ -288,7 +286,7 @@ def policy_gradient(
     for i in range(n):
         loss -= advantages[i] * log_probs[i]
         weights[i] = -advantages[i] / np.float32(n)
-    return loss / n
+    return float(loss / n)
 
 
 @compiled
@@ -305,7 +303,7 @@ def value_slopes(
 
     Parameters
     ----------
-    clip_range : how far values may move from the old ones (B,); below 0: any distance
+    clip_range : how far values may move from the old ones (B,); NaN: any distance
     """
     n = values.shape[0]
     factor = np.float32(2.0 * vf_coef / n)
@@ -313,17 +311,18 @@ def value_slopes(
     loss, total = 0.0, _ZERO
     for i in range(n):
         value, moves = values[i, 0], True
-        if clip_range >= 0.0:
+        if not math.isnan(clip_range):
             change = value - old_values[i]
             moves = not (change < -limit or change > limit)
-            value = old_values[i] + min(max(change, -limit), limit)
+            change = -limit if change < -limit else change
+            value = old_values[i] + (limit if change > limit else change)
         error = value - returns[i]
         loss += error * error
         slope = factor * error if moves else _ZERO
         slopes[i, 0] = slope
         total += slope
     bias_slope[0] = total
-    return loss / n
+    return float(loss / n)
 
 
 @compiled

@@ -139,4 +139,4 @@ def require_distribution(mean: th.Tensor, deviation: th.Tensor) -> None:
     ValueError
         "Expected parameter loc" or "scale", with its values.
     """
-    Normal(mean, deviation.expand_as(mean), validate_args=True)  # type: ignore[no-untyped-call]
+    Normal(mean, deviation.expand_as(mean), validate_args=True)
