@@ -338,7 +338,7 @@ class FusedPPO(FusedOnPolicy, ExactPPO):
         policy_loss, outside, divergence = clipped_surrogate(
             update.log_probs, update.old_log_probs, update.advantages, clip_range, update.weights
         )
-        limit = -1.0 if clip_range_vf is None else clip_range_vf
+        limit = math.nan if clip_range_vf is None else clip_range_vf
         value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), limit)
         return [policy_loss, value_loss, -entropy, outside], divergence
 
@@ -364,7 +364,7 @@ class FusedA2C(FusedOnPolicy, ExactA2C):
         if self.normalize_advantage:
             normalize(update.advantages)
         policy_loss = policy_gradient(update.log_probs, update.advantages, update.weights)
-        value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), -1.0)
+        value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), math.nan)
         self._take_fused_step(fused, update)
         self._n_updates += 1
         self._log(policy_loss, value_loss, -entropy)

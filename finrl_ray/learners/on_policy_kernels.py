@@ -263,11 +263,9 @@ def clipped_surrogate(
         log_ratio = log_probs[i] - old_log_probs[i]
         ratio = np.float32(math.exp(log_ratio))
         advantage = advantages[i]
-        bounded = ratio
-        if ratio < low:
-            bounded = low
-        elif ratio > high:
-            bounded = high
+        # in this order a range below 0, where a schedule went on past its end, does what torch does
+        bounded = low if ratio < low else ratio
+        bounded = high if bounded > high else bounded
         plain, clipped = advantage * ratio, advantage * bounded
         # in torch's minimum a NaN goes through
         loss -= plain if plain <= clipped or plain != plain else clipped
@@ -305,7 +303,7 @@ def value_slopes(
 
     Parameters
     ----------
-    clip_range : how far values may move from the old ones (B,); below 0: any distance
+    clip_range : how far values may move from the old ones (B,); NaN: any distance
     """
     n = values.shape[0]
     factor = np.float32(2.0 * vf_coef / n)
@@ -313,10 +311,11 @@ def value_slopes(
     loss, total = 0.0, _ZERO
     for i in range(n):
         value, moves = values[i, 0], True
-        if clip_range >= 0.0:
+        if not math.isnan(clip_range):
             change = value - old_values[i]
             moves = not (change < -limit or change > limit)
-            value = old_values[i] + min(max(change, -limit), limit)
+            change = -limit if change < -limit else change
+            value = old_values[i] + (limit if change > limit else change)
         error = value - returns[i]
         loss += error * error
         slope = factor * error if moves else _ZERO

@@ -81,6 +81,16 @@ def test_many_updates_stay_close_to_sb3s(algorithm: str, settings: dict[str, Any
     assert plain["logged"].keys() == fused["logged"].keys()
 
 
+def test_schedules_past_their_end_do_what_they_do_in_sb3() -> None:
+    # the last rollout ends after the last timestep, where such a range is below 0
+    ranges = {"clip_range": lambda rest: 0.3 * rest, "clip_range_vf": lambda rest: 0.1 * rest}
+    plain, fused = (trained(make_model(kind, **ranges), 100) for kind in PAIRS["ppo"])
+    assert plain["logged"]["train/clip_range"] < 0
+    assert largest_error(plain["parameters"], fused["parameters"]) < 2e-3
+    for name in ("train/clip_fraction", "train/policy_gradient_loss", "train/value_loss"):
+        assert fused["logged"][name] == pytest.approx(plain["logged"][name], rel=1e-3), name
+
+
 @pytest.mark.parametrize("n_envs", [1, 5])
 def test_advantages_are_sb3s_bit_for_bit(n_envs: int) -> None:
     model = make_model(FusedPPO, n_envs, n_steps=40, gae_lambda=0.93, gamma=0.97)
