@@ -42,7 +42,7 @@ SPACE: dict[str, Any] = {
     "batch_size": {"choice": [8, 16, 32, 64, 128, 256, 512]},
     "n_steps": {"choice": [8, 16, 32, 64, 128, 256, 512, 1024, 2048]},
     "gamma": {"choice": [0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999]},
-    "learning_rate": {"loguniform": [1e-5, 1]},
+    "learning_rate": {"loguniform": [1e-5, 0.999]},
     "ent_coef": {"loguniform": [1e-8, 0.1]},
     "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
     "n_epochs": {"choice": [1, 5, 10, 20]},
@@ -113,16 +113,20 @@ def our_config(folder: Path, name: str, timesteps: int, points: list[dict[str, A
             "test": [dates[-2], None],
         },
         "env": {"parity": True},
-        "agent": {"algorithm": "ppo", "total_timesteps": timesteps},
+        "agent": {
+            "algorithm": "ppo",
+            "total_timesteps": timesteps,
+            "model_kwargs": {"policy_kwargs": {"ortho_init": False}},
+        },
         "evaluation": {"eval_freq": rungs if asha else timesteps},
         "search": {
             "num_samples": len(points),
             "default_space": False,
-            "space": SPACE | {"ortho_init": False},
+            "space": SPACE,
             "initial_points": points,
             "scheduler": {"type": "asha", "grace_period": rungs, "reduction_factor": 4}
             if asha
-            else {"type": "none"},
+            else {"type": "fifo"},
         },
     }  # fmt: skip
     path = folder / f"{name}.yaml"

@@ -9,6 +9,7 @@ from typing import Any
 import torch as th
 from torch import nn
 
+from finrl_ray.learners.few_rows import layer_places
 from finrl_ray.learners.flat_parameters import FlatParameters
 from finrl_ray.learners.networks import linear_layers
 from finrl_ray.learners.on_policy_kernels import relu_back, tanh_back
@@ -84,9 +85,11 @@ class ActorCritic:
         self.actor = [Weights(flat, [layer]) for layer in actor[1:]]
         self.critic = [Weights(flat, [layer]) for layer in critic[1:]]
         self.widths = (actor[0].out_features, critic[0].out_features)
-        is_tanh = any(isinstance(part, nn.Tanh) for part in policy.mlp_extractor.modules())
-        self.activate: Any = th.tanh_ if is_tanh else th.relu_
-        self.back: Any = tanh_back if is_tanh else relu_back
+        self.is_tanh = any(isinstance(part, nn.Tanh) for part in policy.mlp_extractor.modules())
+        self.activate: Any = th.tanh_ if self.is_tanh else th.relu_
+        self.back: Any = tanh_back if self.is_tanh else relu_back
+        self.places = layer_places(flat, actor), layer_places(flat, critic)
+        self.values = flat.values.numpy()
         self.log_std = policy.log_std.data.numpy()
         log_std_slope = flat.joined(flat.gradients, policy.log_std, policy.log_std)
         self.log_std_slope = log_std_slope.numpy()

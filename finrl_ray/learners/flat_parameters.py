@@ -88,6 +88,10 @@ class FlatParameters:
         part = flat[self.places[begin].start : self.places[end].stop]
         return part.view(-1, *first.shape[1:])
 
+    def place(self, parameter: nn.Parameter) -> slice:
+        """Return where a parameter lies in `values`."""
+        return self.places[self._index(parameter)]
+
     def _index(self, wanted: nn.Parameter) -> int:
         return next(k for k, parameter in enumerate(self.parameters) if parameter is wanted)
 

@@ -20,6 +20,7 @@ from finrl_ray.learners.actor_critic import (
     reason_against_arrays,
 )
 from finrl_ray.learners.denormals import flushed_denormals
+from finrl_ray.learners.few_rows import MOST_ROWS, act_on_rows
 from finrl_ray.learners.flat_optimizers import (
     FlatAdam,
     FlatOptimizer,
@@ -56,9 +57,46 @@ class Acting:
     """Memory for the actions of E accounts."""
 
     def __init__(self, networks: ActorCritic, n_rows: int) -> None:
-        self.rows = Rows(networks, n_rows)
-        self.noise = th.zeros_like(self.rows.mean)
-        self.mean_array, self.noise_array = self.rows.mean.numpy(), self.noise.numpy()
+        self.networks, self.rows = networks, Rows(networks, n_rows)
+        self._noise = th.zeros_like(self.rows.mean)
+        self._mean_array, self._noise_array = self.rows.mean.numpy(), self._noise.numpy()
+        widest = max(int(places[:, 2].max()) for places in networks.places)
+        self._work: Float32Array = np.zeros((2, widest), dtype=_f32)
+
+    def act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
+        """Return new actions (E, A), values (E, 1) and log probabilities (E,).
+
+        Raises
+        ------
+        ValueError
+            If the means or deviations of the policy are NaN, as torch says it.
+        """
+        networks, n_rows = self.networks, self.rows.n_rows
+        self._noise.normal_()
+        actions = np.empty_like(self._mean_array)
+        log_probs: Float32Array = np.empty(n_rows, dtype=_f32)
+        values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
+        if n_rows <= MOST_ROWS:
+            fine = act_on_rows(
+                networks.values,
+                networks.places,
+                networks.is_tanh,
+                observations.contiguous().numpy(),
+                self._work,
+                networks.log_std,
+                self._noise_array,
+                self._mean_array,
+                (actions, log_probs, values),
+            )
+        else:
+            self.rows.forward(observations)
+            values[:] = self.rows.values.numpy()
+            fine = sample_actions(
+                self._mean_array, networks.log_std, self._noise_array, actions, log_probs
+            )
+        if not fine:
+            require_distribution(self.rows.mean, th.from_numpy(np.exp(networks.log_std)))
+        return actions, th.from_numpy(values), th.from_numpy(log_probs)
 
 
 class Update:
@@ -188,19 +226,8 @@ class FusedOnPolicy(ExactOnPolicy):
     def _act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
         if self.learner != FUSED:
             return super()._act(observations)
-        acting = self._acting(len(observations))
-        rows = acting.rows
         with th.no_grad():
-            rows.forward(observations)
-            acting.noise.normal_()
-            actions = np.empty_like(acting.mean_array)
-            log_probs: Float32Array = np.empty(rows.n_rows, dtype=_f32)
-            log_std = self._fused.networks.log_std
-            if not sample_actions(
-                acting.mean_array, log_std, acting.noise_array, actions, log_probs
-            ):
-                require_distribution(rows.mean, th.from_numpy(np.exp(log_std)))
-            return actions, rows.values.clone(), th.from_numpy(log_probs)
+            return self._acting(len(observations)).act(observations)
 
     def _values_of(self, observations: th.Tensor) -> th.Tensor:
         if self.learner != FUSED:
