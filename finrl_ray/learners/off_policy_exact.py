@@ -132,6 +132,9 @@ class ExactTD3(ExactOffPolicy, TD3):
     policy_kind = TD3Policy
     network_names = ("actor", "actor_target", "critic", "critic_target")
 
+    def _best_actions(self, observations: th.Tensor) -> th.Tensor:
+        return run_layers(layers_of(self.actor.mu), observations)
+
     def _explore(self, observations: AnyArray) -> AnyArray:
         with th.inference_mode():
             return run_layers(layers_of(self.actor.mu), as_input(observations)).numpy()
@@ -229,6 +232,9 @@ class ExactSAC(ExactOffPolicy, SAC):
         if not math.isfinite((mean.detach() + std.detach()).sum().item()):
             check_gaussian(mean, std)
         return mean, std
+
+    def _best_actions(self, observations: th.Tensor) -> th.Tensor:
+        return th.tanh(run_layers(layers_of(self.actor.latent_pi, self.actor.mu), observations))
 
     def _explore(self, observations: AnyArray) -> AnyArray:
         with th.inference_mode():

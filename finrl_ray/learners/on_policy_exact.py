@@ -85,6 +85,9 @@ class ExactOnPolicy(OnPolicyLearner):
             log_probs = log_probability(actions, mean, std)
         return actions.numpy(), values, log_probs
 
+    def _best_actions(self, observations: th.Tensor) -> th.Tensor:
+        return run_layers(self._networks.actor, observations)
+
     def _values_of(self, observations: th.Tensor) -> th.Tensor:
         with th.no_grad():
             return run_layers(self._networks.critic, observations.float())

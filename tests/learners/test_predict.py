@@ -1,0 +1,66 @@
+"""Deterministic actions of learners are those of SB3's policy, bit for bit."""
+
+from typing import Any
+
+import numpy as np
+import off_policy_cases
+import on_policy_cases
+import pytest
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from finrl_ray.learners.choice import learner_class
+from finrl_ray.learners.learner import sb3_class
+from finrl_ray.learners.off_policy_fused import FusedDDPG, FusedSAC, FusedTD3
+from finrl_ray.learners.on_policy_fused import FusedA2C, FusedPPO
+
+CLASSES: dict[type[BaseAlgorithm], Any] = {
+    FusedPPO: on_policy_cases.make_model,
+    FusedA2C: on_policy_cases.make_model,
+    FusedSAC: off_policy_cases.make_model,
+    FusedTD3: off_policy_cases.make_model,
+    FusedDDPG: off_policy_cases.make_model,
+}
+
+
+@pytest.fixture(params=CLASSES, ids=lambda kind: kind.__name__)
+def model(request: pytest.FixtureRequest) -> Any:
+    made = CLASSES[request.param](request.param)
+    made.learn(60)
+    return made
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 70])
+def test_rows_of_observations(model: Any, n_rows: int) -> None:
+    seen = np.random.default_rng(0).normal(0, 3, (n_rows, 7)).astype(np.float32)
+    actions, state = model.predict(seen, state=None, deterministic=True)
+    expected, _ = BaseAlgorithm.predict(model, seen, deterministic=True)
+    np.testing.assert_array_equal(actions, expected)
+    assert actions.dtype == expected.dtype
+    assert state is None
+
+
+def test_other_observations_take_sb3s_way(model: Any) -> None:
+    seen = np.random.default_rng(0).normal(0, 3, 7).astype(np.float32)
+    expected, _ = BaseAlgorithm.predict(model, seen, deterministic=True)
+    np.testing.assert_array_equal(model.predict(seen, deterministic=True)[0], expected)
+    rows = seen[np.newaxis].astype(np.float64)
+    assert model.predict(rows, deterministic=True)[0].shape == (1, 3)
+
+
+def test_random_actions_are_sb3s(model: Any) -> None:
+    seen = np.zeros((2, 7), dtype=np.float32)
+    th.manual_seed(0)
+    actions, _ = model.predict(seen)
+    th.manual_seed(0)
+    np.testing.assert_array_equal(actions, BaseAlgorithm.predict(model, seen)[0])
+
+
+@pytest.mark.parametrize("learner", ["fused", "exact", "sb3"])
+def test_learners_by_name(learner: str) -> None:
+    for kind in CLASSES:
+        plain: Any = next(k for k in kind.__mro__ if k.__module__.startswith("stable_baselines3"))
+        chosen = learner_class(plain, learner)
+        assert issubclass(chosen, plain)
+        assert (chosen is plain) == (learner == "sb3")
+    assert sb3_class(CLASSES[FusedSAC](FusedSAC)).__name__ == "SAC"
