@@ -225,6 +225,8 @@ class FusedOnPolicy(ExactOnPolicy):
 
     def _acting(self, n_rows: int) -> Acting:
         fused = self._fused
+        if not fused.optimizer.works_on(fused.networks.flat):
+            fused = self._current()  # a callback has loaded parameters in the middle of a rollout
         if n_rows not in fused.acting:
             fused.acting[n_rows] = Acting(fused.networks, n_rows)
         return fused.acting[n_rows]
@@ -287,6 +289,12 @@ class FusedOnPolicy(ExactOnPolicy):
         # of a NaN norm everything becomes NaN, as in torch
         scale = self.max_grad_norm / (norm + 1e-6)
         step_flat(fused, _f32(1.0 if scale > 1.0 else scale))
+
+    def _mean_deviation(self) -> float:
+        if self.learner != FUSED:
+            return super()._mean_deviation()
+        log_std = self._fused.networks.log_std
+        return float(np.add.reduce(np.exp(log_std))) / len(log_std)
 
     def _explained_variance(self) -> Any:
         if self.learner != FUSED:
