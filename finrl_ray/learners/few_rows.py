@@ -21,6 +21,12 @@ reordered = njit(
 )
 
 _ZERO = np.float32(0)
+_FAR = np.float32(9.02)
+"""From here on tanh is 1 in float32."""
+_A0, _A1, _A2 = np.float32(7905853580625), np.float32(1159525191825), np.float32(41247931725)
+_A3, _A4, _A5 = np.float32(523783260), np.float32(2552550), np.float32(4095)
+_B1, _B2, _B3 = np.float32(3794809718700), np.float32(252070693875), np.float32(5237832600)
+_B4, _B5, _B6 = np.float32(41351310), np.float32(120120), np.float32(91)
 
 
 @reordered
@@ -47,13 +53,24 @@ def apply_layer(
 
 @compiled
 def activate(outputs: Float32Array, is_tanh: bool) -> None:
-    """Apply tanh or relu in place; NaN stays NaN."""
-    for i in range(outputs.shape[0]):
+    """Apply tanh or relu in place; NaN stays NaN.
+
+    tanh is Lambert's continued fraction, cut after the term with 25 and written as a quotient of
+    polynomials, because such a loop uses vector instructions: relative error below 4e-7.
+    """
+    n_outputs = outputs.shape[0]
+    if not is_tanh:
+        for i in range(n_outputs):
+            outputs[i] = _ZERO if outputs[i] <= _ZERO else outputs[i]
+        return
+    for i in range(n_outputs):
         x = outputs[i]
-        if is_tanh:
-            outputs[i] = np.tanh(x)
-        elif x <= _ZERO:
-            outputs[i] = _ZERO
+        x = -_FAR if x < -_FAR else x
+        x = _FAR if x > _FAR else x
+        y = x * x
+        above = (((((y + _A5) * y + _A4) * y + _A3) * y + _A2) * y + _A1) * y + _A0
+        below = (((((_B6 * y + _B5) * y + _B4) * y + _B3) * y + _B2) * y + _B1) * y + _A0
+        outputs[i] = x * above / below
 
 
 @compiled
@@ -115,6 +132,20 @@ def act_on_rows(
         run_network(values, actor, is_tanh, observations[e], work, mean[e])
         run_network(values, critic, is_tanh, observations[e], work, judged[e])
     return bool(sample_actions(mean, log_std, noise, actions, log_probs))
+
+
+@compiled
+def judge_rows(
+    values: Float32Array,
+    critic: IntArray,
+    is_tanh: bool,
+    observations: Float32Array,
+    work: Float32Array,
+    judged: Float32Array,
+) -> None:
+    """Fill the values (E, 1) of a few observations (E, S); arguments as in `act_on_rows`."""
+    for e in range(observations.shape[0]):
+        run_network(values, critic, is_tanh, observations[e], work, judged[e])
 
 
 def layer_places(flat: Any, layers: list[Any]) -> IntArray:

@@ -53,6 +53,10 @@ class _FlatOptimizer(Optimizer):
         assert self._flat is not None
         return self._flat
 
+    def works_on(self, flat: FlatParameters) -> bool:
+        """Return whether `flat` has not been made anew, without a look at the parameters."""
+        return self._flat is flat
+
     def make_flat(self) -> None:
         """Bring parameters, gradients and moments, wherever they are now, into flat tensors."""
         parameters = [p for group in self.param_groups for p in group["params"]]

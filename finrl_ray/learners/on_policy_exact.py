@@ -117,6 +117,10 @@ class ExactOnPolicy(OnPolicyLearner):
             rows = order[start : start + size]
             yield Minibatch(*(th.from_numpy(array[rows]) for array in vectors))
 
+    def _mean_deviation(self) -> float:
+        with th.no_grad():
+            return float(th.exp(self._networks.log_std).mean().item())
+
     def _explained_variance(self) -> Any:
         buffer = self.rollout_buffer
         return explained_variance(buffer.values.flatten(), buffer.returns.flatten())
@@ -250,8 +254,7 @@ class ExactPPO(ExactOnPolicy, PPO):
         record("train/clip_fraction", np.mean(outside))
         record("train/loss", last_loss)
         record("train/explained_variance", explained)
-        with th.no_grad():
-            record("train/std", th.exp(self._networks.log_std).mean().item())
+        record("train/std", self._mean_deviation())
         record("train/n_updates", self._n_updates, exclude="tensorboard")
         record("train/clip_range", clip_range)
         if clip_range_vf is not None:
@@ -288,5 +291,4 @@ class ExactA2C(ExactOnPolicy, A2C):
         record("train/entropy_loss", entropy_loss)
         record("train/policy_loss", policy_loss)
         record("train/value_loss", value_loss)
-        with th.no_grad():
-            record("train/std", th.exp(self._networks.log_std).mean().item())
+        record("train/std", self._mean_deviation())

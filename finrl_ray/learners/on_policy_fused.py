@@ -20,7 +20,7 @@ from finrl_ray.learners.actor_critic import (
     reason_against_arrays,
 )
 from finrl_ray.learners.denormals import flushed_denormals
-from finrl_ray.learners.few_rows import MOST_ROWS, act_on_rows
+from finrl_ray.learners.few_rows import MOST_ROWS, act_on_rows, judge_rows
 from finrl_ray.learners.flat_optimizers import (
     FlatAdam,
     FlatOptimizer,
@@ -97,6 +97,18 @@ class Acting:
         if not fine:
             require_distribution(self.rows.mean, th.from_numpy(np.exp(networks.log_std)))
         return actions, th.from_numpy(values), th.from_numpy(log_probs)
+
+    def judge(self, observations: th.Tensor) -> th.Tensor:
+        """Return values (E, 1) of observations (E, S)."""
+        networks, n_rows = self.networks, self.rows.n_rows
+        if n_rows > MOST_ROWS:
+            self.rows.forward(observations)
+            return self.rows.values.clone()
+        values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
+        seen = observations.contiguous().numpy()
+        critic = networks.places[1]
+        judge_rows(networks.values, critic, networks.is_tanh, seen, self._work, values)
+        return th.from_numpy(values)
 
 
 class Update:
@@ -213,6 +225,8 @@ class FusedOnPolicy(ExactOnPolicy):
 
     def _acting(self, n_rows: int) -> Acting:
         fused = self._fused
+        if not fused.optimizer.works_on(fused.networks.flat):
+            fused = self._current()  # a callback has loaded parameters in the middle of a rollout
         if n_rows not in fused.acting:
             fused.acting[n_rows] = Acting(fused.networks, n_rows)
         return fused.acting[n_rows]
@@ -226,16 +240,12 @@ class FusedOnPolicy(ExactOnPolicy):
     def _act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
         if self.learner != FUSED:
             return super()._act(observations)
-        with th.no_grad():
-            return self._acting(len(observations)).act(observations)
+        return self._acting(len(observations)).act(observations)
 
     def _values_of(self, observations: th.Tensor) -> th.Tensor:
         if self.learner != FUSED:
             return super()._values_of(observations)
-        with th.no_grad():
-            rows = self._acting(len(observations)).rows
-            rows.forward(observations)
-            return rows.values.clone()
+        return self._acting(len(observations)).judge(observations)
 
     def _finish_rollout(self, last_values: th.Tensor, dones: AnyArray) -> None:
         buffer = self.rollout_buffer
@@ -279,6 +289,12 @@ class FusedOnPolicy(ExactOnPolicy):
         # of a NaN norm everything becomes NaN, as in torch
         scale = self.max_grad_norm / (norm + 1e-6)
         step_flat(fused, _f32(1.0 if scale > 1.0 else scale))
+
+    def _mean_deviation(self) -> float:
+        if self.learner != FUSED:
+            return super()._mean_deviation()
+        log_std = self._fused.networks.log_std
+        return float(np.add.reduce(np.exp(log_std))) / len(log_std)
 
     def _explained_variance(self) -> Any:
         if self.learner != FUSED:

@@ -11,6 +11,7 @@ from off_policy_cases import differences, largest_error, make_env
 from on_policy_cases import make_model, trained
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
 from finrl_ray.agent.trial_state import capture_state, learn_from, restore_state
@@ -161,6 +162,29 @@ def test_what_users_change_in_between_is_followed(algorithm: str) -> None:
     assert largest_error(states[0]["parameters"], states[1]["parameters"]) < 1e-4
     rates = {state["parameters"]["policy.optimizer"]["param_groups"][0]["lr"] for state in states}
     assert rates == {1e-4}
+
+
+class ChangedParameters(BaseCallback):
+    """Loads parameters in the middle of a rollout, and changes them in place after that."""
+
+    def _on_step(self) -> bool:
+        if self.n_calls == 26:
+            self.model.set_parameters(copy.deepcopy(self.model.get_parameters()))
+        if self.n_calls == 27:
+            with th.no_grad():
+                for parameter in self.model.policy.parameters():
+                    parameter.mul_(0.5)
+        return True
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_what_callbacks_change_within_a_rollout_is_followed(algorithm: str) -> None:
+    states = []
+    for model_class in PAIRS[algorithm]:
+        model = make_model(model_class, policy_kwargs={"net_arch": [16], "log_std_init": -1.0})
+        model.learn(48, callback=ChangedParameters())
+        states.append(capture_state(model)["parameters"])
+    assert largest_error(*states) < 1e-4
 
 
 @pytest.mark.parametrize(
