@@ -9,12 +9,15 @@ whole search: Ray, scheduler, journal, states, retention, the view of the comman
 is better than those of all trials before it, so that ASHA stops none and remembers all of them.
 `cpu_ms_per_result` is the driver's CPU time over each eighth of the trials, Ray's threads included.
 
-`workers`: real trials of a second, with one worker and with two. `overhead_ms` is the time in a
+`workers`: real trials of a second that differ in gamma alone, with one worker and with two.
+`overhead_ms` is the time in a
 worker from the last training step of a trial to the first of the next one: the last report with
 its checkpoint, the driver's answer, the next trial's start, envs and model; `last_report_ms` is the
 part of it until the driver has answered, `turnaround_ms` that until the next trial is entered, and
 `build_ms` the rest. The last evaluation is training's. `training_share` is the time in trials'
-learning loops over workers x time after the first result.
+learning loops over workers x time after the first result. `others_cores` are the cores that other
+programs had meanwhile: `two_workers_over_one` is taken over the rounds that were left alone, and is
+null where there were none.
 
 `start`: from the command to the first result in the journal, on the quickstart experiment; and how
 long `--help` takes.
@@ -23,6 +26,7 @@ One JSON object per measurement, kept in benchmarks/results/search_overhead.json
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -38,13 +42,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 from measuring import summary, versions, write_results
+from ray import tune
 
 REPOSITORY = Path(__file__).parents[1]
 QUICKSTART = REPOSITORY / "experiments" / "quickstart" / "config.yaml"
 RESULTS_PER_TRIAL = 5
 STEPS = 1000
 CHECKPOINT_BYTES = 60_000
+EQUAL_TRIALS = {
+    "n_steps": 128,
+    "batch_size": 256,
+    "n_epochs": 10,
+    "net_arch": "small",
+    "gamma": {"uniform": [0.98, 0.99]},
+}
+LEFT_ALONE_CORES = 0.1
 PARTS = ("driver", "workers", "start")
 MEASURES = ("sharpe_ratio", "sortino_ratio", "calmar_ratio", "max_drawdown", "total_return")
 
@@ -77,8 +91,6 @@ def parsed(folder: Path, overrides: dict[str, dict[str, Any]]) -> Any:
 
 def idle_trial(sample: dict[str, Any], **_: Any) -> None:
     """Report as a trial does, without training."""
-    from ray import tune
-
     number = float(tune.get_context().get_trial_id())
     for k in range(1, RESULTS_PER_TRIAL + 1):
         value = number + 0.01 * k
@@ -144,6 +156,36 @@ def driver(trials: int, searcher: str) -> dict[str, Any]:
 # -- the workers ---------------------------------------------------------------------------------
 
 
+class OtherPrograms(tune.Callback):
+    """Counts the cores that programs outside this search had while it ran."""
+
+    def __init__(self) -> None:
+        self.began = self.own = self.busy = self.cores = 0.0
+
+    def on_trial_start(self, *args: Any, **info: Any) -> None:
+        if not self.began:
+            self.began, self.own, self.busy = time.monotonic(), _own_cpu_s(), _busy_s()
+
+    def on_trial_complete(self, *args: Any, **info: Any) -> None:
+        others = (_busy_s() - self.busy) - (_own_cpu_s() - self.own)
+        self.cores = others / (time.monotonic() - self.began)
+
+
+def _own_cpu_s() -> float:
+    own = psutil.Process()
+    total = 0.0
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
+
+
 def timed_trial(folder: str) -> Callable[..., None]:
     """Return `train_trial` that appends when its parts began and ended to a file per process."""
 
@@ -195,10 +237,13 @@ def workers(count: int, trials: int, timesteps: int) -> dict[str, Any]:
                     "num_samples": trials,
                     "max_concurrent_trials": count,
                     "scheduler": {"type": "fifo"},
+                    "default_space": False,
+                    "space": EQUAL_TRIALS,
                 },
             },
         )
-        result = runner.run_search(config)
+        others = OtherPrograms()
+        result = runner.run_search(config, make_view=lambda *_: others)
         lives = [
             [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             for path in folder.glob("*.jsonl")
@@ -227,6 +272,7 @@ def workers(count: int, trials: int, timesteps: int) -> dict[str, Any]:
             name: {k: round(1e3 * v, 1) for k, v in summary(values).items()}
             for name, values in parts.items()
         },
+        "others_cores": round(others.cores, 3),
         "report_share": round(reports / learned, 4),
         "training_share": round(trained / (count * (max(ends) - first)), 4),
         "trials_per_hour": round(3600 * (trials - count) / (max(ends) - sorted(ends)[count - 1])),
@@ -292,14 +338,17 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for trials in options.trials:
             yield in_a_process("driver", trials, options.searcher)
     if "workers" in options.only:
-        rates: dict[int, list[float]] = {1: [], 2: []}
+        ratios = []
         for repeat in range(options.repeats):
+            rows = {}
             for count in (1, 2) if repeat % 2 == 0 else (2, 1):
-                row = in_a_process("workers", count, 12 * count, options.timesteps)
-                rates[count].append(row["trials_per_hour"])
+                row = in_a_process("workers", count, 16 * count, options.timesteps)
+                rows[count] = row
                 yield row
-        ratios = [b / a for a, b in zip(rates[1], rates[2], strict=True)]
-        yield {"part": "scaling", "two_workers_over_one": round(statistics.median(ratios), 3)}
+            if max(row["others_cores"] for row in rows.values()) <= LEFT_ALONE_CORES:
+                ratios.append(rows[2]["trials_per_hour"] / rows[1]["trials_per_hour"])
+        ratio = round(statistics.median(ratios), 3) if ratios else None
+        yield {"part": "scaling", "rounds": len(ratios), "two_workers_over_one": ratio}
     if "start" in options.only:
         yield start(options.repeats)
 
@@ -309,7 +358,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--trials", nargs="+", type=int, default=[250, 500, 1000, 2000])
     parser.add_argument("--searcher", default="random")
-    parser.add_argument("--timesteps", type=int, default=16384)
+    parser.add_argument("--timesteps", type=int, default=32768)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
