@@ -15,8 +15,9 @@ reports to. The others run the samples that FinRL has drawn, on all cores:
 
 Each is one command from its start to its end, results written, Python's and Ray's start included.
 Winners are compared by their Sharpe ratio on the validation rows, as each tool reports it. With
-`--peer-timesteps` the peers train that many timesteps per trial and their time is scaled up in
-proportion, which favours them: what a trial costs besides its steps is then counted less.
+`--peer-timesteps` the peers train that many timesteps per trial, and the seconds of each of their
+trials, not those of their starts, are scaled up by the rollouts that it would have had in all.
+FinRL and rl-zoo3 run with torch's threads as they are, and FinRL once more with one thread.
 """
 
 import argparse
@@ -86,12 +87,13 @@ def run(command: list[str], folder: Path, **environment: str) -> float:
     return seconds
 
 
-def run_peer(name: str, folder: Path, timesteps: int, trials: int) -> dict[str, Any]:
+def run_peer(
+    name: str, folder: Path, timesteps: int, trials: int, **environment: str
+) -> dict[str, Any]:
     """Run one of the scripts in `peers/`; it writes `NAME.json` into the folder."""
     script = str(HERE / "peers" / f"{name}_search.py")
     arguments = [sys.executable, script, str(trials), str(timesteps)]
-    # more threads than one are slower on nets of this size
-    seconds = run(arguments, folder, OMP_NUM_THREADS="1", PYTHONPATH=str(HERE))
+    seconds = run(arguments, folder, PYTHONPATH=str(HERE), **environment)
     found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return {"seconds": seconds, **found}
 
@@ -147,12 +149,20 @@ def run_ours(
         "n_trials": len(table),
         "timesteps": int(table["timesteps"].sum()),
         "best_sharpe": float(table["objective"].max()),
-        "n_failed": int((table["status"] == "failed").sum()),
+        "n_failed": int((table["state"] == "failed").sum()),
     }
 
 
-def scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
-    return {**row, "seconds": row["seconds"] * factor, "measured_seconds": row["seconds"]}
+def scaled(row: dict[str, Any], short: int, full: int) -> dict[str, Any]:
+    """Return a peer's row with the seconds of `full` timesteps per trial instead of `short`."""
+    trained, workers = row.pop("trained"), row.pop("workers")
+    # PPO trains whole rollouts
+    more = sum(
+        trial["seconds"] * (-(-full // trial["n_steps"]) / -(-short // trial["n_steps"]) - 1)
+        for trial in trained
+    )
+    seconds = row["seconds"] + more / workers
+    return {**row, "seconds": round(seconds, 1), "measured_seconds": round(row["seconds"], 1)}
 
 
 def main() -> None:
@@ -173,7 +183,11 @@ def main() -> None:
         rows: dict[str, dict[str, Any]] = {}
         for peer in ["finrl", *(p for p in options.peers if p != "finrl")]:
             row = run_peer(peer, folder, shorter, options.trials)
-            rows[peer] = scaled(row, options.timesteps / shorter)
+            rows[peer] = scaled(row, shorter, options.timesteps)
+        one_thread = {"OMP_NUM_THREADS": "1"}
+        row = run_peer("finrl", folder, shorter, options.trials, **one_thread)
+        rows["finrl_one_thread"] = scaled(row, shorter, options.timesteps)
+        rows["finrl_one_thread"].pop("samples")
         points = rows["finrl"].pop("samples")
         for ours in ("finrl_ray", "finrl_ray_asha"):
             rows[ours] = run_ours(ours, folder, options.timesteps, points)
@@ -181,7 +195,7 @@ def main() -> None:
     for tool, row in rows.items():
         ratios = {
             f"vs_{peer}": round(rows[peer]["seconds"] / row["seconds"], 1)
-            for peer in options.peers
+            for peer in [*options.peers, "finrl_one_thread"]
             if tool.startswith("finrl_ray")
         }
         written.append({"tool": tool, **row, **ratios})

@@ -27,7 +27,16 @@ for trial in study.trials:
     drawn["batch_size"] = min(drawn["batch_size"], drawn["n_steps"])  # as FinRL does
     samples.append(drawn)
 finished = [trial for trial in study.trials if trial.value is not None]
+trained = [
+    {
+        "seconds": (trial.datetime_complete - trial.datetime_start).total_seconds(),
+        "n_steps": trial.params["n_steps"],
+    }
+    for trial in finished
+]
 found = {
+    "trained": trained,
+    "workers": 1,
     "n_trials": len(study.trials),
     "n_failed": len(study.trials) - len(finished),
     "timesteps": len(finished) * timesteps,

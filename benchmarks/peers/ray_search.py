@@ -19,6 +19,7 @@ def train(config: dict[str, Any]) -> None:
     sys.path[:0] = [str(HERE), str(HERE.parent)]
     import contextlib
     import io
+    import time
 
     import torch as th
     from finrl_peer import finrl_agent
@@ -38,13 +39,16 @@ def train(config: dict[str, Any]) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         model = agent.get_model("ppo", policy_kwargs=policy, model_kwargs=sample, verbose=0)
         try:
+            begin = time.perf_counter()
             model.learn(config["timesteps"])
+            seconds = time.perf_counter() - begin
         except ValueError:
             tune.report({"sharpe": float("-inf")})
             return
         account, _ = agent.DRL_prediction(model, validation_env)
     returns = account["account_value"].pct_change(1)
-    tune.report({"sharpe": float(252**0.5 * returns.mean() / returns.std())})
+    sharpe = float(252**0.5 * returns.mean() / returns.std())
+    tune.report({"sharpe": sharpe, "seconds": seconds, "n_steps": sample["n_steps"]})
 
 
 if __name__ == "__main__":
@@ -62,7 +66,14 @@ if __name__ == "__main__":
     )
     results = tuner.fit()
     sharpes = [result.metrics.get("sharpe", float("-inf")) for result in results]
+    trained = [
+        {"seconds": result.metrics["seconds"], "n_steps": result.metrics["n_steps"]}
+        for result in results
+        if "seconds" in result.metrics
+    ]
     found = {
+        "trained": trained,
+        "workers": os.cpu_count(),
         "n_trials": len(sharpes),
         "timesteps": timesteps * n_trials,
         "best_sharpe": max(sharpes),

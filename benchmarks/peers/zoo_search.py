@@ -67,7 +67,17 @@ def main() -> None:
         raise SystemExit(f"rl-zoo3 ended with {codes}")
     study = optuna.load_study(study_name="zoo", storage=storage)
     states = [trial.state.name for trial in study.trials]
+    trained = [
+        {
+            "seconds": (trial.datetime_complete - trial.datetime_start).total_seconds(),
+            "n_steps": 2 ** trial.params["n_steps_pow"],
+        }
+        for trial in study.trials
+        if trial.state.is_finished() and trial.datetime_complete is not None
+    ]
     found = {
+        "trained": trained,
+        "workers": 2,
         "n_trials": len(states),
         "n_pruned": states.count("PRUNED"),
         "n_failed": states.count("FAIL"),

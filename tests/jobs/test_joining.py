@@ -121,11 +121,11 @@ def test_trials_are_in_the_dashboard_by_name_and_in_the_metrics(
     with ray_session({"MALLOC_ARENA_MAX": "1"}, address=ray_head.address):
         result = run_search(joined_config(tmp_path))
         assert result.finished
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         states: dict[str, str] = {}
         exported: dict[str, float | None] = {}
         while time.monotonic() < deadline:
-            tasks = list_tasks(address=ray_head.dashboard, limit=1000)
+            tasks = list_tasks(address=ray_head.dashboard, limit=10_000)
             states = {t.name: t.state for t in tasks if t.name.startswith("trial_")}
             exported = {
                 "completed": _exported(ray_head, "finrl_ray_trials", 'state="completed"'),
