@@ -40,7 +40,7 @@ from finrl_ray.env.vec_env import StockTradingVecEnv
 
 CHUNKS = {"ppo": 2048, "a2c": 2000, "sac": 250, "td3": 250, "ddpg": 250}
 """Steps of training between two looks at the clock; PPO's is one rollout with its update."""
-WARM_UP = {"ppo": 2048, "a2c": 500, "sac": 300, "td3": 300, "ddpg": 300}
+WARM_UP = {"ppo": 2048, "a2c": 500, "sac": 1500, "td3": 1500, "ddpg": 1500}
 
 
 def training_case(model: Any, algorithm: str, learn: Callable[[int], Any]) -> Case:
