@@ -178,7 +178,8 @@ class SearchConfig:
     gpus_per_trial: float = 0.0
     """GPUs reserved by one trial; with 0.25 four share one; also `resources: {gpu: 0.25}`."""
     max_failures: int = 2
-    """How often a crashed trial is restarted from its last checkpoint before it has failed."""
+    """How often a crashed trial is restarted from its last checkpoint before it has failed. One
+    whose parameters are no numbers any more is not: it would come to the same."""
     trial_timeout_s: float | None = None
     """A trial that reports nothing for this long is killed and counts as crashed; null: never."""
     time_budget_s: float | None = None

@@ -1,9 +1,14 @@
-"""Ray's trial but for two things: a lost node is not its fault, and it is in no snapshot."""
+"""Ray's trial but for three things.
+
+A lost node is not its fault; one that has diverged is not tried again; it is in no snapshot.
+"""
 
 from typing import Any
 
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
+
+from finrl_ray.training import TrialDivergedError
 
 NODE_LOSSES = 10
 """Nodes that one trial may lose before the next loss counts: the trial may be what kills them."""
@@ -21,10 +26,12 @@ class SearchTrial(Trial):
     ----------
     node_losses : nodes that died under it
     last_failure_counted : whether the latest failure was the trial's own
+    has_diverged : whether its parameters have ceased to be numbers, as they would again
     """
 
     node_losses = 0
     last_failure_counted = True
+    has_diverged = False
 
     def __init__(self, trainable_name: str, *, trainable_class: Any, **kwargs: Any) -> None:
         self.trainable_class = trainable_class
@@ -37,6 +44,17 @@ class SearchTrial(Trial):
     def get_json_state(self) -> tuple[str, str]:
         """Return nothing: Ray's snapshots are never read, and take milliseconds per trial."""
         return "{}", "{}"
+
+    def handle_error(self, exc: Any = None) -> None:
+        """Count a failure."""
+        cause = exc.cause if isinstance(exc, RayTaskError) else exc
+        self.has_diverged = isinstance(cause, TrialDivergedError)
+        super().handle_error(exc)
+
+    def should_recover(self) -> bool:
+        """Return whether the trial is to be tried again after the failure counted last."""
+        again: bool = super().should_recover()  # type: ignore[no-untyped-call]  # Ray's
+        return again and not self.has_diverged
 
     def _handle_ray_actor_error(self, exc: RayActorError) -> None:
         lost = lost_with_its_node(exc) and self.node_losses < NODE_LOSSES

@@ -201,7 +201,7 @@ def test_a_failing_trial_is_counted_and_the_search_goes_on(tmp_path) -> None:
     failed = result.table[result.table["state"] == "failed"]
     assert failed["reason"].str.contains("is NaN or infinite after 512 timesteps").all()
     assert failed["rank"].isna().all()
-    assert (failed["failures"] == 2).all()
+    assert (failed["failures"] == 1).all()  # it would come to the same again
     # what the journal keeps is what a later reader sees
     again = resume_search(result.path)
     pd.testing.assert_frame_equal(without_clock(again.table), without_clock(result.table))
