@@ -9,10 +9,10 @@ from typing import Any
 import torch as th
 from torch import nn
 
+from finrl_ray.learners.activation_kernels import relu_back, tanh_back
 from finrl_ray.learners.few_rows import layer_places
 from finrl_ray.learners.flat_parameters import FlatParameters
 from finrl_ray.learners.networks import linear_layers
-from finrl_ray.learners.on_policy_kernels import relu_back, tanh_back
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.Tanh, nn.ReLU)
 

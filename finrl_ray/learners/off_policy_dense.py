@@ -12,8 +12,9 @@ import torch as th
 from torch import nn
 
 from finrl_ray._typing import Float32Array
+from finrl_ray.learners.activation_kernels import relu_back, tanh_back
 from finrl_ray.learners.flat_parameters import FlatParameters
-from finrl_ray.learners.off_policy_kernels import relu, relu_back, spread_errors, tanh_back, weigh
+from finrl_ray.learners.off_policy_kernels import relu, spread_errors, weigh
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh)
 

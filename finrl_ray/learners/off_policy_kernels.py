@@ -104,30 +104,6 @@ def relu(values: Float32Array, bias: Float32Array) -> None:
             row[j] = _ZERO if x <= _ZERO else x
 
 
-@compiled
-def relu_back(outputs: Float32Array, gradients: Float32Array, bias_gradient: Float32Array) -> None:
-    """Turn gradients of outputs (B, W) of `relu` into those of inputs and of the bias."""
-    bias_gradient[:] = _ZERO
-    for i in range(outputs.shape[0]):
-        row, gradient = outputs[i], gradients[i]
-        for j in range(row.shape[0]):
-            g = _ZERO if row[j] <= _ZERO else gradient[j]
-            gradient[j] = g
-            bias_gradient[j] += g
-
-
-@compiled
-def tanh_back(outputs: Float32Array, gradients: Float32Array, bias_gradient: Float32Array) -> None:
-    """Turn gradients of outputs (B, W) of tanh into those of inputs and of the bias."""
-    bias_gradient[:] = _ZERO
-    for i in range(outputs.shape[0]):
-        row, gradient = outputs[i], gradients[i]
-        for j in range(row.shape[0]):
-            g = gradient[j] * (_ONE - row[j] * row[j])
-            gradient[j] = g
-            bias_gradient[j] += g
-
-
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def weigh(hidden: Float32Array, weights: Float32Array, values: Float32Array) -> None:
     """Fill values (K, B) with each critic's part of hidden (B, K*H) times its weights (K, H)."""

@@ -28,30 +28,6 @@ _EPSILON = 1e-8
 
 
 @compiled
-def tanh_back(outputs: Float32Array, slopes: Float32Array, bias_slope: Float32Array) -> None:
-    """Turn slopes of outputs (B, W) of tanh into those of its inputs and of the bias (W,)."""
-    bias_slope[:] = _ZERO
-    for i in range(outputs.shape[0]):
-        row, slope = outputs[i], slopes[i]
-        for j in range(row.shape[0]):
-            g = slope[j] * (_ONE - row[j] * row[j])
-            slope[j] = g
-            bias_slope[j] += g
-
-
-@compiled
-def relu_back(outputs: Float32Array, slopes: Float32Array, bias_slope: Float32Array) -> None:
-    """Turn slopes of outputs (B, W) of relu into those of its inputs and of the bias (W,)."""
-    bias_slope[:] = _ZERO
-    for i in range(outputs.shape[0]):
-        row, slope = outputs[i], slopes[i]
-        for j in range(row.shape[0]):
-            g = _ZERO if row[j] <= _ZERO else slope[j]
-            slope[j] = g
-            bias_slope[j] += g
-
-
-@compiled
 def sample_actions(
     mean: Float32Array,
     log_std: Float32Array,

@@ -7,10 +7,11 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from finrl_ray.learners.activation_kernels import tanh_back
 from finrl_ray.learners.flat_optimizers import FlatAdam
 from finrl_ray.learners.flat_parameters import FlatParameters
 from finrl_ray.learners.off_policy_dense import Batch, SideBySide
-from finrl_ray.learners.off_policy_kernels import perturb, tanh_back
+from finrl_ray.learners.off_policy_kernels import perturb
 from finrl_ray.learners.off_policy_steps import AdamPass, Critics, Outcomes
 
 _ONE = np.float32(1)
