@@ -117,6 +117,7 @@ class SearchBoard(tune.Callback):
         self.planned = planned
         self.actor: Any = None
         self.open: dict[str, Any] = {}
+        self.shown: set[str] = set()
         self.history: deque[tuple[float, int]] = deque()
         self.next = -math.inf
         self.broken = False
@@ -149,19 +150,24 @@ class SearchBoard(tune.Callback):
             logger.warning("the dashboard shows this search no longer: %s", error)
 
     def _update(self, now: float, *, ending: bool) -> Any:
+        records = self.journal.records.in_order()
         if self.actor is None:
+            # a search that goes on shows what is trained from now on
+            self.shown = {trial_name(record) for record in records if record.state in ENDED}
             # `name` of a call, not of the actor, is what the dashboard's task table shows
             self.actor = ray.remote(Board).options(num_cpus=0, max_concurrency=_AT_ONCE).remote()
-        records = self.journal.records.in_order()
         for record in records:
             self._follow(record, ending)
         return self.actor.show.remote(self.samples(records, now))
 
     def _follow(self, record: TrialRecord, ending: bool) -> None:
         name, running = trial_name(record), record.state == "running"
-        if running and name not in self.open and not ending:
+        # a short trial has begun and ended between two looks
+        unseen = record.state in ENDED and name not in self.shown
+        if (unseen or (running and not ending)) and name not in self.open:
             self.open[name] = self.actor.trial.options(name=name).remote(name)
-        elif name in self.open and (not running or ending):
+            self.shown.add(name)
+        if name in self.open and (not running or ending):
             state = "interrupted" if running else record.state
             self.actor.end.remote(name, state, record.reason)
             # the failed ones hold an error that nobody asks for

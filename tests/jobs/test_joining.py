@@ -131,7 +131,7 @@ def test_trials_are_in_the_dashboard_by_name_and_in_the_metrics(
                 "completed": _exported(ray_head, "finrl_ray_trials", 'state="completed"'),
                 "sharpe": _exported(ray_head, "finrl_ray_best_sharpe", 'search="joined"'),
             }
-            if set(states.values()) == {"FINISHED"} and exported["completed"] == 2:
+            if list(states.values()) == ["FINISHED"] * 2 and exported["completed"] == 2:
                 break
             time.sleep(1)
     assert states == {f"trial_{i:05d}": "FINISHED" for i in range(2)}

@@ -175,3 +175,19 @@ def test_the_named_call_ends_as_the_trial_did() -> None:
 
     asyncio.run(run())
     assert trial_name(record(7)) == "trial_00007"
+
+
+def test_a_trial_that_ends_between_two_looks_is_shown() -> None:
+    made = board(record(0))
+    made.on_step_end(0, [])
+    made.journal.records.trials["t1"] = scored(1, 1.0, "completed")
+    made.next = -math.inf
+    made.on_step_end(1, [])
+    made.next = -math.inf
+    made.on_step_end(2, [])
+    calls = [call for call in made.actor.calls if call[0] in ("trial", "end")]
+    assert calls == [
+        ("trial", "trial_00000", "trial_00000"),
+        ("trial", "trial_00001", "trial_00001"),
+        ("end", "", "trial_00001", "completed", "why"),
+    ]
