@@ -180,7 +180,7 @@ def test_the_named_call_ends_as_the_trial_did() -> None:
 def test_a_trial_that_ends_between_two_looks_is_shown() -> None:
     made = board(record(0))
     made.on_step_end(0, [])
-    made.journal.records.trials["t1"] = scored(1, 1.0, "completed")
+    made.journal = Journal(record(0), scored(1, 1.0, "completed"))
     made.next = -math.inf
     made.on_step_end(1, [])
     made.next = -math.inf
