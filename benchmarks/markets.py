@@ -6,6 +6,9 @@ import pandas as pd
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.stock_trading import StockTradingEnv
 
+N_VALIDATION = 85
+"""Days on which whole searches judge their trials, the last but two."""
+
 
 def synthetic_market(n_periods: int, n_assets: int = 29, n_features: int = 8) -> MarketData:
     """Return `n_periods` days of `n_assets` random walks with `n_features` indicators each."""

@@ -33,12 +33,13 @@ from typing import Any
 import pandas as pd
 import yaml
 from finrl_peer import finrl_folder
-from markets import finrl_frame, synthetic_market
+from markets import N_VALIDATION, finrl_frame, synthetic_market
 from measuring import versions, write_results
+
+from finrl_ray.data.indicators import FINRL_INDICATORS
 
 HERE = Path(__file__).parent
 REAL = HERE.parents[1] / "shared" / "data" / "dow30_2020_2021_indicators.parquet"
-N_VALIDATION = 85
 SPACE: dict[str, Any] = {
     "batch_size": {"choice": [8, 16, 32, 64, 128, 256, 512]},
     "n_steps": {"choice": [8, 16, 32, 64, 128, 256, 512, 1024, 2048]},
@@ -53,16 +54,13 @@ SPACE: dict[str, Any] = {
     "net_arch": {"choice": ["small", "medium"]},
     "activation_fn": {"choice": ["tanh", "relu"]},
 }
-INDICATORS = [
-    "macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30", "close_30_sma", "close_60_sma"
-]  # fmt: skip
 
 
 def market_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return rows in FinRL's long format and the names of its indicators."""
     if path.exists():
         frame = pd.read_parquet(path)
-        return frame.assign(date=frame["date"].astype(str)), INDICATORS
+        return frame.assign(date=frame["date"].astype(str)), list(FINRL_INDICATORS)
     market = synthetic_market(335)
     return finrl_frame(market), list(market.feature_names)
 

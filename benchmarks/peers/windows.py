@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 from finrl_peer import finrl_env
-
-N_VALIDATION = 85
+from markets import N_VALIDATION
 
 
 def finrl_envs() -> tuple[object, object]:

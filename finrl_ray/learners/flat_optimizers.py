@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
@@ -90,11 +91,24 @@ class _FlatOptimizer(Optimizer):
             moments = {name: views[m][k] for m, name in enumerate(self.moment_names)}
             self.state[parameter] = {"step": self.n_steps, **moments}
 
-    def begin_step(self) -> FlatParameters:
-        """Count a step; return the flat parameters, with their gradients in place."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The learning rate and the other settings of now."""
+        return self.param_groups[0]
+
+    @th.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
+        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
+        if closure is not None:
+            raise ValueError(f"{type(self).__name__} takes no closure")
         flat = self.flat
         self.count_step()
-        return flat
+        self._move(flat, self.settings)
+        return None
+
+    def _move(self, flat: FlatParameters, settings: dict[str, Any]) -> None:
+        """Move parameters and moments, by the operations of the original in their order."""
+        raise NotImplementedError
 
     def count_step(self) -> None:
         """Count a step, for a caller that has just looked at `flat` and takes the step itself."""
@@ -123,7 +137,8 @@ class _FlatOptimizer(Optimizer):
         return state
 
     def _step_of(self, n_steps: int) -> Any:
-        return n_steps
+        """Return the number of updates as the original keeps it."""
+        return th.tensor(float(n_steps))
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Load a state of this optimizer or of the original."""
@@ -142,20 +157,7 @@ class FlatAdam(_FlatOptimizer, Adam):
 
     moment_names = ("exp_avg", "exp_avg_sq")
 
-    def _step_of(self, n_steps: int) -> Any:
-        return th.tensor(float(n_steps))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The learning rate, betas and eps of now."""
-        return self.param_groups[0]
-
-    @th.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
-        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
-        if closure is not None:
-            raise ValueError("FlatAdam takes no closure")
-        flat, settings = self.begin_step(), self.settings
+    def _move(self, flat: FlatParameters, settings: dict[str, Any]) -> None:
         (average, square), gradients = self.moments, flat.gradients
         beta1, beta2 = settings["betas"]
         average.lerp_(gradients, 1 - beta1)
@@ -164,7 +166,22 @@ class FlatAdam(_FlatOptimizer, Adam):
         scale = (1 - beta2**self.n_steps) ** 0.5
         deviation = th.sqrt(square, out=self.scratch).div_(scale).add_(settings["eps"])
         flat.values.addcdiv_(average, deviation, value=-step_size)
-        return None
+
+    def step_rates(self) -> tuple[np.float32, ...]:
+        """Return the factors of the step counted last, for compiled code that takes it.
+
+        Step size, 1 - beta1, beta2, 1 - beta2, what roots of squares are multiplied by, eps.
+        """
+        settings, n = self.settings, self.n_steps
+        beta1, beta2 = settings["betas"]
+        return (
+            np.float32(settings["lr"] / (1 - beta1**n)),
+            np.float32(1 - beta1),
+            np.float32(beta2),
+            np.float32(1 - beta2),
+            np.float32((1 - beta2**n) ** -0.5),
+            np.float32(settings["eps"]),
+        )
 
 
 class FlatRMSprop(_FlatOptimizer, RMSprop):
@@ -172,26 +189,12 @@ class FlatRMSprop(_FlatOptimizer, RMSprop):
 
     moment_names = ("square_avg",)
 
-    def _step_of(self, n_steps: int) -> Any:
-        return th.tensor(float(n_steps))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The learning rate, alpha and eps of now."""
-        return self.param_groups[0]
-
-    @th.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
-        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
-        if closure is not None:
-            raise ValueError("FlatRMSprop takes no closure")
-        flat, settings = self.begin_step(), self.settings
+    def _move(self, flat: FlatParameters, settings: dict[str, Any]) -> None:
         (square,), gradients = self.moments, flat.gradients
         alpha = settings["alpha"]
         square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
         deviation = th.sqrt(square, out=self.scratch).add_(settings["eps"])
         flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
-        return None
 
 
 class FlatRMSpropTFLike(_FlatOptimizer, RMSpropTFLike):
@@ -200,23 +203,15 @@ class FlatRMSpropTFLike(_FlatOptimizer, RMSpropTFLike):
     moment_names = ("square_avg",)
     moment_start = 1.0
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The learning rate, alpha and eps of now."""
-        return self.param_groups[0]
+    def _step_of(self, n_steps: int) -> Any:
+        return n_steps
 
-    @th.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # of Optimizer
-        """Take one step; `closure` is refused as no algorithm of SB3 has one."""
-        if closure is not None:
-            raise ValueError("FlatRMSpropTFLike takes no closure")
-        flat, settings = self.begin_step(), self.settings
+    def _move(self, flat: FlatParameters, settings: dict[str, Any]) -> None:
         (square,), gradients = self.moments, flat.gradients
         alpha = settings["alpha"]
         square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
         deviation = th.add(square, settings["eps"], out=self.scratch).sqrt_()
         flat.values.addcdiv_(gradients, deviation, value=-settings["lr"])
-        return None
 
 
 FlatOptimizer: TypeAlias = FlatAdam | FlatRMSprop | FlatRMSpropTFLike

@@ -14,6 +14,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
+from torch.distributions import Normal
 from torch.nn import functional
 
 Layers: TypeAlias = list[Callable[[th.Tensor], th.Tensor]]
@@ -95,3 +96,14 @@ def _is_plain(part: nn.Module) -> bool:
         and not isinstance(part, nn.RReLU)
         and not any(True for _ in part.parameters())
     )
+
+
+def require_distribution(mean: th.Tensor, deviation: th.Tensor) -> None:
+    """Raise what torch raises for a normal distribution of NaN, or without width.
+
+    Raises
+    ------
+    ValueError
+        "Expected parameter loc" or "scale", with its values.
+    """
+    Normal(mean, deviation.expand_as(mean), validate_args=True)

@@ -30,10 +30,10 @@ from finrl_ray.learners.networks import (
     layers_of,
     reason_against_policy,
     reason_against_spaces,
+    require_distribution,
     run_layers,
 )
 from finrl_ray.learners.off_policy_rollouts import OffPolicyLearner, as_input
-from finrl_ray.learners.sac_step import check_gaussian
 
 _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))
 
@@ -230,7 +230,7 @@ class ExactSAC(ExactOffPolicy, SAC):
         log_std = run_layers(layers_of(self.actor.log_std), hidden)  # type: ignore[arg-type]  # a layer
         std = th.ones_like(mean) * th.clamp(log_std, LOG_STD_MIN, LOG_STD_MAX).exp()
         if not math.isfinite((mean.detach() + std.detach()).sum().item()):
-            check_gaussian(mean, std)
+            require_distribution(mean, std)
         return mean, std
 
     def _best_actions(self, observations: th.Tensor) -> th.Tensor:

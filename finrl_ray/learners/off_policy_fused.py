@@ -5,7 +5,7 @@ the policy; random numbers are SB3's. What the written-out steps do not do, the 
 """
 
 from contextlib import nullcontext
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch as th
@@ -36,6 +36,7 @@ class FusedOffPolicy(ExactOffPolicy):
 
     wanted = FUSED
     own_attributes = (*ExactOffPolicy.own_attributes, "_step", "_explorer")
+    _explorer: tuple[FlatParameters, int, Any] | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         """Return the actor's linear layers; those with one input are one layer."""
@@ -68,6 +69,18 @@ class FusedOffPolicy(ExactOffPolicy):
     def _actor_networks(self, flat: FlatParameters) -> SideBySide:
         return SideBySide(flat, self._actor_layers(), 1, self._activation())
 
+    def _make_explorer(self, networks: SideBySide, n_rows: int) -> Any:
+        """Return the actor's memory for the actions of E accounts."""
+        raise NotImplementedError
+
+    def _exploring(self, n_rows: int) -> Any:
+        """Return that memory, made anew for other parameters or another number of accounts."""
+        flat = self._actor_optimizer().flat
+        if self._explorer is None or self._explorer[0] is not flat or self._explorer[1] != n_rows:
+            made = self._make_explorer(self._actor_networks(flat), n_rows)
+            self._explorer = flat, n_rows, made
+        return self._explorer[2]
+
     def _draw(self, inputs: Inputs, batch_size: int) -> Outcomes:
         """Draw a batch of transitions into the inputs of a step."""
         buffer = self.replay_buffer
@@ -97,7 +110,9 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
     """SB3's TD3 with its updates written out."""
 
     _step: TD3Step | None = None
-    _explorer: tuple[FlatParameters, Batch] | None = None
+
+    def _make_explorer(self, networks: SideBySide, n_rows: int) -> Batch:
+        return Batch(networks, n_rows, values=False)
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         return [[layer] for layer in linear_layers(self.actor.mu)]
@@ -105,14 +120,7 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
     def _explore(self, observations: AnyArray) -> AnyArray:
         if self.learner != FUSED:
             return super()._explore(observations)
-        flat, n_rows = self._actor_optimizer().flat, len(observations)
-        if (
-            self._explorer is None
-            or self._explorer[0] is not flat
-            or self._explorer[1].n_rows != n_rows
-        ):
-            self._explorer = flat, Batch(self._actor_networks(flat), n_rows, values=False)
-        actor = self._explorer[1]
+        actor: Batch = self._exploring(len(observations))
         with th.inference_mode():
             actor.forward(as_rows(observations))
             return actor.output.tanh_().numpy().copy()
@@ -167,7 +175,9 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
     own_attributes = (*FusedOffPolicy.own_attributes, "_entropy")
     _entropy: Entropy | None = None
     _step: SACStep | None = None
-    _explorer: tuple[FlatParameters, SquashedActor] | None = None
+
+    def _make_explorer(self, networks: SideBySide, n_rows: int) -> SquashedActor:
+        return SquashedActor(networks, n_rows, self.action_space.shape[0])  # type: ignore[index]  # a Box
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         hidden = [[layer] for layer in linear_layers(self.actor.latent_pi)]
@@ -176,15 +186,7 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
     def _explore(self, observations: AnyArray) -> AnyArray:
         if self.learner != FUSED:
             return super()._explore(observations)
-        flat, n_rows = self._actor_optimizer().flat, len(observations)
-        if (
-            self._explorer is None
-            or self._explorer[0] is not flat
-            or self._explorer[1].batch.n_rows != n_rows
-        ):
-            n_actions = self.action_space.shape[0]  # type: ignore[index]  # a Box
-            self._explorer = flat, SquashedActor(self._actor_networks(flat), n_rows, n_actions)
-        actor = self._explorer[1]
+        actor: SquashedActor = self._exploring(len(observations))
         with th.inference_mode():
             actor.draw(as_rows(observations), (actor.noise,))
             actions = actor.actions.numpy().copy()

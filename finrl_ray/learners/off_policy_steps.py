@@ -51,18 +51,8 @@ class AdamPass:
 
         Whether parameters still lie in `flat` is the caller's to know.
         """
-        optimizer, settings = self.optimizer, self.optimizer.settings
-        optimizer.count_step()
-        beta1, beta2 = settings["betas"]
-        n = optimizer.n_steps
-        self._rates = (
-            np.float32(settings["lr"] / (1 - beta1**n)),
-            np.float32(1 - beta1),
-            np.float32(beta2),
-            np.float32(1 - beta2),
-            np.float32((1 - beta2**n) ** -0.5),
-            np.float32(settings["eps"]),
-        )
+        self.optimizer.count_step()
+        self._rates = self.optimizer.step_rates()
         self._tau = None if tau is None else np.float32(tau)
 
     def step(self, part: int) -> None:

@@ -18,8 +18,8 @@ from torch.nn import functional
 from finrl_ray._typing import Float32Array
 from finrl_ray.learners.flat_optimizers import FlatOptimizer, flatten_optimizer
 from finrl_ray.learners.learner import SB3
-from finrl_ray.learners.networks import Layers, layers_of, run_layers
-from finrl_ray.learners.on_policy_rollouts import OnPolicyLearner, require_distribution
+from finrl_ray.learners.networks import Layers, layers_of, require_distribution, run_layers
+from finrl_ray.learners.on_policy_rollouts import OnPolicyLearner
 
 _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))
 _ENTROPY = 0.5 + 0.5 * math.log(2 * math.pi)

@@ -143,6 +143,17 @@ class FusedOnPolicy(ExactOnPolicy):
         scale = self.max_grad_norm / (norm + 1e-6)
         step_flat(fused, _f32(1.0 if scale > 1.0 else scale))
 
+    def train(self) -> None:
+        """Update the policy on the rollouts that were collected last."""
+        if self.learner != FUSED:
+            super().train()
+            return
+        with flushed_denormals():
+            self._train_fused()
+
+    def _train_fused(self) -> None:
+        raise NotImplementedError
+
     def _mean_deviation(self) -> float:
         if self.learner != FUSED:
             return super()._mean_deviation()
@@ -158,14 +169,6 @@ class FusedOnPolicy(ExactOnPolicy):
 
 class FusedPPO(FusedOnPolicy, ExactPPO):
     """SB3's PPO with its rollouts and updates written out; arguments and files are SB3's."""
-
-    def train(self) -> None:
-        """Update the policy on the rollouts that were collected last."""
-        if self.learner != FUSED:
-            super().train()
-            return
-        with flushed_denormals():
-            self._train_fused()
 
     def _train_fused(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
@@ -216,14 +219,6 @@ class FusedPPO(FusedOnPolicy, ExactPPO):
 
 class FusedA2C(FusedOnPolicy, ExactA2C):
     """SB3's A2C with its rollouts and updates written out; arguments and files are SB3's."""
-
-    def train(self) -> None:
-        """Update the policy once on the rollouts that were collected last."""
-        if self.learner != FUSED:
-            super().train()
-            return
-        with flushed_denormals():
-            self._train_fused()
 
     def _train_fused(self) -> None:
         self._update_learning_rate(self.policy.optimizer)

@@ -18,7 +18,6 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import MlpExtractor
 from stable_baselines3.common.vec_env import VecEnv
-from torch.distributions import Normal
 
 from finrl_ray._typing import AnyArray, Float32Array
 from finrl_ray.learners.flat_optimizers import reason_against_flat
@@ -129,14 +128,3 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
         rollout_buffer.pos = k + 1
         if rollout_buffer.pos == rollout_buffer.buffer_size:
             rollout_buffer.full = True
-
-
-def require_distribution(mean: th.Tensor, deviation: th.Tensor) -> None:
-    """Raise what torch raises for a normal distribution of NaN, or without width.
-
-    Raises
-    ------
-    ValueError
-        "Expected parameter loc" or "scale", with its values.
-    """
-    Normal(mean, deviation.expand_as(mean), validate_args=True)

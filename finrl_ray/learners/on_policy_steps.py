@@ -1,6 +1,5 @@
 """What the fused PPO and A2C work on: memory for acting and updates, and the optimizer's step."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from finrl_ray.learners.flat_optimizers import (
     FlatOptimizer,
     FlatRMSpropTFLike,
 )
+from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.on_policy_kernels import (
     clipped_adam,
     clipped_rmsprop,
@@ -26,7 +26,6 @@ from finrl_ray.learners.on_policy_kernels import (
     sample_actions,
     value_slopes,
 )
-from finrl_ray.learners.on_policy_rollouts import require_distribution
 
 _f32 = np.float32
 
@@ -171,22 +170,13 @@ def step_flat(fused: Fused, scale: Any) -> None:
     """Take the step of an optimizer that `scale` times the gradients bring."""
     optimizer = fused.optimizer
     optimizer.count_step()
-    settings, rate = optimizer.settings, optimizer.settings["lr"]
     if isinstance(optimizer, FlatAdam):
-        beta1, beta2 = settings["betas"]
-        rates = (
-            scale,
-            _f32(rate / (1 - beta1**optimizer.n_steps)),
-            _f32(1 - beta1),
-            _f32(beta2),
-            _f32(1 - beta2),
-            _f32(1 / math.sqrt(1 - beta2**optimizer.n_steps)),
-            _f32(settings["eps"]),
-        )
         average, square = fused.moments
+        rates = (scale, *optimizer.step_rates())
         clipped_adam(fused.values, fused.gradients, average, square, rates)
         return
+    settings = optimizer.settings
     alpha = settings["alpha"]
-    settled = (scale, _f32(rate), _f32(alpha), _f32(1 - alpha), _f32(settings["eps"]))
+    settled = (scale, _f32(settings["lr"]), _f32(alpha), _f32(1 - alpha), _f32(settings["eps"]))
     eps_inside = isinstance(optimizer, FlatRMSpropTFLike)
     clipped_rmsprop(fused.values, fused.gradients, fused.moments[0], settled, eps_inside)

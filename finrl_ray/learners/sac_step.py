@@ -10,6 +10,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
 from finrl_ray._typing import Float32Array
 from finrl_ray.learners.flat_optimizers import FlatAdam
+from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.off_policy_dense import Batch, SideBySide
 from finrl_ray.learners.off_policy_kernels import (
     clamp_log_std,
@@ -123,23 +124,7 @@ class SquashedActor:
         )
         self._inner.log_()
         if not math.isfinite(subtract_sums(self.log_prob, self._inner_array)):
-            check_gaussian(self._mean, self.deviations)
-
-
-def check_gaussian(mean: th.Tensor, std: th.Tensor) -> None:
-    """Refuse NaN as SB3's distributions do.
-
-    Raises
-    ------
-    ValueError
-        If any is NaN.
-    """
-    for name, values in (("loc", mean), ("scale", std)):
-        if values.isnan().any():
-            raise ValueError(
-                f"Expected parameter {name} (Tensor of shape {tuple(values.shape)}) of SAC's "
-                "Gaussian distribution to be real, but found NaN"
-            )
+            require_distribution(self._mean, self.deviations)
 
 
 class SACStep:
