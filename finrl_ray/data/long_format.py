@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -156,7 +157,7 @@ def _build(
     grid: _Grid, features: Sequence[str], market_columns: Sequence[str], first_row: int
 ) -> tuple[MarketData, list[str]]:
     notes = []
-    prices = {}
+    prices: dict[str, Any] = {}
     for name in PRICE_COLUMNS:
         prices[name], note = _price_column(grid, name, first_row)
         notes += note

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,9 @@ class MarketData:
     market_feature_names : M names
     warmup : rows
         Leading rows whose features are still incomplete; no window may start before row `warmup`.
+    seams : rows
+        Rows before which rows of the source were taken out (see `take`); an episode never crosses
+        one, since the prices there jump.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class MarketData:
     market_features: FloatArray
     market_feature_names: tuple[str, ...]
     warmup: int = 0
+    seams: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self._set_dtypes()
@@ -109,6 +114,11 @@ class MarketData:
             raise DataError(f"market data: tickers must be unique, got {list(self.tickers)}")
         if not 0 <= self.warmup <= t:
             raise DataError(f"market data: warmup must be within 0..{t} rows, got {self.warmup}")
+        edges = (0, *self.seams, t)
+        if any(b <= a for a, b in pairwise(edges)) and self.seams:
+            raise DataError(
+                f"market data: seams must be increasing and within 1..{t - 1}, got {self.seams}"
+            )
 
     def _check_values(self) -> None:
         late = np.flatnonzero(np.diff(self.dates) <= np.timedelta64(0, "ns"))
@@ -153,7 +163,14 @@ class MarketData:
     def content_hash(self) -> str:
         """SHA-256 over names, dates and every array, as 64 hex digits."""
         digest = hashlib.sha256()
-        names = (self.tickers, self.feature_names, self.market_feature_names, self.warmup)
+        names: tuple[Any, ...] = (
+            self.tickers,
+            self.feature_names,
+            self.market_feature_names,
+            self.warmup,
+        )
+        if self.seams:
+            names = (*names, self.seams)
         digest.update(repr(names).encode())
         for name, array in self._arrays().items():
             digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
@@ -173,7 +190,35 @@ class MarketData:
                 f"rows must satisfy 0 <= start < stop <= {self.n_periods}, got {start}..{stop}"
             )
         sliced: dict[str, Any] = {k: array[start:stop] for k, array in self._arrays().items()}
-        return replace(self, **sliced, warmup=max(0, min(stop, self.warmup) - start))
+        seams = tuple(row - start for row in self.seams if start < row < stop)
+        return replace(self, **sliced, warmup=max(0, min(stop, self.warmup) - start), seams=seams)
+
+    def take(self, segments: Sequence[tuple[int, int]]) -> "MarketData":
+        """Return the rows of several segments, copied one after the other, with seams between.
+
+        Parameters
+        ----------
+        segments : first row and row after the last of each, in order, not overlapping; two that
+            touch are one
+
+        Raises
+        ------
+        DataError
+            If there is none, one is empty, they overlap, or begin within the warm-up.
+        """
+        flat = [row for segment in segments for row in segment]
+        ordered = all(a < b for a, b in segments) and all(a <= b for a, b in pairwise(flat))
+        if not segments or not ordered or not self.warmup <= flat[0] <= flat[-1] <= self.n_periods:
+            raise DataError(
+                f"segments must be in order, not empty, not overlapping and within rows "
+                f"{self.warmup}..{self.n_periods}, got {list(segments)}"
+            )
+        rows = np.concatenate([np.arange(a, b) for a, b in segments])
+        jumps = np.flatnonzero(np.diff(rows) > 1) + 1
+        own = [int(np.searchsorted(rows, row)) for row in self.seams if flat[0] < row < flat[-1]]
+        seams = tuple(sorted({int(row) for row in jumps} | set(own)))
+        taken: dict[str, Any] = {name: array[rows] for name, array in self._arrays().items()}
+        return replace(self, **taken, warmup=0, seams=seams)
 
     def market_series(self, name: str) -> FloatArray:
         """Return one date-wise series of shape (T,): a market feature, or ticker 0's feature.

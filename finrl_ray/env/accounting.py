@@ -31,6 +31,7 @@ _BOOK_SCALARS = (
     "cash",
     "day",
     "start",
+    "last",
     "value",
     "reward",
     "cost",
@@ -140,9 +141,15 @@ class Accounts:
 
     def first_row(self, index: int, rng: np.random.Generator | None) -> int:
         """Return the row on which the next episode of account `index` starts."""
+        # accounts take turns through the segments, each in its own order, so that every row is
+        # visited equally often
+        segments = self.table.segments
+        first, stop = segments[(int(self.episode[index]) + index) % len(segments)]
         if self.settings.random_start[index]:
             assert rng is not None
-            return int(rng.integers(0, max(1, self.table.n_periods // 2)))
+            return first + int(rng.integers(0, max(1, (stop - first) // 2)))
+        if len(segments) > 1:
+            return first
         return int(self.settings.start_row[index]) if self.rules.start_at_day else 0
 
     def begin_episode(self, index: int, row: int) -> None:
@@ -158,9 +165,14 @@ class Accounts:
         ConfigError
             If `row` leaves no step to take.
         """
-        last = self.table.n_periods - 2
-        if not 0 <= row <= last:
-            raise ConfigError(f"start_row must be within 0..{last}, got {row}")
+        stop = next((stop for _, stop in self.table.segments if row < stop), 0)
+        if not 0 <= row <= stop - 2:
+            raise ConfigError(
+                f"start_row must be within 0..{self.table.n_periods - 2} and not the last of a "
+                f"segment, got {row}"
+                if self.table.seams
+                else f"start_row must be within 0..{self.table.n_periods - 2}, got {row}"
+            )
         account, close = self.books.records[index], self.table.market.close[row]
         first_value = self._set_positions(index, close)
         cash, threshold = float(account["cash"]), float(self.settings.threshold[index])
@@ -175,6 +187,7 @@ class Accounts:
             threshold=threshold,
             day=row,
             start=row,
+            last=stop - 1,
             n_trades=0,
             finished=False,
             # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start

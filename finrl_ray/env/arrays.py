@@ -43,6 +43,8 @@ class Account(NamedTuple):
     """NaN where there is no turbulence rule."""
     day: int
     start: int
+    last: int
+    """Row on which the episode ends: the last of its segment."""
     n_trades: int
     finished: bool
     has_traded: bool

@@ -174,7 +174,6 @@ def plan_step(
     plans: AnyArray,
     records: AnyArray,
     executed: FloatArray,
-    last: int,
     lag: int,
 ) -> None:
     """Begin a step: whose episode is over, and what the turbulence rule says.
@@ -184,7 +183,7 @@ def plan_step(
     for e in range(first, end):
         account, plan = records[e], plans[e - first]
         ruled = not math.isnan(account.threshold)
-        plan.over = account.day >= last
+        plan.over = account.day >= account.last
         plan.row = account.day + lag
         plan.small = True
         plan.liquidate = ruled and account.turbulence >= account.threshold
@@ -444,7 +443,7 @@ def close_day(
                 limits.penalty[e, step - 1] = penalty
         account.reward = (reward - penalty) * switches.reward_scaling
         account.turbulence = 0.0 if math.isnan(account.threshold) else market.risk[today]
-        account.finished = today == market.close.shape[0] - 1 and not switches.dummy_step
+        account.finished = today == account.last and not switches.dummy_step
         ledger[e, step, 0] = value
         ledger[e, step, 1] = account.cash
         ledger[e, step, 2] = reward
@@ -527,13 +526,12 @@ def _step_accounts(sources: int) -> Any:
             return int(1 + bad)
         n_envs, n_assets = orders.shape
         lanes = min(n_envs, _BLOCK)
-        last = market.close.shape[0] - 1
         plans = np.empty(lanes, dtype=PLAN)
         keys = np.empty((n_assets if network.shape[0] > 0 else 0, lanes), dtype=np.int32)
         lots = np.empty(0) if limits is None else limits.lots
         for first in range(0, n_envs, _BLOCK):
             end = min(first + _BLOCK, n_envs)
-            plan_step(first, end, plans, books.records, executed, last, switches.lag)
+            plan_step(first, end, plans, books.records, executed, switches.lag)
             if limits is not None:
                 limit_accounts(first, end, plans, orders, executed, market, books, limits)
             liquidate_accounts(

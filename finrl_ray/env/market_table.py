@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class MarketTable:
     market : the kernel's arrays
     has_risk : whether `market.risk` holds data; otherwise no turbulence threshold can be set
     risk_name : the name of that series
+    seams : rows before which rows are missing; no episode crosses one
     """
 
     dates: DateArray
@@ -49,6 +51,7 @@ class MarketTable:
     market: Market
     has_risk: bool
     risk_name: str
+    seams: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _LIVE.add(self)
@@ -62,6 +65,11 @@ class MarketTable:
     def n_assets(self) -> int:
         """N, the number of tickers."""
         return len(self.tickers)
+
+    @property
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """Rows between seams, each as first row and row after the last."""
+        return tuple(pairwise((0, *self.seams, self.n_periods)))
 
     @property
     def observation_size(self) -> int:
@@ -208,6 +216,7 @@ def market_table(
         market=market,
         has_risk=risk is not None,
         risk_name=risk_name,
+        seams=market_data.seams,
     )
 
 
@@ -231,7 +240,8 @@ def check_length(n_periods: int) -> None:
 
 
 def _check_window(market_data: MarketData) -> None:
-    check_length(market_data.n_periods)
+    for start, stop in pairwise((0, *market_data.seams, market_data.n_periods)):
+        check_length(stop - start)
     if market_data.warmup:
         raise DataError(
             f"the first {market_data.warmup} rows of this market have incomplete features; give "
