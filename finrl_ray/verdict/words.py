@@ -1,0 +1,60 @@
+"""A verdict in words that a portfolio manager understands, with the figures under them."""
+
+import math
+
+from finrl_ray.verdict.detectable import DetectableSharpe
+from finrl_ray.verdict.rule import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK, Verdict
+
+_MEANING = {
+    EVIDENCE: "the winner did better against buy & hold than the luck of {n} trials explains",
+    WEAK: "the winner may be more than luck, but not every test agrees",
+}
+_NO_SKILL = "the best of {n} agents without any skill would often have done as well"
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the verdict in one sentence."""
+    meaning = _MEANING.get(verdict.kind, _NO_SKILL).format(n=verdict.n_trials)
+    if math.isnan(verdict.sharpe_annual):
+        meaning = "there is nothing to judge"
+    return f"{verdict.kind}: {meaning}"
+
+
+def verdict_sentences(verdict: Verdict) -> list[str]:
+    """Return the headline and, line by line, what it rests on."""
+    lines = [headline(verdict)]
+    if not math.isnan(verdict.dsr):
+        lines += [
+            f"annual Sharpe ratio beyond buy & hold {_two(verdict.sharpe_annual)} (standard error "
+            f"{_two(verdict.standard_error_annual)}) on {verdict.n_periods:,} days; the best of "
+            f"{verdict.n_trials} without skill shows {_two(verdict.luck_annual)}",
+            f"deflated Sharpe ratio {_two(verdict.dsr)} (evidence: at least {DSR_LEAST}); p-values "
+            f"SPA {_p(verdict.spa_p)}, Sidak {_p(verdict.sidak_p)} (below {P_BELOW}); PBO "
+            f"{_two(verdict.pbo)} (at most {PBO_MOST})",
+        ]
+    if not math.isnan(verdict.needed_evidence_annual):
+        lines.append(
+            f"{verdict.n_trials} trials were started, {verdict.n_with_returns} left returns; with "
+            f"so many a Sharpe ratio of about {_two(verdict.needed_evidence_annual)} would have "
+            f"been needed for evidence, {_two(verdict.needed_weak_annual)} for weak evidence"
+        )
+    return [*lines, *verdict.notes]
+
+
+def detectable_sentence(needed: DetectableSharpe, n_periods: int, n_trials: int) -> str:
+    """Return before a search what it would have to show."""
+    return (
+        f"to be told from luck, the best of {n_trials} trials on {n_periods:,} returns must beat "
+        f"buy & hold by an annual Sharpe ratio of about {_two(needed.evidence)} "
+        f"({_two(needed.weak)} for weak evidence)"
+    )
+
+
+def _two(value: float) -> str:
+    return "not known" if math.isnan(value) else f"{value:.2f}"
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "not known"
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
