@@ -1,28 +1,39 @@
 """The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
 
 import contextlib
-import os
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from finrl_ray import cli_cluster
+from finrl_ray import cli_cluster, cli_judging
+from finrl_ray.cli_screen import (
+    EXIT_DIFFERENT,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    AddressOption,
+    DashboardOption,
+    FolderArgument,
+    console,
+    hanging,
+    quiet,
+    say,
+    show_backtest,
+    show_result,
+    show_training,
+    show_verdict,
+)
 from finrl_ray.errors import FinRLRayError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from finrl_ray.report.backtest import Backtest
-    from finrl_ray.search.runner import SearchResult
-
-EXIT_INTERRUPTED = 130
-EXIT_ERROR = 2
-EXIT_NO_WINNER = 1
-EXIT_DIFFERENT = 1
+FailOption = Annotated[
+    bool,
+    typer.Option(
+        "--fail-on-no-evidence",
+        help="End with exit code 3 unless the verdict is evidence or weak evidence.",
+    ),
+]
 
 app = typer.Typer(
     name="finrl-ray",
@@ -34,25 +45,9 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[Path, typer.Argument(help="A config.yaml; see `finrl-ray new`.")]
-# a Path would make s3:/ of s3://
-FolderArgument = Annotated[str, typer.Argument(help="The folder of a search, or its URL.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one value: --set agent.total_timesteps=20000."),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Join a Ray: auto (the one on this machine) or host:port of a cluster's head. "
-        "Default: RAY_ADDRESS, else a Ray of its own."
-    ),
-]
-DashboardOption = Annotated[
-    bool,
-    typer.Option(
-        "--dashboard/--no-dashboard",
-        help="Start its Ray with the dashboard, on 127.0.0.1 (150 MB, a second).",
-    ),
 ]
 
 
@@ -111,6 +106,7 @@ def tune(
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
+    fail_on_no_evidence: FailOption = False,
     address: AddressOption = None,
     dashboard: DashboardOption = True,
 ) -> None:
@@ -118,18 +114,18 @@ def tune(
     from finrl_ray.config_file import load_config
 
     loaded = load_config(config, overrides or [])
-    _quiet()
+    quiet()
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.preparation import prepare_search
     from finrl_ray.search.runner import run_search
 
     with _naming(config):
         prepared = prepare_search(loaded, base_dir=config.parent, address=address)
-    console = _console()
-    console.print(prepared.describe(), highlight=False, markup=False)
-    console.print("joining Ray" if address else "starting Ray (a few seconds)")
+    screen = console()
+    screen.print(prepared.describe(), highlight=False, markup=False)
+    screen.print("joining Ray" if address else "starting Ray (a few seconds)")
     result = run_search(prepared, make_view=LiveView, address=address, dashboard=dashboard)
-    _show_result(result, with_backtest)
+    show_result(result, with_backtest, fail_on_no_evidence=fail_on_no_evidence)
 
 
 @app.command()
@@ -138,6 +134,7 @@ def resume(
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
+    fail_on_no_evidence: FailOption = False,
     address: AddressOption = None,
     dashboard: DashboardOption = True,
 ) -> None:
@@ -145,21 +142,28 @@ def resume(
 
     A training run ends as it was started, with the test window or (`--no-test`) without.
     """
-    _quiet()
+    quiet()
     from finrl_ray.search.folder import open_folder
 
     opened = open_folder(folder)
     if opened.kind == "train":
         from finrl_ray.pipeline.from_config import resume_training, wants_test
 
-        path, completed = resume_training(opened.path, say=_say)
-        _show_training(path, completed, with_test=with_backtest or wants_test(path))
+        path, completed = resume_training(opened.path, say=say)
+        show_training(path, completed, with_test=with_backtest or wants_test(path))
         return
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.runner import resume_search
 
+    if opened.kind == "confirmation":
+        from finrl_ray.confirmation.confirm import resume_confirmation
+
+        cli_judging.show_confirmation(
+            resume_confirmation(folder, make_view=LiveView, address=address, dashboard=dashboard)
+        )
+        return
     result = resume_search(folder, make_view=LiveView, address=address, dashboard=dashboard)
-    _show_result(result, with_backtest)
+    show_result(result, with_backtest, fail_on_no_evidence=fail_on_no_evidence)
 
 
 @app.command()
@@ -177,33 +181,33 @@ def train(
     from finrl_ray.config_file import load_config
 
     loaded = load_config(config, overrides or [])
-    _quiet()
+    quiet()
     from finrl_ray.pipeline.from_config import train_from_config
 
     with _naming(config):
         path, completed = train_from_config(
-            loaded, base_dir=config.parent, say=_say, open_test=with_test
+            loaded, base_dir=config.parent, say=say, open_test=with_test
         )
-    _show_training(path, completed, with_test=with_test)
+    show_training(path, completed, with_test=with_test)
 
 
 @app.command()
 def doctor(config: ConfigArgument, overrides: SetOption = None) -> None:
     """Look for everything that is wrong with a config before a night of compute."""
-    _quiet()
+    quiet()
     from finrl_ray.practice.doctor import diagnose_config
 
     report = diagnose_config(config, overrides or [])
-    console = _console()
+    screen = console()
     colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
     for finding in report.findings:
-        console.print(f"{finding.level:<8}", style=colours[finding.level], end="")
-        said = _hanging(f"{finding.where}: {finding.what}", console, 8)
-        console.print(said, highlight=False, soft_wrap=True, markup=False)
+        screen.print(f"{finding.level:<8}", style=colours[finding.level], end="")
+        said = hanging(f"{finding.where}: {finding.what}", screen, 8)
+        screen.print(said, highlight=False, soft_wrap=True, markup=False)
         if finding.remedy:
-            remedy = f"        -> {_hanging(finding.remedy, console, 11)}"
-            console.print(remedy, style="dim", soft_wrap=True, markup=False)
-    console.print(f"\n{report.summary()}", highlight=False, style="bold")
+            remedy = f"        -> {hanging(finding.remedy, screen, 11)}"
+            screen.print(remedy, style="dim", soft_wrap=True, markup=False)
+    screen.print(f"\n{report.summary()}", highlight=False, style="bold")
     if not report.healthy:
         raise typer.Exit(EXIT_ERROR)
 
@@ -216,10 +220,10 @@ def backtest(
     ] = False,
 ) -> None:
     """Run the winner on the sealed test window, beside buy & hold."""
-    _quiet()
+    quiet()
     from finrl_ray.report.backtest import backtest as run_backtest
 
-    _show_backtest(run_backtest(folder, again=again))
+    show_backtest(run_backtest(folder, again=again))
 
 
 @app.command()
@@ -230,14 +234,16 @@ def show(
     """Show the ranked table of a search: running, interrupted or finished."""
     from finrl_ray.report.tables import ranking
     from finrl_ray.search.folder import open_folder
+    from finrl_ray.search.judging import read_verdict
     from finrl_ray.search.results import trial_table
 
     opened = open_folder(folder)
     table = trial_table(opened.records().in_order(), opened.config)
     if len(table):
-        _console().print(ranking(table, limit=limit))
+        console().print(ranking(table, limit=limit))
     else:
-        _console().print("no trial has started yet")
+        console().print("no trial has started yet")
+    show_verdict(read_verdict(opened.path))
 
 
 @app.command()
@@ -251,12 +257,12 @@ def replay(
 
     A trial of population based training is trained with its whole schedule of hyperparameters.
     """
-    _quiet()
+    quiet()
     from finrl_ray.report.tables import schedule_table
     from finrl_ray.search.replay import replay as run_replay
 
     result = run_replay(folder, trial)
-    _console().print(schedule_table(result))
+    console().print(schedule_table(result))
     print(f"model: {result.path}")
     if result.differences:
         print(f"not as recorded: {', '.join(result.differences)}", file=sys.stderr)
@@ -276,11 +282,12 @@ def new(
     from finrl_ray.search.template import new_experiment
 
     path = new_experiment(name, parent)
-    _console().print(
+    console().print(
         f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True, markup=False
     )
 
 
+cli_judging.register(app)
 cli_cluster.register(app)
 
 
@@ -293,101 +300,3 @@ def _naming(config: Path) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{config}: {error}") from error
-
-
-def _quiet() -> None:
-    # read by Ray and by numba when they are imported
-    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-    os.environ.setdefault("RAY_LOG_TO_STDERR", "0")
-    import warnings
-
-    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    # after a killed search, trials report again what Optuna has seen
-    warnings.filterwarnings("ignore", message="The reported value is ignored")
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console()
-
-
-def _hanging(text: str, console: "Console", indent: int) -> str:
-    """Return `text` broken at words, its later lines indented; as it is outside a terminal."""
-    if not console.is_terminal:
-        return text
-    margin = " " * indent
-    width = max(20, console.width - indent)
-    lines = [
-        part
-        for line in text.splitlines()
-        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
-    ]
-    return f"\n{margin}".join(lines)
-
-
-def _say(line: str) -> None:
-    _console().print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def _show_training(path: Path, completed: bool, *, with_test: bool) -> None:
-    print(f"folder: {path}")
-    if not completed:
-        print("interrupted; what was evaluated is kept")
-        print(f"go on with: finrl-ray resume {path}")
-        raise typer.Exit(EXIT_INTERRUPTED)
-    from finrl_ray.search.folder import open_folder
-
-    (record,) = open_folder(path).records().in_order()
-    if record.state == "rejected":
-        print(f"rejected: {record.reason}; the test window stays sealed", file=sys.stderr)
-        raise typer.Exit(EXIT_NO_WINNER)
-    if with_test:
-        from finrl_ray.report.backtest import backtest as run_backtest
-
-        _show_backtest(run_backtest(path))
-    else:
-        print(f"the test window is still sealed; open it with: finrl-ray backtest {path}")
-
-
-def _show_result(result: "SearchResult", with_backtest: bool) -> None:
-    from finrl_ray.report.tables import ranking
-
-    console = _console()
-    if len(result.table):
-        console.print(ranking(result.table))
-    print(f"\nfolder: {result.path}")
-    if result.remote:
-        print(f"checkpoints, and a copy of the folder: {result.remote}")
-    if not result.finished:
-        states = result.table["state"].tolist() if len(result.table) else []
-        ended = sum(state != "interrupted" for state in states)
-        print(
-            f"interrupted with {ended} of {result.planned} trials ended; nothing reported is lost"
-        )
-        print(f"go on with: finrl-ray resume {result.path}")
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if not len(result.table):
-        print(f"no trial was started: {result.ended_by}", file=sys.stderr)
-        raise typer.Exit(EXIT_NO_WINNER)
-    if result.ended_by:
-        print(f"ended early: {result.ended_by}")
-    if not (result.table["rank"] == 1).any():
-        print("no trial can win; see the reasons above", file=sys.stderr)
-        raise typer.Exit(EXIT_NO_WINNER)
-    if with_backtest:
-        from finrl_ray.report.backtest import backtest as run_backtest
-
-        _show_backtest(run_backtest(result.path))
-    else:
-        print(f"next: finrl-ray backtest {result.path}")
-
-
-def _show_backtest(result: "Backtest") -> None:
-    from finrl_ray.report.tables import backtest_table
-
-    _console().print(backtest_table(result))
-    times = "once" if result.openings == 1 else f"{result.openings} times"
-    print(f"the test window of this search has been opened {times}")
-    if result.repeated:
-        print("shown again from the earlier run; --again opens the window once more")

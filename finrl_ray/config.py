@@ -15,12 +15,14 @@ from finrl_ray.errors import ConfigError
 from finrl_ray.ray_security import require_no_secret
 from finrl_ray.search_config import (
     FORBID_UNKNOWN,
+    POPULATION,
     Metric,
     SearchConfig,
     check_search_times,
     require,
 )
 from finrl_ray.storage_url import check_url
+from finrl_ray.validation_config import ValidationConfig
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
 Learner = Literal["fused", "exact", "sb3"]
@@ -332,6 +334,7 @@ class ExperimentConfig:
     """Every random stream of the search is derived from this number."""
     data: DataConfig = field(default_factory=DataConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -347,6 +350,7 @@ class ExperimentConfig:
         require_no_secret("search.storage_path", self.search.storage_path)
         check_url("search.storage_path", self.search.storage_path)
         self._check_evaluations()
+        self._check_paths()
         self._check_market_series()
 
     def _check_evaluations(self) -> None:
@@ -363,12 +367,40 @@ class ExperimentConfig:
                 f"agent.total_timesteps {total}; lower "
                 "evaluation.max_no_improvement_evals or evaluation.eval_freq",
             )
-        check_search_times(self.search.scheduler, total)
+        if not self.validation.has_paths:
+            check_search_times(self.search.scheduler, total)
         objectives, metric = self.search.objectives, evaluation.metric
         require(
             not objectives or objectives[0] == metric,
             f"search.objectives must begin with evaluation.metric ({metric}), by which trials are "
             f"ranked and stopped, got {list(objectives)}",
+        )
+
+    def _check_paths(self) -> None:
+        """Refuse what has no meaning where a trial trains several times."""
+        validation, search = self.validation, self.search
+        if not validation.has_paths:
+            return
+        several = "with several windows or seeds (section validation) "
+        kind = search.scheduler.type
+        require(
+            kind not in POPULATION and search.searcher != "bohb",
+            f"{several}trials are judged after whole trainings; search.scheduler.type must be "
+            f"'asha', 'hyperband', 'median' or 'fifo' and search.searcher not 'bohb', got {kind!r} "
+            f"and {search.searcher!r}",
+        )
+        require(search.select == "last", f"{several}search.select must be 'last', got 'best'")
+        require(
+            not search.objectives or validation.objective == "metric",
+            f"{several}search.objectives need validation.objective 'metric'",
+        )
+        require(
+            self.evaluation.max_no_improvement_evals is None,
+            f"{several}each training is evaluated once, at its end; leave "
+            "evaluation.max_no_improvement_evals out",
+        )
+        check_search_times(
+            search.scheduler, validation.n_paths, "the paths of a whole trial", "paths"
         )
 
     def _check_market_series(self) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from finrl_ray.ray_cluster import current_dashboard
 from finrl_ray.ray_security import token_place
 from finrl_ray.report.tables import number, percent
+from finrl_ray.search.comparison import whole_timesteps
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.journal import ENDED, TrialRecord
 from finrl_ray.search.recorder import SearchJournal
@@ -33,9 +34,10 @@ class LiveView(tune.Callback):
     """
 
     def __init__(self, folder: SearchFolder, journal: SearchJournal, planned: int) -> None:
-        self.total_timesteps = folder.config.agent.total_timesteps
+        self.total_timesteps = whole_timesteps(folder.config)
         self.name = folder.config.name
-        self.metric = folder.config.evaluation.metric
+        paths = folder.config.validation.has_paths
+        self.metric = "objective" if paths else folder.config.evaluation.metric
         self.journal = journal
         self.planned = planned
         self.started_at = time.monotonic()

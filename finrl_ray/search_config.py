@@ -84,7 +84,8 @@ class SchedulerConfig:
     trial runs to its end."""
     grace_period: int | None = None
     """asha, hyperband, median: timesteps before a trial may be stopped; an eighth of
-    `agent.total_timesteps` when null."""
+    `agent.total_timesteps` when null. Where trials train several times (section `validation`) it
+    counts whole paths; one when null."""
     reduction_factor: float | None = None
     """asha, hyperband: one in this many trials survives each rung; 2 when null."""
     brackets: int | None = None
@@ -280,32 +281,41 @@ class SearchConfig:
         )
 
 
-def check_search_times(scheduler: SchedulerConfig, total_timesteps: int) -> None:
-    """Refuse options in timesteps with which a scheduler could never do anything.
+def check_search_times(
+    scheduler: SchedulerConfig,
+    total: int,
+    name_of_total: str = "agent.total_timesteps",
+    unit: str = "timesteps",
+) -> None:
+    """Refuse options in timesteps, or in paths, with which a scheduler could never do anything.
+
+    Parameters
+    ----------
+    scheduler : the options
+    total : what a whole trial takes
+    name_of_total, unit : of `total`, for the messages
 
     Raises
     ------
     ConfigError
-        Naming the option and `agent.total_timesteps`.
+        Naming the option and the total.
     """
-    where = f"must be < agent.total_timesteps ({total_timesteps})"
+    where = f"must be < {name_of_total} ({total})"
     grace = scheduler.grace_period
     require(
-        grace is None or grace < total_timesteps,
+        grace is None or grace < total,
         f"search.scheduler.grace_period {where}, got {grace}: no trial could ever be stopped early",
     )
     for name in ("perturbation_interval", "burn_in"):
         value = getattr(scheduler, name)
         require(
-            value is None or value < total_timesteps,
+            value is None or value < total,
             f"search.scheduler.{name} {where}, got {value}: no trial could ever be changed",
         )
     brackets, factor = scheduler.option("brackets"), scheduler.option("reduction_factor")
-    first = grace or max(1, total_timesteps // 8)
+    first = grace or max(1, total // 8)
     require(
-        scheduler.type != "asha"
-        or brackets == 1
-        or first * factor ** (brackets - 1) < total_timesteps,
+        scheduler.type != "asha" or brackets == 1 or first * factor ** (brackets - 1) < total,
         f"search.scheduler.brackets: the last of {brackets} brackets begins at "
-        f"{first * factor ** (brackets - 1):,.0f} timesteps, which {where}; use fewer",
+        f"{first * factor ** (brackets - 1):,.0f} {unit}, which {where}; use fewer",
     )

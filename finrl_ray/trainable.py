@@ -21,9 +21,11 @@ from ray.train._internal.storage import StorageContext
 
 from finrl_ray.agent.resources import ResourceMonitor
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.data.folds import ValidationPlan
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import SearchError
-from finrl_ray.training import train_agent
+from finrl_ray.fold_training import train_folds
+from finrl_ray.training import Report, Start, train_agent
 from finrl_ray.trial_checkpoints import CheckpointFlusher, trial_start
 
 CHECKPOINT_BYTES = "sys/checkpoint_bytes"
@@ -50,6 +52,33 @@ def train_trial(
     config : the experiment
     train_data, validation_data : the rows of the two windows; no other rows reach a trial
     """
+    with _prepared(config) as (report, start):
+        train_agent(sample, config, train_data, validation_data, report, start)
+
+
+def train_path_trial(
+    sample: dict[str, Any],
+    *,
+    config: ExperimentConfig,
+    development: MarketData,
+    plan: ValidationPlan,
+) -> None:
+    """Train one sampled configuration fold after fold, reporting to Ray Tune after each.
+
+    Parameters
+    ----------
+    sample : one draw from the search space
+    config : the experiment
+    development : the rows of train and validation; no other rows reach a trial
+    plan : the folds, as rows of `development`
+    """
+    with _prepared(config) as (report, start):
+        train_folds(sample, config, development, plan, report, start)
+
+
+@contextlib.contextmanager
+def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, Start]]:
+    """Give what a trial reports by and where it starts; the watchdog counts while it runs."""
     th.set_num_threads(max(1, int(config.search.cpus_per_trial)))
     collect_garbage()
     remove_leftovers()
@@ -61,7 +90,7 @@ def train_trial(
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     # a store that is away while the checkpoint is read is not the trial's fault
     with found as start, watchdog.watching():
-        train_agent(sample, config, train_data, validation_data, report, start)
+        yield report, start
 
 
 def collect_garbage() -> None:

@@ -153,23 +153,37 @@ def make_trial_envs(
 ) -> tuple[VecEnv, VecEnv]:
     """Return the training env and the env of the validation window, normalised alike."""
     scaling = fit_scaling(config, train_data)
-    train_env: VecEnv = make_vec_env(
-        train_data, config.env, n_envs=settings.n_envs, seed=seed, scaling=scaling
-    )
     eval_env: VecEnv = make_vec_env(
         validation_data, config.env, seed=seed, scaling=scaling, training=False
     )
     if config.agent.normalize:
         gamma = settings.model_kwargs.get("gamma", 0.99)
         norm_obs = config.agent.normalize != "rewards"
-        norm_reward = config.agent.normalize != "observations"
-        train_env = LeanVecNormalize(
-            train_env, gamma=gamma, norm_obs=norm_obs, norm_reward=norm_reward
-        )
         eval_env = LeanVecNormalize(
             eval_env, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
         )
-    return train_env, eval_env
+    return make_training_env(config, settings, seed, train_data), eval_env
+
+
+def make_training_env(
+    config: ExperimentConfig, settings: TrialSettings, seed: int, train_data: MarketData
+) -> VecEnv:
+    """Return the env of the train window, normalised as the config says."""
+    env: VecEnv = make_vec_env(
+        train_data,
+        config.env,
+        n_envs=settings.n_envs,
+        seed=seed,
+        scaling=fit_scaling(config, train_data),
+    )
+    if not config.agent.normalize:
+        return env
+    return LeanVecNormalize(
+        env,
+        gamma=settings.model_kwargs.get("gamma", 0.99),
+        norm_obs=config.agent.normalize != "rewards",
+        norm_reward=config.agent.normalize != "observations",
+    )
 
 
 def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> ObservationScaling | None:

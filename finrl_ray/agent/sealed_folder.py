@@ -58,6 +58,12 @@ def damage(folder: Path) -> str:
     return ""
 
 
+def sealed_facts(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a folder in which `damage` has found nothing."""
+    content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    return content
+
+
 def flush(folder: Path) -> None:
     """Have every file of a folder written to the disk itself, for a machine that loses power."""
     for path in (*_files(folder), folder):

@@ -38,6 +38,7 @@ from finrl_ray.pipeline.experiment_folder import (
 from finrl_ray.pipeline.loop import TrainingEnd, train_in_folder
 from finrl_ray.pipeline.training_run import save_final_model
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
+from finrl_ray.search.folder_files import BEST_MODEL_FOLDER
 from finrl_ray.search.journal import (
     ENDED,
     Records,
@@ -46,7 +47,6 @@ from finrl_ray.search.journal import (
     interruption,
     reported_metrics,
 )
-from finrl_ray.search.outputs import BEST_MODEL_FOLDER
 from finrl_ray.search.preparation import prepare_search
 from finrl_ray.storage_url import is_url
 from finrl_ray.training import (

@@ -10,7 +10,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, load_model
-from finrl_ray.search.outputs import BEST_MODEL_FOLDER, FINAL_MODEL_FILE, FINAL_MODEL_FOLDER
+from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
+from finrl_ray.search.outputs import FINAL_MODEL_FILE
 
 logger = logging.getLogger(__name__)
 

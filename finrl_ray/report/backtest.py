@@ -26,14 +26,14 @@ from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder import SearchFolder, open_folder
-from finrl_ray.search.folder_files import OPENINGS_FILE
+from finrl_ray.search.folder_files import (
+    BEST_MODEL_FOLDER,
+    FINAL_MODEL_FOLDER,
+    OPENINGS_FILE,
+)
 from finrl_ray.search.journal import TrialRecord, is_finished, unfinished
 from finrl_ray.search.mirror import FolderMirror
-from finrl_ray.search.outputs import (
-    BEST_MODEL_FOLDER,
-    FINAL_MODEL_FILE,
-    FINAL_MODEL_FOLDER,
-)
+from finrl_ray.search.outputs import FINAL_MODEL_FILE
 from finrl_ray.search.results import winner
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.training import MODEL_FILE, fit_scaling
@@ -108,6 +108,11 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
         If the search has not ended, has no winner, or an earlier result belongs to another model.
     """
     folder = open_folder(path)
+    if folder.kind == "confirmation":
+        raise SearchError(
+            f"{folder.path} holds new trainings of a search's best, whose test window stays with "
+            "the search; give the folder of the search, two folders up"
+        )
     _require_finished(folder)
     record, model, source = load_winner(folder)
     model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
@@ -149,7 +154,7 @@ def _measure(account_value: Any, config: ExperimentConfig) -> dict[str, float]:
 
 
 def _test_env(folder: SearchFolder, test_data: MarketData, statistics: Path) -> VecEnv:
-    scaling = fit_scaling(folder.config, folder.train_data)
+    scaling = fit_scaling(folder.config, folder.final_train_data)
     env: VecEnv = make_vec_env(test_data, folder.config.env, scaling=scaling, training=False)
     if folder.config.agent.normalize:
         try:
@@ -222,7 +227,7 @@ def _read(file: Path, openings: int, model_hash: str) -> Backtest:
 
 def _require_finished(folder: SearchFolder) -> None:
     records = folder.records()
-    planned = planned_trials(folder.config) if folder.kind == "search" else 1
+    planned = 1 if folder.kind == "train" else planned_trials(folder.config)
     if not is_finished(records, planned):
         started = records.in_order()
         ended = len(started) - len(unfinished(started))

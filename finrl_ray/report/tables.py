@@ -102,6 +102,27 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def confirmation_table(table: pd.DataFrame) -> Table:
+    """Return confirmed configurations, the highest lower bound first, within 80 columns."""
+    title = "Confirmed: annual Sharpe ratio beyond buy & hold, seeds x windows"
+    view = Table(title=title, title_justify="left", min_width=len(title) + 2)
+    for name in ("#", "trial", "was", "lower bound", "mean", "IQM [95 %]", "worst DD"):
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in table.to_dict("records"):
+        interval = f"{number(row['iqm'])} [{number(row['iqm_low'])}, {number(row['iqm_high'])}]"
+        view.add_row(
+            "-" if pd.isna(row["rank"]) else str(row["rank"]),
+            str(row["trial"]),
+            str(row["search_rank"]),
+            number(row["lower_bound"]),
+            number(row["active_sharpe_ratio"]),
+            interval,
+            percent(row["max_drawdown"]),
+            style="bold green" if row["rank"] == 1 else "",
+        )
+    return view
+
+
 def backtest_table(result: Backtest) -> Table:
     """Return the winner beside buy & hold on the test window."""
     start, end = result.window

@@ -3,10 +3,26 @@
 import math
 from typing import Any
 
+from finrl_ray.config import ExperimentConfig
+
 METRIC = "objective"
-TIME_ATTR = "timesteps"
 # finite, because percentiles between infinities are NaN; below every measure of an account
 WORST = -1e9
+
+
+def time_attr(config: ExperimentConfig) -> str:
+    """Return what schedulers count: timesteps, or whole paths where trials train several times."""
+    return "paths" if config.validation.has_paths else "timesteps"
+
+
+def whole_time(config: ExperimentConfig) -> int:
+    """Return how far a trial goes that nobody stops, in the unit of `time_attr`."""
+    return config.validation.n_paths if config.validation.has_paths else whole_timesteps(config)
+
+
+def whole_timesteps(config: ExperimentConfig) -> int:
+    """Return the timesteps of a trial that nobody stops, at least."""
+    return config.agent.total_timesteps * config.validation.n_trainings
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import dump_config, load_config
 from finrl_ray.data.archive import read_market_data, save_market_data
+from finrl_ray.data.folds import ValidationPlan, plan_validation
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.errors import SearchError
@@ -31,6 +32,14 @@ from finrl_ray.search.mirror import local_folder, remote_of
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
 
+FolderKind = Literal["search", "confirmation", "train"]
+_KINDS: Mapping[str, FolderKind] = {
+    "search": "search",
+    "confirmation": "confirmation",
+    "train": "train",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchFolder:
     """An opened search folder.
@@ -41,7 +50,8 @@ class SearchFolder:
     config : as run
     market_data : all rows, the test window included
     split : the three windows
-    kind : `search`, or `train` for the one agent of `finrl-ray train`
+    kind : `search`; `confirmation` for new trainings of a search's best; or `train` for the one
+        agent of `finrl-ray train`
     origin : where it was made
     remote : URL of the folder that has the checkpoints and a copy of everything else; empty if all
         of it is in `path`
@@ -51,7 +61,7 @@ class SearchFolder:
     config: ExperimentConfig
     market_data: MarketData
     split: Split
-    kind: str = "search"
+    kind: FolderKind = "search"
     origin: Path = Path()
     remote: str = ""
 
@@ -64,6 +74,23 @@ class SearchFolder:
     def validation_data(self) -> MarketData:
         """The rows of the validation window."""
         return self.split.validation.cut(self.market_data)
+
+    @property
+    def plan(self) -> ValidationPlan | None:
+        """The folds of each trial; None where a trial trains once."""
+        if not self.config.validation.has_paths:
+            return None
+        return plan_validation(self.market_data, self.split, self.config)
+
+    @property
+    def development(self) -> MarketData:
+        """The rows of train and validation, and those between."""
+        return self.market_data.rows(self.split.train.first_row, self.split.validation.stop_row)
+
+    @property
+    def final_train_data(self) -> MarketData:
+        """The rows that the winner's model is trained on; with several folds also validation."""
+        return self.development if self.config.validation.has_paths else self.train_data
 
     @property
     def ray_path(self) -> Path:
@@ -81,7 +108,7 @@ def create_folder(
     split: Split,
     data_report: Mapping[str, Any],
     storage: Path,
-    kind: str = "search",
+    kind: FolderKind = "search",
 ) -> SearchFolder:
     """Make a new folder `<name>_<time>_<4 hex digits>` with all that the search starts from.
 
@@ -89,7 +116,7 @@ def create_folder(
     ----------
     config, market_data, split, data_report : what it starts from
     storage : the folder on this machine in which it is made
-    kind : `search` or `train`
+    kind : see `SearchFolder`
 
     Raises
     ------
@@ -156,7 +183,8 @@ def open_folder(path: str | Path) -> SearchFolder:
     config = load_config(folder / CONFIG_FILE)
     try:
         facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
-        expected, kind, origin = (str(facts[key]) for key in ("data_hash", "kind", "path"))
+        expected, origin = str(facts["data_hash"]), str(facts["path"])
+        kind = _KINDS[facts["kind"]]
         remote = url or str(facts.get("remote", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(f"{folder / EXPERIMENT_FILE} is damaged: {error!r}") from error

@@ -17,7 +17,16 @@ from typing import Any, Literal
 from finrl_ray.agent.hyperparameters import to_python
 
 JOURNAL_FILE = "journal.jsonl"
-REPORTED = ("timesteps", "objective", "eval_objective", "seed", "stop_reason", "notes")
+REPORTED = (
+    "timesteps",
+    "folds",
+    "paths",
+    "objective",
+    "eval_objective",
+    "seed",
+    "stop_reason",
+    "notes",
+)
 
 TrialState = Literal["running", "completed", "stopped", "rejected", "failed", "interrupted"]
 ENDED = ("completed", "stopped", "rejected", "failed")

@@ -1,12 +1,7 @@
 """The files that a search leaves in its folder beside Ray's: tables, curves, the chosen models."""
 
 import io
-import os
-import shutil
-import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +11,31 @@ import pandas as pd
 from finrl_ray._typing import DateArray
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import SearchError
+from finrl_ray.fold_training import FoldResult
+from finrl_ray.metrics.returns import account_values
 from finrl_ray.object_store import in_words
+from finrl_ray.search.copied_folder import copy_tree
 from finrl_ray.search.folder import SearchFolder
+from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
 from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.judging import judge_search, write_verdict
+from finrl_ray.search.refit import refit
 from finrl_ray.search.results import PARETO, chosen_checkpoint, trial_table, winner
 from finrl_ray.search.storage import CheckpointStorage
+from finrl_ray.search.trial_returns import (
+    evaluation_returns,
+    fold_frame,
+    path_returns,
+    read_checkpoints,
+    trial_folds,
+)
 from finrl_ray.training import EVALUATIONS_FILE
 
 TRIALS_FILE = "trials"
 LEARNING_CURVES_FILE = "learning_curves.csv"
 PARETO_FILE = "pareto.csv"
 ACCOUNT_CURVES_FILE = "account_curves.parquet"
-BEST_MODEL_FOLDER = "best_model"
-FINAL_MODEL_FOLDER = "final_model"
-_READERS = 8
+FOLD_RETURNS_FILE = "fold_returns.parquet"
 FINAL_MODEL_FILE = "final_model.zip"
 """The same of one training run, whose models are single files as SB3's callbacks write them."""
 
@@ -62,8 +68,13 @@ def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
 def _write_all(
     folder: SearchFolder, records: Sequence[TrialRecord], storage: CheckpointStorage
 ) -> None:
-    table = trial_table(records, folder.config)
-    curves, accounts = learning_curves(records), account_curves(folder, records, storage)
+    table, curves = trial_table(records, folder.config), learning_curves(records)
+    folds = trial_folds(records, storage) if folder.config.validation.has_paths else None
+    accounts = (
+        account_curves(folder, records, storage)
+        if folds is None
+        else path_account_curves(folder, folds)
+    )
     _write(folder.path / f"{TRIALS_FILE}.csv", lambda path: table.to_csv(path, index=False))
     _write(folder.path / f"{TRIALS_FILE}.parquet", _parquet(table))
     if PARETO in table:
@@ -71,9 +82,22 @@ def _write_all(
         _write(folder.path / PARETO_FILE, lambda path: front.to_csv(path, index=False))
     _write(folder.path / LEARNING_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
     _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
+    if folds is not None:
+        _write(folder.path / FOLD_RETURNS_FILE, _parquet(fold_returns(folds)))
+    if folder.kind == "search":
+        returns = (
+            evaluation_returns(folder, records, storage)
+            if folds is None
+            else path_returns(folder, folds)
+        )
+        write_verdict(folder.path, judge_search(folder, records, returns))
     try:
         best = winner(records, folder.config)
     except SearchError:
+        return
+    if folds is not None:
+        if folder.kind == "search":
+            refit(folder, best)
         return
     for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
         with storage.on_disk(chosen_checkpoint(best, storage, select)) as checkpoint:
@@ -95,25 +119,42 @@ def account_curves(
 
     Columns: `trial`, `timesteps`, `date`, `account_value` (currency).
     """
-    with_some = [record for record in records if record.checkpoints]
     dates = folder.validation_data.dates
     frames = []
-    # an object store answers many questions in the time of one
-    with ThreadPoolExecutor(_READERS) as readers:
-        contents = readers.map(partial(_evaluations, storage), with_some)
-        for record, content in zip(with_some, contents, strict=True):
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                frames.append(_account_frame(record, file, dates))
-    columns = ["trial", "timesteps", "date", "account_value"]
+    for record, content in read_checkpoints(records, storage, EVALUATIONS_FILE):
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            frames.append(_account_frame(record, file, dates))
+    return _concatenated(frames, ["trial", "timesteps", "date", "account_value"])
+
+
+def path_account_curves(
+    folder: SearchFolder, folds: Mapping[int, Sequence[FoldResult]]
+) -> pd.DataFrame:
+    """Return the account values that compounding each whole path's returns gives.
+
+    Columns: `trial`, `path` (from 1), `date`, `account_value` (currency), from the first day on
+    which a return was earned; each path begins with `env.initial_amount` the day before.
+    """
+    own, amount = folder.config.validation.trainings_per_path, folder.config.env.initial_amount
+    frames = []
+    for trial, done in folds.items():
+        for path in range(len(done) // own):
+            frame = fold_frame(done[path * own : (path + 1) * own])
+            values = account_values(frame["return"].to_numpy(), amount)[1:]
+            columns = {"date": frame["date"].to_numpy(), "account_value": values}
+            frames.append(pd.DataFrame({"trial": trial, "path": path + 1, **columns}))
+    return _concatenated(frames, ["trial", "path", "date", "account_value"])
+
+
+def fold_returns(folds: Mapping[int, Sequence[FoldResult]]) -> pd.DataFrame:
+    """Return every return of every fold: `trial`, `fold`, `date`, `return`, `active_return`."""
+    frames = [fold_frame(done).assign(trial=trial) for trial, done in folds.items() if done]
+    columns = ["trial", "fold", "date", "return", "active_return"]
+    return _concatenated(frames, columns)[columns]
+
+
+def _concatenated(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-def _evaluations(storage: CheckpointStorage, record: TrialRecord) -> bytes:
-    checkpoint = chosen_checkpoint(record, storage, "last")
-    content = storage.read(checkpoint, EVALUATIONS_FILE)
-    if content is None:
-        raise SearchError(f"{checkpoint} has no {EVALUATIONS_FILE}; was it changed by hand?")
-    return content
 
 
 def _account_frame(record: TrialRecord, file: Any, dates: DateArray) -> pd.DataFrame:
@@ -141,13 +182,3 @@ def _parquet(frame: pd.DataFrame) -> Any:
 def _write(path: Path, write: Any) -> None:
     with atomic_path(path) as temporary:
         write(temporary)
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder so that the target is the whole copy, or what it was."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy") as scratch:
-        copy = Path(scratch) / target.name
-        shutil.copytree(source, copy)
-        if target.exists():
-            target.rename(Path(scratch) / "old")
-        os.replace(copy, target)  # noqa: PTH105  # Path.rename refuses an existing folder on some systems

@@ -11,7 +11,7 @@ from ray.train._internal.session import _FutureTrainingResult
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.search.comparison import TIME_ATTR, comparable
+from finrl_ray.search.comparison import comparable, time_attr
 from finrl_ray.search.mutations import mutable_domains, mutate
 from finrl_ray.search.own_random import OwnRandom
 from finrl_ray.search.searchers import plain_value
@@ -59,7 +59,7 @@ class Population(PopulationBasedTraining):
         # a page per exchange, which the journal has too
         logging.getLogger("ray.tune.schedulers.pbt").setLevel(logging.WARNING)
         super().__init__(
-            time_attr=TIME_ATTR,
+            time_attr=time_attr(config),
             perturbation_interval=interval,
             quantile_fraction=settings.option("quantile_fraction"),
             synch=settings.option("synch"),
@@ -78,7 +78,7 @@ class Population(PopulationBasedTraining):
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
         """Exchange the trial when its time has come; a trial at its end leaves."""
-        if result[TIME_ATTR] >= self.total_timesteps or result.get("stop_reason"):
+        if result[self._time_attr] >= self.total_timesteps or result.get("stop_reason"):
             self._leave(tune_controller, trial)
             return str(TrialScheduler.CONTINUE)
         seen = comparable(result)
@@ -131,7 +131,7 @@ class Population(PopulationBasedTraining):
     def _on_synchronous_result(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
-        steps = result[TIME_ATTR]
+        steps = result[self._time_attr]
         if steps < self._next_perturbation_sync:
             return str(TrialScheduler.CONTINUE)
         self._save_trial_state(self._trial_state[trial], steps, result, trial)

@@ -11,8 +11,9 @@ import ray
 
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.hyperparameters import resolve_sample
-from finrl_ray.config import ExperimentConfig, earliest_stop
+from finrl_ray.config import ExperimentConfig, earliest_stop, settled_periods_per_year
 from finrl_ray.config_file import config_to_dict
+from finrl_ray.data.folds import ValidationPlan, plan_validation
 from finrl_ray.data.loading import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.spacing import with_periods_per_year
@@ -23,6 +24,8 @@ from finrl_ray.object_store import require_usable
 from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
+from finrl_ray.verdict.detectable import detectable_sharpe
+from finrl_ray.verdict.words import detectable_sentence
 
 MIN_VALIDATION_ROWS = 4
 # what SB3 and torch raise for values that they cannot build a model with
@@ -47,6 +50,7 @@ class PreparedSearch:
     config : with the data source's path made absolute, and `evaluation.periods_per_year` a number
     market_data, data_report, split : what it will run on
     planned : number of trials
+    plan : the folds of each trial; None where a trial trains once
     """
 
     config: ExperimentConfig
@@ -54,22 +58,58 @@ class PreparedSearch:
     data_report: dict[str, Any]
     split: Split
     planned: int
+    plan: ValidationPlan | None = None
 
     def describe(self) -> str:
         """Return what is about to run, in a few lines; dropped tickers and rows among them."""
         data, config = self.market_data, self.config
+        each = "each at most" if self.plan is None else "per training"
         trials = (
             f"{self.planned} trials of {config.agent.algorithm}, "
-            f"{config.agent.total_timesteps:,} timesteps each at most, "
+            f"{config.agent.total_timesteps:,} timesteps {each}, "
             f"{config.search.searcher} search, {config.search.scheduler.type}"
         )
         features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
         lines = [*self.data_report["lines"], features, *self.split.describe(), trials]
-        once = config.evaluation.eval_freq >= config.agent.total_timesteps
+        if self.plan is not None:
+            lines.append(self._describe_plan(self.plan))
+        lines.append(self._describe_detectable())
         kind = config.search.scheduler.type
-        if once and kind != "fifo":
+        if self._looks() == 1 and kind != "fifo":
             lines.append(f"note: with one evaluation per trial, at its end, {kind} can do nothing")
         return "\n".join(lines)
+
+    def _looks(self) -> int:
+        """Return how often a trial is looked at before its end, and at it."""
+        if self.plan is not None:
+            return self.config.validation.n_paths
+        evaluation, agent = self.config.evaluation, self.config.agent
+        return 1 if evaluation.eval_freq >= agent.total_timesteps else 2
+
+    def _describe_detectable(self) -> str:
+        """Return what the search would have to show to be told from luck."""
+        segments = [(self.split.validation.first_row, self.split.validation.stop_row)]
+        if self.plan is not None:
+            segments = list(self.plan.judged_segments())
+        n_periods = sum(stop - first - 1 for first, stop in segments)
+        looks = self.planned
+        if self.config.search.select == "best":
+            looks *= -(-self.config.agent.total_timesteps // self.config.evaluation.eval_freq)
+        needed = detectable_sharpe(
+            n_periods, looks, settled_periods_per_year(self.config.evaluation)
+        )
+        return detectable_sentence(needed, n_periods, looks)
+
+    def _describe_plan(self, plan: ValidationPlan) -> str:
+        validation = self.config.validation
+        n_days = sum(stop - first - 1 for first, stop in plan.judged_segments())
+        left_out = f", {plan.purge} rows purged" if plan.purge else ""
+        left_out += f", {plan.embargo} under embargo" if plan.embargo else ""
+        return (
+            f"each trial: {len(plan.folds)} trainings ({validation.scheme}, seeds "
+            f"{validation.seeds}) in {validation.n_paths} paths of {n_days:,} returns"
+            f"{left_out}"
+        )
 
 
 def prepare_search(
@@ -111,6 +151,7 @@ def prepare_search(
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
     config = with_periods_per_year(config, market_data.dates)
     split = make_split(market_data, config.split)
+    plan = plan_validation(market_data, split, config) if config.validation.has_paths else None
     _check_size(config, split, address or os.environ.get("RAY_ADDRESS"))
     _check_windows(config, market_data, split)
     _check_early_stop(config, space)
@@ -118,7 +159,12 @@ def prepare_search(
     planned = count_trials(space, config.search)
     require_usable("search.storage_path", config.search.storage_path)
     return PreparedSearch(
-        config=config, market_data=market_data, data_report=report, split=split, planned=planned
+        config=config,
+        market_data=market_data,
+        data_report=report,
+        split=split,
+        planned=planned,
+        plan=plan,
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from ray import tune
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.ray_watch import lost_process
+from finrl_ray.search.comparison import time_attr, whole_time
 from finrl_ray.search.journal import (
     PAUSE,
     STOP,
@@ -103,8 +105,8 @@ class SearchJournal(tune.Callback):
         own = str(last.get("stop_reason", ""))
         if own.startswith("drawdown"):
             return "rejected", own
-        if last.get("timesteps", 0) >= self.config.agent.total_timesteps:
-            return "completed", f"completed {last['timesteps']:,} timesteps"
+        if last.get(time_attr(self.config), 0) >= whole_time(self.config):
+            return "completed", f"completed {_distance(last)}"
         if own:
             return "stopped", own
         by_scheduler = stop_reason(self.keeper.scheduler, trial_id)
@@ -146,3 +148,11 @@ class SearchJournal(tune.Callback):
         counted = not isinstance(trial, SearchTrial) or trial.last_failure_counted
         counted = counted and not lost_process()
         self.keeper.write("recover", trial_id=trial.trial_id, counted=counted)
+
+
+def _distance(last: Mapping[str, Any]) -> str:
+    """Return in words how far a trial has come."""
+    steps = f"{last['timesteps']:,} timesteps"
+    if "paths" not in last:
+        return steps
+    return f"{last['paths']} paths of {last['folds']} trainings"

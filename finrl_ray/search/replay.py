@@ -13,12 +13,13 @@ from typing import Any
 import torch as th
 
 from finrl_ray.errors import SearchError
+from finrl_ray.fold_training import train_folds
+from finrl_ray.search.copied_folder import copy_tree
 from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.lineage import Segment, segments
-from finrl_ray.search.outputs import copy_tree
 from finrl_ray.search.results import winner
-from finrl_ray.training import FROM_SCRATCH, Start, train_agent
+from finrl_ray.training import FROM_SCRATCH, Report, Start, train_agent
 
 REPLAY_FOLDER = "replay"
 SCHEDULE_FILE = "schedule.json"
@@ -140,15 +141,26 @@ def _train(
         if metrics["timesteps"] >= end:
             raise _Reached
 
-    data = (folder.train_data, folder.validation_data)
     with contextlib.suppress(_Reached):
-        train_agent(segment.sample, folder.config, *data, report, start)
+        train_as_searched(folder, segment.sample, report, start)
     if not reached:
         raise SearchError(
             f"trial {segment.trial} should be evaluated at {end:,} timesteps, as the journal says, "
             "but was not: it was recorded with other data or another version of this package"
         )
     return reached
+
+
+def train_as_searched(
+    folder: SearchFolder, sample: dict[str, Any], report: Report, start: Start
+) -> None:
+    """Train a configuration as a trial of the search does, but in this process."""
+    config, plan = folder.config, folder.plan
+    if plan is not None:
+        train_folds(sample, config, folder.development, plan, report, start)
+    else:
+        data = (folder.train_data, folder.validation_data)
+        train_agent(sample, config, *data, report, start)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -30,6 +30,7 @@ _MEASURES = (
     "calmar_ratio",
     "turnover",
 )
+_PATH_MEASURES = ("active_sharpe_ratio", "active_sharpe_se")
 
 
 def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.DataFrame:
@@ -37,11 +38,13 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.
 
     Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
     `state`, `reason`, `objective`, the performance measures of the last evaluation on the
-    validation window, `best_<metric>`, `timesteps`, `evaluations`, `seed`, the hyperparameters
-    really used (under population based training the last ones, with the column `lineage`, the
-    trial's ancestors), with several objectives `pareto` (whether no other trial that can win is
-    better in one of them and as good in all), `failures`, `error` (last line), `notes` (such as a
-    damaged checkpoint that was passed over) and `time_s`.
+    validation window (means over all trainings where a trial has several, with
+    `active_sharpe_ratio`, its standard error `active_sharpe_se`, and the worst `max_drawdown`),
+    `best_<metric>`, `timesteps`, `folds` and `paths` done, `evaluations`, `seed`, the
+    hyperparameters really used (under population based training the last ones, with the column
+    `lineage`, the trial's ancestors), with several objectives `pareto` (whether no other trial that
+    can win is better in one of them and as good in all), `failures`, `error` (last line), `notes`
+    (such as a damaged checkpoint that was passed over) and `time_s`.
     """
     rows = [_row(record, config, records) for record in records]
     rows.sort(key=_sort_key)
@@ -72,6 +75,7 @@ def _row(
     last = record.last
     metric = config.evaluation.metric
     population = config.search.scheduler.type in POPULATION
+    paths = config.validation.has_paths
     values = [r[f"eval/{metric}"] for r in record.results if f"eval/{metric}" in r]
     finite = [value for value in values if math.isfinite(value)]
     return {
@@ -80,9 +84,10 @@ def _row(
         "state": record.state,
         "reason": record.reason,
         "objective": last.get("objective"),
-        **{name: last.get(f"eval/{name}") for name in _MEASURES},
+        **{name: last.get(f"eval/{name}") for name in _measures_of(config)},
         f"best_{metric}": max(finite, default=None),
         "timesteps": last.get("timesteps", 0),
+        **({name: last.get(name, 0) for name in ("folds", "paths")} if paths else {}),
         "evaluations": len(record.results),
         # the random streams of a copy are those of its first ancestor
         "seed": trial_seed(config.seed, segments(record, records)[0].sample),
@@ -94,6 +99,10 @@ def _row(
         "notes": "; ".join(record.notes),
         "time_s": round(record.time_s, 3),
     }
+
+
+def _measures_of(config: ExperimentConfig) -> tuple[str, ...]:
+    return (*_PATH_MEASURES, *_MEASURES) if config.validation.has_paths else _MEASURES
 
 
 def _settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import ray
@@ -25,7 +26,14 @@ from finrl_ray.ray_watch import watching
 from finrl_ray.search.board import SearchBoard
 from finrl_ray.search.budget import BudgetStopper
 from finrl_ray.search.feed import TrialFeed
-from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
+from finrl_ray.search.folder import (
+    FolderKind,
+    SearchFolder,
+    create_folder,
+    open_folder,
+    sole_driver,
+)
+from finrl_ray.search.folder_files import VERDICT_FILE
 from finrl_ray.search.journal import (
     Records,
     append_event,
@@ -34,6 +42,7 @@ from finrl_ray.search.journal import (
     is_finished,
     unfinished,
 )
+from finrl_ray.search.judging import SearchVerdict, read_verdict
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume
 from finrl_ray.search.kept_scheduler import KeptScheduler
 from finrl_ray.search.kept_state import StateFiles, StoredState
@@ -51,7 +60,7 @@ from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.threads import thread_variables, threads_per_trial
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
-from finrl_ray.trainable import remove_leftovers, train_trial
+from finrl_ray.trainable import remove_leftovers, train_path_trial, train_trial
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +94,7 @@ class SearchResult:
     planned : number of trials that the search was to start
     ended_by : why it has ended before that, such as a budget that is spent; empty if it has not
     remote : URL of its checkpoints and of a copy of its folder; empty if all is in `path`
+    judged : whether the winner is more than luck; None before any trial has started
     """
 
     path: Path
@@ -93,6 +103,7 @@ class SearchResult:
     planned: int
     ended_by: str = ""
     remote: str = ""
+    judged: SearchVerdict | None = None
 
 
 def run_search(
@@ -103,6 +114,7 @@ def run_search(
     make_view: ViewFactory | None = None,
     address: str | None = None,
     dashboard: bool = False,
+    kind: FolderKind = "search",
 ) -> SearchResult:
     """Run a whole search and write its folder.
 
@@ -115,6 +127,7 @@ def run_search(
     address : a cluster to join (see `finrl_ray.ray_session`); None: what RAY_ADDRESS names, or a
         Ray of our own
     dashboard : start the dashboard of a Ray of our own
+    kind : what its folder says that it is
 
     Raises
     ------
@@ -135,7 +148,7 @@ def run_search(
     with _driver_environment(), session:
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
-            config, prepared.market_data, prepared.split, prepared.data_report, place
+            config, prepared.market_data, prepared.split, prepared.data_report, place, kind
         )
         _require_seen(folder)
         with sole_driver(folder):
@@ -162,7 +175,7 @@ def resume_search(
         If the folder is no search's, what it needs is damaged beyond its copies, or Ray fails.
     """
     folder = open_folder(path)
-    if folder.kind != "search":
+    if folder.kind == "train":
         raise SearchError(
             f"{folder.path} was made by `finrl-ray train`, which trains in one go; run it again"
         )
@@ -177,7 +190,8 @@ def resume_search(
                 _require_seen(folder)
                 return _run(folder, planned, make_view)
         with FolderMirror(folder.path, folder.remote):
-            if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
+            whole = [f"{TRIALS_FILE}.csv", *([VERDICT_FILE] if folder.kind == "search" else [])]
+            if not all((folder.path / name).is_file() for name in whole):
                 write_outputs(folder, records.in_order())
         return _result(folder, records, planned)
 
@@ -271,6 +285,7 @@ def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResul
         planned=planned,
         ended_by=records.ended_by,
         remote=folder.remote,
+        judged=read_verdict(folder.path),
     )
 
 
@@ -283,12 +298,7 @@ def _make_tuner(
 ) -> tune.Tuner:
     config = folder.config
     trainable = tune.with_resources(
-        tune.with_parameters(
-            train_trial,
-            config=config,
-            train_data=folder.train_data,
-            validation_data=folder.validation_data,
-        ),
+        _trainable(folder),
         {"cpu": config.search.cpus_per_trial, "gpu": config.search.gpus_per_trial},
     )
     return tune.Tuner(
@@ -313,6 +323,21 @@ def _make_tuner(
             failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
             verbose=0,
         ),
+    )
+
+
+def _trainable(folder: SearchFolder) -> Any:
+    """Return the function that Ray runs, with the rows that its trials may read."""
+    config, plan = folder.config, folder.plan
+    if plan is not None:
+        return tune.with_parameters(
+            train_path_trial, config=config, development=folder.development, plan=plan
+        )
+    return tune.with_parameters(
+        train_trial,
+        config=config,
+        train_data=folder.train_data,
+        validation_data=folder.validation_data,
     )
 
 

@@ -1,4 +1,4 @@
-"""The config's scheduler as Ray Tune's, in timesteps, with what it decided and where."""
+"""The config's scheduler as Ray Tune's, in timesteps or paths, with what it decided and where."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ray.tune.schedulers import (
 from ray.tune.schedulers.hyperband import _Bracket
 
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.search.comparison import METRIC, TIME_ATTR, comparable
+from finrl_ray.search.comparison import METRIC, comparable, time_attr, whole_time
 from finrl_ray.search.own_random import OwnRandom
 from finrl_ray.search.packed import PackedFloats, PackedInts
 from finrl_ray.search.population import PopulationScheduler
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METRIC",
-    "TIME_ATTR",
     "donor_checkpoints",
     "grace_period",
     "make_scheduler",
@@ -41,12 +40,12 @@ __all__ = [
 
 
 def grace_period(config: ExperimentConfig) -> int:
-    """Return the timesteps before a trial may be stopped: as configured, else an eighth."""
+    """Return the timesteps, or paths, before a trial may be stopped: as given, else an eighth."""
     return _eighth(config, config.search.scheduler.grace_period)
 
 
 def _eighth(config: ExperimentConfig, given: int | None) -> int:
-    return given if given is not None else max(1, config.agent.total_timesteps // 8)
+    return given if given is not None else max(1, whole_time(config) // 8)
 
 
 def make_scheduler(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
@@ -82,7 +81,8 @@ def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:
     where: dict[str, int] = getattr(scheduler, "stopped_at", {})
     if trial_id not in where:
         return ""
-    return f"stopped by {scheduler.name} at {where[trial_id]:,}"  # type: ignore[attr-defined]  # with stopped_at
+    unit = "path " if getattr(scheduler, "_time_attr", "") == "paths" else ""
+    return f"stopped by {scheduler.name} at {unit}{where[trial_id]:,}"  # type: ignore[attr-defined]  # with stopped_at
 
 
 class AshaScheduler(AsyncHyperBandScheduler):
@@ -114,7 +114,7 @@ class AshaScheduler(AsyncHyperBandScheduler):
         action = super().on_trial_result(tune_controller, trial, comparable(result))
         if action == TrialScheduler.STOP:
             rungs = [int(m) for m, recorded in bracket._rungs if trial.trial_id in recorded]
-            self.stopped_at[trial.trial_id] = max(rungs, default=int(result[TIME_ATTR]))
+            self.stopped_at[trial.trial_id] = max(rungs, default=int(result[self._time_attr]))
         return action
 
     def on_trial_complete(
@@ -142,10 +142,10 @@ class MedianScheduler(MedianStoppingRule):
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
         """Decide by the rule; note the timestep of a stop."""
-        steps = int(result[TIME_ATTR])
+        steps = int(result[self._time_attr])
         # a trial that crashed reports again what came after its checkpoint
-        self._results[trial] = [r for r in self._results[trial] if r[TIME_ATTR] < steps]
-        kept = {name: comparable(result)[name] for name in (TIME_ATTR, METRIC)}
+        self._results[trial] = [r for r in self._results[trial] if r[self._time_attr] < steps]
+        kept = {name: comparable(result)[name] for name in (self._time_attr, METRIC)}
         action = super().on_trial_result(tune_controller, trial, kept)
         if action == TrialScheduler.STOP:
             self.stopped_at[trial.trial_id] = steps
@@ -189,9 +189,9 @@ class _Halving(HyperBandScheduler):
 
     name = "hyperband"
 
-    def __init__(self, *, max_t: int, grace: int, reduction_factor: float) -> None:
+    def __init__(self, *, unit: str, max_t: int, grace: int, reduction_factor: float) -> None:
         super().__init__(
-            time_attr=TIME_ATTR,
+            time_attr=unit,
             max_t=max_t,
             reduction_factor=reduction_factor,
             # the trial itself knows when its budget is spent, and says so
@@ -257,8 +257,8 @@ def _asha(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSchedul
     settings = config.search.scheduler
     return AshaScheduler(
         config.seed,
-        time_attr=TIME_ATTR,
-        max_t=config.agent.total_timesteps,
+        time_attr=time_attr(config),
+        max_t=whole_time(config),
         grace_period=grace_period(config),
         reduction_factor=settings.option("reduction_factor"),
         brackets=settings.option("brackets"),
@@ -269,7 +269,7 @@ def _asha(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSchedul
 
 def _median(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
     return MedianScheduler(
-        time_attr=TIME_ATTR,
+        time_attr=time_attr(config),
         grace_period=grace_period(config),
         min_samples_required=config.search.scheduler.option("min_samples"),
     )
@@ -278,7 +278,8 @@ def _median(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSched
 def _hyperband(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
     scheduler = BohbScheduler if config.search.searcher == "bohb" else HyperbandScheduler
     return scheduler(
-        max_t=config.agent.total_timesteps,
+        unit=time_attr(config),
+        max_t=whole_time(config),
         grace=grace_period(config),
         reduction_factor=config.search.scheduler.option("reduction_factor"),
     )

@@ -12,7 +12,7 @@ from ray.tune.search.variant_generator import generate_variants
 
 from finrl_ray.agent.hyperparameters import to_python
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.search.comparison import METRIC, TIME_ATTR
+from finrl_ray.search.comparison import METRIC
 from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.extras import require_extra
 from finrl_ray.search.initial_points import complete_points, contains
@@ -172,7 +172,7 @@ class ModelSearcher(Searcher):
 
     def _tell_budget(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell BOHB the result of a budget once: Ray leaves out those that end a trial."""
-        steps = int(result[TIME_ATTR])
+        steps = int(result["timesteps"])  # BOHB is not used where the unit is paths
         budget = result.get("hyperband_info", {}).get("budget")
         if budget is None and steps >= self.total_timesteps:
             budget = self.total_timesteps

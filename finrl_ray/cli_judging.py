@@ -1,0 +1,74 @@
+"""The commands that judge what a search has found: `confirm`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finrl_ray.cli_screen import (
+    EXIT_INTERRUPTED,
+    AddressOption,
+    DashboardOption,
+    FolderArgument,
+    console,
+    quiet,
+)
+
+if TYPE_CHECKING:
+    from finrl_ray.confirmation.confirm import Confirmation
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(confirm)
+
+
+def confirm(
+    folder: FolderArgument,
+    top: Annotated[int, typer.Option(help="Configurations, best first.", min=1)] = 5,
+    seeds: Annotated[int, typer.Option(help="New seeds of each.", min=1)] = 5,
+    windows: Annotated[int, typer.Option(help="Walk-forward windows.", min=1)] = 4,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
+) -> None:
+    """Train the best of a search again, with new seeds on several windows, and rank what is left.
+
+    The test window stays sealed.
+    """
+    quiet()
+    from finrl_ray.confirmation.confirm import confirm as run_confirm
+    from finrl_ray.live_view import LiveView
+
+    found = run_confirm(
+        folder,
+        top=top,
+        seeds=seeds,
+        windows=windows,
+        make_view=LiveView,
+        address=address,
+        dashboard=dashboard,
+    )
+    show_confirmation(found)
+
+
+def show_confirmation(found: "Confirmation") -> None:
+    """Print the ranked configurations and what the ranking says."""
+    from finrl_ray.report.tables import confirmation_table
+
+    if len(found.table):
+        console().print(confirmation_table(found.table))
+    print(f"\nfolder: {found.path}")
+    if not found.finished:
+        print("interrupted; what was trained is kept", file=sys.stderr)
+        print(f"go on with: finrl-ray resume {found.path}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    best = found.table[found.table["rank"] == 1]
+    if not len(best):
+        print("no configuration was trained to its end; see the reasons in the folder's table")
+        return
+    row = best.iloc[0]
+    kept = "above" if row["lower_bound"] > 0 else "not above"
+    print(
+        f"trial {row['trial']} has the highest lower bound; it is {kept} buy & hold (0). The "
+        "windows are those that the search has seen: a new seed is new, the prices are not"
+    )

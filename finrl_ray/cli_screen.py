@@ -1,0 +1,164 @@
+"""What the commands print, and with which exit code they end."""
+
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from finrl_ray.report.backtest import Backtest
+    from finrl_ray.search.judging import SearchVerdict
+    from finrl_ray.search.runner import SearchResult
+
+EXIT_INTERRUPTED = 130
+EXIT_ERROR = 2
+EXIT_NO_WINNER = 1
+EXIT_DIFFERENT = 1
+EXIT_NO_EVIDENCE = 3
+
+# a Path would make s3:/ of s3://
+FolderArgument = Annotated[str, typer.Argument(help="The folder of a search, or its URL.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Join a Ray: auto (the one on this machine) or host:port of a cluster's head. "
+        "Default: RAY_ADDRESS, else a Ray of its own."
+    ),
+]
+DashboardOption = Annotated[
+    bool,
+    typer.Option(
+        "--dashboard/--no-dashboard",
+        help="Start its Ray with the dashboard, on 127.0.0.1 (150 MB, a second).",
+    ),
+]
+
+
+def quiet() -> None:
+    """Keep what Ray, numba and Optuna would print from the terminal."""
+    # read by Ray and by numba when they are imported
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_LOG_TO_STDERR", "0")
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    # after a killed search, trials report again what Optuna has seen
+    warnings.filterwarnings("ignore", message="The reported value is ignored")
+
+
+def console() -> "Console":
+    """Return the terminal."""
+    from rich.console import Console
+
+    return Console()
+
+
+def hanging(text: str, console: "Console", indent: int) -> str:
+    """Return `text` broken at words, its later lines indented; as it is outside a terminal."""
+    if not console.is_terminal:
+        return text
+    margin = " " * indent
+    width = max(20, console.width - indent)
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    ]
+    return f"\n{margin}".join(lines)
+
+
+def say(line: str) -> None:
+    """Print one line as it is."""
+    console().print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def show_training(path: Path, completed: bool, *, with_test: bool) -> None:
+    """Print how one training has ended; with the test window if it is wanted."""
+    print(f"folder: {path}")
+    if not completed:
+        print("interrupted; what was evaluated is kept")
+        print(f"go on with: finrl-ray resume {path}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    from finrl_ray.search.folder import open_folder
+
+    (record,) = open_folder(path).records().in_order()
+    if record.state == "rejected":
+        print(f"rejected: {record.reason}; the test window stays sealed", file=sys.stderr)
+        raise typer.Exit(EXIT_NO_WINNER)
+    if with_test:
+        from finrl_ray.report.backtest import backtest as run_backtest
+
+        show_backtest(run_backtest(path))
+    else:
+        print(f"the test window is still sealed; open it with: finrl-ray backtest {path}")
+
+
+def show_result(
+    result: "SearchResult", with_backtest: bool, *, fail_on_no_evidence: bool = False
+) -> None:
+    """Print the ranking, the verdict, and what comes next; end with the code that fits."""
+    from finrl_ray.report.tables import ranking
+
+    screen = console()
+    if len(result.table):
+        screen.print(ranking(result.table))
+    print(f"\nfolder: {result.path}")
+    if result.remote:
+        print(f"checkpoints, and a copy of the folder: {result.remote}")
+    if not result.finished:
+        states = result.table["state"].tolist() if len(result.table) else []
+        ended = sum(state != "interrupted" for state in states)
+        print(
+            f"interrupted with {ended} of {result.planned} trials ended; nothing reported is lost"
+        )
+        print(f"go on with: finrl-ray resume {result.path}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not len(result.table):
+        print(f"no trial was started: {result.ended_by}", file=sys.stderr)
+        raise typer.Exit(EXIT_NO_WINNER)
+    if result.ended_by:
+        print(f"ended early: {result.ended_by}")
+    if not (result.table["rank"] == 1).any():
+        print("no trial can win; see the reasons above", file=sys.stderr)
+        raise typer.Exit(EXIT_NO_WINNER)
+    show_verdict(result.judged)
+    if with_backtest:
+        from finrl_ray.report.backtest import backtest as run_backtest
+
+        show_backtest(run_backtest(result.path))
+    else:
+        print(f"next: finrl-ray backtest {result.path}")
+    if fail_on_no_evidence and not (result.judged and result.judged.shows_evidence):
+        raise typer.Exit(EXIT_NO_EVIDENCE)
+
+
+def show_verdict(judged: "SearchVerdict | None") -> None:
+    """Print whether the winner is more than luck, the word first and in colour."""
+    if judged is None:
+        return
+    colours = {"evidence": "bold green", "weak evidence": "bold yellow"}
+    first, *rest = judged.sentences()
+    screen = console()
+    screen.print()
+    screen.print(
+        hanging(first, screen, 2), style=colours.get(judged.verdict.kind, "bold red"), markup=False
+    )
+    for line in rest:
+        said = hanging(line, screen, 2)
+        screen.print(f"  {said}", highlight=False, soft_wrap=True, markup=False)
+
+
+def show_backtest(result: "Backtest") -> None:
+    """Print the winner beside the baselines, and how often the test window has been opened."""
+    from finrl_ray.report.tables import backtest_table
+
+    console().print(backtest_table(result))
+    times = "once" if result.openings == 1 else f"{result.openings} times"
+    print(f"the test window of this search has been opened {times}")
+    if result.repeated:
+        print("shown again from the earlier run; --again opens the window once more")

@@ -1,0 +1,51 @@
+"""The winner of a search with several folds, trained once more on all rows before the test window.
+
+Each of its trainings has left rows out to be judged on, so none of them is the agent that one would
+trade. The name is scikit-learn's.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import torch as th
+
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
+from finrl_ray.agent.hyperparameters import to_python
+from finrl_ray.agent.sealed_folder import damage, seal, sealed_facts
+from finrl_ray.fold_training import fold_seed, train_on
+from finrl_ray.search.copied_folder import copy_tree
+from finrl_ray.search.folder import SearchFolder
+from finrl_ray.search.folder_files import FINAL_MODEL_FOLDER
+from finrl_ray.search.journal import TrialRecord
+from finrl_ray.training import MODEL_FILE
+
+logger = logging.getLogger(__name__)
+
+
+def refit(folder: SearchFolder, record: TrialRecord) -> None:
+    """Train the winner's configuration on train and validation and write `final_model/`.
+
+    It is trained in this process with the seed of the trial's first training. What an earlier end
+    of the search has written for the same sample stays.
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    target = folder.path / FINAL_MODEL_FOLDER
+    sample = {name: to_python(value) for name, value in record.sample.items()}
+    if target.is_dir() and not damage(target) and sealed_facts(target).get("sample") == sample:
+        return
+    logger.info("training the winner, trial %d, on all rows before the test", record.index)
+    th.set_num_threads(max(1, int(folder.config.search.cpus_per_trial)))
+    config = folder.config
+    model = train_on(sample, config, folder.final_train_data, fold_seed(config, sample, 0))
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save(Path(scratch) / MODEL_FILE)
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None:
+            normalizer.save(str(Path(scratch) / VECNORMALIZE_FILE))
+        seal(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
+        copy_tree(Path(scratch), target)

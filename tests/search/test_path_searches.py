@@ -1,0 +1,90 @@
+"""Whole searches whose trials train several times: scheduling by paths, kills, the winner."""
+
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_search import small_config, write_small_config
+from test_resume import resume, start, table, wait_for_results
+
+from finrl_ray.report.backtest import backtest
+from finrl_ray.search.replay import replay
+from finrl_ray.search.runner import run_search
+
+pytestmark = pytest.mark.slow
+
+SECTIONS = {
+    "validation": {"scheme": "cpcv", "n_groups": 4, "n_test_groups": 2, "embargo": 5},
+    "agent": {"total_timesteps": 512},
+}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory):
+    home = tmp_path_factory.mktemp("paths")
+    asha = {"scheduler": {"type": "asha", "grace_period": 1}, "max_concurrent_trials": 1}
+    return run_search(small_config(home, **SECTIONS, search=asha))
+
+
+def test_the_scheduler_stops_trials_by_whole_paths(searched) -> None:
+    table = searched.table
+    assert searched.finished
+    assert set(table["state"]) == {"completed", "stopped"}
+    done = table.set_index("state")
+    assert set(done.loc[["completed"], "folds"]) == {6}
+    stopped = done.loc[["stopped"]]
+    # a rung is a whole path of two trainings
+    assert set(stopped["folds"]) <= {2, 4}
+    assert stopped["reason"].str.match(r"stopped by asha at path \d").all()
+
+
+def test_every_trial_leaves_its_returns_of_the_first_path(searched) -> None:
+    folds = pd.read_parquet(searched.path / "fold_returns.parquet")
+    first = folds[folds["fold"] < 2]
+    days = first.groupby("trial")["date"].apply(lambda dates: tuple(sorted(dates)))
+    assert len(days) == len(searched.table)
+    assert days.nunique() == 1
+    curves = pd.read_parquet(searched.path / "account_curves.parquet")
+    of_one = curves[(curves["trial"] == 0) & (curves["path"] == 1)]
+    returns = first[first["trial"] == 0].sort_values("date")["return"]
+    np.testing.assert_allclose(
+        of_one["account_value"], 1e6 * np.cumprod(1.0 + returns.to_numpy()), rtol=1e-12
+    )
+
+
+def test_the_winner_is_trained_once_more_and_opens_the_test_window(searched) -> None:
+    assert (searched.path / "final_model" / "model.zip").is_file()
+    assert not (searched.path / "best_model").exists()
+    result = backtest(searched.path)
+    assert result.openings == 1
+    assert np.isfinite(result.measures["agent"]["annual_volatility"])
+
+
+def test_a_trial_is_replayed_from_the_journal(searched) -> None:
+    result = replay(searched.path)
+    assert result.differences == []
+
+
+def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = start(
+        write_small_config(tmp_path / "whole" / "c.yaml", tmp_path / "whole" / "r", **SECTIONS)
+    )
+    out = whole.communicate(timeout=300)[0]
+    assert whole.returncode == 0, out
+    (undisturbed,) = (tmp_path / "whole" / "r").iterdir()
+    killed = start(
+        write_small_config(tmp_path / "killed" / "c.yaml", tmp_path / "killed" / "r", **SECTIONS)
+    )
+    folder = wait_for_results(tmp_path / "killed" / "r", 9, killed)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=120)
+    assert resume(folder).returncode == 0
+    pd.testing.assert_frame_equal(table(folder), table(undisturbed))
+    one, other = (
+        pd.read_parquet(place / "fold_returns.parquet") for place in (folder, undisturbed)
+    )
+    pd.testing.assert_frame_equal(one, other)
