@@ -158,6 +158,9 @@ def show_backtest(result: "Backtest") -> None:
     from finrl_ray.report.tables import backtest_table
 
     console().print(backtest_table(result))
+    print("beyond: annual Sharpe ratio of the returns beyond those of buy & hold")
+    for note in result.notes:
+        print(note)
     times = "once" if result.openings == 1 else f"{result.openings} times"
     print(f"the test window of this search has been opened {times}")
     if result.repeated:

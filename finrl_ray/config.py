@@ -275,6 +275,8 @@ class EvaluationConfig:
     365 with them; see docs/environment.md for bars within the day)."""
     risk_free_rate: float = 0.0
     """Simple annual rate."""
+    index_column: str | None = None
+    """One of `data.market_columns`, the level of an index, shown beside the other baselines."""
     max_no_improvement_evals: int | None = None
     """Stop training when more than this many evaluations in a row bring no new best, as SB3's
     StopTrainingOnNoModelImprovement does; null: never."""
@@ -404,6 +406,13 @@ class ExperimentConfig:
         )
 
     def _check_market_series(self) -> None:
+        index = self.evaluation.index_column
+        require(
+            index is None or index in self.data.market_columns,
+            f"evaluation.index_column must be one of data.market_columns "
+            f"{list(self.data.market_columns)}, got {index!r}; list the column there, so that it "
+            "is read from the source",
+        )
         column = self.env.risk_indicator_col
         if self.env.turbulence_threshold is None:
             return

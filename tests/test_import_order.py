@@ -32,6 +32,7 @@ FLOORS = {
     "trainable": 8,
     "fold_training": 7,
     "verdict": 2,
+    "baselines": 5,
     "search": 9,
     "report": 10,
     "pipeline": 11,

@@ -19,12 +19,10 @@ from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
-from finrl_ray.config import ExperimentConfig, settled_periods_per_year
+from finrl_ray.baselines.curves import baseline_curves, curve_measures
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import SearchError
-from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.folder_files import (
     BEST_MODEL_FOLDER,
@@ -50,9 +48,11 @@ class Backtest:
     ----------
     trial : the winner's number
     window : first date and date after the last, ISO
-    measures : per name (`agent`, `buy_and_hold`) the performance measures on the test window
+    measures : per name (`agent`, `buy_and_hold` and the other baselines) the performance measures
+        on the test window, and the Sharpe ratio beyond buy & hold
     openings : how often the test window has been opened so far, this time included
     repeated : whether this is an earlier result shown again, without opening the window
+    notes : baselines that are missing, and why
     """
 
     trial: int
@@ -60,6 +60,7 @@ class Backtest:
     measures: Mapping[str, Mapping[str, float]]
     openings: int
     repeated: bool
+    notes: tuple[str, ...] = ()
 
 
 def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]:
@@ -126,31 +127,20 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     with FolderMirror(folder.path, folder.remote):
         record_opening(folder.path, record)
         history = evaluate_account(model, env)[0]
-        held = buy_and_hold(test_data, folder.config.env)
-        measures = {
-            "agent": _measure(history.account_value, folder.config),
-            "buy_and_hold": _measure(held, folder.config),
-        }
+        baselines = baseline_curves(test_data, folder.final_train_data, folder.config)
+        curves = {"agent": history.account_value, **baselines.curves}
+        measures = curve_measures(curves, folder.config.evaluation)
         result = Backtest(
             trial=record.index,
             window=(str(window.start)[:10], str(window.end)[:10]),
             measures=measures,
             openings=count_openings(folder.path),
             repeated=False,
+            notes=baselines.notes,
         )
-        curves = pd.DataFrame(
-            {"date": history.dates, "agent": history.account_value, "buy_and_hold": held}
-        )
-        _write(folder.path / BACKTEST_FOLDER, result, model_hash, curves, history.trades, test_data)
+        table = pd.DataFrame({"date": history.dates, **curves})
+        _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
     return result
-
-
-def _measure(account_value: Any, config: ExperimentConfig) -> dict[str, float]:
-    return performance_summary(
-        account_value,
-        periods_per_year=settled_periods_per_year(config.evaluation),
-        risk_free_rate=config.evaluation.risk_free_rate,
-    )
 
 
 def _test_env(folder: SearchFolder, test_data: MarketData, statistics: Path) -> VecEnv:
@@ -197,6 +187,7 @@ def _write(
         "model_hash": model_hash,
         "window": list(result.window),
         "measures": {name: dict(values) for name, values in result.measures.items()},
+        "notes": list(result.notes),
     }
     text = json.dumps(content, indent=2) + "\n"
     with atomic_path(target / RESULT_FILE) as temporary:
@@ -218,6 +209,7 @@ def _read(file: Path, openings: int, model_hash: str) -> Backtest:
             measures=content["measures"],
             openings=openings,
             repeated=True,
+            notes=tuple(content.get("notes", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(

@@ -8,17 +8,17 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
 from finrl_ray.report.backtest import Backtest
 from finrl_ray.search.replay import Replay
 from finrl_ray.search.results import PARETO
 
-_BACKTEST_ROWS = (
-    ("total return", "total_return", "percent"),
-    ("annual return", "annual_return", "percent"),
-    ("annual volatility", "annual_volatility", "percent"),
-    ("Sharpe ratio", "sharpe_ratio", "number"),
-    ("Sortino ratio", "sortino_ratio", "number"),
-    ("max drawdown", "max_drawdown", "percent"),
+_BACKTEST_COLUMNS = (
+    ("return", "total_return", "percent"),
+    ("volatility", "annual_volatility", "percent"),
+    ("max DD", "max_drawdown", "percent"),
+    ("Sharpe", "sharpe_ratio", "number"),
+    ("beyond", "active_sharpe_ratio", "number"),
 )
 
 
@@ -124,15 +124,19 @@ def confirmation_table(table: pd.DataFrame) -> Table:
 
 
 def backtest_table(result: Backtest) -> Table:
-    """Return the winner beside buy & hold on the test window."""
+    """Return the winner beside the baselines on the test window, within 80 columns."""
     start, end = result.window
     title = f"Test window {start} to {end}, trial {result.trial}"
     view = Table(title=title, title_justify="left", min_width=len(title) + 2)
     view.add_column("")
-    view.add_column("agent", justify="right")
-    view.add_column("buy & hold", justify="right")
-    for label, key, kind in _BACKTEST_ROWS:
-        show = percent if kind == "percent" else number
-        agent, held = (result.measures[name].get(key) for name in ("agent", "buy_and_hold"))
-        view.add_row(label, show(agent), show(held))
+    for label, _, _ in _BACKTEST_COLUMNS:
+        view.add_column(label, justify="right", no_wrap=True)
+    for name, measures in result.measures.items():
+        cells = [
+            percent(measures.get(key)) if kind == "percent" else number(measures.get(key))
+            for _, key, kind in _BACKTEST_COLUMNS
+        ]
+        # beyond itself buy & hold has nothing
+        cells[-1] = "" if name == BUY_AND_HOLD else cells[-1]
+        view.add_row(LABELS.get(name, name), *cells, style="bold" if name == "agent" else "")
     return view

@@ -10,6 +10,7 @@ import pandas as pd
 
 from finrl_ray._typing import DateArray
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.baselines.curves import baseline_curves, curve_measures, measures_table
 from finrl_ray.errors import SearchError
 from finrl_ray.fold_training import FoldResult
 from finrl_ray.metrics.returns import account_values
@@ -35,6 +36,8 @@ TRIALS_FILE = "trials"
 LEARNING_CURVES_FILE = "learning_curves.csv"
 PARETO_FILE = "pareto.csv"
 ACCOUNT_CURVES_FILE = "account_curves.parquet"
+BASELINES_FILE = "baselines.csv"
+BASELINE_CURVES_FILE = "baseline_curves.csv"
 FOLD_RETURNS_FILE = "fold_returns.parquet"
 FINAL_MODEL_FILE = "final_model.zip"
 """The same of one training run, whose models are single files as SB3's callbacks write them."""
@@ -84,6 +87,8 @@ def _write_all(
     _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
     if folds is not None:
         _write(folder.path / FOLD_RETURNS_FILE, _parquet(fold_returns(folds)))
+    if folder.kind != "train":
+        write_baselines(folder)
     if folder.kind == "search":
         returns = (
             evaluation_returns(folder, records, storage)
@@ -102,6 +107,15 @@ def _write_all(
     for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
         with storage.on_disk(chosen_checkpoint(best, storage, select)) as checkpoint:
             copy_tree(checkpoint, folder.path / name)
+
+
+def write_baselines(folder: SearchFolder) -> None:
+    """Write `baselines.csv` (measures) and `baseline_curves.csv` of the validation window."""
+    found = baseline_curves(folder.validation_data, folder.train_data, folder.config)
+    measures = measures_table(curve_measures(found.curves, folder.config.evaluation), found)
+    curves = pd.DataFrame({"date": folder.validation_data.dates, **found.curves})
+    _write(folder.path / BASELINES_FILE, lambda path: measures.to_csv(path, index=False))
+    _write(folder.path / BASELINE_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
 
 
 def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """R's default random numbers (Mersenne Twister, inversion), for examples published in R.
 
 `set.seed(n)` fills the state of the twister by the generator x -> 69069 x + 1, after 50 rounds and
-one value that is thrown away; `rnorm` inverts the normal distribution at a uniform number of 27 + 32
-bits.
+one value that is thrown away; `rnorm` inverts the normal distribution at a uniform number of 27 +
+32 bits.
 """
 
 from statistics import NormalDist

@@ -11,7 +11,8 @@ import yaml
 from env_markets import random_market
 from rich.console import Console
 
-from finrl_ray.cli import _hanging, main
+from finrl_ray.cli import main
+from finrl_ray.cli_screen import hanging
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import parse_config
 from finrl_ray.practice import compute_checks
@@ -343,12 +344,12 @@ def test_the_command(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
 def test_the_output_fits_a_terminal() -> None:
     text = "data.source: " + "close of AAA is missing (NaN) on 2020-04-10, " * 5
     narrow = Console(width=80, force_terminal=True)
-    lines = (" " * 8 + _hanging(text, narrow, 8)).splitlines()
+    lines = (" " * 8 + hanging(text, narrow, 8)).splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) > 2
     assert all(line.startswith(" " * 8) for line in lines)
     # a pipe gets one line per finding, to be searched
-    assert _hanging(text, Console(width=80, force_terminal=False), 8) == text
+    assert hanging(text, Console(width=80, force_terminal=False), 8) == text
 
 
 @pytest.mark.slow

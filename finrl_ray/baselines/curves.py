@@ -1,0 +1,178 @@
+"""All baselines of one window, by name, with their measures."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray._typing import FloatArray
+from finrl_ray.baselines.portfolios import held_curve, rebalanced_curve
+from finrl_ray.baselines.random_policy import random_policy_curves
+from finrl_ray.baselines.weights import (
+    hierarchical_risk_parity_weights,
+    minimum_variance_weights,
+    train_returns,
+)
+from finrl_ray.config import EvaluationConfig, ExperimentConfig, settled_periods_per_year
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.baselines import buy_and_hold
+from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.metrics.performance import performance_summary, sharpe_ratio
+from finrl_ray.metrics.returns import simple_returns
+
+BUY_AND_HOLD = "buy_and_hold"
+LABELS: Mapping[str, str] = {
+    "agent": "agent",
+    BUY_AND_HOLD: "buy & hold",
+    "equal_weight": "equal weight, daily",
+    "minimum_variance": "minimum variance",
+    "hrp": "risk parity (HRP)",
+    "random_policy": "random policy (median)",
+    "cash": "cash",
+    "index": "index, without costs",
+}
+"""What a baseline is called for people."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BaselineCurves:
+    """Account values of all baselines on the same T days.
+
+    Parameters
+    ----------
+    curves : by name, arrays of shape (T,), in the order in which they are shown
+    random_sharpe : 5 %, 50 % and 95 % quantile of the random policy's annual Sharpe ratios
+    notes : what is missing, and why
+    """
+
+    curves: Mapping[str, FloatArray]
+    random_sharpe: tuple[float, float, float]
+    notes: tuple[str, ...] = ()
+
+
+def baseline_curves(
+    market_data: MarketData, train_data: MarketData, config: ExperimentConfig
+) -> BaselineCurves:
+    """Return every baseline on one window, at the costs of `config.env`.
+
+    Buy & hold, minimum variance and hierarchical risk parity are bought on the first day and left
+    to drift; weights come from `train_data` alone. Equal weight is restored every day and pays for
+    it. The random policy draws uniform actions in the agents' own env; of 64 accounts the one with
+    the median final value is shown. Cash earns nothing. An index (`evaluation.index_column`) is
+    followed without costs, as nobody can trade one.
+
+    Parameters
+    ----------
+    market_data : the window
+    train_data : the rows that agents train on
+    config : account, costs, measures and seed
+    """
+    env = config.env
+    n = market_data.n_assets
+    curves: dict[str, FloatArray] = {
+        BUY_AND_HOLD: buy_and_hold(market_data, env),
+        "equal_weight": rebalanced_curve(market_data, np.full(n, 1.0 / n), env),
+    }
+    notes = []
+    returns = train_returns(train_data)
+    estimators: dict[str, Callable[[FloatArray], FloatArray]] = {
+        "minimum_variance": minimum_variance_weights,
+        "hrp": hierarchical_risk_parity_weights,
+    }
+    for name, weights_of in estimators.items():
+        try:
+            curves[name] = held_curve(market_data, weights_of(returns), env)
+        except (ConfigError, DataError) as error:
+            notes.append(f"{LABELS[name]} is missing: {error}")
+    drawn = random_policy_curves(market_data, env, seed=config.seed)
+    order = np.argsort(drawn[:, -1], kind="stable")
+    curves["random_policy"] = drawn[order[len(order) // 2]]
+    curves["cash"] = np.full(market_data.n_periods, env.initial_amount)
+    column = config.evaluation.index_column
+    if column is not None:
+        curves["index"] = _index_curve(market_data, column, env.initial_amount)
+    ratios = [_sharpe(curve, config.evaluation) for curve in drawn]
+    low, middle, high = np.nanquantile(ratios, [0.05, 0.5, 0.95])
+    return BaselineCurves(
+        curves=curves,
+        random_sharpe=(float(low), float(middle), float(high)),
+        notes=tuple(notes),
+    )
+
+
+def _index_curve(market_data: MarketData, column: str, amount: float) -> FloatArray:
+    series = market_data.market_series(column)
+    if not (np.isfinite(series).all() and (series > 0).all()):
+        raise DataError(
+            f"evaluation.index_column {column!r} must be positive on every day of a window"
+        )
+    result: FloatArray = amount * series / series[0]
+    return result
+
+
+def _sharpe(curve: FloatArray, evaluation: EvaluationConfig) -> float:
+    return sharpe_ratio(
+        simple_returns(curve),
+        periods_per_year=settled_periods_per_year(evaluation),
+        risk_free_rate=evaluation.risk_free_rate,
+    )
+
+
+def active_returns(account_value: FloatArray, benchmark_value: FloatArray) -> FloatArray:
+    """Return an account's simple returns less those of a benchmark, shape (T - 1,).
+
+    Parameters
+    ----------
+    account_value, benchmark_value : arrays of shape (T,), currency, on the same days
+
+    Raises
+    ------
+    DataError
+        If the lengths differ, or as `simple_returns`.
+    """
+    if np.shape(account_value) != np.shape(benchmark_value):
+        raise DataError(
+            f"both curves must have one length, got {np.shape(account_value)} and "
+            f"{np.shape(benchmark_value)}"
+        )
+    return simple_returns(account_value) - simple_returns(benchmark_value)
+
+
+def curve_measures(
+    curves: Mapping[str, FloatArray], evaluation: EvaluationConfig
+) -> dict[str, dict[str, float]]:
+    """Return the performance measures of each curve, and its Sharpe ratio beyond buy & hold.
+
+    Parameters
+    ----------
+    curves : by name; one of them is `buy_and_hold`
+    evaluation : rates
+    """
+    periods = settled_periods_per_year(evaluation)
+    held, found = curves[BUY_AND_HOLD], {}
+    for name, curve in curves.items():
+        measures = performance_summary(
+            curve, periods_per_year=periods, risk_free_rate=evaluation.risk_free_rate
+        )
+        active = active_returns(curve, held)
+        measures["active_sharpe_ratio"] = sharpe_ratio(active, periods_per_year=periods)
+        found[name] = measures
+    return found
+
+
+def measures_table(
+    measures: Mapping[str, Mapping[str, float]], baselines: BaselineCurves
+) -> pd.DataFrame:
+    """Return one row per strategy: `strategy`, its label, and every measure.
+
+    The row of the random policy has the quantiles of all its accounts' Sharpe ratios as well.
+    """
+    rows = []
+    for name, values in measures.items():
+        row = {"strategy": name, "label": LABELS[name], **values}
+        if name == "random_policy":
+            low, middle, high = baselines.random_sharpe
+            row |= {"sharpe_5_pct": low, "sharpe_median": middle, "sharpe_95_pct": high}
+        rows.append(row)
+    return pd.DataFrame(rows)

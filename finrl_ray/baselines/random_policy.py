@@ -1,0 +1,52 @@
+"""A policy that draws its actions: what costs and luck make of an account without a plan."""
+
+import numpy as np
+
+from finrl_ray._typing import FloatArray
+from finrl_ray.config import EnvConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.factory import make_vec_env
+from finrl_ray.env.scaling import fit_observation_scaling
+
+N_ACCOUNTS = 64
+
+
+def random_policy_curves(
+    market_data: MarketData, config: EnvConfig, *, seed: int = 0, n_accounts: int = N_ACCOUNTS
+) -> FloatArray:
+    """Return the account values of accounts whose actions are uniform within [-1, 1].
+
+    Parameters
+    ----------
+    market_data : the window, T rows
+    config : account, costs and rules, as the agents trade under
+    seed : of the actions
+    n_accounts : E
+
+    Returns
+    -------
+    array of shape (E, T), currency
+    """
+    # what is observed does not matter, but the env asks for a scaling where the config has one
+    scaled = config.observation_scaling == "train"
+    scaling = fit_observation_scaling(market_data, config.initial_amount) if scaled else None
+    env = make_vec_env(
+        market_data,
+        config,
+        n_envs=n_accounts,
+        seed=seed,
+        scaling=scaling,
+        training=False,
+        record_trades=False,
+    )
+    env.reset()
+    rng = np.random.default_rng(seed)
+    curves = np.empty((n_accounts, market_data.n_periods))
+    left = n_accounts
+    while left:
+        actions = rng.uniform(-1.0, 1.0, (n_accounts, market_data.n_assets)).astype(np.float32)
+        _, _, dones, infos = env.step(actions)
+        for index in np.flatnonzero(dones):
+            curves[index] = infos[index]["account_history"].account_value
+            left -= 1
+    return curves
