@@ -17,10 +17,10 @@ from finrl_ray.cli_screen import (
     DashboardOption,
     FolderArgument,
     console,
-    hanging,
     quiet,
     say,
     show_backtest,
+    show_findings,
     show_result,
     show_training,
     show_verdict,
@@ -197,19 +197,7 @@ def doctor(config: ConfigArgument, overrides: SetOption = None) -> None:
     quiet()
     from finrl_ray.practice.doctor import diagnose_config
 
-    report = diagnose_config(config, overrides or [])
-    screen = console()
-    colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
-    for finding in report.findings:
-        screen.print(f"{finding.level:<8}", style=colours[finding.level], end="")
-        said = hanging(f"{finding.where}: {finding.what}", screen, 8)
-        screen.print(said, highlight=False, soft_wrap=True, markup=False)
-        if finding.remedy:
-            remedy = f"        -> {hanging(finding.remedy, screen, 11)}"
-            screen.print(remedy, style="dim", soft_wrap=True, markup=False)
-    screen.print(f"\n{report.summary()}", highlight=False, style="bold")
-    if not report.healthy:
-        raise typer.Exit(EXIT_ERROR)
+    show_findings(diagnose_config(config, overrides or []))
 
 
 @app.command()

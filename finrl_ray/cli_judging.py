@@ -1,6 +1,7 @@
-"""The commands that judge what a search has found: `confirm`."""
+"""The commands that judge: `audit` the data, `confirm` what a search has found."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from finrl_ray.cli_screen import (
     FolderArgument,
     console,
     quiet,
+    show_findings,
 )
 
 if TYPE_CHECKING:
@@ -20,7 +22,22 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    app.command()(audit)
     app.command()(confirm)
+
+
+def audit(
+    config: Annotated[Path, typer.Argument(help="A config.yaml; see `finrl-ray new`.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override one value: --set data.source=prices.csv."),
+    ] = None,
+) -> None:
+    """Look for leaks: features that know the future, another ticker, the whole sample."""
+    quiet()
+    from finrl_ray.audit.audit import audit_config
+
+    show_findings(audit_config(config, overrides or []))
 
 
 def confirm(

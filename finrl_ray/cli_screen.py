@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from finrl_ray.practice.findings import DoctorReport
     from finrl_ray.report.backtest import Backtest
     from finrl_ray.search.judging import SearchVerdict
     from finrl_ray.search.runner import SearchResult
@@ -75,6 +76,22 @@ def hanging(text: str, console: "Console", indent: int) -> str:
 def say(line: str) -> None:
     """Print one line as it is."""
     console().print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def show_findings(report: "DoctorReport") -> None:
+    """Print what was found, in colour; end with exit code 2 if there is an error."""
+    screen = console()
+    colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
+    for finding in report.findings:
+        screen.print(f"{finding.level:<8}", style=colours[finding.level], end="")
+        said = hanging(f"{finding.where}: {finding.what}", screen, 8)
+        screen.print(said, highlight=False, soft_wrap=True, markup=False)
+        if finding.remedy:
+            remedy = f"        -> {hanging(finding.remedy, screen, 11)}"
+            screen.print(remedy, style="dim", soft_wrap=True, markup=False)
+    screen.print(f"\n{report.summary()}", highlight=False, style="bold")
+    if not report.healthy:
+        raise typer.Exit(EXIT_ERROR)
 
 
 def show_training(path: Path, completed: bool, *, with_test: bool) -> None:

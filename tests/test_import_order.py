@@ -39,15 +39,16 @@ FLOORS = {
     "monitoring": 11,
     "ensemble": 11,
     "practice": 12,
+    "audit": 13,
     "compat": 13,
     "live_view": 13,
     "jobs": 13,
     "cli_cluster": 14,
-    "cli_screen": 13,
-    "cli_judging": 14,
+    "cli_screen": 14,
+    "cli_judging": 15,
     "confirmation": 11,
-    "cli": 15,
-    "__main__": 16,
+    "cli": 16,
+    "__main__": 17,
 }
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__"

@@ -20,6 +20,8 @@ from finrl_ray.errors import DataError
 _SOURCE_WORDS = {
     "bundled": "Bundled daily prices of four US stocks (Quandl WIKI, public domain)",
     "sp500": "Adjusted daily closes of 20 large US stocks from skfolio",
+    "noise": "Generated prices without anything to find (no real market)",
+    "planted": "Generated prices with a planted edge (no real market)",
     "yahoo": "Daily prices from Yahoo, adjusted for splits and dividends",
 }
 

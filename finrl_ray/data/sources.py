@@ -1,4 +1,4 @@
-"""Where prices come from: the bundled file, skfolio's file, a user's file."""
+"""Where prices come from: the bundled file, skfolio's file, a generator, a user's file."""
 
 import hashlib
 import importlib.util
@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config import DataConfig
+from finrl_ray.data.generated import read_generated
 from finrl_ray.data.wording import did_you_mean, listed
 from finrl_ray.errors import ConfigError, DataError
 
-NAMED_SOURCES = ("bundled", "sp500", "yahoo")
+NAMED_SOURCES = ("bundled", "sp500", "yahoo", "noise", "planted")
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 SP500_FIRST_DATE = "2005-01-01"
 """Earlier prices of this set are rounded so coarsely that daily returns are wrong by percents."""
@@ -36,7 +37,7 @@ def read_source(config: DataConfig, base_dir: Path) -> pd.DataFrame:
 
     Parameters
     ----------
-    config : `source` is `bundled`, `sp500`, `yahoo` or a path
+    config : `source` is one of `NAMED_SOURCES` or a path
     base_dir : folder from which a relative path is looked up
 
     Raises
@@ -50,6 +51,8 @@ def read_source(config: DataConfig, base_dir: Path) -> pd.DataFrame:
         return read_bundled()
     if config.source == "sp500":
         return read_sp500()
+    if config.source in ("noise", "planted"):
+        return read_generated("noise" if config.source == "noise" else "planted")
     if config.source == "yahoo":
         from finrl_ray.data.yahoo import read_yahoo
 

@@ -1,0 +1,88 @@
+"""`audit_config` and `audit_data`: every check for leaks, as one report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from finrl_ray.audit.causality import (
+    check_other_future,
+    check_scaling,
+    check_tickers_apart,
+    check_without_future,
+)
+from finrl_ray.audit.columns import check_columns
+from finrl_ray.audit.sample import Sample, dated
+from finrl_ray.audit.windows import check_fills, check_windows
+from finrl_ray.config import ExperimentConfig
+from finrl_ray.config_file import load_config
+from finrl_ray.data.loading import market_data_of
+from finrl_ray.data.sources import read_source
+from finrl_ray.data.spacing import with_periods_per_year
+from finrl_ray.data.splits import make_split
+from finrl_ray.practice.findings import DoctorReport, FindingList
+
+
+def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> DoctorReport:
+    """Look for leaks in the data and features of a config.
+
+    Parameters
+    ----------
+    path : a YAML file
+    overrides : `dotted.key=value` strings
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the config or its data cannot be read.
+    """
+    config = load_config(Path(path), overrides)
+    return audit_data(read_source(config.data, Path(path).parent), config)
+
+
+def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
+    """Look for leaks in rows that are in memory.
+
+    Parameters
+    ----------
+    rows : frame in FinRL's long format; not changed
+    config : the experiment; its `data.source` is not read
+
+    Returns
+    -------
+    DoctorReport
+        Errors are leaks; warnings may be. What it cannot find is in docs/audit.md.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used.
+    """
+    in_order = dated(rows)
+    market_data, _ = market_data_of(in_order, config.data)
+    config = with_periods_per_year(config, market_data.dates)
+    sample = Sample(
+        rows=in_order,
+        config=config,
+        market_data=market_data,
+        split=make_split(market_data, config.split),
+    )
+    findings = FindingList()
+    check_without_future(sample, findings)
+    check_other_future(sample, findings)
+    check_tickers_apart(sample, findings)
+    check_columns(sample, findings)
+    check_scaling(sample, findings)
+    check_windows(sample, findings)
+    check_fills(sample, findings)
+    return DoctorReport(findings=tuple(_without_false_comfort(findings)))
+
+
+def _without_false_comfort(findings: FindingList) -> FindingList:
+    """Leave out what is said to be in order where something is not."""
+    bad = {item.where.split(".")[0] for item in findings if item.level in ("error", "warning")}
+    kept = FindingList()
+    for item in findings:
+        if item.level != "ok" or item.where.split(".")[0] not in bad:
+            kept.append(item)
+    return kept
