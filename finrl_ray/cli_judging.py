@@ -1,5 +1,6 @@
-"""The commands that judge: `audit` the data, `confirm` what a search has found."""
+"""The commands that judge: `audit` the data, `confirm` and `reproduce` what was found."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finrl_ray.cli_screen import (
+    EXIT_DIFFERENT,
     EXIT_INTERRUPTED,
     AddressOption,
     DashboardOption,
     FolderArgument,
     console,
     quiet,
+    say,
     show_findings,
 )
 
@@ -24,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(audit)
     app.command()(confirm)
+    app.command()(reproduce)
 
 
 def audit(
@@ -66,6 +70,37 @@ def confirm(
         dashboard=dashboard,
     )
     show_confirmation(found)
+
+
+def reproduce(
+    folder: Annotated[
+        str, typer.Argument(help="The folder of a search, its URL, or a reproduction.zip.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write the comparison into this JSON.")] = None,
+) -> None:
+    """Train the winner again from the folder alone, and compare every number.
+
+    Ends with 0 if all are equal bit for bit, with 1 if one is not.
+    """
+    quiet()
+    from finrl_ray.search.reproduce import reproduce as run_reproduce
+
+    found = run_reproduce(folder, say)
+    if out is not None:
+        out.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
+    for name, (recorded, here) in found.changed.items():
+        print(f"{name}: recorded with {recorded}, here {here}")
+    if found.exact:
+        print(
+            f"trial {found.trial}: {found.evaluations} evaluations up to {found.timesteps:,} "
+            "timesteps are as recorded, bit for bit"
+        )
+        return
+    for line in found.differences:
+        print(f"not as recorded: {line}", file=sys.stderr)
+    if found.changed:
+        print("other versions or another processor are the usual reasons", file=sys.stderr)
+    raise typer.Exit(EXIT_DIFFERENT)
 
 
 def show_confirmation(found: "Confirmation") -> None:

@@ -28,6 +28,11 @@ class Window:
     stop_row: int
 
     @property
+    def is_usable(self) -> bool:
+        """Whether an account could take a step in it."""
+        return self.n_rows >= _MIN_ROWS
+
+    @property
     def n_rows(self) -> int:
         """Number of dates in the window."""
         return self.stop_row - self.first_row
@@ -87,7 +92,8 @@ def make_split(market_data: MarketData, config: SplitConfig) -> Split:
     Raises
     ------
     DataError
-        If a window holds fewer than 2 rows, or train starts before the features are complete.
+        If train or validation holds fewer than 2 rows, or train starts before the features are
+        complete. A test window without rows is noted.
     """
     if market_data.warmup >= market_data.n_periods:
         raise DataError(
@@ -152,20 +158,22 @@ def _by_dates(market_data: MarketData, name: str, window: ConfigWindow) -> Windo
     if window[1] is not None:
         end = np.datetime64(window[1], "s")
         stop_row = int(np.searchsorted(seconds, end))
+    stop_row = max(first_row, stop_row) if name == "test" else stop_row
     return Window(name=name, start=start, end=end, first_row=first_row, stop_row=stop_row)
 
 
 def _check_windows(market_data: MarketData, windows: tuple[Window, ...]) -> None:
     dates, warmup = market_data.dates, market_data.warmup
     for window in windows:
-        if window.n_rows < _MIN_ROWS:
+        # a search reads no row of the test window, so it can do without one
+        if window.n_rows < _MIN_ROWS and window.name != "test":
             raise DataError(
                 f"the {window.name} window must hold at least {_MIN_ROWS} rows, but "
                 f"[{date_label(window.start)}, {date_label(window.end)}) holds "
                 f"{max(0, window.n_rows)}; the data covers {date_label(dates[0])} to "
                 f"{date_label(dates[-1])}, with complete features from {date_label(dates[warmup])}"
             )
-        if window.first_row < warmup:
+        if window.first_row < warmup and window.n_rows > 0:
             raise DataError(
                 f"the {window.name} window must not start before {date_label(dates[warmup])}, the "
                 f"first date with complete features (the first {warmup} rows are warm-up), got "
@@ -177,13 +185,19 @@ def _boundary_notes(market_data: MarketData, windows: tuple[Window, ...]) -> tup
     first, last = market_data.dates[0], market_data.dates[-1]
     after = _edge(market_data.dates, market_data.n_periods)
     notes = []
+    test = windows[-1]
+    if test.n_rows < _MIN_ROWS:
+        notes.append(
+            f"The test window holds {test.n_rows} rows: there is nothing that a backtest could "
+            "open."
+        )
     for window in windows:
         if window.start < first:
             notes.append(
                 f"The {window.name} window starts before the data, whose first date is "
                 f"{date_label(first)}."
             )
-        if window.end > after:
+        if window.end > after and window.n_rows >= _MIN_ROWS:
             notes.append(
                 f"The {window.name} window ends after the data, whose last date is "
                 f"{date_label(last)}."

@@ -109,6 +109,16 @@ def train_from_config(
             "checkpoints itself, got a URL; give a folder with --set search.storage_path=runs"
         )
     prepared = prepare_search(config, base_dir=base_dir)
+    if open_test and not prepared.split.test.is_usable:
+        raise ConfigError(
+            f"split.test must hold at least 2 rows to be opened at the end, got "
+            f"{prepared.split.test.n_rows}; train without it: --no-test"
+        )
+    if prepared.plan is not None:
+        raise ConfigError(
+            "section validation asks for several trainings, and `finrl-ray train` trains one agent "
+            "on split.train; leave the section out, or run a search with `finrl-ray tune`"
+        )
     folder = create_folder(
         prepared.config,
         prepared.market_data,

@@ -121,6 +121,12 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     if earlier.is_file() and not again:
         return _read(earlier, count_openings(folder.path), model_hash)
     window = folder.split.test
+    if not window.is_usable:
+        raise SearchError(
+            f"the test window [{str(window.start)[:10]}, {str(window.end)[:10]}) holds "
+            f"{window.n_rows} rows of the data that the search in {folder.path} was given; there "
+            "is nothing to open"
+        )
     test_data = window.cut(folder.market_data)
     env = _test_env(folder, test_data, source.with_name(VECNORMALIZE_FILE))
     # an opening counts wherever the folder is read

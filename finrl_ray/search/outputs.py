@@ -21,6 +21,7 @@ from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.judging import judge_search, write_verdict
 from finrl_ray.search.refit import refit
+from finrl_ray.search.reproduction import write_reproduction
 from finrl_ray.search.results import PARETO, chosen_checkpoint, trial_table, winner
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.trial_returns import (
@@ -100,6 +101,9 @@ def _write_all(
         best = winner(records, folder.config)
     except SearchError:
         return
+    if folder.kind == "search":
+        with storage.on_disk(chosen_checkpoint(best, storage, "last")) as checkpoint:
+            write_reproduction(folder, best, records, checkpoint)
     if folds is not None:
         if folder.kind == "search":
             refit(folder, best)

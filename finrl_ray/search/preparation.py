@@ -149,8 +149,9 @@ def prepare_search(
         report = {**loaded.to_dict(), "lines": loaded.lines()}
         if (base_dir / config.data.source).is_file():
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
-    config = with_periods_per_year(config, market_data.dates)
     split = make_split(market_data, config.split)
+    # of the rows that a search reads: it must not depend on those of the test window
+    config = with_periods_per_year(config, market_data.dates[: split.validation.stop_row])
     plan = plan_validation(market_data, split, config) if config.validation.has_paths else None
     _check_size(config, split, address or os.environ.get("RAY_ADDRESS"))
     _check_windows(config, market_data, split)
@@ -176,6 +177,8 @@ def _check_windows(config: ExperimentConfig, market_data: MarketData, split: Spl
     """Build the env of each window, so that none lacks what the env needs; nothing is run."""
     scaling = fit_scaling(config, split.train.cut(market_data))
     for window in split.windows:
+        if not window.is_usable:
+            continue  # a test window without rows; the others have some
         try:
             make_vec_env(window.cut(market_data), config.env, scaling=scaling, training=False)
         except FinRLRayError as error:

@@ -129,7 +129,10 @@ class TestFiles:
         [
             ("bundeld", "Did you mean 'bundled'"),
             ("SP500", "Did you mean 'sp500'"),
-            ("nothing-like-it", r"must be one of \['bundled', 'sp500', 'yahoo'\] or the path"),
+            (
+                "nothing-like-it",
+                r"must be one of \['bundled', 'sp500', 'yahoo', 'noise', 'planted'\] or",
+            ),
             ("price.csv", r"there is no file .*price.csv.* Did you mean 'prices.csv'"),
             ("no/such/p.csv", "there is no file"),
             ("folder", "must be a file, but .* is a folder"),

@@ -1,0 +1,152 @@
+"""`reproduce`: train the winner of a search again and compare every number with what was."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finrl_ray.errors import SearchError
+from finrl_ray.search.folder import open_folder, versions
+from finrl_ray.search.folder_files import REPRODUCTION_FILE
+from finrl_ray.search.journal import is_finished
+from finrl_ray.search.replay import NOT_COMPARED, same
+from finrl_ray.search.reproduction import (
+    Recorded,
+    parameters_hash,
+    read_curves,
+    read_reproduction,
+    results_of_last_stretch,
+)
+from finrl_ray.search.rerun import train_schedule
+from finrl_ray.search.spaces import planned_trials
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What came of training the winner again.
+
+    Parameters
+    ----------
+    trial : its number in the search
+    timesteps : trained
+    evaluations : how many were compared
+    differences : what is not equal, in sentences; empty if everything is, bit for bit
+    largest_difference : largest relative difference of account values (of returns, absolute, for a
+        trial of several trainings)
+    changed : versions and machine that differ: name to (recorded, here)
+    """
+
+    trial: int
+    timesteps: int
+    evaluations: int
+    differences: tuple[str, ...]
+    largest_difference: float
+    changed: Mapping[str, tuple[str, str]]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every number is what it was."""
+        return not self.differences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "exact": self.exact}
+
+
+def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
+    """Train the winner of a finished search again, in this process, and compare.
+
+    Parameters
+    ----------
+    path : the search's folder, its URL, or a `reproduction.zip` alone
+    say : called with a line for each evaluation
+
+    Raises
+    ------
+    SearchError
+        If the search has not ended or has no winner, or the file is damaged.
+    """
+    recorded = read_reproduction(_file_of(path))
+    reported: list[dict[str, Any]] = []
+
+    def seen(metrics: dict[str, Any]) -> None:
+        reported.append(metrics)
+        say(f"evaluated at {metrics['timesteps']:,} timesteps")
+
+    until = recorded.results[-1]["timesteps"]
+    with tempfile.TemporaryDirectory() as scratch:
+        _, checkpoint = train_schedule(
+            recorded.inputs, recorded.schedule, until, Path(scratch), seen
+        )
+        results = results_of_last_stretch(reported, recorded.schedule)
+        curves = read_curves(checkpoint, len(recorded.results))
+        parameters = parameters_hash(checkpoint, recorded.inputs.config.agent.algorithm)
+    differences = [*_other_results(recorded, results)]
+    largest = _largest(recorded.curves, curves)
+    if not np.array_equal(recorded.curves, curves):
+        differences.append(f"account values differ by up to {largest:.3g}")
+    if parameters != recorded.parameters:
+        differences.append("the parameters of the final policy differ")
+    here = versions()
+    return Reproduction(
+        trial=recorded.trial,
+        timesteps=until,
+        evaluations=len(recorded.results),
+        differences=tuple(differences),
+        largest_difference=largest,
+        changed={
+            name: (value, here.get(name, "not installed"))
+            for name, value in recorded.versions.items()
+            if here.get(name) != value
+        },
+    )
+
+
+def _file_of(path: str | Path) -> Path:
+    if str(path).endswith(".zip"):
+        return Path(path)
+    folder = open_folder(path)
+    if folder.kind != "search":
+        raise SearchError(
+            f"{folder.path} is not the folder of a search; what `finrl-ray train` has trained is "
+            "trained again by running it again"
+        )
+    if not is_finished(folder.records(), planned_trials(folder.config)):
+        raise SearchError(
+            f"the winner is known once the search has ended; go on with: finrl-ray resume "
+            f"{folder.path}"
+        )
+    return folder.path / REPRODUCTION_FILE
+
+
+def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[str]:
+    """Return in words the first evaluation that is not as recorded."""
+    if len(results) != len(recorded.results):
+        return [f"{len(results)} evaluations instead of {len(recorded.results)}"]
+    for before, after in zip(recorded.results, results, strict=True):
+        names = [
+            name
+            for name in before
+            if name not in NOT_COMPARED and not same(before[name], after.get(name))
+        ]
+        if names:
+            first = names[0]
+            return [
+                f"the evaluation at {before['timesteps']:,} timesteps is the first that differs: "
+                f"{first} was {before[first]}, is {after.get(first)}"
+            ]
+    return []
+
+
+def _largest(recorded: Any, found: Any) -> float:
+    if recorded.shape != found.shape:
+        return float("inf")
+    apart = np.abs(recorded - found)
+    if recorded.ndim == 2:
+        apart = apart / np.maximum(np.abs(recorded), 1e-300)
+    return float(apart.max()) if apart.size else 0.0
