@@ -220,6 +220,7 @@ def show(
     limit: Annotated[int | None, typer.Option(help="Show the best N trials only.", min=1)] = None,
 ) -> None:
     """Show the ranked table of a search: running, interrupted or finished."""
+    from finrl_ray.report.backtest import count_openings
     from finrl_ray.report.tables import ranking
     from finrl_ray.search.folder import open_folder
     from finrl_ray.search.judging import read_verdict
@@ -232,6 +233,10 @@ def show(
     else:
         console().print("no trial has started yet")
     show_verdict(read_verdict(opened.path))
+    openings = count_openings(opened.path)
+    if openings:
+        times = "once" if openings == 1 else f"{openings} times"
+        print(f"the test window of this search has been opened {times}")
 
 
 @app.command()
