@@ -141,6 +141,7 @@ def show_result(
     if result.ended_by:
         print(f"ended early: {result.ended_by}")
     if not (result.table["rank"] == 1).any():
+        show_verdict(result.judged)
         print("no trial can win; see the reasons above", file=sys.stderr)
         raise typer.Exit(EXIT_NO_WINNER)
     show_verdict(result.judged)

@@ -18,11 +18,12 @@ from finrl_ray.object_store import in_words
 from finrl_ray.search.copied_folder import copy_tree
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
-from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.journal import TrialRecord, is_finished
 from finrl_ray.search.judging import judge_search, write_verdict
 from finrl_ray.search.refit import refit
 from finrl_ray.search.reproduction import write_reproduction
 from finrl_ray.search.results import PARETO, chosen_checkpoint, trial_table, winner
+from finrl_ray.search.spaces import planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.trial_returns import (
     evaluation_returns,
@@ -45,7 +46,7 @@ FINAL_MODEL_FILE = "final_model.zip"
 
 
 def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
-    """Write `trials.csv/.parquet`, the curves, `best_model/` and `final_model/` of the winner.
+    """Write the tables and curves, and what belongs to the winner: models, verdict, reproduction.
 
     Everything is collected before anything is written, and each file is written whole under another
     name first, so that an error or an interruption leaves the old ones.
@@ -88,25 +89,44 @@ def _write_all(
     _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
     if folds is not None:
         _write(folder.path / FOLD_RETURNS_FILE, _parquet(fold_returns(folds)))
-    if folder.kind != "train":
-        write_baselines(folder)
-    if folder.kind == "search":
-        returns = (
-            evaluation_returns(folder, records, storage)
-            if folds is None
-            else path_returns(folder, folds)
-        )
-        write_verdict(folder.path, judge_search(folder, records, returns))
+    write_baselines(folder)
+    # an interrupted search has no winner yet: nothing is judged, kept or trained for one
+    if folder.kind == "search" and is_finished(folder.records(), planned_trials(folder.config)):
+        _conclude(folder, records, storage, folds)
+    if folds is None:
+        _write_models(folder, records, storage)
+
+
+def _conclude(
+    folder: SearchFolder,
+    records: Sequence[TrialRecord],
+    storage: CheckpointStorage,
+    folds: Mapping[int, Sequence[FoldResult]] | None,
+) -> None:
+    """Write the verdict, and for the winner of a finished search what reproduces it."""
+    returns = (
+        evaluation_returns(folder, records, storage)
+        if folds is None
+        else path_returns(folder, folds)
+    )
+    write_verdict(folder.path, judge_search(folder, records, returns))
     try:
         best = winner(records, folder.config)
     except SearchError:
         return
-    if folder.kind == "search":
-        with storage.on_disk(chosen_checkpoint(best, storage, "last")) as checkpoint:
-            write_reproduction(folder, best, records, checkpoint)
+    with storage.on_disk(chosen_checkpoint(best, storage, "last")) as checkpoint:
+        write_reproduction(folder, best, records, checkpoint)
     if folds is not None:
-        if folder.kind == "search":
-            refit(folder, best)
+        refit(folder, best)
+
+
+def _write_models(
+    folder: SearchFolder, records: Sequence[TrialRecord], storage: CheckpointStorage
+) -> None:
+    """Write the winner's models as its checkpoints have them."""
+    try:
+        best = winner(records, folder.config)
+    except SearchError:
         return
     for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
         with storage.on_disk(chosen_checkpoint(best, storage, select)) as checkpoint:

@@ -88,3 +88,27 @@ def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
         pd.read_parquet(place / "fold_returns.parquet") for place in (folder, undisturbed)
     )
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(tmp_path) -> None:
+    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "r", **SECTIONS))
+    folder = wait_for_results(tmp_path / "r", 5, process)
+    os.kill(process.pid, signal.SIGINT)
+    out = process.communicate(timeout=120)[0]
+    assert process.returncode == 130, out
+    assert (folder / "trials.csv").is_file()
+    for name in ("verdict.json", "reproduction.zip", "final_model"):
+        assert not (folder / name).exists()
+    assert resume(folder).returncode == 0
+    for name in ("verdict.json", "reproduction.zip", "final_model"):
+        assert (folder / name).exists()
+
+
+def test_hyperband_counts_paths_too(tmp_path) -> None:
+    hyperband = {"scheduler": {"type": "hyperband"}, "num_samples": 4}
+    found = run_search(small_config(tmp_path, **SECTIONS, search=hyperband))
+    assert found.finished
+    assert (found.table["folds"] == 6).any()
+    assert set(found.table["folds"]) <= {2, 4, 6}
+    assert found.judged is not None
+    assert found.judged.verdict.n_trials == 4

@@ -287,7 +287,6 @@ def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
         ({"split": {"validation": ["2008-01-02", "2008-01-05"]}}, "at least 4 dates"),
         ({"agent": {"model_kwargs": {"device": "cudaa"}}}, "cudaa"),
         ({"env": {"turbulence_threshold": 5.0, "risk_indicator_col": "macd"}}, "macd"),
-        ({"split": {"test": ["2030-01-01", None]}}, "test"),
     ],
 )
 def test_what_would_fail_later_fails_before_a_folder_is_made(sections, words, tmp_path) -> None:
