@@ -96,13 +96,16 @@ def train_folds(
     """
     config = with_periods_per_year(config, development.dates)
     done = [] if start.checkpoint is None else read_folds(start.checkpoint)
+    notes = start.notes
     if done and start.unreported:
-        _report(done, config, plan, report, start.notes)
+        _report(done, config, report, notes)
+        notes = ""
     for number in range(len(done), len(plan.folds)):
         if done and _breach(done, config):
             return done
         done.append(_run_fold(sample, config, development, plan.folds[number], number))
-        _report(done, config, plan, report, start.notes if number == 0 else "")
+        _report(done, config, report, notes)
+        notes = ""
     return done
 
 
@@ -178,9 +181,7 @@ def _run_fold(
     )
 
 
-def fold_metrics(
-    done: Sequence[FoldResult], config: ExperimentConfig, plan: ValidationPlan
-) -> dict[str, Any]:
+def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[str, Any]:
     """Return what a trial reports after its latest fold.
 
     `eval/...` are means over the folds, except `eval/max_drawdown`, the worst of them. `objective`
@@ -253,13 +254,9 @@ def _breach(done: Sequence[FoldResult], config: ExperimentConfig) -> str:
 
 
 def _report(
-    done: Sequence[FoldResult],
-    config: ExperimentConfig,
-    plan: ValidationPlan,
-    report: Report,
-    notes: str,
+    done: Sequence[FoldResult], config: ExperimentConfig, report: Report, notes: str
 ) -> None:
-    metrics = fold_metrics(done, config, plan)
+    metrics = fold_metrics(done, config)
     if notes:
         metrics["notes"] = notes
     kept = list(done)

@@ -95,6 +95,11 @@ def test_a_trial_goes_on_from_its_folds_as_if_never_stopped(market_data, tmp_pat
     unreported = Start(checkpoint=place, unreported=True)
     train_folds(SAMPLE, settings, rows, plan, again, unreported)
     assert again.metrics == whole.metrics[2:]
+    told = Reports()
+    train_folds(
+        SAMPLE, settings, rows, plan, told, Start(checkpoint=place, notes="one was damaged")
+    )
+    assert [m.get("notes") for m in told.metrics] == ["one was damaged", None, None]
     for one, other in zip(expected, done, strict=True):
         np.testing.assert_array_equal(one.returns, other.returns)
         np.testing.assert_array_equal(one.active, other.active)
@@ -169,14 +174,13 @@ def made_up(seed: int, n: int = 60) -> FoldResult:
     )
 
 
-def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error(market_data) -> None:
+def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error() -> None:
 
     settings = config(scheme="cpcv", n_groups=4)
     evaluation = dataclasses.replace(settings.evaluation, periods_per_year=252.0)
     settings = dataclasses.replace(settings, evaluation=evaluation)
-    _, plan = planned(market_data, settings)
     done = [made_up(k) for k in range(4)]
-    metrics = fold_metrics(done, settings, plan)
+    metrics = fold_metrics(done, settings)
     sharpes = np.array([sharpe_ratio(result.active, periods_per_year=252.0) for result in done])
     error = sharpes.std(ddof=1) / 2.0
     assert metrics["eval/active_sharpe_ratio"] == pytest.approx(sharpes.mean(), rel=1e-12)
@@ -186,11 +190,11 @@ def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error(market_
     assert metrics["eval/max_drawdown"] == pytest.approx(worst, rel=1e-9)
     assert (metrics["timesteps"], metrics["folds"], metrics["paths"]) == (400, 4, 2)
     # one training has no spread; its error is that of its own Sharpe ratio, and not 0
-    alone = fold_metrics(done[:1], settings, plan)
+    alone = fold_metrics(done[:1], settings)
     years = 60 / 252
     assert alone["eval/active_sharpe_se"] == pytest.approx(years**-0.5, rel=0.2)
     plain = dataclasses.replace(settings.validation, objective="metric")
-    other = fold_metrics(done, dataclasses.replace(settings, validation=plain), plan)
+    other = fold_metrics(done, dataclasses.replace(settings, validation=plain))
     mean = np.mean([sharpe_ratio(result.returns, periods_per_year=252.0) for result in done])
     assert other["objective"] == pytest.approx(mean, rel=1e-9)
 

@@ -58,8 +58,9 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
     DataError
         If the rows cannot be used.
     """
+    # first, because it says what is wrong with rows that cannot be used
+    market_data, _ = market_data_of(rows, config.data)
     in_order = dated(rows)
-    market_data, _ = market_data_of(in_order, config.data)
     config = with_periods_per_year(config, market_data.dates)
     sample = Sample(
         rows=in_order,

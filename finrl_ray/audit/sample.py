@@ -88,5 +88,8 @@ class Sample:
 def dated(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with real dates in their order; a frame of FinRL's has text."""
     result = rows.copy()
-    result["date"] = pd.to_datetime(result["date"]).astype("datetime64[ns]")
+    dates = pd.to_datetime(result["date"])
+    if dates.dt.tz is not None:  # the local date is kept, as everywhere
+        dates = dates.dt.tz_localize(None)
+    result["date"] = dates.astype("datetime64[ns]")
     return result.sort_values(["date", "tic"], kind="stable").reset_index(drop=True)

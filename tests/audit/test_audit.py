@@ -15,6 +15,7 @@ from finrl_ray.config_file import parse_config
 from finrl_ray.data import features as features_module
 from finrl_ray.data.generated import generated_market
 from finrl_ray.data.sources import read_bundled
+from finrl_ray.errors import DataError
 from finrl_ray.practice.findings import DoctorReport
 
 Leak = Callable[[pd.DataFrame], pd.Series]
@@ -235,3 +236,10 @@ def test_the_command_ends_with_2_on_a_leak(frame, tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "x of AAPL is the next return" in done.stdout
+
+
+def test_dates_with_a_time_zone_and_rows_that_cannot_be_used(frame) -> None:
+    zoned = frame.assign(date=pd.to_datetime(frame["date"]).dt.tz_localize("America/New_York"))
+    assert audit_data(zoned, config()).healthy
+    with pytest.raises(DataError, match="tic"):
+        audit_data(frame.drop(columns="tic"), config())
