@@ -6,15 +6,18 @@ from finrl_ray.verdict.detectable import DetectableSharpe
 from finrl_ray.verdict.rule import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK, Verdict
 
 _MEANING = {
-    EVIDENCE: "the winner did better against buy & hold than the luck of {n} trials explains",
+    EVIDENCE: "the winner did better against buy & hold than the luck of {trials} explains",
     WEAK: "the winner may be more than luck, but not every test agrees",
 }
-_NO_SKILL = "the best of {n} agents without any skill would often have done as well"
+_NO_SKILL = "{best} without any skill would often have done as well"
 
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one sentence."""
-    meaning = _MEANING.get(verdict.kind, _NO_SKILL).format(n=verdict.n_trials)
+    n = verdict.n_trials
+    meaning = _MEANING.get(verdict.kind, _NO_SKILL).format(
+        trials=_trials(n), best="an agent" if n == 1 else f"the best of {n} agents"
+    )
     if math.isnan(verdict.sharpe_annual):
         meaning = "there is nothing to judge"
     return f"{verdict.kind}: {meaning}"
@@ -27,16 +30,17 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
         lines += [
             f"annual Sharpe ratio beyond buy & hold {_two(verdict.sharpe_annual)} (standard error "
             f"{_two(verdict.standard_error_annual)}) on {verdict.n_periods:,} days; the best of "
-            f"{verdict.n_trials} without skill shows {_two(verdict.luck_annual)}",
+            f"{_trials(verdict.n_trials)} without skill shows {_two(verdict.luck_annual)}",
             f"deflated Sharpe ratio {_two(verdict.dsr)} (evidence: at least {DSR_LEAST}); p-values "
             f"SPA {_p(verdict.spa_p)}, Sidak {_p(verdict.sidak_p)} (below {P_BELOW}); PBO "
             f"{_two(verdict.pbo)} (at most {PBO_MOST})",
         ]
     if not math.isnan(verdict.needed_evidence_annual):
+        evidence, weak = verdict.needed_evidence_annual, verdict.needed_weak_annual
         lines.append(
-            f"{verdict.n_trials} trials were started, {verdict.n_with_returns} left returns; with "
-            f"so many a Sharpe ratio of about {_two(verdict.needed_evidence_annual)} would have "
-            f"been needed for evidence, {_two(verdict.needed_weak_annual)} for weak evidence"
+            f"started: {_trials(verdict.n_trials)}, of which {verdict.n_with_returns} left "
+            f"returns; with so many a Sharpe ratio of about {_two(evidence)} would have been "
+            f"needed for evidence, {_two(weak)} for weak evidence"
         )
     return [*lines, *verdict.notes]
 
@@ -44,10 +48,14 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
 def detectable_sentence(needed: DetectableSharpe, n_periods: int, n_trials: int) -> str:
     """Return before a search what it would have to show."""
     return (
-        f"to be told from luck, the best of {n_trials} trials on {n_periods:,} returns must beat "
-        f"buy & hold by an annual Sharpe ratio of about {_two(needed.evidence)} "
+        f"to be told from luck, the best of {_trials(n_trials)} on {n_periods:,} returns must "
+        f"beat buy & hold by an annual Sharpe ratio of about {_two(needed.evidence)} "
         f"({_two(needed.weak)} for weak evidence)"
     )
+
+
+def _trials(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count:,} trials"
 
 
 def _two(value: float) -> str:
