@@ -176,7 +176,13 @@ def show_backtest(result: "Backtest") -> None:
     from finrl_ray.report.tables import backtest_table
 
     console().print(backtest_table(result))
+    from finrl_ray.report.tables import number
+
     print("beyond: annual Sharpe ratio of the returns beyond those of buy & hold")
+    print(
+        f"probability that the agent's is truly above 0: {number(result.psr)}; p-value that agent "
+        f"and buy & hold have one Sharpe ratio: {number(result.difference_p)}"
+    )
     for note in result.notes:
         print(note)
     times = "once" if result.openings == 1 else f"{result.openings} times"

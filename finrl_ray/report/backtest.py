@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -14,15 +15,24 @@ import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from finrl_ray._typing import FloatArray
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
-from finrl_ray.baselines.curves import baseline_curves, curve_measures
+from finrl_ray.baselines.curves import (
+    BUY_AND_HOLD,
+    active_returns,
+    baseline_curves,
+    curve_measures,
+)
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.factory import make_vec_env
-from finrl_ray.errors import SearchError
+from finrl_ray.errors import DataError, SearchError
+from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.metrics.sharpe_difference import sharpe_difference
+from finrl_ray.metrics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
 from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.folder_files import (
     BEST_MODEL_FOLDER,
@@ -53,6 +63,10 @@ class Backtest:
     openings : how often the test window has been opened so far, this time included
     repeated : whether this is an earlier result shown again, without opening the window
     notes : baselines that are missing, and why
+    psr : probability that the true Sharpe ratio of the returns beyond buy & hold is above 0; NaN
+        where it is not defined
+    difference_p : p-value that agent and buy & hold have the same Sharpe ratio (Ledoit and Wolf);
+        NaN for fewer than 20 returns, or where one does not move
     """
 
     trial: int
@@ -61,6 +75,8 @@ class Backtest:
     openings: int
     repeated: bool
     notes: tuple[str, ...] = ()
+    psr: float = math.nan
+    difference_p: float = math.nan
 
 
 def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]:
@@ -143,6 +159,8 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
             openings=count_openings(folder.path),
             repeated=False,
             notes=baselines.notes,
+            psr=_psr(history.account_value, baselines.curves[BUY_AND_HOLD]),
+            difference_p=_difference_p(history.account_value, baselines.curves[BUY_AND_HOLD]),
         )
         table = pd.DataFrame({"date": history.dates, **curves})
         _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
@@ -194,6 +212,8 @@ def _write(
         "window": list(result.window),
         "measures": {name: dict(values) for name, values in result.measures.items()},
         "notes": list(result.notes),
+        "psr": None if math.isnan(result.psr) else result.psr,
+        "difference_p": None if math.isnan(result.difference_p) else result.difference_p,
     }
     text = json.dumps(content, indent=2) + "\n"
     with atomic_path(target / RESULT_FILE) as temporary:
@@ -216,11 +236,33 @@ def _read(file: Path, openings: int, model_hash: str) -> Backtest:
             openings=openings,
             repeated=True,
             notes=tuple(content.get("notes", ())),
+            psr=_number(content.get("psr")),
+            difference_p=_number(content.get("difference_p")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(
             f"{file} is damaged ({error!r}); --again opens the test window once more"
         ) from error
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _psr(account_value: FloatArray, held: FloatArray) -> float:
+    found = estimate_sharpe(active_returns(account_value, held))
+    if found.flag:
+        return math.nan
+    return probabilistic_sharpe_ratio(
+        found.sharpe, found.n_periods, skew=found.skew, kurtosis=found.kurtosis
+    )
+
+
+def _difference_p(account_value: FloatArray, held: FloatArray) -> float:
+    try:
+        return sharpe_difference(simple_returns(account_value), simple_returns(held)).p_value
+    except DataError:
+        return math.nan
 
 
 def _require_finished(folder: SearchFolder) -> None:

@@ -40,6 +40,8 @@ PARETO_FILE = "pareto.csv"
 ACCOUNT_CURVES_FILE = "account_curves.parquet"
 BASELINES_FILE = "baselines.csv"
 BASELINE_CURVES_FILE = "baseline_curves.csv"
+ACTIVE_RETURNS_FILE = "active_returns.parquet"
+"""What the verdict rests on: `date`, and one column per trial that left returns."""
 FOLD_RETURNS_FILE = "fold_returns.parquet"
 FINAL_MODEL_FILE = "final_model.zip"
 """The same of one training run, whose models are single files as SB3's callbacks write them."""
@@ -109,6 +111,9 @@ def _conclude(
         if folds is None
         else path_returns(folder, folds)
     )
+    frame = pd.DataFrame(returns.active, columns=[str(trial) for trial in returns.trials])
+    frame.insert(0, "date", returns.dates)
+    _write(folder.path / ACTIVE_RETURNS_FILE, _parquet(frame))
     write_verdict(folder.path, judge_search(folder, records, returns))
     try:
         best = winner(records, folder.config)

@@ -22,6 +22,7 @@ from finrl_ray.search.runner import resume_search, run_search
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.trial_returns import evaluation_returns
 from finrl_ray.search_config import SchedulerConfig, SearchConfig
+from finrl_ray.verdict.rule import judge
 
 
 def record(index: int, evaluations: int = 1, state: str = "stopped", exploits: int = 0):
@@ -82,6 +83,18 @@ def test_active_returns_are_the_last_evaluations_less_buy_and_hold(searched) -> 
         own = curves[curves["trial"] == trial]
         last = own[own["timesteps"] == own["timesteps"].max()]["account_value"].to_numpy()
         np.testing.assert_allclose(found.active[:, column], simple_returns(last) - held, atol=1e-15)
+    kept = pd.read_parquet(searched.path / "active_returns.parquet")
+    assert [int(name) for name in kept.columns[1:]] == list(found.trials)
+    np.testing.assert_array_equal(kept.iloc[:, 1:].to_numpy(), found.active)
+    # and the verdict follows from that file alone
+    again = judge(
+        kept.iloc[:, 1:].to_numpy(),
+        list(kept.columns[1:]).index(str(searched.judged.trial)),
+        n_trials=4,
+        periods_per_year=252.0,
+        seed=folder.config.seed,
+    )
+    assert again == searched.judged.verdict
 
 
 @pytest.mark.slow

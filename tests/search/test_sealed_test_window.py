@@ -68,8 +68,9 @@ def searched(df: pd.DataFrame, home: Path, **sections: dict[str, object]) -> Sea
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sections", [{}, PATHS], ids=["one_window", "walk_forward"])
-@pytest.mark.parametrize("change", [deleted, tripled, holed])
+@pytest.mark.parametrize(
+    ("change", "sections"), [(deleted, {}), (tripled, {}), (holed, {}), (deleted, PATHS)]
+)
 def test_a_search_does_not_depend_on_rows_of_the_test_window(
     rows, change, sections, whole, tmp_path
 ) -> None:
