@@ -8,8 +8,6 @@ import logging
 import tempfile
 from pathlib import Path
 
-import torch as th
-
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.hyperparameters import to_python
 from finrl_ray.agent.sealed_folder import damage, seal, sealed_facts
@@ -18,6 +16,7 @@ from finrl_ray.search.copied_folder import copy_tree
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.folder_files import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal import TrialRecord
+from finrl_ray.search.threads import threads_of_a_trial
 from finrl_ray.training import MODEL_FILE
 
 logger = logging.getLogger(__name__)
@@ -39,9 +38,9 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
     if target.is_dir() and not damage(target) and sealed_facts(target).get("sample") == sample:
         return
     logger.info("training the winner, trial %d, on all rows before the test", record.index)
-    th.set_num_threads(max(1, int(folder.config.search.cpus_per_trial)))
     config = folder.config
-    model = train_on(sample, config, folder.final_train_data, fold_seed(config, sample, 0))
+    with threads_of_a_trial(config):
+        model = train_on(sample, config, folder.final_train_data, fold_seed(config, sample, 0))
     with tempfile.TemporaryDirectory() as scratch:
         model.save(Path(scratch) / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()

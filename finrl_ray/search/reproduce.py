@@ -20,8 +20,9 @@ from finrl_ray.search.reproduction import (
     read_reproduction,
     results_of_last_stretch,
 )
-from finrl_ray.search.rerun import train_schedule
+from finrl_ray.search.rerun import NotReachedError, Seen, train_schedule
 from finrl_ray.search.spaces import planned_trials
+from finrl_ray.training import TrialDivergedError
 
 Say = Callable[[str], None]
 
@@ -79,6 +80,16 @@ def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
         say(f"evaluated at {metrics['timesteps']:,} timesteps")
 
     until = recorded.results[-1]["timesteps"]
+    try:
+        return _compared(recorded, until, reported, seen)
+    except (NotReachedError, TrialDivergedError) as error:
+        # the file is whole, so what trains differently here is a result and no mistake
+        return _result(recorded, until, [str(error)], float("inf"))
+
+
+def _compared(
+    recorded: Recorded, until: int, reported: list[dict[str, Any]], seen: Seen
+) -> Reproduction:
     with tempfile.TemporaryDirectory() as scratch:
         _, checkpoint = train_schedule(
             recorded.inputs, recorded.schedule, until, Path(scratch), seen
@@ -88,10 +99,14 @@ def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
         parameters = parameters_hash(checkpoint, recorded.inputs.config.agent.algorithm)
     differences = [*_other_results(recorded, results)]
     largest = _largest(recorded.curves, curves)
-    if not np.array_equal(recorded.curves, curves):
+    if not np.array_equal(recorded.curves, curves, equal_nan=True):
         differences.append(f"account values differ by up to {largest:.3g}")
     if parameters != recorded.parameters:
         differences.append("the parameters of the final policy differ")
+    return _result(recorded, until, differences, largest)
+
+
+def _result(recorded: Recorded, until: int, differences: list[str], largest: float) -> Reproduction:
     here = versions()
     return Reproduction(
         trial=recorded.trial,
@@ -149,4 +164,5 @@ def _largest(recorded: Any, found: Any) -> float:
     apart = np.abs(recorded - found)
     if recorded.ndim == 2:
         apart = apart / np.maximum(np.abs(recorded), 1e-300)
+    apart = apart[~(np.isnan(recorded) & np.isnan(found))]
     return float(apart.max()) if apart.size else 0.0

@@ -10,6 +10,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,11 +193,13 @@ def read_reproduction(path: Path) -> Recorded:
     except (
         FinRLRayError,
         zipfile.BadZipFile,
+        zlib.error,
         yaml.YAMLError,
         OSError,
         EOFError,
         ValueError,
-        KeyError,
+        RuntimeError,
+        LookupError,
         TypeError,
         AttributeError,
     ) as error:

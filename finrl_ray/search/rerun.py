@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch as th
-
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.folds import ValidationPlan
 from finrl_ray.data.market_data import MarketData
@@ -15,6 +13,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.fold_training import train_folds
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.lineage import Segment
+from finrl_ray.search.threads import threads_of_a_trial
 from finrl_ray.training import FROM_SCRATCH, Report, Start, train_agent
 
 Seen = Callable[[dict[str, Any]], None]
@@ -50,6 +49,10 @@ def inputs_of(folder: SearchFolder) -> TrialInputs:
     )
 
 
+class NotReachedError(SearchError):
+    """Training has ended, but not where it was recorded."""
+
+
 class _Reached(Exception):  # noqa: N818  # no error: training has come as far as it should
     """Raised inside training to leave it at a safe point."""
 
@@ -78,16 +81,16 @@ def train_schedule(
 
     Raises
     ------
-    SearchError
+    NotReachedError
         If a stretch is not evaluated where it should end.
     """
-    th.set_num_threads(max(1, int(inputs.config.search.cpus_per_trial)))
     start, metrics, place = FROM_SCRATCH, {}, scratch
-    for number, segment in enumerate(schedule):
-        place = scratch / f"stretch_{number}"
-        end = until if segment.end is None else segment.end
-        metrics = _train(inputs, segment, start, end, place, seen)
-        start = Start(checkpoint=place)
+    with threads_of_a_trial(inputs.config):
+        for number, segment in enumerate(schedule):
+            place = scratch / f"stretch_{number}"
+            end = until if segment.end is None else segment.end
+            metrics = _train(inputs, segment, start, end, place, seen)
+            start = Start(checkpoint=place)
     return metrics, place
 
 
@@ -114,7 +117,7 @@ def _train(
     with contextlib.suppress(_Reached):
         _train_as_searched(inputs, segment.sample, report, start)
     if not reached:
-        raise SearchError(
+        raise NotReachedError(
             f"trial {segment.trial} should be evaluated at {end:,} timesteps, as the journal says, "
             "but was not: it was recorded with other data or another version of this package"
         )

@@ -1,6 +1,11 @@
 """How many threads a trial computes with, and whether the cores suffice for all trials at once."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+
+import torch as th
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
 from finrl_ray.config import ExperimentConfig
 
@@ -25,6 +30,21 @@ def thread_variables(threads: int) -> dict[str, str]:
     Libraries read it when they are imported: it must be there before numpy and torch are.
     """
     return dict.fromkeys(_POOLS, str(threads))
+
+
+@contextlib.contextmanager
+def threads_of_a_trial(config: ExperimentConfig) -> Iterator[None]:
+    """Compute in this process with a worker's number of threads while the block runs.
+
+    Sums come out differently in their last digit with another number, and with them the networks.
+    """
+    threads, before = threads_per_trial(config), th.get_num_threads()
+    th.set_num_threads(threads)
+    try:
+        with threadpool_limits(limits=threads):
+            yield
+    finally:
+        th.set_num_threads(before)
 
 
 def available_cores() -> int:

@@ -1,5 +1,6 @@
 """The winner trained again from one file: equal, not equal, damaged, not there."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -167,3 +168,25 @@ def test_an_interrupted_search_has_no_winner_yet(searched, tmp_path) -> None:
     (copy / "journal.jsonl").write_text("\n".join(kept) + "\n")
     with pytest.raises(SearchError, match="the winner is known once the search has ended"):
         reproduce(copy)
+
+
+def test_a_flipped_byte_anywhere_is_said_or_seen(searched, tmp_path) -> None:
+    whole = (searched / "reproduction.zip").read_bytes()
+    for place in range(200, len(whole), len(whole) // 40):
+        broken = bytearray(whole)
+        broken[place] ^= 0xFF
+        (tmp_path / "broken.zip").write_bytes(bytes(broken))
+        # some bytes carry nothing, such as those of times
+        with contextlib.suppress(SearchError):
+            read_reproduction(tmp_path / "broken.zip")
+
+
+def test_training_that_ends_elsewhere_differs(searched, tmp_path) -> None:
+    source = searched / "reproduction.zip"
+    with zipfile.ZipFile(source) as content:
+        manifest = json.loads(content.read("manifest.json"))
+    manifest["results"][-1]["timesteps"] += 1
+    other = changed(source, tmp_path / "o.zip", manifest=json.dumps(manifest).encode())
+    found = reproduce(other)
+    assert not found.exact
+    assert "but was not" in found.differences[0]
