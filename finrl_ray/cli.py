@@ -21,6 +21,7 @@ from finrl_ray.cli_screen import (
     say,
     show_backtest,
     show_findings,
+    show_openings,
     show_result,
     show_training,
     show_verdict,
@@ -235,8 +236,7 @@ def show(
     show_verdict(read_verdict(opened.path))
     openings = count_openings(opened.path)
     if openings:
-        times = "once" if openings == 1 else f"{openings} times"
-        print(f"the test window of this search has been opened {times}")
+        show_openings(openings)
 
 
 @app.command()

@@ -185,7 +185,12 @@ def show_backtest(result: "Backtest") -> None:
     )
     for note in result.notes:
         print(note)
-    times = "once" if result.openings == 1 else f"{result.openings} times"
-    print(f"the test window of this search has been opened {times}")
+    show_openings(result.openings)
     if result.repeated:
         print("shown again from the earlier run; --again opens the window once more")
+
+
+def show_openings(openings: int) -> None:
+    """Print how often the test window has been opened."""
+    times = "once" if openings == 1 else f"{openings} times"
+    print(f"the test window of this search has been opened {times}")

@@ -27,8 +27,9 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.env.factory import make_vec_env
+from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.metrics.performance import performance_summary, sharpe_ratio, turnover
-from finrl_ray.metrics.returns import account_values, simple_returns
+from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
 from finrl_ray.metrics.sharpe_inference import estimate_sharpe, sharpe_standard_error
 from finrl_ray.training import (
     FROM_SCRATCH,
@@ -36,6 +37,7 @@ from finrl_ray.training import (
     Start,
     build_model,
     check_finite,
+    device_of,
     drawdown_breach,
     fit_scaling,
     make_training_env,
@@ -115,9 +117,21 @@ def fold_seed(config: ExperimentConfig, sample: Mapping[str, Any], number: int) 
 
 
 def train_on(
-    sample: Mapping[str, Any], config: ExperimentConfig, train_data: MarketData, seed: int
+    sample: Mapping[str, Any],
+    config: ExperimentConfig,
+    train_data: MarketData,
+    scaling: ObservationScaling | None,
+    seed: int,
 ) -> BaseAlgorithm:
     """Return a model trained from scratch on some rows, with its training env.
+
+    Parameters
+    ----------
+    sample : hyperparameters laid over `config.agent`
+    config : the experiment
+    train_data : the rows
+    scaling : what `fit_scaling` gives for them
+    seed : of the training
 
     Raises
     ------
@@ -125,10 +139,8 @@ def train_on(
         When a parameter of the networks is NaN or infinite.
     """
     settings = resolve_sample(sample, config.agent)
-    env = make_training_env(config, settings, seed, train_data)
-    # a GPU that the trial has not reserved is another one's
-    device = "auto" if config.search.gpus_per_trial else "cpu"
-    model = build_model(config, settings, env, seed, device=device)
+    env = make_training_env(config, settings, seed, train_data, scaling)
+    model = build_model(config, settings, env, seed, device=device_of(config))
     try:
         learn_from(model, config.agent.total_timesteps, at_safe_point=_finite)
         check_finite(model)
@@ -152,19 +164,17 @@ def _run_fold(
 ) -> FoldResult:
     seed = fold_seed(config, sample, number)
     train_data = development.take(fold.train)
-    model = train_on(sample, config, train_data, seed)
     scaling = fit_scaling(config, train_data)
+    model = train_on(sample, config, train_data, scaling, seed)
     periods = settled_periods_per_year(config.evaluation)
     dates, returns, active, traded = [], [], [], []
     for first, stop in fold.judged:
         judged = development.rows(first, stop)
         env = make_vec_env(judged, config.env, seed=seed, scaling=scaling, training=False)
         (history,) = evaluate_account(model, env)
-        own = simple_returns(history.account_value)
-        held = simple_returns(buy_and_hold(judged, config.env))
         dates.append(history.dates[1:])
-        returns.append(own)
-        active.append(own - held)
+        returns.append(simple_returns(history.account_value))
+        active.append(active_returns(history.account_value, buy_and_hold(judged, config.env)))
         traded.append(
             turnover(history.traded_amount, history.account_value, periods_per_year=periods)
         )

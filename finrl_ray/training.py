@@ -118,9 +118,7 @@ def train_agent(
     seed = trial_seed(config.seed, sample)
     settings = resolve_sample(sample, config.agent)
     env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
-    # a GPU that the trial has not reserved is another one's
-    device = "auto" if config.search.gpus_per_trial else "cpu"
-    model = build_model(config, settings, env, seed, device=device)
+    model = build_model(config, settings, env, seed, device=device_of(config))
     try:
         callback = SafePointCallback(config, eval_env, seed, report, notes=start.notes)
         if start.checkpoint is not None:
@@ -162,19 +160,19 @@ def make_trial_envs(
         eval_env = LeanVecNormalize(
             eval_env, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
         )
-    return make_training_env(config, settings, seed, train_data), eval_env
+    return make_training_env(config, settings, seed, train_data, scaling), eval_env
 
 
 def make_training_env(
-    config: ExperimentConfig, settings: TrialSettings, seed: int, train_data: MarketData
+    config: ExperimentConfig,
+    settings: TrialSettings,
+    seed: int,
+    train_data: MarketData,
+    scaling: ObservationScaling | None,
 ) -> VecEnv:
-    """Return the env of the train window, normalised as the config says."""
+    """Return the env of the rows that are trained on, normalised as the config says."""
     env: VecEnv = make_vec_env(
-        train_data,
-        config.env,
-        n_envs=settings.n_envs,
-        seed=seed,
-        scaling=fit_scaling(config, train_data),
+        train_data, config.env, n_envs=settings.n_envs, seed=seed, scaling=scaling
     )
     if not config.agent.normalize:
         return env
@@ -191,6 +189,11 @@ def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> Observation
     if config.env.observation_scaling == "none":
         return None
     return fit_observation_scaling(train_data, config.env.initial_amount)
+
+
+def device_of(config: ExperimentConfig) -> str:
+    """Return torch's device of a trial: a GPU that it has not reserved is another one's."""
+    return "auto" if config.search.gpus_per_trial else "cpu"
 
 
 def build_model(

@@ -87,11 +87,12 @@ def _correlation(first: FloatArray, second: FloatArray) -> float:
 
 def _check_future(sample: Sample, name: str, values: FloatArray, findings: FindingList) -> None:
     """Compare a column with returns 1 to 5 days later, and with what chance alone gives."""
-    returns = sample.next_returns[sample.market_data.warmup :]
-    found, horizon, form = _strongest(_forms(sample, values), returns)
+    # a circular shift moves ranks as it moves what is ranked
+    returns = _ranks(sample.next_returns[sample.market_data.warmup :])
+    forms = _forms(sample, values)
+    found, horizon, form = _strongest(forms, returns)
     rng = np.random.default_rng(SEED)
     shifts = rng.integers(len(returns) // 10, len(returns) - len(returns) // 10, N_SHIFTS)
-    forms = _forms(sample, values)
     by_chance = max(_strongest(forms, np.roll(returns, int(shift), axis=0))[0] for shift in shifts)
     past = _strongest(forms, returns, ahead=False)[0]
     if found < STRONG or found <= by_chance:
@@ -131,14 +132,13 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def _strongest(
-    forms: dict[str, FloatArray], returns: FloatArray, *, ahead: bool = True
+    forms: dict[str, FloatArray], ranked: FloatArray, *, ahead: bool = True
 ) -> tuple[float, int, str]:
-    """Return the largest absolute rank correlation over forms and horizons, with both."""
-    ranked = _ranks(returns)
+    """Return the largest absolute correlation of ranks over forms and horizons, with both."""
     best = (0.0, 1, "")
     for what, form in forms.items():
         for horizon in HORIZONS:
-            # row t of `returns` is earned from t to t + 1
+            # row t of the returns is earned from t to t + 1
             skip = horizon - 1
             own, later = (
                 (form[: len(ranked) - skip], ranked[skip:])

@@ -19,7 +19,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.performance import performance_summary, sharpe_ratio
-from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.metrics.returns import active_returns, simple_returns
 
 BUY_AND_HOLD = "buy_and_hold"
 LABELS: Mapping[str, str] = {
@@ -117,26 +117,6 @@ def _sharpe(curve: FloatArray, evaluation: EvaluationConfig) -> float:
         periods_per_year=settled_periods_per_year(evaluation),
         risk_free_rate=evaluation.risk_free_rate,
     )
-
-
-def active_returns(account_value: FloatArray, benchmark_value: FloatArray) -> FloatArray:
-    """Return an account's simple returns less those of a benchmark, shape (T - 1,).
-
-    Parameters
-    ----------
-    account_value, benchmark_value : arrays of shape (T,), currency, on the same days
-
-    Raises
-    ------
-    DataError
-        If the lengths differ, or as `simple_returns`.
-    """
-    if np.shape(account_value) != np.shape(benchmark_value):
-        raise DataError(
-            f"both curves must have one length, got {np.shape(account_value)} and "
-            f"{np.shape(benchmark_value)}"
-        )
-    return simple_returns(account_value) - simple_returns(benchmark_value)
 
 
 def curve_measures(

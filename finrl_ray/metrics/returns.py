@@ -41,6 +41,26 @@ def simple_returns(account_value: FloatArray) -> FloatArray:
         return values[1:] / values[:-1] - 1.0
 
 
+def active_returns(account_value: FloatArray, benchmark_value: FloatArray) -> FloatArray:
+    """Return an account's simple returns less those of a benchmark, shape (T - 1,).
+
+    Parameters
+    ----------
+    account_value, benchmark_value : arrays of shape (T,), currency, on the same days
+
+    Raises
+    ------
+    DataError
+        If the lengths differ, or as `simple_returns`.
+    """
+    if np.shape(account_value) != np.shape(benchmark_value):
+        raise DataError(
+            f"both curves must have one length, got {np.shape(account_value)} and "
+            f"{np.shape(benchmark_value)}"
+        )
+    return simple_returns(account_value) - simple_returns(benchmark_value)
+
+
 def log_returns(account_value: FloatArray) -> FloatArray:
     """Return the natural logarithm of the growth of each period of an account curve.
 

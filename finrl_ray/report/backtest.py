@@ -23,14 +23,13 @@ from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.baselines.curves import (
     BUY_AND_HOLD,
-    active_returns,
     baseline_curves,
     curve_measures,
 )
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import DataError, SearchError
-from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.metrics.returns import active_returns, simple_returns
 from finrl_ray.metrics.sharpe_difference import sharpe_difference
 from finrl_ray.metrics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
 from finrl_ray.search.folder import SearchFolder, open_folder

@@ -12,7 +12,6 @@ from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.folder_files import VERDICT_FILE
 from finrl_ray.search.journal import TrialRecord
-from finrl_ray.search.results import winner
 from finrl_ray.search.trial_returns import TrialReturns
 from finrl_ray.search_config import POPULATION
 from finrl_ray.verdict.rule import NONE, Verdict, judge
@@ -60,7 +59,10 @@ def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfi
 
 
 def judge_search(
-    folder: SearchFolder, records: Sequence[TrialRecord], returns: TrialReturns
+    folder: SearchFolder,
+    records: Sequence[TrialRecord],
+    returns: TrialReturns,
+    best: TrialRecord | None,
 ) -> SearchVerdict:
     """Return the verdict on the trial that ranks first.
 
@@ -69,12 +71,10 @@ def judge_search(
     folder : of the search
     records : all trials that were started
     returns : of those that have left some, on the same days
+    best : the one that ranks first; None if none can win
     """
-    try:
-        best: int | None = winner(records, folder.config).index
-    except SearchError:
-        best = None
-    column = returns.trials.index(best) if best in returns.trials else None
+    trial = None if best is None else best.index
+    column = returns.trials.index(trial) if trial in returns.trials else None
     verdict = judge(
         returns.active,
         column,
@@ -85,7 +85,7 @@ def judge_search(
     states: dict[str, int] = {}
     for record in records:
         states[record.state] = states.get(record.state, 0) + 1
-    return SearchVerdict(verdict=verdict, trial=best, states=states)
+    return SearchVerdict(verdict=verdict, trial=trial, states=states)
 
 
 def write_verdict(folder: Path, judged: SearchVerdict) -> None:

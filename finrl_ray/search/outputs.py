@@ -26,6 +26,7 @@ from finrl_ray.search.results import PARETO, chosen_checkpoint, trial_table, win
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.trial_returns import (
+    TrialReturns,
     evaluation_returns,
     fold_frame,
     path_returns,
@@ -76,12 +77,11 @@ def _write_all(
     folder: SearchFolder, records: Sequence[TrialRecord], storage: CheckpointStorage
 ) -> None:
     table, curves = trial_table(records, folder.config), learning_curves(records)
-    folds = trial_folds(records, storage) if folder.config.validation.has_paths else None
-    accounts = (
-        account_curves(folder, records, storage)
-        if folds is None
-        else path_account_curves(folder, folds)
-    )
+    paths = folder.config.validation.has_paths
+    # each file of a checkpoint is fetched once: a store may be far away
+    folds = trial_folds(records, storage) if paths else {}
+    evaluations = [] if paths else read_checkpoints(records, storage, EVALUATIONS_FILE)
+    accounts = path_account_curves(folder, folds) if paths else account_curves(folder, evaluations)
     _write(folder.path / f"{TRIALS_FILE}.csv", lambda path: table.to_csv(path, index=False))
     _write(folder.path / f"{TRIALS_FILE}.parquet", _parquet(table))
     if PARETO in table:
@@ -89,50 +89,51 @@ def _write_all(
         _write(folder.path / PARETO_FILE, lambda path: front.to_csv(path, index=False))
     _write(folder.path / LEARNING_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
     _write(folder.path / ACCOUNT_CURVES_FILE, _parquet(accounts))
-    if folds is not None:
+    if paths:
         _write(folder.path / FOLD_RETURNS_FILE, _parquet(fold_returns(folds)))
     write_baselines(folder)
+    try:
+        best: TrialRecord | None = winner(records, folder.config)
+    except SearchError:
+        best = None
     # an interrupted search has no winner yet: nothing is judged, kept or trained for one
     if folder.kind == "search" and is_finished(folder.records(), planned_trials(folder.config)):
-        _conclude(folder, records, storage, folds)
-    if folds is None:
-        _write_models(folder, records, storage)
+        returns = path_returns(folder, folds) if paths else evaluation_returns(folder, evaluations)
+        _write_verdict(folder, records, returns, best)
+        if best is not None:
+            _keep_winner(folder, records, storage, best)
+    if best is not None and not paths:
+        _write_models(folder, storage, best)
 
 
-def _conclude(
+def _write_verdict(
     folder: SearchFolder,
     records: Sequence[TrialRecord],
-    storage: CheckpointStorage,
-    folds: Mapping[int, Sequence[FoldResult]] | None,
+    returns: TrialReturns,
+    best: TrialRecord | None,
 ) -> None:
-    """Write the verdict, and for the winner of a finished search what reproduces it."""
-    returns = (
-        evaluation_returns(folder, records, storage)
-        if folds is None
-        else path_returns(folder, folds)
-    )
+    """Write the verdict on a finished search and the returns that it rests on."""
     frame = pd.DataFrame(returns.active, columns=[str(trial) for trial in returns.trials])
     frame.insert(0, "date", returns.dates)
     _write(folder.path / ACTIVE_RETURNS_FILE, _parquet(frame))
-    write_verdict(folder.path, judge_search(folder, records, returns))
-    try:
-        best = winner(records, folder.config)
-    except SearchError:
-        return
+    write_verdict(folder.path, judge_search(folder, records, returns, best))
+
+
+def _keep_winner(
+    folder: SearchFolder,
+    records: Sequence[TrialRecord],
+    storage: CheckpointStorage,
+    best: TrialRecord,
+) -> None:
+    """Write what reproduces the winner; where no single model stands for it, train that one."""
     with storage.on_disk(chosen_checkpoint(best, storage, "last")) as checkpoint:
         write_reproduction(folder, best, records, checkpoint)
-    if folds is not None:
+    if folder.config.validation.has_paths:
         refit(folder, best)
 
 
-def _write_models(
-    folder: SearchFolder, records: Sequence[TrialRecord], storage: CheckpointStorage
-) -> None:
+def _write_models(folder: SearchFolder, storage: CheckpointStorage, best: TrialRecord) -> None:
     """Write the winner's models as its checkpoints have them."""
-    try:
-        best = winner(records, folder.config)
-    except SearchError:
-        return
     for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
         with storage.on_disk(chosen_checkpoint(best, storage, select)) as checkpoint:
             copy_tree(checkpoint, folder.path / name)
@@ -156,7 +157,7 @@ def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def account_curves(
-    folder: SearchFolder, records: Sequence[TrialRecord], storage: CheckpointStorage
+    folder: SearchFolder, evaluations: Sequence[tuple[TrialRecord, bytes]]
 ) -> pd.DataFrame:
     """Return the account values of every evaluation on the validation window.
 
@@ -164,7 +165,7 @@ def account_curves(
     """
     dates = folder.validation_data.dates
     frames = []
-    for record, content in read_checkpoints(records, storage, EVALUATIONS_FILE):
+    for record, content in evaluations:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             frames.append(_account_frame(record, file, dates))
     return _concatenated(frames, ["trial", "timesteps", "date", "account_value"])

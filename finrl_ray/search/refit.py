@@ -17,7 +17,7 @@ from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.folder_files import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.threads import threads_of_a_trial
-from finrl_ray.training import MODEL_FILE
+from finrl_ray.training import MODEL_FILE, fit_scaling
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,9 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
     logger.info("training the winner, trial %d, on all rows before the test", record.index)
     config = folder.config
     with threads_of_a_trial(config):
-        model = train_on(sample, config, folder.final_train_data, fold_seed(config, sample, 0))
+        rows = folder.final_train_data
+        seed = fold_seed(config, sample, 0)
+        model = train_on(sample, config, rows, fit_scaling(config, rows), seed)
     with tempfile.TemporaryDirectory() as scratch:
         model.save(Path(scratch) / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()

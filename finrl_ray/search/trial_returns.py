@@ -14,12 +14,11 @@ from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import SearchError
 from finrl_ray.fold_training import FOLDS_FILE, FoldResult, folds_of
-from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.metrics.returns import active_returns
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.results import chosen_checkpoint
 from finrl_ray.search.storage import CheckpointStorage
-from finrl_ray.training import EVALUATIONS_FILE
 
 _READERS = 8
 
@@ -67,21 +66,26 @@ def _read(storage: CheckpointStorage, name: str, record: TrialRecord) -> bytes:
 
 
 def evaluation_returns(
-    folder: SearchFolder, records: Sequence[TrialRecord], storage: CheckpointStorage
+    folder: SearchFolder, evaluations: Sequence[tuple[TrialRecord, bytes]]
 ) -> TrialReturns:
     """Return the returns of the evaluation that stands for each trial, on the validation window.
 
     It is the trial's last, or with `search.select: best` the one with the best objective.
+
+    Parameters
+    ----------
+    folder : of the search
+    evaluations : what `read_checkpoints` has read of the evaluations' files
     """
     window = folder.validation_data
-    held = simple_returns(buy_and_hold(window, folder.config.env))
+    held = buy_and_hold(window, folder.config.env)
     columns, trials = [], []
-    for record, content in read_checkpoints(records, storage, EVALUATIONS_FILE):
+    for record, content in evaluations:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             row = _standing(record, file["timesteps"], folder.config.search.select)
             values = file["account_value"][row, 0]
         if np.isfinite(values).all() and (values[:-1] > 0).all():
-            columns.append(simple_returns(values) - held)
+            columns.append(active_returns(values, held))
             trials.append(record.index)
     return _stacked(trials, window.dates[1:], columns)
 

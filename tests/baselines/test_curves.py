@@ -7,7 +7,6 @@ import pytest
 
 from finrl_ray.baselines import weights as weights_module
 from finrl_ray.baselines.curves import (
-    active_returns,
     baseline_curves,
     curve_measures,
     measures_table,
@@ -18,6 +17,7 @@ from finrl_ray.config_file import parse_config
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources import read_bundled
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.metrics.returns import active_returns
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ from finrl_ray.search.judging import configurations_tried, read_verdict
 from finrl_ray.search.preparation import prepare_search
 from finrl_ray.search.runner import resume_search, run_search
 from finrl_ray.search.storage import CheckpointStorage
-from finrl_ray.search.trial_returns import evaluation_returns
+from finrl_ray.search.trial_returns import evaluation_returns, read_checkpoints
 from finrl_ray.search_config import SchedulerConfig, SearchConfig
+from finrl_ray.training import EVALUATIONS_FILE
 from finrl_ray.verdict.rule import judge
 
 
@@ -76,7 +77,8 @@ def test_a_search_ends_with_a_verdict(searched) -> None:
 def test_active_returns_are_the_last_evaluations_less_buy_and_hold(searched) -> None:
     folder = open_folder(searched.path)
     records = folder.records().in_order()
-    found = evaluation_returns(folder, records, CheckpointStorage(folder.path, folder.remote))
+    storage = CheckpointStorage(folder.path, folder.remote)
+    found = evaluation_returns(folder, read_checkpoints(records, storage, EVALUATIONS_FILE))
     curves = pd.read_parquet(searched.path / "account_curves.parquet")
     held = simple_returns(buy_and_hold(folder.validation_data, folder.config.env))
     for column, trial in enumerate(found.trials):
