@@ -10,8 +10,8 @@ SOURCES = finrl_ray tests benchmarks
 
 .PHONY: search test long-test quick lint format kills soak cluster-test .venv-s3 clean
 
-search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest
-	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest
+search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest and the report
+	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest --open
 
 test: $(DEV) $(S3) lint  ## lint, types and the tests that run on one machine in some minutes
 	$(VENV)/bin/python -m pytest -m "not long and not cluster"

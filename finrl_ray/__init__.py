@@ -115,8 +115,8 @@ _HOME = {
     "launch_tensorboard": "finrl_ray.monitoring.tensorboard_server",
     "load_config": "finrl_ray.config_file",
     "memory_efficient_policy": "finrl_ray.practice.memory_configs",
-    "resume_search": "finrl_ray.search.runner",
-    "run_search": "finrl_ray.search.runner",
+    "resume_search": "finrl_ray.report.reported_search",
+    "run_search": "finrl_ray.report.reported_search",
     "setup_callbacks": "finrl_ray.agent.callbacks.setup",
     "validate_training_setup": "finrl_ray.practice.validation",
 }

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finrl_ray import cli_cluster, cli_judging
+from finrl_ray import cli_cluster, cli_judging, cli_reading
 from finrl_ray.cli_screen import (
     EXIT_DIFFERENT,
     EXIT_ERROR,
@@ -16,15 +16,17 @@ from finrl_ray.cli_screen import (
     AddressOption,
     DashboardOption,
     FolderArgument,
+    JsonOption,
+    OpenOption,
+    ReportOption,
     console,
+    progress_bar,
     quiet,
     say,
     show_backtest,
     show_findings,
-    show_openings,
     show_result,
     show_training,
-    show_verdict,
 )
 from finrl_ray.errors import FinRLRayError
 
@@ -41,7 +43,6 @@ app = typer.Typer(
     help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3. "
     "Add --debug to any command to see the traceback of an error.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -108,6 +109,8 @@ def tune(
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
     fail_on_no_evidence: FailOption = False,
+    with_report: ReportOption = True,
+    open_page: OpenOption = False,
     address: AddressOption = None,
     dashboard: DashboardOption = True,
 ) -> None:
@@ -120,13 +123,21 @@ def tune(
     from finrl_ray.search.preparation import prepare_search
     from finrl_ray.search.runner import run_search
 
-    with _naming(config):
-        prepared = prepare_search(loaded, base_dir=config.parent, address=address)
+    with _naming(config), progress_bar() as progress:
+        prepared = prepare_search(
+            loaded, base_dir=config.parent, address=address, progress=progress
+        )
     screen = console()
     screen.print(prepared.describe(), highlight=False, markup=False)
     screen.print("joining Ray" if address else "starting Ray (a few seconds)")
     result = run_search(prepared, make_view=LiveView, address=address, dashboard=dashboard)
-    show_result(result, with_backtest, fail_on_no_evidence=fail_on_no_evidence)
+    show_result(
+        result,
+        with_backtest,
+        fail_on_no_evidence=fail_on_no_evidence,
+        with_report=with_report,
+        open_page=open_page,
+    )
 
 
 @app.command()
@@ -136,6 +147,8 @@ def resume(
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
     fail_on_no_evidence: FailOption = False,
+    with_report: ReportOption = True,
+    open_page: OpenOption = False,
     address: AddressOption = None,
     dashboard: DashboardOption = True,
 ) -> None:
@@ -164,7 +177,13 @@ def resume(
         )
         return
     result = resume_search(folder, make_view=LiveView, address=address, dashboard=dashboard)
-    show_result(result, with_backtest, fail_on_no_evidence=fail_on_no_evidence)
+    show_result(
+        result,
+        with_backtest,
+        fail_on_no_evidence=fail_on_no_evidence,
+        with_report=with_report,
+        open_page=open_page,
+    )
 
 
 @app.command()
@@ -193,12 +212,14 @@ def train(
 
 
 @app.command()
-def doctor(config: ConfigArgument, overrides: SetOption = None) -> None:
+def doctor(
+    config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
     """Look for everything that is wrong with a config before a night of compute."""
     quiet()
     from finrl_ray.practice.doctor import diagnose_config
 
-    show_findings(diagnose_config(config, overrides or []))
+    show_findings(diagnose_config(config, overrides or []), as_json=as_json)
 
 
 @app.command()
@@ -213,30 +234,6 @@ def backtest(
     from finrl_ray.report.backtest import backtest as run_backtest
 
     show_backtest(run_backtest(folder, again=again))
-
-
-@app.command()
-def show(
-    folder: FolderArgument,
-    limit: Annotated[int | None, typer.Option(help="Show the best N trials only.", min=1)] = None,
-) -> None:
-    """Show the ranked table of a search: running, interrupted or finished."""
-    from finrl_ray.report.backtest import count_openings
-    from finrl_ray.report.tables import ranking
-    from finrl_ray.search.folder import open_folder
-    from finrl_ray.search.judging import read_verdict
-    from finrl_ray.search.results import trial_table
-
-    opened = open_folder(folder)
-    table = trial_table(opened.records().in_order(), opened.config)
-    if len(table):
-        console().print(ranking(table, limit=limit))
-    else:
-        console().print("no trial has started yet")
-    show_verdict(read_verdict(opened.path))
-    openings = count_openings(opened.path)
-    if openings:
-        show_openings(openings)
 
 
 @app.command()
@@ -280,6 +277,7 @@ def new(
     )
 
 
+cli_reading.register(app)
 cli_judging.register(app)
 cli_cluster.register(app)
 

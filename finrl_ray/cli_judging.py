@@ -13,6 +13,7 @@ from finrl_ray.cli_screen import (
     AddressOption,
     DashboardOption,
     FolderArgument,
+    JsonOption,
     console,
     quiet,
     say,
@@ -36,12 +37,13 @@ def audit(
         list[str] | None,
         typer.Option("--set", help="Override one value: --set data.source=prices.csv."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Look for leaks: features that know the future, another ticker, the whole sample."""
     quiet()
     from finrl_ray.audit.audit import audit_config
 
-    show_findings(audit_config(config, overrides or []))
+    show_findings(audit_config(config, overrides or []), as_json=as_json)
 
 
 def confirm(

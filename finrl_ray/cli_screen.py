@@ -1,17 +1,24 @@
 """What the commands print, and with which exit code they end."""
 
+import contextlib
+import dataclasses
+import json
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finrl_ray.errors import FinRLRayError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from finrl_ray.practice.findings import DoctorReport
+    from finrl_ray.progress import Progress
     from finrl_ray.report.backtest import Backtest
     from finrl_ray.search.judging import SearchVerdict
     from finrl_ray.search.runner import SearchResult
@@ -40,6 +47,17 @@ DashboardOption = Annotated[
 ]
 
 
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, for other programs, and nothing else.")
+]
+ReportOption = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write the HTML report at the end.")
+]
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="Open the report in the browser, where there is a screen.")
+]
+
+
 def quiet() -> None:
     """Keep what Ray, numba and Optuna would print from the terminal."""
     # read by Ray and by numba when they are imported
@@ -57,6 +75,31 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console()
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator["Progress"]:
+    """Return what shows a bar on the terminal's error output, from the first part on.
+
+    Outside a terminal nothing is shown, so that logs stay short.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None, visible=False)
+
+        def update(what: str, done: int, total: int) -> None:
+            bars.update(task, description=what, completed=done, total=total, visible=True)
+
+        yield update
 
 
 def hanging(text: str, console: "Console", indent: int) -> str:
@@ -78,8 +121,18 @@ def say(line: str) -> None:
     console().print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def show_findings(report: "DoctorReport") -> None:
+def show_findings(report: "DoctorReport", *, as_json: bool = False) -> None:
     """Print what was found, in colour; end with exit code 2 if there is an error."""
+    if as_json:
+        content = {
+            "healthy": report.healthy,
+            "summary": report.summary(),
+            "findings": [dataclasses.asdict(finding) for finding in report.findings],
+        }
+        print(json.dumps(content, indent=2))
+        if not report.healthy:
+            raise typer.Exit(EXIT_ERROR)
+        return
     screen = console()
     colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
     for finding in report.findings:
@@ -115,10 +168,55 @@ def show_training(path: Path, completed: bool, *, with_test: bool) -> None:
         print(f"the test window is still sealed; open it with: finrl-ray backtest {path}")
 
 
+def show_report(folder: str | Path, *, open_page: bool) -> None:
+    """Write the report of a search and print where it is."""
+    from finrl_ray.report.write import write_report
+
+    with progress_bar() as progress:
+        path = write_report(folder, progress=progress)
+    say(f"report: {path}")
+    if open_page and _has_screen():
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+
+
+def _report_at_end(folder: Path, *, open_page: bool) -> None:
+    """Write the report; where that fails, the search's own result and exit code stand."""
+    try:
+        show_report(folder, open_page=open_page)
+    except FinRLRayError as error:
+        print(f"no report was written: {error}", file=sys.stderr)
+
+
+def _has_screen() -> bool:
+    """Return whether a browser could be seen: without a screen a text browser would come up."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def show_result(
-    result: "SearchResult", with_backtest: bool, *, fail_on_no_evidence: bool = False
+    result: "SearchResult",
+    with_backtest: bool,
+    *,
+    fail_on_no_evidence: bool = False,
+    with_report: bool = True,
+    open_page: bool = False,
 ) -> None:
     """Print the ranking, the verdict, and what comes next; end with the code that fits."""
+    try:
+        _show_ending(result, with_backtest)
+    finally:
+        # whatever the search has come to, and whatever the exit code will be
+        if with_report:
+            _report_at_end(result.path, open_page=open_page)
+    judged = result.judged
+    if fail_on_no_evidence and not (judged and judged.shows_evidence):
+        raise typer.Exit(EXIT_NO_EVIDENCE)
+
+
+def _show_ending(result: "SearchResult", with_backtest: bool) -> None:
     from finrl_ray.report.tables import ranking
 
     screen = console()
@@ -151,8 +249,6 @@ def show_result(
         show_backtest(run_backtest(result.path))
     else:
         print(f"next: finrl-ray backtest {result.path}")
-    if fail_on_no_evidence and not (result.judged and result.judged.shows_evidence):
-        raise typer.Exit(EXIT_NO_EVIDENCE)
 
 
 def show_verdict(judged: "SearchVerdict | None") -> None:

@@ -267,7 +267,11 @@ def config_to_dict(config: ExperimentConfig) -> dict[str, Any]:
     return result
 
 
+def config_text(config: ExperimentConfig) -> str:
+    """Return the whole configuration as YAML, defaults included."""
+    return yaml.safe_dump(config_to_dict(config), sort_keys=False, width=100)
+
+
 def dump_config(config: ExperimentConfig, path: str | Path) -> None:
     """Write the whole configuration, defaults included; `load_config` then returns an equal one."""
-    text = yaml.safe_dump(config_to_dict(config), sort_keys=False, width=100)
-    Path(path).write_text(text, encoding="utf-8")
+    Path(path).write_text(config_text(config), encoding="utf-8")

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "finrl_ray"
 FLOORS = {
     "errors": 0,
     "_typing": 0,
+    "progress": 0,
     "search_config": 1,
     "validation_config": 2,
     "config": 3,
@@ -34,7 +35,7 @@ FLOORS = {
     "verdict": 3,
     "baselines": 6,
     "search": 10,
-    "report": 11,
+    "report": 12,
     "pipeline": 12,
     "monitoring": 12,
     "ensemble": 12,
@@ -46,7 +47,8 @@ FLOORS = {
     "cli_cluster": 15,
     "cli_screen": 15,
     "cli_judging": 16,
-    "confirmation": 12,
+    "cli_reading": 16,
+    "confirmation": 11,
     "cli": 17,
     "__main__": 18,
 }

@@ -11,6 +11,7 @@ from finrl_ray.data.long_format import forward_fill
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.wording import date_label, listed
 from finrl_ray.errors import DataError
+from finrl_ray.progress import Progress, unseen
 
 TURBULENCE_ROWS = 252
 _CHUNK_VALUES = 4_000_000  # float64 values held at once by `turbulence`, about 32 MB
@@ -24,7 +25,9 @@ def available_indicators(
     return tuple(name for name in names if required_columns(name) <= columns)
 
 
-def add_features(market_data: MarketData, names: Sequence[str]) -> MarketData:
+def add_features(
+    market_data: MarketData, names: Sequence[str], progress: Progress = unseen
+) -> MarketData:
     """Return market data with indicators appended to its features.
 
     Each ticker is computed alone, on the rows where it has quotes of its own and every column
@@ -34,6 +37,7 @@ def add_features(market_data: MarketData, names: Sequence[str]) -> MarketData:
     ----------
     market_data : prices
     names : stockstats' names, such as `macd`, `rsi_30`, `close_60_sma`
+    progress : told before each ticker
 
     Returns
     -------
@@ -51,7 +55,7 @@ def add_features(market_data: MarketData, names: Sequence[str]) -> MarketData:
     _check_names(market_data, names)
     if not names:
         return market_data
-    block = _computed(market_data, names)
+    block = _computed(market_data, names, progress)
     incomplete = ~np.isfinite(block)
     _raise_never_finite(market_data, names, incomplete[-1])
     first_complete = int((~incomplete.any(axis=(1, 2))).argmax())
@@ -105,19 +109,23 @@ def _columns_present(market_data: MarketData) -> frozenset[str]:
     )
 
 
-def _computed(market_data: MarketData, names: tuple[str, ...]) -> FloatArray:
+def _computed(market_data: MarketData, names: tuple[str, ...], progress: Progress) -> FloatArray:
     """Return the indicators as an array of shape (T, N, len(names)), carried over gaps."""
     groups: dict[frozenset[str], list[int]] = {}
     for index, name in enumerate(names):
         groups.setdefault(required_columns(name), []).append(index)
     block = np.full((market_data.n_periods, market_data.n_assets, len(names)), np.nan)
-    for needed, indices in groups.items():
+    total = len(groups) * market_data.n_assets
+    for number, (needed, indices) in enumerate(groups.items()):
         usable = _usable_cells(market_data, needed)
-        for asset in range(market_data.n_assets):
+        for asset, ticker in enumerate(market_data.tickers):
+            done = number * market_data.n_assets + asset
+            progress(f"computing features of {ticker}", done, total)
             rows = np.flatnonzero(usable[:, asset])
             group = [names[i] for i in indices]
             values = _on_own_rows(market_data, asset, rows, needed, group)
             block[rows[:, None], asset, np.array(indices)[None, :]] = values
+    progress("computed the features", total, total)
     block[~np.isfinite(block)] = np.nan
     flat = block.reshape(market_data.n_periods, -1)
     return forward_fill(flat).reshape(block.shape)

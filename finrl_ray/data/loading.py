@@ -16,6 +16,7 @@ from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.sources import SP500_FIRST_DATE, read_source
 from finrl_ray.data.wording import date_label, listed
 from finrl_ray.errors import DataError
+from finrl_ray.progress import Progress, unseen
 
 _SOURCE_WORDS = {
     "bundled": "Bundled daily prices of four US stocks (Quandl WIKI, public domain)",
@@ -26,7 +27,9 @@ _SOURCE_WORDS = {
 }
 
 
-def load_market_data(config: DataConfig, base_dir: Path = Path()) -> tuple[MarketData, DataReport]:
+def load_market_data(
+    config: DataConfig, base_dir: Path = Path(), *, progress: Progress = unseen
+) -> tuple[MarketData, DataReport]:
     """Return the market data that a configuration describes, and a report of what was done.
 
     Features are computed on the whole history, before any window is cut, so the first row of each
@@ -36,6 +39,7 @@ def load_market_data(config: DataConfig, base_dir: Path = Path()) -> tuple[Marke
     ----------
     config : the `data` section
     base_dir : folder from which a relative path in `config.source` is looked up
+    progress : told of downloads and of features
 
     Raises
     ------
@@ -44,16 +48,19 @@ def load_market_data(config: DataConfig, base_dir: Path = Path()) -> tuple[Marke
     ConfigError
         If the source needs an extra that is not installed.
     """
-    return market_data_of(read_source(config, base_dir), config)
+    return market_data_of(read_source(config, base_dir, progress), config, progress=progress)
 
 
-def market_data_of(df: pd.DataFrame, config: DataConfig) -> tuple[MarketData, DataReport]:
+def market_data_of(
+    df: pd.DataFrame, config: DataConfig, *, progress: Progress = unseen
+) -> tuple[MarketData, DataReport]:
     """Return what `load_market_data` does, from the rows of the source.
 
     Parameters
     ----------
     df : frame in FinRL's long format; not changed
     config : the `data` section
+    progress : told of features
 
     Raises
     ------
@@ -84,7 +91,7 @@ def market_data_of(df: pd.DataFrame, config: DataConfig) -> tuple[MarketData, Da
                 f"Of FinRL's indicators {listed(left_out)} were left out, because they need "
                 "columns that the source does not have for every ticker."
             )
-    market_data = add_features(market_data, indicators)
+    market_data = add_features(market_data, indicators, progress)
     if config.turbulence:
         market_data = add_turbulence(market_data)
     order = [name for name in plan.order if name in market_data.feature_names]

@@ -15,6 +15,7 @@ from finrl_ray.config import DataConfig
 from finrl_ray.data.generated import read_generated
 from finrl_ray.data.wording import did_you_mean, listed
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.progress import Progress, unseen
 
 NAMED_SOURCES = ("bundled", "sp500", "yahoo", "noise", "planted")
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -32,13 +33,14 @@ _BUNDLED_SHA256 = "44c412c7032db6e3e2ea774490245ed14b489497f2be414217c95a28cdc37
 _READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, LookupError, RuntimeError, TypeError)
 
 
-def read_source(config: DataConfig, base_dir: Path) -> pd.DataFrame:
+def read_source(config: DataConfig, base_dir: Path, progress: Progress = unseen) -> pd.DataFrame:
     """Return the rows of `config.source` in FinRL's long format.
 
     Parameters
     ----------
     config : `source` is one of `NAMED_SOURCES` or a path
     base_dir : folder from which a relative path is looked up
+    progress : told of a download
 
     Raises
     ------
@@ -56,7 +58,7 @@ def read_source(config: DataConfig, base_dir: Path) -> pd.DataFrame:
     if config.source == "yahoo":
         from finrl_ray.data.yahoo import read_yahoo
 
-        return read_yahoo(config)
+        return read_yahoo(config, progress)
     return read_file(config.source, base_dir)
 
 

@@ -17,14 +17,21 @@ from finrl_ray.config import DataConfig
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.data.wording import listed
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.progress import Progress, unseen
 
 _log = logging.getLogger(__name__)
+_AT_ONCE = 20  # tickers of one request, so that a long download says how far it is
 
 
-def read_yahoo(config: DataConfig) -> pd.DataFrame:
+def read_yahoo(config: DataConfig, progress: Progress = unseen) -> pd.DataFrame:
     """Return prices adjusted for splits and dividends, from the cache or by a download.
 
     Windows that end in the past are cached; a window that may still grow is not.
+
+    Parameters
+    ----------
+    config : `tickers`, `start` and `end` are given
+    progress : told before each request
 
     Raises
     ------
@@ -41,7 +48,7 @@ def read_yahoo(config: DataConfig) -> pd.DataFrame:
     cached = _read_cache(path)
     if cached is not None:
         return cached
-    frame = _download(config)
+    frame = _download(config, progress)
     df = yahoo_to_long(frame, config.tickers)
     if config.end <= datetime.now(timezone.utc).date():
         _write_cache(df, path)
@@ -81,7 +88,7 @@ def _write_cache(df: pd.DataFrame, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _download(config: DataConfig) -> pd.DataFrame:
+def _download(config: DataConfig, progress: Progress) -> pd.DataFrame:
     try:
         import yfinance
         from yfinance.exceptions import YFException
@@ -91,26 +98,33 @@ def _download(config: DataConfig) -> pd.DataFrame:
             'pip install "finrl-ray[yahoo]"'
         ) from None
     tickers = list(config.tickers or ())
+    found: list[pd.DataFrame] = []
     try:
-        frame = yfinance.download(
-            tickers,
-            start=str(config.start),
-            end=str(config.end),
-            auto_adjust=True,
-            progress=False,
-            multi_level_index=True,
-        )
+        for first in range(0, len(tickers), _AT_ONCE):
+            some = tickers[first : first + _AT_ONCE]
+            progress(f"downloading {listed(some[:3])}", first, len(tickers))
+            part = yfinance.download(
+                some,
+                start=str(config.start),
+                end=str(config.end),
+                auto_adjust=True,
+                progress=False,
+                multi_level_index=True,
+            )
+            if part is not None and len(part):
+                found.append(pd.DataFrame(part))
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, YFException) as error:
         raise DataError(
             f"the download of {listed(tickers)} from Yahoo failed: {error}; try again later, or "
             "save the prices to a file and name it as data.source"
         ) from error
-    if frame is None or len(frame) == 0:
+    progress("downloaded", len(tickers), len(tickers))
+    if not found:
         raise DataError(
             f"Yahoo returned nothing for {listed(tickers)} from {config.start} to {config.end}; "
             "check the network, the names and the dates"
         )
-    return pd.DataFrame(frame)
+    return found[0] if len(found) == 1 else pd.concat(found, axis=1)
 
 
 def yahoo_to_long(frame: pd.DataFrame, tickers: Sequence[str]) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.agent.without_compiler import leave_compiler_out
 from finrl_ray.baselines.curves import (
     BUY_AND_HOLD,
     baseline_curves,
@@ -47,6 +48,8 @@ from finrl_ray.training import MODEL_FILE, fit_scaling
 
 BACKTEST_FOLDER = "backtest"
 RESULT_FILE = "backtest.json"
+CURVES_FILE = "account_curves.csv"
+TRADES_FILE = "trades.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +90,13 @@ def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]
         If no trial can win or its model is not in the folder.
     """
     record = winner(folder.records().in_order(), folder.config)
-    source = _model_file(folder)
+    source = winners_model_file(folder)
     if not source.is_file():
         raise SearchError(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
     model_class = ALGORITHMS[folder.config.agent.algorithm].model_class
+    leave_compiler_out()
     try:
         model = model_class.load(source, device="cpu")
     except (ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
@@ -100,8 +104,8 @@ def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]
     return record, model, source
 
 
-def _model_file(folder: SearchFolder) -> Path:
-    """Return the winner's model; the statistics that it was trained under lie beside it."""
+def winners_model_file(folder: SearchFolder) -> Path:
+    """Return where the winner's model is, or will be; its VecNormalize statistics lie beside it."""
     best = folder.config.search.select == "best"
     if folder.kind == "train":
         # the training pipeline's names, which are those of SB3 and of FinRL's training guide
@@ -143,7 +147,7 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
             "is nothing to open"
         )
     test_data = window.cut(folder.market_data)
-    env = _test_env(folder, test_data, source.with_name(VECNORMALIZE_FILE))
+    env = winners_env(folder, test_data, source.with_name(VECNORMALIZE_FILE))
     # an opening counts wherever the folder is read
     with FolderMirror(folder.path, folder.remote):
         record_opening(folder.path, record)
@@ -166,9 +170,22 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     return result
 
 
-def _test_env(folder: SearchFolder, test_data: MarketData, statistics: Path) -> VecEnv:
+def winners_env(folder: SearchFolder, market_data: MarketData, statistics: Path) -> VecEnv:
+    """Return an env over one window in which the winner's model acts as it was trained.
+
+    Parameters
+    ----------
+    folder : of the search
+    market_data : the window
+    statistics : those of VecNormalize, read where `agent.normalize` is set
+
+    Raises
+    ------
+    SearchError
+        If they cannot be read.
+    """
     scaling = fit_scaling(folder.config, folder.final_train_data)
-    env: VecEnv = make_vec_env(test_data, folder.config.env, scaling=scaling, training=False)
+    env: VecEnv = make_vec_env(market_data, folder.config.env, scaling=scaling, training=False)
     if folder.config.agent.normalize:
         try:
             env = VecNormalize.load(str(statistics), env)
@@ -201,10 +218,10 @@ def _write(
     test_data: MarketData,
 ) -> None:
     target.mkdir(exist_ok=True)
-    curves.to_csv(target / "account_curves.csv", index=False)
+    curves.to_csv(target / CURVES_FILE, index=False)
     shares = pd.DataFrame(trades + 0.0, columns=list(test_data.tickers))  # -0.0 reads badly
     shares.insert(0, "date", curves["date"].iloc[: len(shares)])
-    shares.to_csv(target / "trades.csv", index=False)
+    shares.to_csv(target / TRADES_FILE, index=False)
     content = {
         "trial": result.trial,
         "model_hash": model_hash,
@@ -219,10 +236,22 @@ def _write(
         temporary.write_text(text, encoding="utf-8")
 
 
-def _read(file: Path, openings: int, model_hash: str) -> Backtest:
+def read_backtest(path: Path) -> Backtest | None:
+    """Return what the last opening of a search's test window has shown; None if there was none.
+
+    Raises
+    ------
+    SearchError
+        If the file is damaged.
+    """
+    file = path / BACKTEST_FOLDER / RESULT_FILE
+    return _read(file, count_openings(path)) if file.is_file() else None
+
+
+def _read(file: Path, openings: int, model_hash: str | None = None) -> Backtest:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["model_hash"] != model_hash:
+        if model_hash is not None and content["model_hash"] != model_hash:
             raise SearchError(
                 f"{file} was measured with another model than today's winner; --again opens the "
                 "test window once more, for this one"

@@ -1,7 +1,7 @@
 """Tables for the terminal: ranked trials and the backtest, as rich renderables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
 from finrl_ray.report.backtest import Backtest
+from finrl_ray.report.listing import ListedSearch
 from finrl_ray.search.replay import Replay
 from finrl_ray.search.results import PARETO
 
@@ -139,4 +140,78 @@ def backtest_table(result: Backtest) -> Table:
         # beyond itself buy & hold has nothing
         cells[-1] = "" if name == BUY_AND_HOLD else cells[-1]
         view.add_row(LABELS.get(name, name), *cells, style="bold" if name == "agent" else "")
+    return view
+
+
+def listing_table(found: Sequence[ListedSearch]) -> Table:
+    """Return the searches under a storage path, one line each."""
+    view = Table(title="Searches, newest first", title_justify="left")
+    view.add_column("folder", overflow="fold")
+    view.add_column("agents", no_wrap=True)
+    view.add_column("state", no_wrap=True)
+    view.add_column("trials", justify="right", no_wrap=True)
+    view.add_column("best", justify="right", no_wrap=True)
+    view.add_column("verdict")
+    colours = {"running": "bold cyan", "interrupted": "yellow", "damaged": "red"}
+    for one in found:
+        kind = "" if one.kind in ("search", "") else f" ({one.kind})"
+        view.add_row(
+            Text(one.path.rpartition("/")[2] or one.path),
+            one.algorithm,
+            f"{one.state}{kind}",
+            f"{one.ended}/{one.planned}",
+            number(one.best_objective),
+            one.verdict,
+            style=colours.get(one.state, ""),
+        )
+    return view
+
+
+_COMPARED = (
+    ("algorithm", "algorithm", ""),
+    ("tickers", "tickers", "d"),
+    ("validation", "validation", ""),
+    ("state", "state", ""),
+    ("trials", "trials", "d"),
+    ("best_trial", "best trial", "d"),
+    ("sharpe_ratio", "Sharpe", ".2f"),
+    ("max_drawdown", "max DD", ".1%"),
+    ("active_sharpe_ratio", "beyond buy & hold", ".2f"),
+    ("active_sharpe_se", "standard error", ".2f"),
+    ("dsr", "deflated Sharpe", ".2f"),
+    ("pbo", "PBO", ".2f"),
+    ("verdict", "verdict", ""),
+    ("test_sharpe_ratio", "Sharpe, test", ".2f"),
+    ("test_active_sharpe_ratio", "beyond, test", ".2f"),
+    ("total_timesteps", "env steps", ",.0f"),
+    ("wall_time_s", "wall time, s", ",.0f"),
+    ("steps_per_second", "steps/s", ",.0f"),
+)
+
+
+def comparison_view(table: pd.DataFrame) -> Table:
+    """Return compared searches as columns, one measure a line."""
+    view = Table(title="Side by side (best trial, validation window)", title_justify="left")
+    view.add_column("")
+    for name in table["search"]:
+        view.add_column(Text(str(name)), justify="right", overflow="fold")
+    for key, label, style in _COMPARED:
+        values = [_compared(value, style) for value in table[key]]
+        view.add_row(label, *values)
+    return view
+
+
+def _compared(value: Any, style: str) -> str:
+    if not style:
+        return str(value) or "-"
+    return format(int(value) if style == "d" else float(value), style) if _is_number(value) else "-"
+
+
+def settings_view(table: pd.DataFrame) -> Table:
+    """Return the settings in which searches differ."""
+    view = Table(title="Settings that differ", title_justify="left")
+    for name in table.columns:
+        view.add_column(Text(str(name)), overflow="fold")
+    for row in table.itertuples(index=False):
+        view.add_row(*(Text(str(value)) for value in row))
     return view

@@ -218,6 +218,19 @@ def sole_driver(folder: SearchFolder) -> Iterator[None]:
         yield
 
 
+def is_driven(folder: Path) -> bool:
+    """Return whether a process on this machine is running the search in a folder."""
+    if not (folder / LOCK_FILE).is_file():
+        return False
+    try:
+        with sole_process(folder, "driven"):
+            return False
+    except SearchError:
+        return True
+    except OSError:  # a folder that can only be read is nobody's to run
+        return False
+
+
 @contextlib.contextmanager
 def sole_process(folder: Path, refusal: str) -> Iterator[None]:
     """Hold the lock of a folder.

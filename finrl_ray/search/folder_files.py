@@ -10,5 +10,5 @@ VERDICT_FILE = "verdict.json"
 OPENINGS_FILE = "test_openings.jsonl"
 BEST_MODEL_FOLDER = "best_model"
 FINAL_MODEL_FOLDER = "final_model"
-SUBFOLDERS = ("state", "best_model", "final_model", "backtest")
+SUBFOLDERS = ("state", "best_model", "final_model", "backtest", "report", "tensorboard")
 """Folders in it, besides Ray's. A store lists a folder only where it was made by name."""

@@ -21,6 +21,7 @@ from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.object_store import require_usable
+from finrl_ray.progress import Progress, unseen
 from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
@@ -118,6 +119,7 @@ def prepare_search(
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
     address: str | None = None,
+    progress: Progress = unseen,
 ) -> PreparedSearch:
     """Load the data and check everything that can be checked before a trial starts.
 
@@ -127,6 +129,7 @@ def prepare_search(
     base_dir : folder that a relative `data.source` is looked up from
     market_data : prices already in memory; `config.data` is then not read
     address : a cluster that will be joined; the CPUs of this machine are then no limit
+    progress : told of downloads and of features
 
     Raises
     ------
@@ -145,7 +148,7 @@ def prepare_search(
     if market_data is not None:
         config = _with_source(config, "memory")
     else:
-        market_data, loaded = load_market_data(config.data, base_dir)
+        market_data, loaded = load_market_data(config.data, base_dir, progress=progress)
         report = {**loaded.to_dict(), "lines": loaded.lines()}
         if (base_dir / config.data.source).is_file():
             config = _with_source(config, str((base_dir / config.data.source).absolute()))

@@ -1,0 +1,134 @@
+"""The commands that read what searches have left: `show`, `ls`, `report`, `compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finrl_ray.cli_screen import (
+    FolderArgument,
+    JsonOption,
+    OpenOption,
+    console,
+    progress_bar,
+    quiet,
+    say,
+    show_openings,
+    show_report,
+    show_verdict,
+)
+
+if TYPE_CHECKING:
+    from finrl_ray.report.search_report import SearchReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(show)
+    app.command()(ls)
+    app.command()(report)
+    app.command()(compare)
+
+
+def show(
+    folder: FolderArgument,
+    limit: Annotated[int | None, typer.Option(help="Show the best N trials only.", min=1)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the ranked table of a search: running, interrupted or finished."""
+    quiet()
+    from finrl_ray.report.search_report import read_search
+
+    search = read_search(folder, trained=True)
+    if as_json:
+        from finrl_ray.report.as_json import json_text, search_json
+
+        print(json_text(search_json(search, limit=limit)))
+        return
+    _show(search, limit)
+
+
+def _show(search: "SearchReport", limit: int | None) -> None:
+    from finrl_ray.report.tables import ranking
+
+    if len(search.table):
+        console().print(ranking(search.table, limit=limit))
+    else:
+        console().print("no trial has started yet")
+    if search.folder.kind != "train":
+        say(search.state_sentence())
+    show_verdict(search.verdict)
+    if search.openings:
+        show_openings(search.openings)
+
+
+def ls(
+    storage: Annotated[
+        str, typer.Argument(help="A storage path: a folder of searches, or its URL.")
+    ] = "runs",
+    as_json: JsonOption = False,
+) -> None:
+    """List all searches under a storage path, with state, progress and the best so far."""
+    quiet()
+    from finrl_ray.report.listing import list_searches
+
+    found = list_searches(storage)
+    if as_json:
+        from finrl_ray.report.as_json import json_text
+
+        print(json_text(found))
+        return
+    if not found:
+        say(f"there is no search under {storage}")
+        return
+    from finrl_ray.report.tables import listing_table
+
+    console().print(listing_table(found))
+    for one in found:
+        if one.problem:
+            say(f"{one.path}: {one.problem}")
+
+
+def report(folder: FolderArgument, open_page: OpenOption = False) -> None:
+    """Write the HTML report of a search, with every figure as PNG, SVG and CSV beside it.
+
+    The search may be running, interrupted, failed or finished.
+    """
+    quiet()
+    show_report(folder, open_page=open_page)
+
+
+def compare(
+    folders: Annotated[list[str], typer.Argument(help="Two or more folders of searches.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with figures to this file as well.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put several searches side by side: algorithms, environments, dates."""
+    quiet()
+    from finrl_ray.report import comparison
+
+    with progress_bar() as progress:
+        searches = comparison.read_searches(folders, progress)
+    table = comparison.comparison_table(searches)
+    cautions = comparison.cautions(searches)
+    different = comparison.config_differences(searches)
+    if html is not None:
+        with progress_bar() as progress:
+            comparison.write_comparison(searches, html, progress)
+    if as_json:
+        from finrl_ray.report.as_json import json_text
+
+        content = {"searches": table, "settings": different, "cautions": cautions}
+        print(json_text(content))
+        return
+    from finrl_ray.report.tables import comparison_view, settings_view
+
+    console().print(comparison_view(table))
+    if len(different):
+        console().print(settings_view(different))
+    for line in cautions:
+        say(f"- {line}")
+    if html is not None:
+        say(f"page: {html}")

@@ -1,0 +1,72 @@
+"""What the read commands print with `--json`: plain values, for other programs."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from finrl_ray.report.search_report import SearchReport
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: NaN and what is missing as null, infinity as a text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, pd.DataFrame):
+        return [plain(row) for row in value.to_dict("records")]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("infinity" if value > 0 else "-infinity")
+    if isinstance(value, Path | date):
+        return str(value)
+    return value
+
+
+def json_text(value: Any) -> str:
+    """Return `plain` of a value as indented JSON."""
+    return json.dumps(plain(value), indent=2, allow_nan=False)
+
+
+def search_json(search: SearchReport, *, limit: int | None = None) -> dict[str, Any]:
+    """Return a search as `finrl-ray show --json` prints it, with its best `limit` trials."""
+    verdict = search.verdict
+    return {
+        "name": search.name,
+        "path": search.path,
+        "state": search.state,
+        "algorithm": search.folder.config.agent.algorithm,
+        "tickers": list(search.folder.market_data.tickers),
+        "trials_ended": search.n_ended,
+        "trials_planned": search.planned,
+        "ended_by": search.records.ended_by,
+        "winner": search.winner,
+        "total_timesteps": search.total_timesteps,
+        "wall_time_s": search.records.time_s,
+        "verdict": None
+        if verdict is None
+        else {
+            "kind": verdict.verdict.kind,
+            "sentences": verdict.sentences(),
+            "figures": verdict.verdict.to_dict(),
+        },
+        "test_openings": search.openings,
+        "backtest": search.backtest,
+        "data_hash": search.facts.get("data_hash"),
+        "trials": search.table.iloc[:limit],
+    }

@@ -1,0 +1,133 @@
+"""What the winner held and traded over time, and what that cost."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray.config import settled_periods_per_year
+from finrl_ray.report.chart import Areas, Bars, Figure, Line, Panel
+from finrl_ray.report.figures.accounts import NO_WINNER
+from finrl_ray.report.search_report import SearchReport
+from finrl_ray.report.winner_account import test_account, validation_account
+
+_MOST_TICKERS = 10
+_CASH, _REST = "cash", "other tickers"
+
+
+def _account(search: SearchReport) -> tuple[pd.DataFrame | None, str]:
+    """Return the account that can be shown, and of which window it is."""
+    frame = validation_account(search)
+    if frame is not None:
+        return frame, "validation window"
+    return test_account(search), "test window"
+
+
+def _empty(search: SearchReport) -> str:
+    if search.winner is None:
+        return NO_WINNER
+    if search.folder.plan is not None:
+        return (
+            "no single model stands for the trainings on the judged days; once the test window is "
+            "opened, the positions there are shown"
+        )
+    return "positions are shown once the search has left the winner's model"
+
+
+def positions(search: SearchReport) -> Figure:
+    """Return the share of the account in each ticker and in cash, and the trades of each day."""
+    frame, window = _account(search)
+    shell: dict[str, Any] = {
+        "name": "positions",
+        "title": f"Positions and trades on the {window}",
+        "caption": f"Share of the best trial's account in each ticker and in cash at the close, "
+        f"and what it bought and sold each day in percent of the account, on the {window}. At most "
+        f"{_MOST_TICKERS} tickers are named, the largest first.",
+    }
+    if frame is None:
+        return Figure(**shell, empty=_empty(search))
+    weights = held_weights(frame)
+    dates = weights.index.to_numpy()
+    layers = {name: weights[name].to_numpy() for name in weights.columns}
+    amounts = frame["traded"] * frame["close"] / frame["account_value"]
+    bought = amounts.clip(lower=0.0).groupby(frame["date"]).sum().to_numpy()
+    sold = amounts.clip(upper=0.0).groupby(frame["date"]).sum().to_numpy()
+    held = Panel(
+        marks=[Areas(x=dates, layers=layers, rest=_CASH)],
+        y_label="share of the account",
+        y_format="percent",
+        x_kind="date",
+        weight=2.5,
+    )
+    traded = Panel(
+        marks=[
+            Bars(name="bought", x=dates, y=bought, role="good"),
+            Bars(name="sold", x=dates, y=sold, role="bad"),
+        ],
+        y_label="traded",
+        y_format="percent",
+        x_kind="date",
+    )
+    return Figure(**shell, panels=[held, traded], table=frame, height=560)
+
+
+def held_weights(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of the account in each ticker and in cash, by date; the rows add up to 1.
+
+    The largest positions have their own column, the others one together.
+    """
+    values = frame.assign(value=frame["shares"] * frame["close"])
+    # sorting by position, not by name: two tickers may be written alike but for case
+    wide = values.pivot(index="date", columns="tic", values="value")
+    account = frame.groupby("date")["account_value"].first()
+    shares = wide.div(account, axis=0)
+    order = shares.mean().sort_values(ascending=False, kind="stable").index
+    named = shares[list(order[:_MOST_TICKERS])].copy()
+    named.columns = [f"{name} " if name in (_CASH, _REST) else name for name in named.columns]
+    if len(order) > _MOST_TICKERS:
+        named[_REST] = shares[list(order[_MOST_TICKERS:])].sum(axis=1)
+    named[_CASH] = 1.0 - shares.sum(axis=1)
+    return named
+
+
+def turnover_and_costs(search: SearchReport) -> Figure:
+    """Return how much was traded and what it cost, added up."""
+    frame, window = _account(search)
+    shell: dict[str, Any] = {
+        "name": "turnover_and_costs",
+        "title": f"Turnover and costs on the {window}",
+        "caption": f"Bought plus sold, as a multiple of the account and added up, and the costs "
+        f"paid for it in percent of the starting amount, on the {window}.",
+    }
+    if frame is None:
+        return Figure(**shell, empty=_empty(search))
+    daily = frame.groupby("date").first()
+    if "traded_amount" not in daily:
+        moved = (frame["traded"].abs() * frame["close"]).groupby(frame["date"]).sum()
+        daily = daily.assign(traded_amount=moved)
+    dates = daily.index.to_numpy()
+    share = (daily["traded_amount"] / daily["account_value"]).cumsum()
+    table = pd.DataFrame({"date": dates, "cumulative_turnover": share.to_numpy()})
+    years = max(1, len(daily) - 1) / settled_periods_per_year(search.folder.config.evaluation)
+    panels = [
+        Panel(
+            marks=[Line(name="", x=dates, y=share.to_numpy(), role="winner", fill=True)],
+            y_label="times the account",
+            x_kind="date",
+            title=f"{float(share.iloc[-1]) / years:.2g} times the account per year",
+        )
+    ]
+    if "cost" in daily:
+        amount = search.folder.config.env.initial_amount
+        paid = np.cumsum(daily["cost"].to_numpy()) / amount
+        table["cumulative_cost"] = paid
+        panels.append(
+            Panel(
+                marks=[Line(name="", x=dates, y=paid, role="bad", fill=True)],
+                y_label="of the starting amount",
+                y_format="percent",
+                x_kind="date",
+                title=f"{float(paid[-1]):.2%} of the starting amount in all",
+            )
+        )
+    return Figure(**shell, panels=panels, table=table, height=440)

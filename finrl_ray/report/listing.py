@@ -1,0 +1,143 @@
+"""All searches under a storage path, each with its state, how far it is, and its best so far."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from finrl_ray.config_file import load_config
+from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.object_store import in_words, open_store
+from finrl_ray.search.folder import is_driven
+from finrl_ray.search.folder_files import CONFIG_FILE, EXPERIMENT_FILE
+from finrl_ray.search.journal import ENDED, is_finished, read_journal
+from finrl_ray.search.judging import read_verdict
+from finrl_ray.search.mirror import local_folder
+from finrl_ray.search.results import trial_table
+from finrl_ray.search.spaces import planned_trials
+from finrl_ray.storage_url import child_url, is_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedSearch:
+    """One line of the list.
+
+    Parameters
+    ----------
+    path : its folder, or its URL
+    name : of the experiment
+    kind : `search`, `confirmation` or `train`
+    state : `running`, `interrupted`, `finished`, or `damaged`
+    created : ISO time; empty if not known
+    algorithm : of its agents
+    ended, planned : trials
+    best_trial, best_objective : of the trial that ranks first; None before one does
+    verdict : the word; empty before there is one
+    problem : what is damaged
+    """
+
+    path: str
+    name: str
+    state: str
+    kind: str = ""
+    created: str = ""
+    algorithm: str = ""
+    ended: int = 0
+    planned: int = 0
+    best_trial: int | None = None
+    best_objective: float | None = None
+    verdict: str = ""
+    problem: str = ""
+
+
+def list_searches(storage: str | Path) -> list[ListedSearch]:
+    """Return the searches under a storage path, the newest first.
+
+    A folder that is no search's is left out; one that is damaged is listed with what is wrong.
+
+    Parameters
+    ----------
+    storage : what `search.storage_path` was, a folder or a URL; or the folder of one search
+
+    Raises
+    ------
+    SearchError
+        If there is no such folder, or the store does not answer.
+    """
+    found = [_listed(folder, shown) for folder, shown in _folders(storage)]
+    return sorted(found, key=lambda one: (one.created, one.path), reverse=True)
+
+
+def _folders(storage: str | Path) -> Iterator[tuple[Path, str]]:
+    """Return the folders of searches on this machine, and the names under which they are listed."""
+    if is_url(str(storage)):
+        for name in _remote_searches(str(storage)):
+            url = child_url(str(storage), name)
+            yield local_folder(url)[0], url
+        return
+    root = Path(storage).expanduser()
+    if not root.is_dir():
+        raise SearchError(
+            f"there is no folder {root}; give the search.storage_path of your configs (`runs` if "
+            "they name none)"
+        )
+    own = [root] if (root / EXPERIMENT_FILE).is_file() else []
+    for folder in [*own, *sorted(path.parent for path in root.glob(f"*/{EXPERIMENT_FILE}"))]:
+        yield folder, str(folder)
+
+
+def _remote_searches(url: str) -> list[str]:
+    try:
+        filesystem, root = open_store(url)
+        infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+        return [
+            info.base_name
+            for info in infos
+            if not info.is_file
+            and filesystem.get_file_info(f"{root}/{info.base_name}/{EXPERIMENT_FILE}").is_file
+        ]
+    except OSError as error:
+        raise SearchError(in_words(url, error)) from error
+
+
+def _listed(folder: Path, shown: str) -> ListedSearch:
+    try:
+        return _read(folder, shown)
+    except (FinRLRayError, OSError, ValueError, KeyError, TypeError) as error:
+        return ListedSearch(path=shown, name=folder.name, state="damaged", problem=str(error))
+
+
+def _read(folder: Path, shown: str) -> ListedSearch:
+    facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
+    config = load_config(folder / CONFIG_FILE)
+    records = read_journal(folder)
+    kind = str(facts["kind"])
+    planned = 1 if kind == "train" else planned_trials(config)
+    state = "finished" if is_finished(records, planned) else "interrupted"
+    if is_driven(folder):
+        state = "running"
+    started = records.in_order()
+    table = trial_table(started, config)
+    first: dict[Any, Any] = {}
+    if len(table):
+        ranked = table[table["rank"] == 1].to_dict("records")
+        first = ranked[0] if ranked else {}
+    judged = read_verdict(folder) if state == "finished" else None
+    objective = float(first.get("objective", math.nan))
+    return ListedSearch(
+        path=shown,
+        name=config.name,
+        kind=kind,
+        state=state,
+        created=str(facts.get("created", "")),
+        algorithm=config.agent.algorithm,
+        ended=sum(record.state in ENDED for record in started),
+        planned=planned,
+        best_trial=int(first["trial"]) if first else None,
+        best_objective=None if math.isnan(objective) else objective,
+        verdict="" if judged is None else judged.verdict.kind,
+    )

@@ -1,0 +1,271 @@
+"""Everything that a report says of one search, read once from its folder.
+
+Searches that run, that were interrupted, or of which all trials failed are read the same way; what
+is not there yet is None, and `state_sentence` says why.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from finrl_ray.confirmation.confirm import Confirmation, read_confirmation
+from finrl_ray.errors import SearchError
+from finrl_ray.report.backtest import (
+    BACKTEST_FOLDER,
+    CURVES_FILE,
+    Backtest,
+    count_openings,
+    read_backtest,
+)
+from finrl_ray.report.timeline import result_times
+from finrl_ray.search.folder import SearchFolder, is_driven, open_folder
+from finrl_ray.search.folder_files import EXPERIMENT_FILE
+from finrl_ray.search.journal import (
+    ENDED,
+    Event,
+    Records,
+    TrialRecord,
+    fold,
+    is_finished,
+    read_events,
+)
+from finrl_ray.search.judging import SearchVerdict, read_verdict
+from finrl_ray.search.outputs import (
+    ACCOUNT_CURVES_FILE,
+    ACTIVE_RETURNS_FILE,
+    BASELINE_CURVES_FILE,
+    BASELINES_FILE,
+    FOLD_RETURNS_FILE,
+    learning_curves,
+)
+from finrl_ray.search.results import trial_table
+from finrl_ray.search.spaces import planned_trials
+
+SearchState = Literal["running", "interrupted", "finished"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SearchReport:
+    """One search as it is at one moment.
+
+    Parameters
+    ----------
+    folder : of the search
+    events : its journal
+    records : the trials that the journal tells of
+    state : `running` while a process on this machine drives it; `finished` once every planned trial
+        has ended; else `interrupted`
+    planned : trials that it was to start
+    table : one row per started trial, best first
+    facts : `experiment.json`: versions, data hash, windows
+    verdict : None before the search has ended
+    openings : of the test window
+    """
+
+    folder: SearchFolder
+    events: list[Event] = field(repr=False)
+    records: Records = field(repr=False)
+    state: SearchState
+    planned: int
+    table: pd.DataFrame = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+    verdict: SearchVerdict | None
+    openings: int
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.folder.config.name
+
+    @property
+    def metric(self) -> str:
+        """By what trials are judged, as a key of `learning_curves`."""
+        if self.folder.config.validation.has_paths:
+            return "objective"
+        return f"eval/{self.folder.config.evaluation.metric}"
+
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """The started trials, in order of creation."""
+        return self.records.in_order()
+
+    @property
+    def n_ended(self) -> int:
+        """Trials that have ended."""
+        return sum(record.state in ENDED for record in self.trials)
+
+    @property
+    def winner(self) -> int | None:
+        """The number of the trial that ranks first at this moment; None if none can win."""
+        if not len(self.table):
+            return None
+        first = self.table[self.table["rank"] == 1]
+        return int(first.iloc[0]["trial"]) if len(first) else None
+
+    @property
+    def winner_row(self) -> dict[Any, Any]:
+        """The row of the trial that ranks first in `table`; empty if none can win."""
+        if self.winner is None:
+            return {}
+        return dict(self.table[self.table["trial"] == self.winner].to_dict("records")[0])
+
+    @property
+    def total_timesteps(self) -> int:
+        """Env steps that all trials together have done."""
+        return sum(int(record.last.get("timesteps", 0)) for record in self.trials)
+
+    @cached_property
+    def learning_curves(self) -> pd.DataFrame:
+        """One row per trial and evaluation."""
+        return learning_curves(self.trials)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """One row per result in the order of time; see `timeline.result_times`."""
+        return result_times(self.events)
+
+    @cached_property
+    def account_curve(self) -> pd.DataFrame | None:
+        """The winner's account on the days that it is judged on; None before it is written.
+
+        Columns `date`, `account_value`, and `path` where a trial trains several times. It is the
+        evaluation that stands for the trial.
+        """
+        path = self.path / ACCOUNT_CURVES_FILE
+        if self.winner is None or self.state == "running" or not path.is_file():
+            return None
+        frame = pd.read_parquet(path, filters=[("trial", "==", self.winner)])
+        if not len(frame):
+            return None
+        if "timesteps" in frame:
+            frame = frame[frame["timesteps"] == self._standing_timesteps(frame)]
+        return frame.drop(columns=["trial"]).reset_index(drop=True)
+
+    def _standing_timesteps(self, frame: pd.DataFrame) -> int:
+        if self.folder.config.search.select == "last":
+            return int(frame["timesteps"].max())
+        record = next(record for record in self.trials if record.index == self.winner)
+        return int(max(record.results, key=lambda r: r["eval_objective"])["timesteps"])
+
+    @cached_property
+    def baseline_curves(self) -> pd.DataFrame | None:
+        """Account values of the baselines on the validation window; None before they are written.
+
+        Columns `date` and one per baseline.
+        """
+        return self._csv(BASELINE_CURVES_FILE, dates=True)
+
+    @cached_property
+    def baselines(self) -> pd.DataFrame | None:
+        """The measures of the baselines on the validation window."""
+        return self._csv(BASELINES_FILE)
+
+    @cached_property
+    def active_returns(self) -> pd.DataFrame | None:
+        """What the verdict rests on: `date` and one column per trial; None before the end."""
+        path = self.path / ACTIVE_RETURNS_FILE
+        return pd.read_parquet(path) if path.is_file() and self.state == "finished" else None
+
+    @cached_property
+    def fold_returns(self) -> pd.DataFrame | None:
+        """The winner's returns of every training; None where trials train once."""
+        return fold_returns_of(self.path, self.winner)
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """What `confirm` has found; None if it has not run."""
+        return read_confirmation(self.path)
+
+    @cached_property
+    def backtest(self) -> Backtest | None:
+        """The winner on the test window; None while that is sealed."""
+        return read_backtest(self.path)
+
+    @cached_property
+    def backtest_curves(self) -> pd.DataFrame | None:
+        """Account values on the test window: `date`, `agent` and the baselines."""
+        return self._csv(f"{BACKTEST_FOLDER}/{CURVES_FILE}", dates=True)
+
+    def _csv(self, name: str, *, dates: bool = False) -> pd.DataFrame | None:
+        path = self.path / name
+        if not path.is_file():
+            return None
+        return pd.read_csv(path, parse_dates=["date"] if dates else None)
+
+    def state_sentence(self) -> str:
+        """Return in one sentence how far the search is."""
+        done = f"{self.n_ended:,} of {self.planned:,} trials have ended"
+        if self.state == "running":
+            return f"The search is running: {done}. Every number below is of this moment."
+        if self.state == "interrupted":
+            return (
+                f"The search was interrupted: {done}. Nothing is judged before it has ended; go on "
+                f"with: finrl-ray resume {self.path}"
+            )
+        if self.records.ended_by:
+            return f"The search has ended early: {self.records.ended_by}; {done}."
+        if self.winner is None:
+            return f"The search has ended without a winner: {self.lost_sentence()}."
+        return f"The search has ended: {done}."
+
+    def lost_sentence(self) -> str:
+        """Return how the trials ended, in words."""
+        states = [record.state for record in self.trials]
+        counts = {state: states.count(state) for state in dict.fromkeys(states)}
+        return ", ".join(f"{n} {state}" for state, n in counts.items()) or "no trial was started"
+
+
+def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
+    """Read a search's folder for a report.
+
+    Parameters
+    ----------
+    path : the folder, or the URL of one
+    trained : also accept the folder of one training, as a search of one trial
+
+    Raises
+    ------
+    SearchError
+        If it is no search's folder, or what it needs is damaged.
+    """
+    folder = open_folder(path)
+    if folder.kind == "train" and not trained:
+        raise SearchError(
+            f"{folder.path} holds one training of `finrl-ray train`; a report is made of a search"
+        )
+    driven = is_driven(folder.path)
+    events = read_events(folder.path)
+    records = fold(events)
+    planned = 1 if folder.kind == "train" else planned_trials(folder.config)
+    finished = is_finished(records, planned)
+    return SearchReport(
+        folder=folder,
+        events=events,
+        records=records,
+        # a process that still holds the folder may be writing its tables
+        state="running" if driven else "finished" if finished else "interrupted",
+        planned=planned,
+        table=trial_table(records.in_order(), folder.config),
+        facts=json.loads((folder.path / EXPERIMENT_FILE).read_text(encoding="utf-8")),
+        verdict=read_verdict(folder.path) if finished and not driven else None,
+        openings=count_openings(folder.path),
+    )
+
+
+def fold_returns_of(path: Path, trial: int | None) -> pd.DataFrame | None:
+    """Return `fold`, `date`, `return`, `active_return` of one trial; None if there is no such."""
+    file = path / FOLD_RETURNS_FILE
+    if trial is None or not file.is_file():
+        return None
+    frame = pd.read_parquet(file, filters=[("trial", "==", trial)])
+    return frame.drop(columns=["trial"]) if len(frame) else None

@@ -1,0 +1,100 @@
+"""When each result came: the search's events as a table over the time that it has been running."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from finrl_ray.search.journal import ENDED, Event
+
+_LOST = ("failed", "rejected")
+_COLUMNS = (
+    "elapsed_s",
+    "total_timesteps",
+    "trial",
+    "timesteps",
+    "objective",
+    "best_objective",
+    "best_trial",
+)
+
+
+def running_seconds(events: Sequence[Event]) -> list[float]:
+    """Return for each event how long the search had been running, s, pauses left out.
+
+    A search that was killed and resumed has run from each start to the last event before the next.
+    """
+    seconds, before, last = [], 0.0, math.nan
+    for event in events:
+        begins = event["event"] == "search" and event.get("state") in ("started", "resumed")
+        if not math.isnan(last) and not begins:
+            before += max(0.0, event["time"] - last)
+        last = event["time"]
+        seconds.append(before)
+    return seconds
+
+
+def result_times(events: Sequence[Event]) -> pd.DataFrame:
+    """Return one row per result, in the order in which they came.
+
+    Columns: `elapsed_s` (s the search had been running), `total_timesteps` (of all trials),
+    `trial`, `timesteps` and `objective` of that result, `best_objective` and `best_trial`: the
+    trial that would have won at that moment. It is judged as at the end, by the result that stands
+    for each trial and without failed and rejected ones, so that it can fall.
+    """
+    standing: dict[int, float] = {}
+    steps: dict[int, int] = {}
+    index: dict[str, int] = {}
+    rows: list[dict[str, Any]] = []
+    for event, elapsed in zip(events, running_seconds(events), strict=True):
+        kind = event["event"]
+        if "index" in event:
+            index[event["trial_id"]] = event["index"]
+        trial = index.get(event.get("trial_id", ""))
+        if trial is None:
+            continue
+        if kind == "end" and event["state"] in _LOST:
+            standing.pop(trial, None)
+        if kind == "result":
+            metrics = event["metrics"]
+            _stand(standing, trial, metrics)
+            steps[trial] = int(metrics["timesteps"])
+            best = max(standing, key=lambda one: standing[one], default=None)
+            rows.append(
+                {
+                    "elapsed_s": elapsed,
+                    "total_timesteps": sum(steps.values()),
+                    "trial": trial,
+                    "timesteps": steps[trial],
+                    "objective": metrics.get("objective"),
+                    "best_objective": None if best is None else standing[best],
+                    "best_trial": best,
+                }
+            )
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _stand(standing: dict[int, float], trial: int, metrics: Mapping[str, Any]) -> None:
+    value = metrics.get("objective")
+    if isinstance(value, int | float) and math.isfinite(value):
+        standing[trial] = float(value)
+    else:
+        standing.pop(trial, None)
+
+
+def running_trials(events: Sequence[Event]) -> pd.DataFrame:
+    """Return how many trials were running: `elapsed_s`, `running`, one row per change."""
+    running: set[str] = set()
+    rows = [(0.0, 0)]
+    for event, elapsed in zip(events, running_seconds(events), strict=True):
+        before = len(running)
+        if event["event"] == "search":
+            running.clear()
+        elif event["event"] == "start":
+            running.add(event["trial_id"])
+        elif event["event"] == "end" and event["state"] in (*ENDED, "interrupted"):
+            running.discard(event["trial_id"])
+        if len(running) != before:
+            rows.append((elapsed, len(running)))
+    return pd.DataFrame(rows, columns=["elapsed_s", "running"])

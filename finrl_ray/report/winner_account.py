@@ -1,0 +1,117 @@
+"""The winner's account in detail: what it held, traded and paid on each day.
+
+The search keeps account values alone. The rest comes from running the winner's model once more over
+the validation window, which changes nothing and takes a second; it is kept beside the report.
+"""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
+from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.history import AccountHistory
+from finrl_ray.errors import SearchError
+from finrl_ray.report.backtest import (
+    BACKTEST_FOLDER,
+    TRADES_FILE,
+    load_winner,
+    winners_env,
+    winners_model_file,
+)
+from finrl_ray.report.search_report import SearchReport
+
+ACCOUNT_FILE = "winner_account.parquet"
+_MODEL = "model"
+
+
+def validation_account(search: SearchReport) -> pd.DataFrame | None:
+    """Return the winner's account on the validation window, long: one row per date and ticker.
+
+    Columns: `date`, `tic`, `close`, `shares` held at the close, `traded` shares of that day's step,
+    and per date `account_value`, `cash`, `cost` and `traded_amount` (currency). None where no
+    single model stands for the winner on these days: where trials train several times, or before
+    the search has left a model.
+    """
+    if search.winner is None or search.state == "running" or search.folder.plan is not None:
+        return None
+    source = winners_model_file(search.folder)
+    if not source.is_file():
+        return None
+    name = hashlib.sha256(source.read_bytes()).hexdigest()
+    kept = search.path / ACCOUNT_FILE
+    if kept.is_file():
+        frame = pd.read_parquet(kept)
+        if len(frame) and frame[_MODEL].iloc[0] == name:
+            return frame.drop(columns=[_MODEL])
+    _, model, _ = load_winner(search.folder)
+    window = search.folder.validation_data
+    env = winners_env(search.folder, window, source.with_name(VECNORMALIZE_FILE))
+    frame = account_table(evaluate_account(model, env)[0], window)
+    with atomic_path(kept) as temporary:
+        frame.assign(**{_MODEL: name}).to_parquet(temporary, index=False)
+    return frame
+
+
+def account_table(history: AccountHistory, market_data: MarketData) -> pd.DataFrame:
+    """Return one episode as rows of date and ticker; see `validation_account`."""
+    n_days, n_assets = len(history.dates), len(history.tickers)
+    trades = np.zeros((n_days - 1, n_assets)) if history.trades is None else history.trades
+    nothing = np.zeros((1, n_assets))
+    # a step's orders are decided at one close and are in the account at the next
+    shares = np.vstack([nothing, np.cumsum(trades, axis=0)])
+    traded = np.vstack([nothing, trades])
+    daily = {
+        "account_value": history.account_value,
+        "cash": history.cash,
+        "cost": np.concatenate([[0.0], history.cost]),
+        "traded_amount": np.concatenate([[0.0], history.traded_amount]),
+    }
+    return pd.DataFrame(
+        {
+            "date": np.repeat(history.dates, n_assets),
+            "tic": np.tile(np.array(history.tickers, dtype=object), n_days),
+            "close": market_data.close[:n_days].reshape(-1),
+            "shares": shares.reshape(-1),
+            "traded": traded.reshape(-1) + 0.0,  # -0.0 reads badly
+            **{name: np.repeat(values, n_assets) for name, values in daily.items()},
+        }
+    )
+
+
+def test_account(search: SearchReport) -> pd.DataFrame | None:
+    """Return the winner's account on the test window, as far as the backtest has kept it.
+
+    Columns as in `validation_account`, without `cash`, `cost` and `traded_amount`. None while the
+    window is sealed.
+    """
+    file, curves = search.path / BACKTEST_FOLDER / TRADES_FILE, search.backtest_curves
+    if curves is None or not file.is_file():
+        return None
+    window = search.folder.split.test.cut(search.folder.market_data)
+    wide = pd.read_csv(file)
+    trades = wide.iloc[:, 1:].to_numpy(dtype=np.float64)
+    n_days, n_assets = len(curves), window.n_assets
+    if trades.shape != (n_days - 1, n_assets):
+        raise SearchError(
+            f"{file} has {trades.shape[0]} rows of {trades.shape[1]} tickers, the test window "
+            f"{n_days - 1} of {n_assets}; `finrl-ray backtest --again` writes it again"
+        )
+    nothing = np.zeros((1, n_assets))
+    shares = np.vstack([nothing, np.cumsum(trades, axis=0)])
+    return pd.DataFrame(
+        {
+            "date": np.repeat(curves["date"].to_numpy(), n_assets),
+            "tic": np.tile(np.array(window.tickers, dtype=object), n_days),
+            "close": window.close[:n_days].reshape(-1),
+            "shares": shares.reshape(-1),
+            "traded": np.vstack([nothing, trades]).reshape(-1),
+            "account_value": np.repeat(curves["agent"].to_numpy(), n_assets),
+        }
+    )
+
+
+test_account.__test__ = False  # type: ignore[attr-defined]

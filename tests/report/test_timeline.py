@@ -1,0 +1,62 @@
+"""Times without pauses, and the best as it would have been judged at each moment."""
+
+import pytest
+
+from finrl_ray.report.timeline import result_times, running_seconds, running_trials
+
+
+def event(kind: str, time: float, **content: object) -> dict[str, object]:
+    return {"event": kind, "time": time, **content}
+
+
+def result(time: float, trial: str, timesteps: int, objective: float) -> dict[str, object]:
+    metrics = {"timesteps": timesteps, "objective": objective}
+    return event("result", time, trial_id=trial, metrics=metrics)
+
+
+EVENTS = [
+    event("search", 10.0, state="started"),
+    event("created", 10.0, trial_id="a", index=0),
+    event("created", 10.0, trial_id="b", index=1),
+    event("start", 11.0, trial_id="a"),
+    event("start", 11.5, trial_id="b"),
+    result(12.0, "a", 100, 1.0),
+    result(13.0, "b", 50, 3.0),
+    # killed here, and resumed 1,000 s later
+    event("search", 1013.0, state="resumed"),
+    event("start", 1014.0, trial_id="a"),
+    result(1015.0, "a", 200, float("nan")),
+    event("end", 1016.0, trial_id="b", state="failed"),
+    result(1017.0, "a", 300, 0.5),
+    event("end", 1018.0, trial_id="a", state="completed"),
+]
+
+
+def test_a_pause_between_two_starts_does_not_count() -> None:
+    assert running_seconds(EVENTS) == [0, 0, 0, 1, 1.5, 2, 3, 3, 4, 5, 6, 7, 8]
+
+
+def test_the_best_is_the_one_that_would_have_won() -> None:
+    table = result_times(EVENTS)
+    assert table["elapsed_s"].tolist() == [2, 3, 5, 7]
+    assert table["total_timesteps"].tolist() == [100, 150, 250, 350]
+    # trial 1 leads until it has failed; a NaN stands for nothing
+    assert table["best_objective"].tolist() == [1.0, 3.0, 3.0, 0.5]
+    assert table["best_trial"].tolist() == [0, 1, 1, 0]
+
+
+def test_trials_running_at_once() -> None:
+    table = running_trials(EVENTS)
+    assert list(zip(table["elapsed_s"], table["running"], strict=True)) == [
+        (0.0, 0),
+        (1.0, 1),
+        (1.5, 2),
+        (3.0, 0),
+        (4.0, 1),
+        (8.0, 0),
+    ]
+
+
+@pytest.mark.parametrize("events", [[], EVENTS[:3]])
+def test_nothing_yet(events) -> None:
+    assert len(result_times(events)) == 0
