@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(submit)
     app.command()(dashboard)
+    app.command()(grafana)
 
 
 def submit(
@@ -265,3 +266,24 @@ def _quiet_ray() -> None:
 
     for name in ("ray", *(name for name in logging.root.manager.loggerDict if name[:4] == "ray.")):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def grafana(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files; it is made.")],
+    ray_folder: Annotated[
+        Path | None,
+        typer.Option(help="Ray's folder for temporary files. Default: that of RAY_TMPDIR."),
+    ] = None,
+) -> None:
+    """Write what Prometheus and Grafana need to show searches, and how to start them."""
+    from finrl_ray.monitoring.grafana_files import write_grafana_files
+
+    home = ray_folder or Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
+    written = write_grafana_files(folder, home)
+    print(f"wrote {written.folder}; start, each in a terminal of its own:")
+    print(f"  {written.prometheus}")
+    print(f"  {written.grafana}")
+    print("then open http://127.0.0.1:3000/d/finrl-ray while a search runs with its dashboard.")
+    print("For Grafana's panels in Ray's own dashboard, set these before the search:")
+    for name, value in written.variables.items():
+        print(f"  export {name}={value}")

@@ -10,6 +10,7 @@ from finrl_ray.cli_screen import (
     JsonOption,
     OpenOption,
     console,
+    ended_like_ctrl_c,
     progress_bar,
     quiet,
     say,
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command()(ls)
     app.command()(report)
     app.command()(compare)
+    app.command()(tensorboard)
 
 
 def show(
@@ -132,3 +134,26 @@ def compare(
         say(f"- {line}")
     if html is not None:
         say(f"page: {html}")
+
+
+def tensorboard(
+    folder: FolderArgument,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; a free one if it is taken.")] = 6006,
+) -> None:
+    """Show a search in TensorBoard until Ctrl-C: scalars, and hyperparameters in parallel."""
+    quiet()
+    from finrl_ray.monitoring.tensorboard_server import launch_tensorboard
+    from finrl_ray.search.folder import is_driven, open_folder
+    from finrl_ray.search.folder_files import TENSORBOARD_FOLDER
+    from finrl_ray.search.tensorboard_log import write_tensorboard_log
+
+    opened = open_folder(folder)
+    shown = opened.path
+    if opened.kind != "train":
+        shown = opened.path / TENSORBOARD_FOLDER
+        # a search that runs writes them itself; one from a store has come without them
+        if not shown.is_dir() and not is_driven(opened.path):
+            write_tensorboard_log(opened.path, opened.config, opened.records())
+    with ended_like_ctrl_c(), launch_tensorboard(shown, port) as server:
+        say(f"TensorBoard: {server.url()} (Ctrl-C ends it)")
+        server.wait()

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,6 +77,24 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console()
+
+
+@contextlib.contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM and SIGINT as Ctrl-C, so that a child process is never left behind.
+
+    A shell starts what it puts into the background with SIGINT ignored.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (SIGTERM, SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,13 @@ class TensorBoardServer:
         """Whether the process is alive."""
         return self._process.poll() is None
 
+    def wait(self) -> None:
+        """Return when the process has ended, or stop it at Ctrl-C."""
+        try:
+            self._process.wait()
+        except KeyboardInterrupt:
+            self.stop()
+
     def stop(self) -> None:
         """End the process and those it has started; a second call does nothing."""
         if self._process.returncode is None:

@@ -31,6 +31,7 @@ GAUGES = {
     "finrl_ray_best_objective": ("best objective of all trials so far", ("search",)),
     "finrl_ray_best_sharpe": ("validation Sharpe ratio of the best trial so far", ("search",)),
     "finrl_ray_best_drawdown": ("validation drawdown (<= 0) of the best trial so far", ("search",)),
+    "finrl_ray_failures": ("attempts of trials that ended in an error, restarts too", ("search",)),
     "finrl_ray_steps_per_second": ("env steps per second, over all trials", ("search",)),
     "finrl_ray_trial_sharpe": ("last validation Sharpe ratio of a trial", ("search", "trial")),
     "finrl_ray_trial_drawdown": ("last validation drawdown of a trial", ("search", "trial")),
@@ -188,6 +189,8 @@ class SearchBoard(tune.Callback):
             ("finrl_ray_trials", {**tags, "state": state}, float(count))
             for state, count in counts.items()
         ]
+        failures = float(sum(record.failures for record in records))
+        found.append(("finrl_ray_failures", tags, failures))
         found.append(("finrl_ray_steps_per_second", tags, self._speed(records, now)))
         best = max(_eligible(records), key=lambda r: r.last["objective"], default=None)
         if best is not None:

@@ -26,6 +26,7 @@ from finrl_ray.search.folder_files import (
     OPENINGS_FILE,
     RAY_FOLDER,
     SUBFOLDERS,
+    TENSORBOARD_FOLDER,
 )
 from finrl_ray.search.journal import JOURNAL_FILE
 from finrl_ray.search.kept_state import STATE_FOLDER, TURNS, state_number
@@ -169,7 +170,7 @@ class FolderMirror:
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder)
             hidden = any(part.startswith(".") for part in name.parts)
-            if name.parts[0] == RAY_FOLDER or hidden or path.suffix == ".tmp":
+            if name.parts[0] in (RAY_FOLDER, TENSORBOARD_FOLDER) or hidden or path.suffix == ".tmp":
                 continue
             try:
                 stat = path.stat()

@@ -57,6 +57,7 @@ from finrl_ray.search.schedulers import METRIC, make_scheduler, trial_label
 from finrl_ray.search.searchers import make_searcher
 from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
+from finrl_ray.search.tensorboard_log import TensorBoardLog
 from finrl_ray.search.threads import thread_variables, threads_per_trial
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
@@ -346,7 +347,7 @@ def _views(
 ) -> list[tune.Callback]:
     view = [make_view(folder, journal, planned)] if make_view else []
     board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
-    return [*view, *board]
+    return [*view, *board, TensorBoardLog(folder.path, folder.config, journal)]
 
 
 def _session(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Figure as LoggedFigure
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agent.atomic_file import atomic_path
@@ -210,7 +212,7 @@ class PerformanceMonitorCallback(BaseCallback):
         if n_new == 0:
             return
         assert self.plot_dir is not None
-        self._record(self.episodes[-n_new:])
+        new = self.episodes[-n_new:]
         self._written = self.n_episodes
         figure = progress_figure(
             np.array(self.episode_rewards),
@@ -218,6 +220,7 @@ class PerformanceMonitorCallback(BaseCallback):
             np.array(self.portfolio_values),
             first=self.dropped_episodes + 1,
         )
+        self._record(new, figure)
         path = self.plot_dir / f"training_progress_step_{self.num_timesteps}.png"
         with surviving_disk_errors(f"the progress plot {path}"):
             self._write_data(self.plot_dir)
@@ -226,13 +229,16 @@ class PerformanceMonitorCallback(BaseCallback):
             if self.verbose > 0:
                 logger.info("progress plot saved: %s (%d episodes)", path, self.n_episodes)
 
-    def _record(self, episodes: list[FinishedEpisode]) -> None:
+    def _record(self, episodes: list[FinishedEpisode], figure: Figure) -> None:
         self.logger.record("performance/episode_reward", _mean([e.reward for e in episodes]))
         self.logger.record("performance/episode_length", _mean([e.length for e in episodes]))
         value = _mean([e.portfolio_value for e in episodes])
         if np.isfinite(value):
             self.logger.record("performance/portfolio_value", value)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        # the other formats have no pictures, and SB3 refuses them there
+        image = LoggedFigure(figure, close=False)
+        self.logger.record("performance/figure", image, exclude=("stdout", "log", "json", "csv"))
         self.logger.dump(self.num_timesteps)
 
     def _write_data(self, folder: Path) -> None:

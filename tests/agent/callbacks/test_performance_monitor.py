@@ -272,3 +272,19 @@ def test_the_agents_own_training_works(tmp_path, market) -> None:
     callback = monitor(tmp_path)
     agent.train_model(model, "ppo", total_timesteps=256, callbacks=[callback])
     assert len(callback.episodes) == 4
+
+
+def test_the_figure_is_an_image_in_tensorboard_and_nothing_in_the_other_formats(
+    tmp_path: Path,
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = small_model("a2c")
+    model.set_logger(configure(str(tmp_path / "log"), ["tensorboard", "csv", "json", "log"]))
+    model.learn(300, callback=monitor(tmp_path / "plots", check_freq=100))
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    images = events.Images("performance/figure")
+    assert [image.step for image in images] == steps_drawn(tmp_path / "plots")[-len(images) :]
+    assert all(image.encoded_image_string.startswith(PNG_HEADER) for image in images)
+    assert "figure" not in (tmp_path / "log" / "progress.csv").read_text(encoding="utf-8")

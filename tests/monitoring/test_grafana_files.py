@@ -1,0 +1,67 @@
+"""Prometheus and Grafana as provisioned: what they query is what the search exports."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finrl_ray.errors import ConfigError
+from finrl_ray.monitoring.grafana_files import (
+    DASHBOARD_FILE,
+    dashboard_queries,
+    write_grafana_files,
+)
+from finrl_ray.search.board import GAUGES
+
+
+def test_every_query_names_a_gauge_and_its_tags() -> None:
+    queries = dashboard_queries()
+    assert len(queries) >= 8
+    asked = set()
+    for query in queries:
+        (name,) = re.findall(r"ray_(finrl_ray_\w+)", query)
+        asked.add(name)
+        tags = set(re.findall(r"[{,]\s*(\w+)\s*=~?", query)) | set(
+            re.findall(r"by \((\w+)\)", query)
+        )
+        assert tags <= set(GAUGES[name][1]), query
+    assert asked == set(GAUGES)
+
+
+def test_the_dashboard_is_whole() -> None:
+    import finrl_ray.monitoring
+
+    folder = Path(finrl_ray.monitoring.__file__).parent / "grafana"
+    board = json.loads((folder / DASHBOARD_FILE).read_text(encoding="utf-8"))
+    assert board["uid"] == "finrl-ray"
+    names = [variable["name"] for variable in board["templating"]["list"]]
+    assert names == ["datasource", "search"]
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in board["panels"]:
+        legend = re.findall(r"{{(\w+)}}", panel["targets"][0]["legendFormat"])
+        (name,) = re.findall(r"ray_(finrl_ray_\w+)", panel["targets"][0]["expr"])
+        assert set(legend) <= set(GAUGES[name][1])
+
+
+def test_the_files_point_at_one_another(tmp_path: Path) -> None:
+    written = write_grafana_files(tmp_path / "g", tmp_path / "ray")
+    prometheus = yaml.safe_load((tmp_path / "g/prometheus.yml").read_text())
+    (job,) = prometheus["scrape_configs"]
+    found = job["file_sd_configs"][0]["files"]
+    assert found == [str(tmp_path / "ray/prom_metrics_service_discovery.json")]
+    dashboards = yaml.safe_load((tmp_path / "g/provisioning/dashboards/finrl_ray.yml").read_text())
+    place = Path(dashboards["providers"][0]["options"]["path"])
+    assert (place / DASHBOARD_FILE).is_file()
+    sources = yaml.safe_load((tmp_path / "g/provisioning/datasources/prometheus.yml").read_text())
+    assert sources["datasources"][0]["url"] == written.variables["RAY_PROMETHEUS_HOST"]
+    assert str(tmp_path / "g/provisioning") in (tmp_path / "g/grafana.ini").read_text()
+    assert write_grafana_files(tmp_path / "g", tmp_path / "ray") == written  # again
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "g").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_grafana_files(tmp_path / "g")
