@@ -56,7 +56,7 @@ $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(CORE)
-	$(PIP_INSTALL) -e ".[dev,sp500,hyperopt,pb2]"
+	$(PIP_INSTALL) -e ".[dev,sp500,hyperopt,pb2,mlflow,wandb]"
 	-$(PIP_INSTALL) -e ".[bohb]"  # builds one package in C; without a compiler its tests are skipped
 	@touch $@
 

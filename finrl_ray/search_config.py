@@ -23,6 +23,7 @@ Metric = Literal[
     "max_drawdown",
 ]
 SchedulerType = Literal["asha", "hyperband", "median", "pbt", "pb2", "fifo"]
+Tracker = Literal["mlflow", "wandb"]
 SearcherType = Literal["random", "grid", "optuna", "hyperopt", "bohb"]
 POPULATION = ("pbt", "pb2")
 """Schedulers that change the hyperparameters of trials while these train."""
@@ -197,6 +198,10 @@ class SearchConfig:
     storage_path: str = "runs"
     """Folder under which each search gets a folder of its own, or a URL such as `s3://bucket/runs`
     for its checkpoints and a copy of that folder."""
+    trackers: tuple[Tracker, ...] = ()
+    """Experiment trackers that are told of every trial, through Ray's callbacks: `mlflow` (into the
+    folder `mlruns` of the search, or where MLFLOW_TRACKING_URI says) and `wandb` (the project has
+    the experiment's name). Both are extras."""
     local_path: str = "runs"
     """With a URL as `storage_path`: the folder on this machine under which each search gets its
     own, without checkpoints."""
@@ -223,6 +228,10 @@ class SearchConfig:
         require(
             drawdown is None or -1 <= drawdown < 0,
             f"max_drawdown_limit is a fraction within [-1, 0), got {drawdown} (-40 % is -0.4)",
+        )
+        require(
+            len(set(self.trackers)) == len(self.trackers),
+            f"trackers must name each tracker once, got {list(self.trackers)}",
         )
         self._check_together()
         self._check_objectives()

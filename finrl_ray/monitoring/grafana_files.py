@@ -62,9 +62,7 @@ def write_grafana_files(folder: str | Path, ray_folder: str | Path = "/tmp/ray")
             target / "prometheus.yml",
             {
                 "global": {"scrape_interval": _SCRAPE_INTERVAL},
-                "scrape_configs": [
-                    {"job_name": "ray", "file_sd_configs": [found]}
-                ],
+                "scrape_configs": [{"job_name": "ray", "file_sd_configs": [found]}],
             },
         )
         _write_yaml(

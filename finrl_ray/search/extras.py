@@ -1,4 +1,4 @@
-"""Packages that only some searchers and schedulers need, and the extras that install them."""
+"""Packages that only some searchers, schedulers and trackers need, and their extras."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -7,7 +7,13 @@ from types import MappingProxyType
 from finrl_ray.errors import ConfigError
 
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"hyperopt": ("hyperopt",), "bohb": ("hpbandster", "ConfigSpace"), "pb2": ("sklearn",)}
+    {
+        "hyperopt": ("hyperopt",),
+        "bohb": ("hpbandster", "ConfigSpace"),
+        "pb2": ("sklearn",),
+        "mlflow": ("mlflow",),
+        "wandb": ("wandb",),
+    }
 )
 """Modules that each extra brings."""
 

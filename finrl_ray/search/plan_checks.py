@@ -25,6 +25,8 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
     check_points(config, space)
     if search.searcher in EXTRAS:
         require_extra(search.searcher, f"search.searcher {search.searcher!r}")
+    for tracker in search.trackers:
+        require_extra(tracker, f"search.trackers {tracker!r}")
     make_scheduler(config, space)  # refuses mutations that cannot be
     if search.scheduler.type in POPULATION and search.num_samples < MIN_POPULATION:
         raise ConfigError(

@@ -59,6 +59,7 @@ from finrl_ray.search.spaces import build_space, planned_trials
 from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.tensorboard_log import TensorBoardLog
 from finrl_ray.search.threads import thread_variables, threads_per_trial
+from finrl_ray.search.trackers import make_trackers
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
 from finrl_ray.trainable import remove_leftovers, train_path_trial, train_trial
@@ -347,7 +348,8 @@ def _views(
 ) -> list[tune.Callback]:
     view = [make_view(folder, journal, planned)] if make_view else []
     board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
-    return [*view, *board, TensorBoardLog(folder.path, folder.config, journal)]
+    written = TensorBoardLog(folder.path, folder.config, journal)
+    return [*view, *board, written, *make_trackers(folder)]
 
 
 def _session(
