@@ -4,11 +4,12 @@ VENV ?= .venv
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CORE = $(VENV)/.core-installed
 DEV = $(VENV)/.dev-installed
+DOCS = $(VENV)/.docs-installed
 # the object stores of some tests; their dependencies do not fit those of the package
 S3 = .venv-s3/.installed
-SOURCES = finrl_ray tests benchmarks
+SOURCES = finrl_ray tests benchmarks docs
 
-.PHONY: search test long-test quick lint format kills soak cluster-test .venv-s3 clean
+.PHONY: search test reference docs long-test quick lint format kills soak cluster-test .venv-s3 clean
 
 search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest and the report
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest --open
@@ -30,6 +31,12 @@ lint: $(DEV)
 format: $(DEV)
 	$(VENV)/bin/ruff format $(SOURCES)
 	$(VENV)/bin/ruff check --fix $(SOURCES)
+
+reference: $(CORE)  ## the generated pages of docs/: config, commands, JSON Schema
+	$(VENV)/bin/python docs/write_reference.py
+
+docs: $(DOCS)  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 kills: $(DEV)  ## the kill table: what is killed when, and whether anything is lost
 	$(VENV)/bin/python benchmarks/kill_table.py
@@ -56,8 +63,12 @@ $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(CORE)
-	$(PIP_INSTALL) -e ".[dev,sp500,hyperopt,pb2,mlflow,wandb]"
+	$(PIP_INSTALL) -e ".[dev,docs,sp500,hyperopt,pb2,mlflow,wandb]"
 	-$(PIP_INSTALL) -e ".[bohb]"  # builds one package in C; without a compiler its tests are skipped
+	@touch $@
+
+$(DOCS): $(CORE)
+	$(PIP_INSTALL) -e ".[docs]"
 	@touch $@
 
 clean:

@@ -18,6 +18,7 @@ from finrl_ray.cli_screen import (
     show_report,
     show_verdict,
 )
+from finrl_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from finrl_ray.report.search_report import SearchReport
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
     app.command()(compare)
     app.command()(tensorboard)
+    app.command()(schema)
 
 
 def show(
@@ -157,3 +159,19 @@ def tensorboard(
     with ended_like_ctrl_c(), launch_tensorboard(shown, port) as server:
         say(f"TensorBoard: {server.url()} (Ctrl-C ends it)")
         server.wait()
+
+
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write it to this file instead.")] = None,
+) -> None:
+    """Print the JSON Schema of the config file, by which editors complete and check it."""
+    from finrl_ray.reference.config_schema import schema_text
+
+    if out is None:
+        print(schema_text(), end="")
+        return
+    try:
+        out.write_text(schema_text(), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the schema cannot be written to {out}: {error}") from error
+    say(f"wrote {out}")

@@ -50,6 +50,8 @@ FLOORS = {
     "cli_reading": 16,
     "confirmation": 11,
     "cli": 17,
+    "reference": 5,
+    "cli_reference": 18,
     "__main__": 18,
 }
 FILES = sorted(

@@ -1,0 +1,1 @@
+"""The configuration described for people and for editors, from the dataclasses alone."""
