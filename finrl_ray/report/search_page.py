@@ -71,6 +71,10 @@ _FIGURES_OF_VERDICT = (
     ("needed_evidence_annual", "Sharpe ratio needed for evidence", ".2f", ""),
     ("needed_weak_annual", "Sharpe ratio needed for weak evidence", ".2f", ""),
 )
+_OTHER_DAYS = (
+    "Trials were judged on the days of their folds, beside buy & hold on those same days: see the "
+    "account below."
+)
 _TONES = {EVIDENCE: "good", WEAK: "middle"}
 
 
@@ -214,32 +218,23 @@ def _duration(seconds: float) -> str:
 
 
 def _winner(search: SearchReport) -> list[Block]:
-    blocks: list[Block] = []
-    measured = search.baselines
-    if measured is not None:
-        rows: list[dict[Any, Any]] = list(measured.to_dict("records"))
-        own = search.winner_row
-        if own and search.folder.plan is None:
-            beyond = math.nan if search.verdict is None else search.verdict.verdict.sharpe_annual
-            agent: dict[Any, Any] = {"strategy": "agent", "active_sharpe_ratio": beyond, **own}
-            rows = [agent, *rows]
-        title = "On the validation window, on which the winner was chosen"
-        blocks.append(_strategies(title, {str(row["strategy"]): row for row in rows}))
+    title = "On the validation window, on which the winner was chosen"
+    rows: list[dict[Any, Any]] = list(search.baselines.to_dict("records"))
+    note = ""
+    if search.folder.plan is not None:
+        title, note = "Baselines on the validation window", _OTHER_DAYS
+    elif search.winner is not None:
+        beyond = math.nan if search.verdict is None else search.verdict.verdict.sharpe_annual
+        own = {"strategy": "agent", "active_sharpe_ratio": beyond, **search.winner_row}
+        rows = [own, *rows]
+    blocks: list[Block] = [_strategies(title, {str(row["strategy"]): row for row in rows}, note)]
     opened = search.backtest
     if opened is not None:
         start, end = opened.window
         title = f"On the test window, {start} to {end} (not included)"
-        note = "p-value that agent and buy & hold have one Sharpe ratio: "
-        f"{number(opened.difference_p)}. "
+        p_value = number(opened.difference_p)
+        note = f"p-value that agent and buy & hold have one Sharpe ratio: {p_value}. "
         blocks.append(_strategies(title, opened.measures, note + " ".join(opened.notes)))
-    if not blocks:
-        blocks.append(
-            TextBlock(
-                title="Baselines",
-                text="The baselines are written when the search ends or is interrupted.",
-                open=True,
-            )
-        )
     return blocks
 
 

@@ -31,8 +31,10 @@ from finrl_ray.search.journal import (
     Records,
     TrialRecord,
     fold,
+    interruption,
     is_finished,
     read_events,
+    unfinished,
 )
 from finrl_ray.search.judging import SearchVerdict, read_verdict
 from finrl_ray.search.outputs import (
@@ -41,6 +43,7 @@ from finrl_ray.search.outputs import (
     BASELINE_CURVES_FILE,
     BASELINES_FILE,
     FOLD_RETURNS_FILE,
+    baseline_tables,
     learning_curves,
 )
 from finrl_ray.search.results import trial_table
@@ -157,18 +160,24 @@ class SearchReport:
         record = next(record for record in self.trials if record.index == self.winner)
         return int(max(record.results, key=lambda r: r["eval_objective"])["timesteps"])
 
-    @cached_property
-    def baseline_curves(self) -> pd.DataFrame | None:
-        """Account values of the baselines on the validation window; None before they are written.
+    @property
+    def baseline_curves(self) -> pd.DataFrame:
+        """Account values of the baselines on the validation window: `date`, one per baseline."""
+        return self._baseline_tables[1]
 
-        Columns `date` and one per baseline.
-        """
-        return self._csv(BASELINE_CURVES_FILE, dates=True)
-
-    @cached_property
-    def baselines(self) -> pd.DataFrame | None:
+    @property
+    def baselines(self) -> pd.DataFrame:
         """The measures of the baselines on the validation window."""
-        return self._csv(BASELINES_FILE)
+        return self._baseline_tables[0]
+
+    @cached_property
+    def _baseline_tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        measures = self._csv(BASELINES_FILE)
+        curves = self._csv(BASELINE_CURVES_FILE, dates=True)
+        # they follow from the data alone: a search that has not written them has them all the same
+        if measures is None or curves is None:
+            return baseline_tables(self.folder)
+        return measures, curves
 
     @cached_property
     def active_returns(self) -> pd.DataFrame | None:
@@ -248,6 +257,8 @@ def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
     records = fold(events)
     planned = 1 if folder.kind == "train" else planned_trials(folder.config)
     finished = is_finished(records, planned)
+    if not driven:
+        _end_what_was_killed(records)
     return SearchReport(
         folder=folder,
         events=events,
@@ -260,6 +271,13 @@ def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
         verdict=read_verdict(folder.path) if finished and not driven else None,
         openings=count_openings(folder.path),
     )
+
+
+def _end_what_was_killed(records: Records) -> None:
+    """Call trials interrupted whose process is gone: a killed search could not write that down."""
+    for record in unfinished(records.in_order()):
+        if record.state == "running":
+            record.state, record.reason = "interrupted", interruption(record)
 
 
 def fold_returns_of(path: Path, trial: int | None) -> pd.DataFrame | None:

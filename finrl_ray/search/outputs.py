@@ -141,11 +141,16 @@ def _write_models(folder: SearchFolder, storage: CheckpointStorage, best: TrialR
 
 def write_baselines(folder: SearchFolder) -> None:
     """Write `baselines.csv` (measures) and `baseline_curves.csv` of the validation window."""
-    found = baseline_curves(folder.validation_data, folder.train_data, folder.config)
-    measures = measures_table(curve_measures(found.curves, folder.config.evaluation), found)
-    curves = pd.DataFrame({"date": folder.validation_data.dates, **found.curves})
+    measures, curves = baseline_tables(folder)
     _write(folder.path / BASELINES_FILE, lambda path: measures.to_csv(path, index=False))
     _write(folder.path / BASELINE_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
+
+
+def baseline_tables(folder: SearchFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the measures of the baselines, and their account values by date, on validation."""
+    found = baseline_curves(folder.validation_data, folder.train_data, folder.config)
+    measures = measures_table(curve_measures(found.curves, folder.config.evaluation), found)
+    return measures, pd.DataFrame({"date": folder.validation_data.dates, **found.curves})
 
 
 def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:

@@ -126,6 +126,18 @@ def test_a_running_search_is_of_this_moment(tmp_path: Path) -> None:
     assert "interrupted:" not in page.text
 
 
+def test_trials_of_a_killed_search_do_not_run(tmp_path: Path) -> None:
+    folder = made_search(tmp_path, n_trials=3, planned=5)
+    start = {"event": "start", "n": 10_000, "time": 2_000.0, "trial_id": "00001"}
+    with (folder.path / "journal.jsonl").open("a") as file:
+        file.write(json.dumps(start) + "\n")
+    with sole_driver(folder):
+        assert read_search(folder.path).trials[1].state == "running"
+    search = read_search(folder.path)
+    assert (search.trials[1].state, search.state) == ("interrupted", "interrupted")
+    assert search.trials[1].reason.startswith("interrupted after")
+
+
 def test_a_search_that_holds_its_folder_while_it_ends_shows_no_verdict_yet(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=3)
     with sole_driver(folder):

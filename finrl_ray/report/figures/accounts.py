@@ -12,7 +12,7 @@ from finrl_ray.metrics.returns import account_values
 from finrl_ray.report.chart import Figure, Heat, Line, Mark, Panel
 from finrl_ray.report.search_report import SearchReport
 
-NOT_YET = "account curves are written when the search ends or is interrupted"
+NOT_YET = "account curves are written when the search ends, and at Ctrl-C"
 NO_WINNER = "no trial can win, so there is no account to show"
 SEALED = "the test window is sealed; `finrl-ray backtest` opens it"
 _WHOLE = "whole year"
@@ -78,8 +78,6 @@ def validation_accounts(search: SearchReport) -> pd.DataFrame | None:
     if search.folder.plan is not None:
         return _path_accounts(search)
     frame = own[["date", "account_value"]].rename(columns={"account_value": "agent"})
-    if search.baseline_curves is None:
-        return frame
     return frame.merge(search.baseline_curves, on="date", how="left")
 
 
