@@ -204,9 +204,9 @@ def train(
     quiet()
     from finrl_ray.pipeline.from_config import train_from_config
 
-    with _naming(config):
+    with _naming(config), progress_bar() as progress:
         path, completed = train_from_config(
-            loaded, base_dir=config.parent, say=say, open_test=with_test
+            loaded, base_dir=config.parent, say=say, open_test=with_test, progress=progress
         )
     show_training(path, completed, with_test=with_test)
 

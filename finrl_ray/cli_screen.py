@@ -113,13 +113,21 @@ def progress_bar() -> Iterator["Progress"]:
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=None, visible=False)
+    bars = Bars(*columns, console=Console(stderr=True), transient=True)
+    task = bars.add_task("", total=None)
 
-        def update(what: str, done: int, total: int) -> None:
-            bars.update(task, description=what, completed=done, total=total, visible=True)
+    def update(what: str, done: int, total: int) -> None:
+        if done >= total:  # what comes next may print lines of its own
+            bars.stop()
+            return
+        bars.update(task, description=what, completed=done, total=total)
+        if not bars.live.is_started:
+            bars.start()
 
+    try:
         yield update
+    finally:
+        bars.stop()
 
 
 def hanging(text: str, console: "Console", indent: int) -> str:

@@ -142,3 +142,22 @@ def test_the_shell_completes_commands() -> None:
     assert {"resume", "replay", "report", "reproduce"} <= set(done.stdout.split())
     shown = command("--show-completion", "bash").stdout
     assert "_FINRL_RAY_COMPLETE" in shown
+
+
+def test_a_bar_is_shown_on_a_terminal_alone(monkeypatch, capsys) -> None:
+    from finrl_ray.cli_screen import progress_bar
+
+    def shown() -> str:
+        with progress_bar() as progress:
+            progress("computing features of AAA", 0, 2)
+            progress("computing features of BBB", 1, 2)
+            progress("done", 2, 2)
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return captured.err
+
+    assert "features" not in shown()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    assert "computing features of" in shown()

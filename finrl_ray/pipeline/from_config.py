@@ -37,6 +37,7 @@ from finrl_ray.pipeline.experiment_folder import (
 )
 from finrl_ray.pipeline.loop import TrainingEnd, train_in_folder
 from finrl_ray.pipeline.training_run import save_final_model
+from finrl_ray.progress import Progress, unseen
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.folder_files import BEST_MODEL_FOLDER
 from finrl_ray.search.journal import (
@@ -80,6 +81,7 @@ def train_from_config(
     base_dir: Path = Path(),
     say: Say = _nothing,
     open_test: bool = True,
+    progress: Progress = unseen,
 ) -> tuple[Path, bool]:
     """Train the agent of `config.agent` once, in a new folder under `search.storage_path`.
 
@@ -90,6 +92,7 @@ def train_from_config(
     say : called with one line after each evaluation
     open_test : whether the test window is to be opened at the end, see `wants_test`; this function
         leaves it sealed
+    progress : told of downloads and of features
 
     Returns
     -------
@@ -108,7 +111,7 @@ def train_from_config(
             "search.storage_path must be a folder for `finrl-ray train`, which writes its "
             "checkpoints itself, got a URL; give a folder with --set search.storage_path=runs"
         )
-    prepared = prepare_search(config, base_dir=base_dir)
+    prepared = prepare_search(config, base_dir=base_dir, progress=progress)
     if open_test and not prepared.split.test.is_usable:
         raise ConfigError(
             f"split.test must hold at least 2 rows to be opened at the end, got "
