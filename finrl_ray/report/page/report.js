@@ -68,8 +68,19 @@
     recolour(dark());
   });
   systemDark.addEventListener("change", () => recolour(dark()));
-  addEventListener("beforeprint", () => recolour(false));
-  addEventListener("afterprint", () => recolour(dark()));
+  // A sheet of A4 or Letter has room for this width between its margins.
+  const SHEET = 650;
+  function resize(sizes) {
+    for (const plot of document.querySelectorAll(".plot[data-drawn]")) Plotly.relayout(plot, sizes);
+  }
+  addEventListener("beforeprint", () => {
+    recolour(false);
+    resize({ autosize: false, width: SHEET });
+  });
+  addEventListener("afterprint", () => {
+    recolour(dark());
+    resize({ autosize: true, width: null });
+  });
 
   const worth = (cell) => (cell.dataset.v === undefined ? cell.textContent : cell.dataset.v);
   function sort(table, column, header) {
