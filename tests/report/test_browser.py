@@ -105,12 +105,11 @@ def test_light_and_dark_by_the_button(browser, page_file: Path) -> None:
     page.emulate_media(media="print")
     assert page.locator("nav").is_visible() is False
     width = "document.querySelector('.plot svg.main-svg').clientWidth"
-    screen = page.evaluate(width)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.wait_for_function(f"{width} === 650")  # it fits on a sheet
     assert page.evaluate("document.querySelector('.plot').layout.font.color") == "#1b1f24"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    page.wait_for_function(f"{width} === {screen}")
+    page.wait_for_function(f"{width} > 1000")
     assert page.complaints == []
     page.context.close()
 
