@@ -35,9 +35,10 @@ _MANY = 300
 
 
 def plain_text(text: str, longest: int = 400) -> str:
-    """Return text that Plotly shows as it is: it would read tags in labels."""
+    """Return text that Plotly shows as it is: it would read tags and formulas in labels."""
     short = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return html.escape(short, quote=False)
+    # dollars would begin a formula
+    return html.escape(short, quote=False).replace("$", "&#36;")
 
 
 def draw_plotly(figure: Figure) -> go.Figure:

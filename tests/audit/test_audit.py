@@ -149,7 +149,7 @@ def test_a_computed_feature_that_looks_ahead_is_found(frame, monkeypatch) -> Non
     """A fault of our own: the indicator is shifted by a row into the past."""
     computed = features_module.add_features
 
-    def leaky(data, indicators):
+    def leaky(data, indicators, progress):
         import dataclasses
 
         whole = computed(data, indicators)
@@ -166,7 +166,7 @@ def test_a_computed_feature_that_looks_ahead_is_found(frame, monkeypatch) -> Non
 def test_a_computed_feature_that_mixes_tickers_is_found(frame, monkeypatch) -> None:
     computed = features_module.add_features
 
-    def mixing(data, indicators):
+    def mixing(data, indicators, progress):
         import dataclasses
 
         whole = computed(data, indicators)

@@ -249,3 +249,9 @@ def test_the_page_is_plain_data(tmp_path: Path) -> None:
     assert dataclasses.is_dataclass(page)
     anchors = [section.anchor for section in page.sections]
     assert len(set(anchors)) == len(anchors)
+
+
+def test_dollars_are_no_formula_in_plotly() -> None:
+    from finrl_ray.report.plotly_chart import plain_text
+
+    assert plain_text("$x_{1}$ <b>") == "&#36;x_{1}&#36; &lt;b&gt;"
