@@ -20,12 +20,11 @@ from finrl_ray.report.blocks import (
     TableBlock,
     TextBlock,
     VerdictBlock,
-    cell,
-    number_cell,
 )
 from finrl_ray.report.chart import Bars, Figure, Line, Panel
 from finrl_ray.report.figures.accounts import drawdown, validation_accounts
 from finrl_ray.report.search_report import SearchReport, read_search
+from finrl_ray.report.tables import compared_rows
 from finrl_ray.report.write import write_page
 
 _NOT_SETTINGS = ("name", "search.storage_path", "search.local_path")
@@ -266,10 +265,9 @@ def comparison_page(searches: Sequence[SearchReport]) -> Page:
     """Return the page of several searches."""
     table = comparison_table(searches)
     different = config_differences(searches)
-    columns = [name for name in table.columns if name not in ("path", "data_hash")]
-    blocks = [_frame_block("Side by side", table[columns])]
+    blocks = [_side_by_side(table)]
     differences = (
-        _frame_block("Settings that differ", different)
+        _settings(different)
         if len(different)
         else TextBlock(title="Settings that differ", text="None.", open=True)
     )
@@ -295,27 +293,22 @@ def comparison_page(searches: Sequence[SearchReport]) -> Page:
     )
 
 
-def _frame_block(title: str, frame: pd.DataFrame) -> TableBlock:
-    columns = [
-        Column(
-            label=str(name).replace("_", " "), numeric=pd.api.types.is_numeric_dtype(frame[name])
-        )
-        for name in frame.columns
-    ]
+def _side_by_side(table: pd.DataFrame) -> TableBlock:
     rows = [
-        Row(
-            cells=[
-                cell(value) if isinstance(value, str) else _any_cell(value)
-                for value in row.values()
-            ]
-        )
-        for row in frame.to_dict("records")
+        Row(cells=[Cell(text=label), *(Cell(text=text, numeric=True) for text in texts)])
+        for label, texts in compared_rows(table)
     ]
-    return TableBlock(title=title, columns=columns, rows=rows)
+    columns = [Column(label=""), *(Column(label=name, numeric=True) for name in table["search"])]
+    caption = "Of the best trial on the validation window, where nothing else is said."
+    return TableBlock(title="", columns=columns, rows=rows, caption=caption, sortable=False)
 
 
-def _any_cell(value: Any) -> Cell:
-    return Cell(text="-", sort="", numeric=True) if pd.isna(value) else number_cell(value, ",.5g")
+def _settings(frame: pd.DataFrame) -> TableBlock:
+    rows = [
+        Row(cells=[Cell(text=str(value)) for value in row]) for row in frame.itertuples(index=False)
+    ]
+    columns = [Column(label=str(name)) for name in frame.columns]
+    return TableBlock(title="Settings that differ", columns=columns, rows=rows)
 
 
 def write_comparison(

@@ -195,10 +195,17 @@ def comparison_view(table: pd.DataFrame) -> Table:
     view.add_column("")
     for name in table["search"]:
         view.add_column(Text(str(name)), justify="right", overflow="fold")
-    for key, label, style in _COMPARED:
-        values = [_compared(value, style) for value in table[key]]
+    for label, values in compared_rows(table):
         view.add_row(label, *values)
     return view
+
+
+def compared_rows(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Return what is shown of compared searches: each measure, and its text per search."""
+    return [
+        (label, [_compared(value, style) for value in table[key]])
+        for key, label, style in _COMPARED
+    ]
 
 
 def _compared(value: Any, style: str) -> str:
