@@ -9,6 +9,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from finrl_ray._typing import FloatArray
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
@@ -50,16 +51,27 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
     _, model, _ = load_winner(search.folder)
     window = search.folder.validation_data
     env = winners_env(search.folder, window, source.with_name(VECNORMALIZE_FILE))
-    frame = account_table(evaluate_account(model, env)[0], window)
+    history = evaluate_account(model, env)[0]
+    if history.trades is None:
+        return None
+    frame = account_table(history, history.trades, window)
     with atomic_path(kept) as temporary:
         frame.assign(**{_MODEL: name}).to_parquet(temporary, index=False)
     return frame
 
 
-def account_table(history: AccountHistory, market_data: MarketData) -> pd.DataFrame:
-    """Return one episode as rows of date and ticker; see `validation_account`."""
+def account_table(
+    history: AccountHistory, trades: FloatArray, market_data: MarketData
+) -> pd.DataFrame:
+    """Return one episode as rows of date and ticker; see `validation_account`.
+
+    Parameters
+    ----------
+    history : D days
+    trades : array of shape (D - 1, N), shares
+    market_data : the window, D rows or more
+    """
     n_days, n_assets = len(history.dates), len(history.tickers)
-    trades = np.zeros((n_days - 1, n_assets)) if history.trades is None else history.trades
     nothing = np.zeros((1, n_assets))
     # a step's orders are decided at one close and are in the account at the next
     shares = np.vstack([nothing, np.cumsum(trades, axis=0)])
