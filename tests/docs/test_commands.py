@@ -35,7 +35,8 @@ BARE = re.compile(r"finrl-ray [a-z]+")
 SHRINK = (
     "--set search.num_samples=2 --set agent.total_timesteps=1024 --set agent.n_envs=4 "
     "--set evaluation.eval_freq=512 --set search.scheduler.grace_period=512 "
-    "--set search.space={n_steps: 64, batch_size: 64, n_epochs: 1, net_arch: tiny} --no-report"
+    "--set search.space={n_steps: 64, batch_size: 64, n_epochs: 1, net_arch: tiny} "
+    "--no-report --no-dashboard"
 )
 SHORT_TRAIN = "--set agent.total_timesteps=512 --set agent.n_envs=2 --set evaluation.eval_freq=256"
 # command as written -> further arguments that make it quick

@@ -60,8 +60,9 @@ class Page(html.parser.HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def written(path: Path) -> Page:
-    return Page(write_report(path).read_text(encoding="utf-8"))
+def shown(path: Path) -> Page:
+    """Return the page without writing it, and without drawing its figures into files."""
+    return Page(render(search_page(read_search(path)), {}))
 
 
 def test_a_finished_search(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_every_figure_is_on_the_page_once(tmp_path: Path) -> None:
 
 def test_an_interrupted_search_has_no_verdict(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=5, planned=12)
-    page = written(folder.path)
+    page = shown(folder.path)
     assert "The search was interrupted: 5 of 12 trials have ended." in page.text
     assert f"finrl-ray resume {folder.path}" in page.text
     assert "no verdict yet" in page.text
@@ -118,7 +119,7 @@ def test_an_interrupted_search_has_no_verdict(tmp_path: Path) -> None:
 def test_a_running_search_is_of_this_moment(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=5, planned=12)
     with sole_driver(folder):
-        page = written(folder.path)
+        page = shown(folder.path)
     assert "The search is running: 5 of 12 trials have ended." in page.text
     # what an earlier end has written may be of another winner
     assert "account_curves" not in page.plots
@@ -148,7 +149,7 @@ def test_a_search_that_holds_its_folder_while_it_ends_shows_no_verdict_yet(tmp_p
 
 def test_all_trials_failed(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=4, failed=range(4))
-    page = written(folder.path)
+    page = shown(folder.path)
     assert "The search has ended without a winner: 4 failed." in page.text
     assert "there is nothing to judge" in page.text
     assert "best trial" not in page.text.split("The best trial beside")[0]
@@ -159,14 +160,14 @@ def test_all_trials_failed(tmp_path: Path) -> None:
 
 def test_no_trial_was_started(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=0, planned=4)
-    page = written(folder.path)
+    page = shown(folder.path)
     assert "0 of 4 trials have ended" in page.text
     assert page.plots == []
 
 
 def test_one_trial(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=1)
-    page = written(folder.path)
+    page = shown(folder.path)
     assert "1 of 1 trials have ended" in page.text
     assert "an agent without any skill" in page.text or "evidence" in page.text
     assert "it takes two trials that differ" in page.text
@@ -176,7 +177,7 @@ def test_one_trial(tmp_path: Path) -> None:
 def test_a_verdict_that_was_lost_is_said(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=3)
     (folder.path / VERDICT_FILE).unlink()
-    assert f"finrl-ray resume {folder.path}` writes it" in written(folder.path).text
+    assert f"finrl-ray resume {folder.path}` writes it" in shown(folder.path).text
 
 
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_figures_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
     write_report(folder.path)
     assert (folder.path / "report" / "account_curves.png").is_file()
     (folder.path / "account_curves.parquet").unlink()
-    page = written(folder.path)
+    page = Page(write_report(folder.path).read_text(encoding="utf-8"))
     assert "account_curves" not in page.plots
     assert not (folder.path / "report" / "account_curves.png").exists()
 
@@ -192,7 +193,7 @@ def test_figures_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [EVIL, "\"'`&$x$_{y}\\", "N" * 200, "_A", "ä€漢字", "</script>"])
 def test_tickers_of_every_kind(tmp_path: Path, name: str) -> None:
     folder = made_search(tmp_path / "p", n_trials=3, tickers=[name, "BBB"])
-    page = written(folder.path)
+    page = Page(write_report(folder.path).read_text(encoding="utf-8"))
     assert page.scripts == 2 + len(page.plots)
     assert name in page.text
     assert EVIL not in (folder.path / "report.html").read_text(encoding="utf-8")
