@@ -1,6 +1,7 @@
 """What Prometheus and Grafana need to show searches, written into one folder."""
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -50,11 +51,17 @@ def write_grafana_files(folder: str | Path, ray_folder: str | Path = "/tmp/ray")
         If the folder cannot be written.
     """
     target = Path(folder).expanduser().absolute()
+    own_board = target / "dashboards"
     discovery = Path(ray_folder).expanduser().absolute() / DISCOVERY_FILE
     # a link that each new Ray makes anew: changes to it may go unnoticed
     found = {"files": [str(discovery)], "refresh_interval": _SCRAPE_INTERVAL}
     source = {"name": "Prometheus", "type": "prometheus", "access": "proxy", "isDefault": True}
-    provider = {"name": "finrl-ray", "folder": "", "type": "file"}
+    # Ray writes dashboards of its own for each session, and its Metrics tab shows those
+    latest = discovery.parent / "session_latest/metrics/grafana/dashboards"
+    providers = [
+        {"name": "finrl-ray", "folder": "", "type": "file", "options": {"path": str(own_board)}},
+        {"name": "Ray", "folder": "Ray", "type": "file", "options": {"path": str(latest)}},
+    ]
     try:
         for name in ("provisioning/datasources", "provisioning/dashboards", "dashboards"):
             (target / name).mkdir(parents=True, exist_ok=True)
@@ -69,23 +76,33 @@ def write_grafana_files(folder: str | Path, ray_folder: str | Path = "/tmp/ray")
             target / "provisioning/datasources/prometheus.yml",
             {"apiVersion": 1, "datasources": [{**source, "url": PROMETHEUS_URL}]},
         )
-        options = {"path": str(target / "dashboards")}
         _write_yaml(
             target / "provisioning/dashboards/finrl_ray.yml",
-            {"apiVersion": 1, "providers": [{**provider, "options": options}]},
+            {"apiVersion": 1, "providers": providers},
         )
         with atomic_path(target / "grafana.ini") as temporary:
             temporary.write_text(_grafana_ini(target), encoding="utf-8")
         with as_file(files("finrl_ray.monitoring").joinpath("grafana", DASHBOARD_FILE)) as own:
-            shutil.copy(own, target / "dashboards" / DASHBOARD_FILE)
+            shutil.copy(own, own_board / DASHBOARD_FILE)
     except OSError as error:
         raise ConfigError(f"the folder {target} for Grafana cannot be written: {error}") from error
     return GrafanaFiles(
         folder=target,
-        prometheus=f"prometheus --config.file={target / 'prometheus.yml'} "
-        f"--storage.tsdb.path={target / 'prometheus-data'} "
-        "--web.listen-address=127.0.0.1:9090",
-        grafana=f"grafana server --config {target / 'grafana.ini'} --homepath /usr/share/grafana",
+        prometheus=shlex.join(
+            [
+                "prometheus",
+                f"--config.file={target / 'prometheus.yml'}",
+                f"--storage.tsdb.path={target / 'prometheus-data'}",
+                "--web.listen-address=127.0.0.1:9090",
+            ]
+        ),
+        grafana=shlex.join(
+            [
+                *("grafana", "server"),
+                *("--config", str(target / "grafana.ini")),
+                *("--homepath", "/usr/share/grafana"),
+            ]
+        ),
         variables={
             "RAY_PROMETHEUS_HOST": PROMETHEUS_URL,
             "RAY_GRAFANA_HOST": GRAFANA_URL,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,21 @@ def test_the_files_point_at_one_another(tmp_path: Path) -> None:
     found = job["file_sd_configs"][0]["files"]
     assert found == [str(tmp_path / "ray/prom_metrics_service_discovery.json")]
     dashboards = yaml.safe_load((tmp_path / "g/provisioning/dashboards/finrl_ray.yml").read_text())
-    place = Path(dashboards["providers"][0]["options"]["path"])
-    assert (place / DASHBOARD_FILE).is_file()
+    places = [Path(provider["options"]["path"]) for provider in dashboards["providers"]]
+    assert (places[0] / DASHBOARD_FILE).is_file()
+    # where Ray writes the dashboards that its Metrics tab shows
+    assert places[1] == tmp_path / "ray/session_latest/metrics/grafana/dashboards"
     sources = yaml.safe_load((tmp_path / "g/provisioning/datasources/prometheus.yml").read_text())
     assert sources["datasources"][0]["url"] == written.variables["RAY_PROMETHEUS_HOST"]
     assert str(tmp_path / "g/provisioning") in (tmp_path / "g/grafana.ini").read_text()
     assert write_grafana_files(tmp_path / "g", tmp_path / "ray") == written  # again
+
+
+def test_commands_are_whole_with_a_space_in_the_path(tmp_path: Path) -> None:
+    written = write_grafana_files(tmp_path / "my files", tmp_path / "ray")
+    config = f"--config.file={tmp_path / 'my files/prometheus.yml'}"
+    assert config in shlex.split(written.prometheus)
+    assert str(tmp_path / "my files/grafana.ini") in shlex.split(written.grafana)
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:

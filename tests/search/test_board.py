@@ -84,6 +84,23 @@ def test_the_gauges_are_those_of_the_records() -> None:
     assert {tags["search"] for _, tags, _ in made.samples([], 0.0)} == {"night"}
 
 
+def test_failures_are_attempts_restarts_included() -> None:
+    journal = Records()
+    for event in (
+        {"event": "created", "trial_id": "a", "index": 0, "sample": {}},
+        {"event": "created", "trial_id": "b", "index": 1, "sample": {}},
+        {"event": "start", "trial_id": "a"},
+        {"event": "start", "trial_id": "b"},
+        {"event": "recover", "trial_id": "a"},
+        {"event": "recover", "trial_id": "a", "counted": False},  # its machine was lost
+        {"event": "end", "trial_id": "a", "state": "failed", "reason": "x"},
+        {"event": "end", "trial_id": "b", "state": "completed", "reason": "x"},
+    ):
+        journal.apply({"time": 0.0, **event})
+    shown = board().samples(journal.in_order(), 0.0)
+    assert ("finrl_ray_failures", {"search": "night"}, 2.0) in shown
+
+
 def test_every_sample_is_a_gauge_with_its_tags() -> None:
     for name, tags, value in board(scored(0, 1.0), record(1)).samples([scored(0, 1.0)], 0.0):
         assert set(tags) == set(GAUGES[name][1])

@@ -1,52 +1,79 @@
 """MLflow and Weights & Biases: what they are told, and that their faults stay theirs."""
 
 import importlib.util
+import os
 import re
+import signal
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import pandas as pd
 import pytest
 from ray import tune
 from small_search import small_config
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.search import trackers
 from finrl_ray.search.preparation import prepare_search
 from finrl_ray.search.runner import run_search
 from finrl_ray.search.trackers import GuardedTracker
 
 
 class Tracker(tune.Callback):
-    """Notes what it is told; fails at the hooks in `faults`."""
+    """Notes what it is told; fails at the hooks in `faults`, waits at `held` for its event."""
 
-    def __init__(self, *faults: str) -> None:
+    def __init__(self, *faults: str, held: str = "") -> None:
         self.faults = faults
+        self.held = held
+        self.go_on = threading.Event()
         self.told: list[tuple[str, Any]] = []
 
     def _note(self, hook: str, content: Any = None) -> None:
         if hook in self.faults:
             raise ConnectionError("the tracking server is away")
+        if hook == self.held:
+            self.go_on.wait(60)
         self.told.append((hook, content))
 
     def setup(self, **info: Any) -> None:
         self._note("setup")
 
-    def on_trial_start(self, *args: Any, **info: Any) -> None:
-        self._note("start")
+    def on_trial_start(self, iteration, trials, trial, **info: Any) -> None:
+        self._note("start", trial)
 
     def on_trial_result(self, iteration, trials, trial, result, **info: Any) -> None:
         self._note("result", result)
 
-    def on_trial_complete(self, *args: Any, **info: Any) -> None:
-        self._note("complete")
+    def on_trial_complete(self, iteration, trials, trial, **info: Any) -> None:
+        self._note("complete", trial)
+
+    def on_trial_error(self, iteration, trials, trial, **info: Any) -> None:
+        self._note("error", trial)
+
+    def on_experiment_end(self, trials, **info: Any) -> None:
+        self._note("end")
+
+
+class Trial(SimpleNamespace):
+    def __str__(self) -> str:
+        return f"trial_{self.trial_id}"
+
+
+def one_trial(trial_id: str = "00000", **config: Any) -> Trial:
+    return Trial(trial_id=trial_id, config=config, local_path="/x", experiment_dir_name="s")
 
 
 def test_results_are_counted_in_timesteps() -> None:
     own = Tracker()
     guarded = GuardedTracker("x", own)
     result = {"timesteps": 512, "objective": 1.0}
-    guarded.on_trial_result(1, [], None, result)
-    assert own.told == [("result", {**result, "timesteps_total": 512})]
+    guarded.on_trial_result(1, [], one_trial(), result)
+    guarded.on_experiment_end([])
+    assert own.told[0] == ("result", {**result, "timesteps_total": 512})
     assert "timesteps_total" not in result
 
 
@@ -54,13 +81,88 @@ def test_a_fault_is_one_warning_and_nothing_more_is_told(caplog) -> None:
     own = Tracker("start")
     guarded = GuardedTracker("mlflow", own)
     guarded.setup()
-    guarded.on_trial_start(1, [], None)
-    guarded.on_trial_result(1, [], None, {"timesteps": 1})
-    guarded.on_trial_complete(1, [], None)
+    guarded.on_trial_start(1, [], one_trial())
+    guarded.on_trial_result(1, [], one_trial(), {"timesteps": 1})
+    guarded.on_trial_complete(1, [], one_trial())
     guarded.on_experiment_end([])
     assert [hook for hook, _ in own.told] == ["setup"]
     assert caplog.text.count("the tracking server is away") == 1
     assert "search.trackers 'mlflow' has failed" in caplog.text
+
+
+def test_a_server_that_does_not_answer_holds_nothing_up(caplog, monkeypatch) -> None:
+    monkeypatch.setattr(trackers, "_LAST_S", 0.2)
+    own = Tracker(held="start")
+    guarded = GuardedTracker("mlflow", own)
+    began = time.monotonic()
+    guarded.on_trial_start(1, [], one_trial())
+    guarded.on_trial_result(1, [], one_trial(), {"timesteps": 1})
+    assert time.monotonic() - began < 5
+    guarded.on_experiment_end([])
+    assert time.monotonic() - began < 10
+    assert caplog.text.count("has not taken everything within 0.2 s") == 1
+    own.go_on.set()
+
+
+def test_hyperparameters_stay_those_that_a_trial_began_with() -> None:
+    own = Tracker()
+    guarded = GuardedTracker("mlflow", own, "small_1")
+    trial = one_trial(learning_rate=0.1)
+    guarded.on_trial_start(1, [], trial)
+    trial.config["learning_rate"] = 0.2
+    guarded.on_trial_start(2, [], trial)
+    guarded.on_trial_complete(3, [], trial)
+    guarded.on_experiment_end([])
+    (first, again, ended) = [content for _, content in own.told[:3]]
+    assert first.config == {"learning_rate": 0.1}
+    assert again is first
+    assert ended is first
+    assert str(first) == "trial_00000"
+
+
+def test_ids_of_two_searches_differ_and_fit() -> None:
+    ids = []
+    for name in ("x" * 80 + "_1", "x" * 80 + "_2"):
+        own = Tracker()
+        guarded = GuardedTracker("wandb", own, name)
+        guarded.on_trial_start(1, [], one_trial())
+        guarded.on_experiment_end([])
+        ids.append(own.told[0][1].trial_id)
+    assert ids[0] != ids[1]
+    assert max(map(len, ids)) <= 64
+
+
+def test_the_run_of_an_interrupted_trial_is_ended() -> None:
+    own = Tracker()
+    guarded = GuardedTracker("wandb", own)
+    for name in ("00000", "00001"):
+        guarded.on_trial_start(1, [], one_trial(name))
+    guarded.on_trial_complete(1, [], one_trial("00000"))
+    guarded.on_experiment_end([])
+    assert [(hook, str(content)) for hook, content in own.told[2:]] == [
+        ("complete", "trial_00000"),
+        ("error", "trial_00001"),
+        ("end", "None"),
+    ]
+
+
+def test_it_can_be_pickled_before_a_search(tmp_path: Path) -> None:
+    guarded = GuardedTracker("x", tune.Callback(), "small_1")
+    guarded.setup()
+    again = cloudpickle.loads(cloudpickle.dumps(guarded))
+    assert again.search == "small_1"
+    again.on_experiment_end([])
+    guarded.on_experiment_end([])
+
+
+def test_a_tracker_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, caplog) -> None:
+    def absent(folder: Any) -> Any:
+        raise ImportError("No module named 'mlflow'")
+
+    monkeypatch.setitem(trackers._MAKERS, "mlflow", absent)
+    config = small_config(tmp_path, search={"trackers": ["mlflow"]})
+    assert trackers.make_trackers(SimpleNamespace(config=config)) == []
+    assert "the search goes on without it: No module named 'mlflow'" in caplog.text
 
 
 def test_every_hook_that_a_tracker_of_ray_fills_is_passed_on() -> None:
@@ -121,3 +223,57 @@ def test_wandb_offline_has_a_run_per_trial(tmp_path: Path, monkeypatch) -> None:
     content = b"".join(run.read_bytes() for run in runs)
     assert b"eval/sharpe_ratio" in content
     assert b"trial_00001" in content
+
+
+PBT_SPACE = {
+    "learning_rate": {"loguniform": [1.0e-5, 1.0e-2]},
+    "n_steps": {"choice": [64]},
+    "batch_size": {"choice": [64]},
+    "n_epochs": {"choice": [1]},
+    "net_arch": {"choice": ["tiny"]},
+}
+
+
+@pytest.mark.slow
+def test_mlflow_has_every_result_under_population_based_training(tmp_path, monkeypatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    scheduler = {"type": "pbt", "perturbation_interval": 512}
+    search = {"trackers": ["mlflow"], "scheduler": scheduler, "space": PBT_SPACE}
+    result = run_search(small_config(tmp_path, search=search))
+    assert result.table["lineage"].str.contains("trial").any()  # hyperparameters were changed
+    client = mlflow.MlflowClient((result.path / "mlruns").as_uri())
+    (experiment,) = client.search_experiments(filter_string="name = 'small'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 4
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        history = client.get_metric_history(run.info.run_id, "objective")
+        assert max(point.step for point in history) == 2048
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_wandb(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+    class Interrupter(tune.Callback):
+        """Sends Ctrl-C at the first result, as a terminal does."""
+
+        at: list[float] = []  # noqa: RUF012  # Ray pickles the callback, this class it does not
+
+        def on_trial_result(self, iteration, trials, trial, result, **info: Any) -> None:
+            if not self.at:
+                self.at.append(time.monotonic())
+                os.kill(os.getpid(), signal.SIGINT)
+
+    result = run_search(
+        small_config(
+            tmp_path,
+            agent={"total_timesteps": 400_000},
+            search={"trackers": ["wandb"], "num_samples": 2},
+        ),
+        make_view=lambda *given: Interrupter(),
+    )
+    assert not result.finished
+    assert time.monotonic() - Interrupter.at[0] < trackers._LAST_S
