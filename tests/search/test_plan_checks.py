@@ -99,4 +99,4 @@ def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
 
 def test_the_extras_are_real_modules() -> None:
     assert importlib.util.find_spec("sklearn") is not None
-    assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2"}
+    assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2", "mlflow", "wandb"}
