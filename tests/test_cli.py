@@ -10,7 +10,7 @@ from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import load_config
 from finrl_ray.data.loading import load_market_data
 from finrl_ray.data.splits import make_split
-from finrl_ray.search.folder import SearchFolder, create_folder
+from finrl_ray.search.folder import SearchFolder, create_folder, sole_driver
 from finrl_ray.search.journal import Records, append_event
 
 GOOD_CSV = "date,tic,close\n" + "\n".join(
@@ -154,12 +154,20 @@ def test_a_folder_that_is_no_search_is_refused(command, at_work, monkeypatch, ca
 
 
 def test_show_lists_every_started_trial(folder, monkeypatch, capsys) -> None:
-    assert run(monkeypatch, "show", str(folder.path)) == 0
+    with sole_driver(folder):
+        assert run(monkeypatch, "show", str(folder.path)) == 0
     shown = capsys.readouterr().out
     assert "completed 100 timesteps" in shown
     # a message with brackets is text, not markup
     assert "ValueError: [nan]" in shown
     assert "running" in shown
+
+
+def test_show_says_that_nobody_runs_a_search_any_more(folder, monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "show", str(folder.path)) == 0
+    shown = capsys.readouterr().out
+    assert "running" not in shown
+    assert "interrupted after 100" in shown
 
 
 def test_show_limits_the_rows(folder, monkeypatch, capsys) -> None:
