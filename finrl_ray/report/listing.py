@@ -94,12 +94,10 @@ def _remote_searches(url: str) -> list[str]:
     try:
         filesystem, root = open_store(url)
         infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-        return [
-            info.base_name
-            for info in infos
-            if not info.is_file
-            and filesystem.get_file_info(f"{root}/{info.base_name}/{EXPERIMENT_FILE}").is_file
-        ]
+        names = [info.base_name for info in infos if not info.is_file]
+        # one question for all: a store may be far away
+        found = filesystem.get_file_info([f"{root}/{name}/{EXPERIMENT_FILE}" for name in names])
+        return [name for name, info in zip(names, found, strict=True) if info.is_file]
     except OSError as error:
         raise SearchError(in_words(url, error)) from error
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from made_search import made_search
+from memory_store import MemoryStore
 
+from finrl_ray import object_store
 from finrl_ray.errors import SearchError
 from finrl_ray.report.listing import list_searches
 from finrl_ray.report.search_report import read_search
@@ -52,3 +54,19 @@ def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="there is no folder"):
         list_searches(tmp_path / "nothing")
     assert list_searches(tmp_path) == []
+
+
+def test_a_storage_path_in_an_object_store(tmp_path: Path, monkeypatch) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(object_store, "_connect", lambda url: store)
+    folder = made_search(tmp_path / "made", n_trials=2).path
+    for path in folder.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            store.files[f"bucket/runs/{folder.name}/{name}"] = path.read_bytes()
+    store.files["bucket/runs/notes/a.txt"] = b"no search"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (found,) = list_searches("s3://bucket/runs?region=us-east-1")
+    assert found.path == f"s3://bucket/runs/{folder.name}?region=us-east-1"
+    assert (found.state, found.ended, found.verdict != "") == ("finished", 2, True)
