@@ -184,6 +184,9 @@ class Population(PopulationBasedTraining):
         self, tune_controller: "TuneController", trial: "Trial", trial_to_clone: "Trial"
     ) -> None:
         super()._exploit(tune_controller, trial, trial_to_clone)
+        # a trial that is still writing its checkpoint Ray notes down as to be stopped after it, and
+        # then drops that checkpoint: the note would end the trial at the first one of its new life
+        tune_controller._cached_trial_decisions.pop(trial.trial_id, None)
         donor = self._trial_state[trial_to_clone]
         assert isinstance(donor.last_checkpoint, tune.Checkpoint)
         exploit = Exploit(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 sys.path.append(str(Path(__file__).parents[1] / "search"))
 from small_search import small_config, write_small_config
@@ -195,7 +196,15 @@ def test_the_benchmark_takes_these_options(command: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ray_session() -> Iterator[None]:
+    """One Ray for the searches of this file: starting it costs more than any of them."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def workplace(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the experiments, a small config, and two small searches that have ended."""
     place = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "experiments", place / "experiments")

@@ -107,10 +107,10 @@ class Search:
         return folder
 
     def start(self) -> None:
-        self._run("tune", str(self.config), *self.arguments)
+        self._run("tune", str(self.config), "--no-report", *self.arguments)
 
     def resume(self, target: str | None = None) -> None:
-        self._run("resume", target or str(self.folder))
+        self._run("resume", target or str(self.folder), "--no-report")
 
     def wait(self, timeout_s: float = 300.0) -> int:
         """Return the exit code of the process that runs; kill it and raise if it takes longer."""

@@ -190,12 +190,13 @@ def test_figures_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
     assert not (folder.path / "report" / "account_curves.png").exists()
 
 
-@pytest.mark.parametrize("name", [EVIL, "\"'`&$x$_{y}\\", "N" * 200, "_A", "ä€漢字", "</script>"])
-def test_tickers_of_every_kind(tmp_path: Path, name: str) -> None:
-    folder = made_search(tmp_path / "p", n_trials=3, tickers=[name, "BBB"])
+def test_tickers_of_every_kind(tmp_path: Path) -> None:
+    names = [EVIL, "\"'`&$x$_{y}\\", "N" * 200, "_A", "ä€漢字", "</script>"]
+    folder = made_search(tmp_path / "p", n_trials=3, tickers=names)
     page = Page(write_report(folder.path).read_text(encoding="utf-8"))
     assert page.scripts == 2 + len(page.plots)
-    assert name in page.text
+    shown_names = page.text.replace(", ...", "")
+    assert [name for name in names if name not in shown_names] == []
     assert EVIL not in (folder.path / "report.html").read_text(encoding="utf-8")
 
 

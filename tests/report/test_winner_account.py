@@ -1,11 +1,13 @@
 """A real search's report: what the winner held is what its account was made of."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import ray
 
 sys.path.append(str(Path(__file__).parents[1] / "search"))
 from small_search import small_config
@@ -19,8 +21,16 @@ from finrl_ray.search.runner import run_search
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[None]:
+    """One Ray for the searches of this file: starting it costs more than any of them."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
 @pytest.fixture(scope="module", params=["close", "next_open"])
-def search(request, tmp_path_factory: pytest.TempPathFactory) -> SearchReport:
+def search(request, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> SearchReport:
     place = tmp_path_factory.mktemp("account")
     config = small_config(
         place, env={"fill": request.param, "hmax": 500}, search={"num_samples": 2}

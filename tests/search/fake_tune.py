@@ -57,6 +57,7 @@ class FakeController:
     def __init__(self, scheduler: TrialScheduler, trials: list[FakeTrial], searcher: Any) -> None:
         self.scheduler, self.trials = scheduler, trials
         self.search_alg = SimpleNamespace(searcher=searcher)
+        self._cached_trial_decisions: dict[str, str] = {}
 
     def get_trials(self) -> list[FakeTrial]:
         return self.trials
@@ -69,6 +70,9 @@ class FakeController:
         trial.status = Trial.TERMINATED
 
     def pause_trial(self, trial: FakeTrial, should_checkpoint: bool = True) -> None:
+        if trial.is_saving and not should_checkpoint:
+            # as Ray 2.60 does; it forgets the checkpoint after which this would be carried out
+            self._cached_trial_decisions[trial.trial_id] = TrialScheduler.STOP
         trial.status = Trial.PAUSED
 
     def _schedule_trial_save(self, trial: FakeTrial, result: Any = None) -> tune.Checkpoint | None:

@@ -116,7 +116,15 @@ def test_a_verdict_that_is_lost_is_written_again_and_a_damaged_one_is_said(searc
 @pytest.mark.slow
 def test_without_evidence_the_exit_code_says_so_where_it_is_asked_for(tmp_path: Path) -> None:
     config = write_small_config(tmp_path / "config.yaml", tmp_path / "runs")
-    command = [sys.executable, "-m", "finrl_ray", "tune", str(config), "--no-dashboard"]
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "tune",
+        str(config),
+        "--no-dashboard",
+        "--no-report",
+    ]
     done = subprocess.run(
         [*command, "--fail-on-no-evidence"], capture_output=True, text=True, check=False
     )

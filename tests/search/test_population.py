@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_tune import FakeTrial, run_trials
+from fake_tune import FakeController, FakeTrial, run_trials
+from ray import tune
+from ray.tune.experiment import Trial
 
 from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.search.initial_points import contains
@@ -217,3 +219,20 @@ def test_a_value_is_drawn_anew_as_often_as_configured() -> None:
     anew = [x for x in values if round(x, 9) not in (0.4, 0.6)]
     assert len(anew) / 2000 == pytest.approx(0.25, abs=0.03)
     assert np.mean(anew) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_trial_that_is_exchanged_while_it_writes_a_checkpoint_is_not_stopped_later() -> None:
+    config = experiment()
+    scheduler: Any = make_scheduler(config, build_space(config))
+    scheduler.set_search_properties("objective", "max")
+    worst, best = (FakeTrial(f"{k:05d}", make_samples()[k]) for k in range(2))
+    controller: Any = FakeController(scheduler, [worst, best], searcher=None)
+    for trial in (worst, best):
+        scheduler.on_trial_add(controller, trial)
+        state = scheduler._trial_state[trial]
+        state.last_score, state.last_train_time, state.last_result = 0.0, 1000, {}
+        state.last_checkpoint = tune.Checkpoint("/00001/1000")
+    worst.status, worst.is_saving = Trial.RUNNING, True
+    scheduler._exploit(controller, worst, best)
+    assert worst.status == Trial.PAUSED
+    assert controller._cached_trial_decisions == {}

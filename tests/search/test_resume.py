@@ -17,19 +17,44 @@ UNCLOCKED = ["time_s", "failures"]
 
 
 def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "finrl_ray", "tune", str(config), "--no-dashboard", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "tune",
+        str(config),
+        "--no-dashboard",
+        "--no-report",
+        *arguments,
+    ]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=config.parent
     )
 
 
 def resuming(folder: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder), "--no-dashboard"]
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "resume",
+        str(folder),
+        "--no-dashboard",
+        "--no-report",
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "finrl_ray", "resume", str(folder), "--no-dashboard"]
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "resume",
+        str(folder),
+        "--no-dashboard",
+        "--no-report",
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import cloudpickle
 import pandas as pd
 import pytest
+import ray
 from ray import tune
 from small_search import small_config
 
@@ -190,7 +192,19 @@ def test_a_missing_extra_is_refused_before_anything_starts(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[None]:
+    """One Ray for the searches of this file: starting it costs more than any of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        # W&B's runs are processes of Ray, which take the environment that it was started in
+        patch.setenv("WANDB_MODE", "offline")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_mlflow_has_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -213,6 +227,7 @@ def test_mlflow_has_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_wandb_offline_has_a_run_per_trial(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -235,6 +250,7 @@ PBT_SPACE = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_mlflow_has_every_result_under_population_based_training(tmp_path, monkeypatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -253,6 +269,7 @@ def test_mlflow_has_every_result_under_population_based_training(tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_ctrl_c_does_not_wait_for_wandb(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
