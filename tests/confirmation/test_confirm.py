@@ -103,7 +103,7 @@ def test_configurations_are_ranked_by_their_lower_bound(searched) -> None:
         confirm(found.path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_confirmation_goes_on(searched) -> None:
     command = [sys.executable, "-m", "finrl_ray", "confirm", str(searched), "--no-dashboard"]
     options = ["--top", "2", "--seeds", "2", "--windows", "3"]

@@ -81,10 +81,9 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "damage",
-    [flip_a_bit, *(pytest.param(way, marks=pytest.mark.long) for way in (truncate, Path.unlink))],
-    ids=["flip_a_bit", "truncate", "unlink"],
+    "damage", [flip_a_bit, truncate, Path.unlink], ids=["flip_a_bit", "truncate", "unlink"]
 )
 def test_a_damaged_file_of_the_newest_checkpoint_is_found_and_the_one_before_used(
     damage: Callable[[Path], None], search: Search, undisturbed: dict[str, str]

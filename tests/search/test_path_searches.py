@@ -67,6 +67,7 @@ def test_a_trial_is_replayed_from_the_journal(searched) -> None:
     assert result.differences == []
 
 
+@pytest.mark.long
 def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()

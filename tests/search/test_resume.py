@@ -89,7 +89,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     ("number", "exit_code", "after"),
     [
         (signal.SIGINT, 130, 5),
-        (signal.SIGTERM, 130, 9),
+        pytest.param(signal.SIGTERM, 130, 9, marks=pytest.mark.long),
         (signal.SIGKILL, -9, 7),
     ],
 )
