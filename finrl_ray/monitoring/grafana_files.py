@@ -1,6 +1,5 @@
 """What Prometheus and Grafana need to show searches, written into one folder."""
 
-import json
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -125,10 +124,3 @@ def _grafana_ini(target: Path) -> str:
         f"[paths]\nprovisioning = {target / 'provisioning'}\n"
         f"data = {target / 'grafana-data'}\n"
     )
-
-
-def dashboard_queries() -> list[str]:
-    """Return every query of the dashboard of searches."""
-    text = files("finrl_ray.monitoring").joinpath("grafana", DASHBOARD_FILE).read_text("utf-8")
-    panels = json.loads(text)["panels"]
-    return [target["expr"] for panel in panels for target in panel["targets"]]

@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +72,33 @@ class TensorBoardLog(tune.Callback):
         """Write what is new, once a second at most."""
         now = time.monotonic()
         if now >= self.next:
-            self._guarded()
+            self._guarded(self.update)
             self.next = now + max(_EVERY_S, (time.monotonic() - now) / _SHARE)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Write what is left, and close the files."""
-        self._guarded()
+        self._guarded(self.update)
+        # a writer hands over what it still has when it is closed, and can fail at that
+        self._guarded(self.close)
+        self.writers.clear()
+
+    def close(self) -> None:
+        """Close the files.
+
+        Raises
+        ------
+        OSError
+            If what is left cannot be written.
+        """
         for writer in self.writers.values():
             writer.close()
         self.writers.clear()
 
-    def _guarded(self) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         if self.broken:
             return
         try:
-            self.update()
+            work()
         except (OSError, ValueError, RuntimeError) as error:
             self.broken = True
             logger.warning("TensorBoard's files are written no longer: %s", error)
@@ -191,5 +203,5 @@ def write_tensorboard_log(folder: Path, config: ExperimentConfig, records: Any) 
     """
     log = TensorBoardLog(folder, config, _Recorded(records))
     log.update()
-    log.on_experiment_end([])
+    log.close()
     return log.folder

@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,14 +13,19 @@ import yaml
 from finrl_ray.errors import ConfigError
 from finrl_ray.monitoring.grafana_files import (
     DASHBOARD_FILE,
-    dashboard_queries,
     write_grafana_files,
 )
 from finrl_ray.search.board import GAUGES
 
 
+def dashboard() -> dict[str, Any]:
+    found = files("finrl_ray.monitoring").joinpath("grafana", DASHBOARD_FILE)
+    return json.loads(found.read_text(encoding="utf-8"))
+
+
 def test_every_query_names_a_gauge_and_its_tags() -> None:
-    queries = dashboard_queries()
+    panels = dashboard()["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
     assert len(queries) >= 8
     asked = set()
     for query in queries:
@@ -32,10 +39,7 @@ def test_every_query_names_a_gauge_and_its_tags() -> None:
 
 
 def test_the_dashboard_is_whole() -> None:
-    import finrl_ray.monitoring
-
-    folder = Path(finrl_ray.monitoring.__file__).parent / "grafana"
-    board = json.loads((folder / DASHBOARD_FILE).read_text(encoding="utf-8"))
+    board = dashboard()
     assert board["uid"] == "finrl-ray"
     names = [variable["name"] for variable in board["templating"]["list"]]
     assert names == ["datasource", "search"]

@@ -120,6 +120,21 @@ def test_a_fault_is_one_warning_and_never_reaches_the_search(tmp_path: Path, cap
     assert caplog.text.count("TensorBoard's files are written no longer") == 1
 
 
+def test_a_disk_that_is_full_at_the_end_does_not_reach_the_search(tmp_path, caplog) -> None:
+    log = TensorBoardLog(tmp_path, small_config(tmp_path), Journal(record(0, values=(1.0,))))
+    log.update()
+    (writer,) = log.writers.values()
+    writer.close()  # its own, in time
+
+    def full() -> None:
+        raise OSError("no space left on device")
+
+    writer.flush, writer.close = (lambda: None), full
+    log.on_experiment_end([])
+    assert "no space left on device" in caplog.text
+    assert log.writers == {}
+
+
 @pytest.mark.slow
 def test_a_real_search(tmp_path: Path) -> None:
     result = run_search(small_config(tmp_path, search={"num_samples": 2}))
