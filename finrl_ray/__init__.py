@@ -5,129 +5,61 @@ is imported from the module that defines it. `BaseCallback` and `DummyVecEnv` ar
 such programs import beside ours.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from finrl_ray._exports import exports
 
 __version__ = "0.1.0"
 
+# imported when used, so that `import finrl_ray` loads neither torch nor ray
 if TYPE_CHECKING:
-    from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.vec_env import DummyVecEnv
+    from stable_baselines3.common.callbacks import BaseCallback as BaseCallback
+    from stable_baselines3.common.vec_env import DummyVecEnv as DummyVecEnv
 
-    from finrl_ray.agent.callbacks.action_analysis import ActionAnalysisCallback
+    from finrl_ray.agent.callbacks.action_analysis import (
+        ActionAnalysisCallback as ActionAnalysisCallback,
+    )
+    from finrl_ray.agent.callbacks.checkpoint import CheckpointCallback as CheckpointCallback
     from finrl_ray.agent.callbacks.checkpoint import (
-        CheckpointCallback,
-        TimestampedCheckpointCallback,
+        TimestampedCheckpointCallback as TimestampedCheckpointCallback,
     )
-    from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
-    from finrl_ray.agent.callbacks.evaluation import EvalCallback
-    from finrl_ray.agent.callbacks.learning_rate import LearningRateSchedulerCallback
-    from finrl_ray.agent.callbacks.performance_monitor import PerformanceMonitorCallback
-    from finrl_ray.agent.callbacks.resource_monitor import ResourceMonitorCallback
-    from finrl_ray.agent.callbacks.setup import setup_callbacks
-    from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
-    from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-    from finrl_ray.agent.drl_agent import DRLAgent
-    from finrl_ray.agent.resources import ResourceMonitor
-    from finrl_ray.config import ExperimentConfig
-    from finrl_ray.config_file import load_config
-    from finrl_ray.data.market_data import MarketData
-    from finrl_ray.ensemble.agent import DRLEnsembleAgent
-    from finrl_ray.env.create import create_env
-    from finrl_ray.env.stock_trading import StockTradingEnv
-    from finrl_ray.env.vec_env import StockTradingVecEnv
-    from finrl_ray.monitoring.real_time_monitor import RealTimeMonitor
-    from finrl_ray.monitoring.tensorboard_server import launch_tensorboard
-    from finrl_ray.pipeline.complete import complete_training_pipeline
-    from finrl_ray.practice.diagnosis import diagnose_learning
-    from finrl_ray.practice.incremental import incremental_training
+    from finrl_ray.agent.callbacks.early_stopping import (
+        StopTrainingOnNoModelImprovement as StopTrainingOnNoModelImprovement,
+    )
+    from finrl_ray.agent.callbacks.evaluation import EvalCallback as EvalCallback
+    from finrl_ray.agent.callbacks.learning_rate import (
+        LearningRateSchedulerCallback as LearningRateSchedulerCallback,
+    )
+    from finrl_ray.agent.callbacks.performance_monitor import (
+        PerformanceMonitorCallback as PerformanceMonitorCallback,
+    )
+    from finrl_ray.agent.callbacks.resource_monitor import (
+        ResourceMonitorCallback as ResourceMonitorCallback,
+    )
+    from finrl_ray.agent.callbacks.setup import setup_callbacks as setup_callbacks
+    from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback as TensorboardCallback
+    from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback as TradingEvalCallback
+    from finrl_ray.agent.drl_agent import DRLAgent as DRLAgent
+    from finrl_ray.agent.resources import ResourceMonitor as ResourceMonitor
+    from finrl_ray.config import ExperimentConfig as ExperimentConfig
+    from finrl_ray.config_file import load_config as load_config
+    from finrl_ray.data.market_data import MarketData as MarketData
+    from finrl_ray.ensemble.agent import DRLEnsembleAgent as DRLEnsembleAgent
+    from finrl_ray.env.create import create_env as create_env
+    from finrl_ray.env.stock_trading import StockTradingEnv as StockTradingEnv
+    from finrl_ray.env.vec_env import StockTradingVecEnv as StockTradingVecEnv
+    from finrl_ray.monitoring.real_time_monitor import RealTimeMonitor as RealTimeMonitor
+    from finrl_ray.monitoring.tensorboard_server import launch_tensorboard as launch_tensorboard
+    from finrl_ray.pipeline.complete import complete_training_pipeline as complete_training_pipeline
+    from finrl_ray.practice.diagnosis import diagnose_learning as diagnose_learning
+    from finrl_ray.practice.incremental import incremental_training as incremental_training
     from finrl_ray.practice.memory_configs import (
-        create_memory_efficient_config,
-        create_stable_config,
-        memory_efficient_policy,
+        create_memory_efficient_config as create_memory_efficient_config,
     )
-    from finrl_ray.practice.validation import validate_training_setup
-    from finrl_ray.search.runner import resume_search, run_search
-
-__all__ = [
-    "ActionAnalysisCallback",
-    "BaseCallback",
-    "CheckpointCallback",
-    "DRLAgent",
-    "DRLEnsembleAgent",
-    "DummyVecEnv",
-    "EvalCallback",
-    "ExperimentConfig",
-    "LearningRateSchedulerCallback",
-    "MarketData",
-    "PerformanceMonitorCallback",
-    "RealTimeMonitor",
-    "ResourceMonitor",
-    "ResourceMonitorCallback",
-    "StockTradingEnv",
-    "StockTradingVecEnv",
-    "StopTrainingOnNoModelImprovement",
-    "TensorboardCallback",
-    "TimestampedCheckpointCallback",
-    "TradingEvalCallback",
-    "complete_training_pipeline",
-    "create_env",
-    "create_memory_efficient_config",
-    "create_stable_config",
-    "diagnose_learning",
-    "incremental_training",
-    "launch_tensorboard",
-    "load_config",
-    "memory_efficient_policy",
-    "resume_search",
-    "run_search",
-    "setup_callbacks",
-    "validate_training_setup",
-]
-
-_HOME = {
-    "ActionAnalysisCallback": "finrl_ray.agent.callbacks.action_analysis",
-    "BaseCallback": "stable_baselines3.common.callbacks",
-    "CheckpointCallback": "finrl_ray.agent.callbacks.checkpoint",
-    "DRLAgent": "finrl_ray.agent.drl_agent",
-    "DRLEnsembleAgent": "finrl_ray.ensemble.agent",
-    "DummyVecEnv": "stable_baselines3.common.vec_env",
-    "EvalCallback": "finrl_ray.agent.callbacks.evaluation",
-    "ExperimentConfig": "finrl_ray.config",
-    "LearningRateSchedulerCallback": "finrl_ray.agent.callbacks.learning_rate",
-    "MarketData": "finrl_ray.data.market_data",
-    "PerformanceMonitorCallback": "finrl_ray.agent.callbacks.performance_monitor",
-    "RealTimeMonitor": "finrl_ray.monitoring.real_time_monitor",
-    "ResourceMonitor": "finrl_ray.agent.resources",
-    "ResourceMonitorCallback": "finrl_ray.agent.callbacks.resource_monitor",
-    "StockTradingEnv": "finrl_ray.env.stock_trading",
-    "StockTradingVecEnv": "finrl_ray.env.vec_env",
-    "StopTrainingOnNoModelImprovement": "finrl_ray.agent.callbacks.early_stopping",
-    "TensorboardCallback": "finrl_ray.agent.callbacks.tensorboard",
-    "TimestampedCheckpointCallback": "finrl_ray.agent.callbacks.checkpoint",
-    "TradingEvalCallback": "finrl_ray.agent.callbacks.trading_eval",
-    "complete_training_pipeline": "finrl_ray.pipeline.complete",
-    "create_env": "finrl_ray.env.create",
-    "create_memory_efficient_config": "finrl_ray.practice.memory_configs",
-    "create_stable_config": "finrl_ray.practice.memory_configs",
-    "diagnose_learning": "finrl_ray.practice.diagnosis",
-    "incremental_training": "finrl_ray.practice.incremental",
-    "launch_tensorboard": "finrl_ray.monitoring.tensorboard_server",
-    "load_config": "finrl_ray.config_file",
-    "memory_efficient_policy": "finrl_ray.practice.memory_configs",
-    "resume_search": "finrl_ray.report.reported_search",
-    "run_search": "finrl_ray.report.reported_search",
-    "setup_callbacks": "finrl_ray.agent.callbacks.setup",
-    "validate_training_setup": "finrl_ray.practice.validation",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # lazy, so that importing the package (and `finrl-ray --help`) loads neither torch nor ray
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    from finrl_ray.practice.memory_configs import create_stable_config as create_stable_config
+    from finrl_ray.practice.memory_configs import memory_efficient_policy as memory_efficient_policy
+    from finrl_ray.practice.validation import validate_training_setup as validate_training_setup
+    from finrl_ray.report.reported_search import resume_search as resume_search
+    from finrl_ray.report.reported_search import run_search as run_search
+else:
+    __getattr__, __dir__, __all__ = exports(__name__)

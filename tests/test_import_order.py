@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "finrl_ray"
 FLOORS = {
     "errors": 0,
     "_typing": 0,
+    "_exports": 0,
     "progress": 0,
     "search_config": 1,
     "validation_config": 2,

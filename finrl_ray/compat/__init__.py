@@ -1,58 +1,44 @@
 """The names that users of FinRL bring: `from finrl_ray.compat import FeatureEngineer, ...`."""
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "agent.callbacks.tensorboard": ("TensorboardCallback",),
-    "agent.drl_agent": ("DRLAgent",),
-    "compat.model_parameters": (
-        "A2C_PARAMS",
-        "DDPG_PARAMS",
-        "PPO_PARAMS",
-        "SAC_PARAMS",
-        "TD3_PARAMS",
-    ),
-    "compat.config_tickers": (
-        "DOW_30_TICKER",
-        "NAS_100_TICKER",
-        "SINGLE_TICKER",
-        "SP_500_TICKER",
-    ),
-    "compat.names": (
-        "DATA_SAVE_DIR",
-        "INDICATORS",
-        "RESULTS_DIR",
-        "TENSORBOARD_LOG_DIR",
-        "TEST_END_DATE",
-        "TEST_START_DATE",
-        "TRADE_END_DATE",
-        "TRADE_START_DATE",
-        "TRAINED_MODEL_DIR",
-        "TRAIN_END_DATE",
-        "TRAIN_START_DATE",
-        "check_and_make_directories",
-    ),
-    "compat.preprocessing": ("FeatureEngineer", "data_split"),
-    "compat.rllib_style": ("DRLlibv2",),
-    "compat.statistics": ("backtest_stats", "get_daily_return"),
-    "compat.tuning": ("TuneSB3Optuna",),
-    "compat.yahoo_downloader": ("YahooDownloader", "get_baseline"),
-    "ensemble.agent": ("DRLEnsembleAgent",),
-    "env.portfolio": ("StockPortfolioEnv",),
-    "env.stock_trading": ("StockTradingEnv",),
-}
-_HOME = {name: f"finrl_ray.{module}" for module, names in _HOMES.items() for name in names}
+from finrl_ray._exports import exports
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    # lazy, so that preparing data loads neither torch nor ray
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+# imported when used, so that preparing data loads neither torch nor ray
+if TYPE_CHECKING:
+    from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback as TensorboardCallback
+    from finrl_ray.agent.drl_agent import DRLAgent as DRLAgent
+    from finrl_ray.compat.config_tickers import DOW_30_TICKER as DOW_30_TICKER
+    from finrl_ray.compat.config_tickers import NAS_100_TICKER as NAS_100_TICKER
+    from finrl_ray.compat.config_tickers import SINGLE_TICKER as SINGLE_TICKER
+    from finrl_ray.compat.config_tickers import SP_500_TICKER as SP_500_TICKER
+    from finrl_ray.compat.model_parameters import A2C_PARAMS as A2C_PARAMS
+    from finrl_ray.compat.model_parameters import DDPG_PARAMS as DDPG_PARAMS
+    from finrl_ray.compat.model_parameters import PPO_PARAMS as PPO_PARAMS
+    from finrl_ray.compat.model_parameters import SAC_PARAMS as SAC_PARAMS
+    from finrl_ray.compat.model_parameters import TD3_PARAMS as TD3_PARAMS
+    from finrl_ray.compat.names import DATA_SAVE_DIR as DATA_SAVE_DIR
+    from finrl_ray.compat.names import INDICATORS as INDICATORS
+    from finrl_ray.compat.names import RESULTS_DIR as RESULTS_DIR
+    from finrl_ray.compat.names import TENSORBOARD_LOG_DIR as TENSORBOARD_LOG_DIR
+    from finrl_ray.compat.names import TEST_END_DATE as TEST_END_DATE
+    from finrl_ray.compat.names import TEST_START_DATE as TEST_START_DATE
+    from finrl_ray.compat.names import TRADE_END_DATE as TRADE_END_DATE
+    from finrl_ray.compat.names import TRADE_START_DATE as TRADE_START_DATE
+    from finrl_ray.compat.names import TRAIN_END_DATE as TRAIN_END_DATE
+    from finrl_ray.compat.names import TRAIN_START_DATE as TRAIN_START_DATE
+    from finrl_ray.compat.names import TRAINED_MODEL_DIR as TRAINED_MODEL_DIR
+    from finrl_ray.compat.names import check_and_make_directories as check_and_make_directories
+    from finrl_ray.compat.preprocessing import FeatureEngineer as FeatureEngineer
+    from finrl_ray.compat.preprocessing import data_split as data_split
+    from finrl_ray.compat.rllib_style import DRLlibv2 as DRLlibv2
+    from finrl_ray.compat.statistics import backtest_stats as backtest_stats
+    from finrl_ray.compat.statistics import get_daily_return as get_daily_return
+    from finrl_ray.compat.tuning import TuneSB3Optuna as TuneSB3Optuna
+    from finrl_ray.compat.yahoo_downloader import YahooDownloader as YahooDownloader
+    from finrl_ray.compat.yahoo_downloader import get_baseline as get_baseline
+    from finrl_ray.ensemble.agent import DRLEnsembleAgent as DRLEnsembleAgent
+    from finrl_ray.env.portfolio import StockPortfolioEnv as StockPortfolioEnv
+    from finrl_ray.env.stock_trading import StockTradingEnv as StockTradingEnv
+else:
+    __getattr__, __dir__, __all__ = exports(__name__)
