@@ -24,6 +24,7 @@ from finrl_ray.agent.algorithms import (
 from finrl_ray.agent.callbacks.callback_state import find_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.agent.keyword_values import check_advantages
 from finrl_ray.agent.replay_choice import compact_replay_buffer
 from finrl_ray.errors import ConfigError, DataError
 
@@ -95,8 +96,8 @@ class DRLAgent:
         Raises
         ------
         ConfigError
-            If a name, learner or keyword is not known, or `tensorboard_log` is given without
-            TensorBoard.
+            If a name, learner or keyword is not known, `tensorboard_log` is given without
+            TensorBoard, or advantages would be normalised over a single sample.
         """
         kwargs: dict[str, Any] = {
             "verbose": verbose,
@@ -104,6 +105,7 @@ class DRLAgent:
             "tensorboard_log": tensorboard_log,
             **resolve_model_kwargs(model_name, model_kwargs, n_actions=self._n_actions()),
         }
+        check_advantages(model_name, kwargs, getattr(self.env, "num_envs", 1))
         given = resolve_policy_kwargs(policy_kwargs or {})
         kwargs["policy_kwargs"] = {**given, **(kwargs.get("policy_kwargs") or {})} or None
         _check_tensorboard(kwargs["tensorboard_log"])

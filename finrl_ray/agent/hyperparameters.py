@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.agent.keyword_values import INTEGERS, check_values
+from finrl_ray.agent.keyword_values import INTEGERS, check_advantages, check_values
 from finrl_ray.config import AgentConfig
 from finrl_ray.errors import ConfigError
 
@@ -69,6 +69,7 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     check_values(agent.algorithm, {**kwargs, "n_envs": n_envs})
     _check_together(kwargs, n_envs, agent.total_timesteps)
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
+    check_advantages(agent.algorithm, {**ALGORITHMS[agent.algorithm].defaults, **repaired}, n_envs)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
 
 

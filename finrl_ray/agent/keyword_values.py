@@ -42,6 +42,8 @@ RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
         "target_noise_clip": (0.0, math.inf, True, False),
     }
 )
+# SB3's default of normalize_advantage, of the algorithms that have it
+NORMALIZES: Mapping[str, bool] = MappingProxyType({"ppo": True, "a2c": False})
 OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
 SWITCHES = ("use_sde", "normalize_advantage", "optimize_memory_usage", "use_rms_prop")
 
@@ -63,15 +65,44 @@ def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
         if value is None and name in OPTIONAL:
             continue
         if name in INTEGERS:
-            # PPO normalises advantages over a batch, which one row does not allow
-            alone = algorithm == "ppo" and name == "batch_size"
-            _require_integer(name, value, 2 if alone else INTEGERS[name])
+            _require_integer(name, value, INTEGERS[name])
         elif name in RANGES:
             _check_number(algorithm, name, value)
         elif name in SWITCHES and not isinstance(value, bool):
             raise ConfigError(f"{name} must be true or false, got {value!r}")
         elif name in _SPECIAL:
             _SPECIAL[name](value)
+
+
+def check_advantages(algorithm: str, kwargs: Mapping[str, Any], n_envs: int) -> None:
+    """Refuse to normalise the advantages of a single sample, whose deviation is not a number.
+
+    Parameters
+    ----------
+    algorithm : name of the algorithm
+    kwargs : all keywords that its class is built with, defaults that are not SB3's own included
+    n_envs : accounts stepped together
+
+    Raises
+    ------
+    ConfigError
+        If A2C would update on one sample, or PPO have rollouts or batches of one, and
+        `normalize_advantage` is set.
+    """
+    if algorithm not in NORMALIZES or not kwargs.get("normalize_advantage", NORMALIZES[algorithm]):
+        return
+    n_steps = kwargs.get("n_steps")
+    rule = "normalize_advantage divides by the deviation of the advantages of one"
+    remedy = "or set normalize_advantage to false"
+    if n_steps is not None and n_steps * n_envs == 1:
+        raise ConfigError(
+            f"{rule} update, and of n_steps {n_steps} x n_envs {n_envs} = 1 sample there is none: "
+            f"the first update would make every parameter NaN. Raise n_steps or n_envs, {remedy}"
+        )
+    if algorithm == "ppo" and kwargs.get("batch_size") == 1:
+        raise ConfigError(
+            f"{rule} batch, and batch_size 1 has none; batch_size must be >= 2, {remedy}"
+        )
 
 
 def _require_integer(name: str, value: Any, low: int) -> None:

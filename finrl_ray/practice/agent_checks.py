@@ -73,7 +73,9 @@ def _keyword_is_right(agent: AgentConfig, name: str, value: Any, findings: Findi
     if not _name_is_right(agent.algorithm, name, where, findings):
         return False
     try:
-        resolve_sample({name: value}, dataclasses.replace(agent, model_kwargs={}))
+        # whether a batch may be of one sample depends on it
+        together = {n: v for n, v in agent.model_kwargs.items() if n == "normalize_advantage"}
+        resolve_sample({name: value}, dataclasses.replace(agent, model_kwargs=together))
     except ConfigError as error:
         findings.error(where, str(error))
         return False

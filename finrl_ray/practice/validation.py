@@ -170,7 +170,9 @@ def shortened(model: BaseAlgorithm, n_envs: int, n_steps: int) -> dict[str, Any]
     """Return the attributes with which a copy learns something within `n_steps` timesteps."""
     if isinstance(model, OnPolicyAlgorithm):
         rollouts = -(-n_steps // (model.n_steps * n_envs))
-        least = 2 if n_envs == 1 and hasattr(model, "batch_size") else 1
+        # the advantages of one sample cannot be normalised; PPO takes no single sample at all
+        several = hasattr(model, "batch_size") or getattr(model, "normalize_advantage", False)
+        least = 2 if n_envs == 1 and several else 1
         return {"n_steps": max(least, -(-n_steps // (rollouts * n_envs)))}
     if isinstance(model, OffPolicyAlgorithm):
         given: Any = model.train_freq  # a TrainFreq once the model is set up

@@ -28,6 +28,9 @@ _OFF_POLICY: dict[str, Any] = {
     "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
     "tau": {"loguniform": [1e-3, 0.08]},
     "train_freq": {"choice": [1, 2, 4, 8]},
+    # as many updates as steps were taken: with SB3's default, 1, the choice of train_freq would be
+    # one of the updates per step, which decides most of the time and of what is learned
+    "gradient_steps": -1,
     "learning_starts": {"choice": [100, 500, 1000]},
     "net_arch": {"choice": ["tiny", "small", "medium"]},
 }
@@ -165,6 +168,8 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
     _check_aliases(agent.model_kwargs, "agent.model_kwargs")
     defaults = DEFAULT_SPACES[agent.algorithm] if search.default_space else {}
     settled = _canonical(agent.model_kwargs) | _canonical(search.space)
+    if "train_freq" in agent.model_kwargs and "train_freq" not in search.space:
+        settled.add("gradient_steps")  # an agent's own rhythm stays whole
     entries = {n: e for n, e in defaults.items() if ALIASES.get(n, n) not in settled}
     space = {}
     for name, entry in {**entries, **search.space}.items():
@@ -259,12 +264,27 @@ def _check_corners(space: Mapping[str, Domain], agent: AgentConfig) -> None:
         resolve_sample({}, agent)
     except ConfigError as error:
         raise ConfigError(f"agent.model_kwargs: {error}") from None
+    never = Domain(kind="constant", values=(agent.model_kwargs.get("normalize_advantage"),))
+    normalized = corner_values(space.get("normalize_advantage", never))
+    # batches of one sample are allowed where no trial normalises advantages
+    base = {"normalize_advantage": False} if set(normalized) == {False} else {}
     for name, domain in space.items():
         for value in corner_values(domain):
             try:
-                resolve_sample({name: value}, agent)
+                resolve_sample({**base, name: value}, agent)
             except ConfigError as error:
                 raise ConfigError(f"search.space.{name}: {error}") from None
+    shortest: dict[str, Any] = {
+        name: min(corner_values(space[name]))
+        for name in ("n_steps", "n_envs", "batch_size")
+        if name in space
+    }
+    if "normalize_advantage" in space:
+        shortest["normalize_advantage"] = True in normalized
+    try:
+        resolve_sample(shortest, agent)
+    except ConfigError as error:
+        raise ConfigError(f"search.space can draw {shortest}: {error}") from None
 
 
 def corner_values(domain: Domain) -> tuple[Any, ...]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.agent.keyword_values import check_values
 from finrl_ray.config import AgentConfig
@@ -49,7 +51,6 @@ def test_what_sb3_accepts_passes(algorithm: str, name: str, value: Any) -> None:
         ("ppo", "n_steps", 64.5),
         ("ppo", "n_epochs", 0),
         ("ppo", "batch_size", True),
-        ("ppo", "batch_size", 1),
         ("ppo", "gamma", "abc"),
         ("ppo", "gamma", -1),
         ("ppo", "vf_coef", float("nan")),
@@ -104,3 +105,54 @@ def test_episodes_cannot_be_counted_over_several_envs() -> None:
     with pytest.raises(ConfigError, match="train_freq by episode needs n_envs 1"):
         resolve_sample({"train_freq": [1, "episode"]}, agent)
     resolve_sample({"train_freq": [1, "episode"], "n_envs": 1}, agent)
+
+
+def _a2c(**kwargs: Any) -> AgentConfig:
+    return AgentConfig(algorithm="a2c", model_kwargs=kwargs)
+
+
+def test_one_advantage_has_no_deviation() -> None:
+    single = {"n_steps": 1, "normalize_advantage": True}
+    with pytest.raises(ConfigError, match="n_steps 1 x n_envs 1 = 1 sample"):
+        resolve_sample({}, _a2c(**single))
+    with pytest.raises(ConfigError, match="n_steps 1 x n_envs 1 = 1 sample"):
+        resolve_sample(single, AgentConfig(algorithm="a2c"))
+    # two samples have one, and what is not normalised needs none
+    assert resolve_sample({"n_envs": 2}, _a2c(**single)).n_envs == 2
+    resolve_sample({"n_steps": 2}, _a2c(**single))
+    resolve_sample({"normalize_advantage": False}, _a2c(**single))
+    resolve_sample({}, _a2c(n_steps=1))
+
+
+def test_a_rollout_cut_to_one_step_is_seen_too() -> None:
+    agent = AgentConfig(
+        algorithm="a2c", total_timesteps=1, model_kwargs={"normalize_advantage": True}
+    )
+    with pytest.raises(ConfigError, match="= 1 sample"):
+        resolve_sample({}, agent)
+
+
+def test_a_batch_of_one_is_refused_where_its_advantages_are_normalised() -> None:
+    with pytest.raises(ConfigError, match="batch_size must be >= 2"):
+        resolve_sample({"batch_size": 1}, AgentConfig())
+    kwargs = resolve_sample(
+        {"batch_size": 1, "normalize_advantage": False}, AgentConfig()
+    ).model_kwargs
+    assert kwargs["batch_size"] == 1
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kwargs", "words"),
+    [
+        ("a2c", {"n_steps": 1, "normalize_advantage": True}, "= 1 sample"),
+        ("ppo", {"n_steps": 1}, "= 1 sample"),
+        ("ppo", {"n_steps": 8, "batch_size": 1}, "batch_size must be >= 2"),
+    ],
+)
+@pytest.mark.parametrize("learner", ["fused", "exact", "sb3"])
+def test_get_model_says_why_too(
+    algorithm: str, kwargs: dict[str, Any], words: str, learner: str
+) -> None:
+    agent = DRLAgent(gym.make("Pendulum-v1"))
+    with pytest.raises(ConfigError, match=words):
+        agent.get_model(algorithm, model_kwargs=kwargs, learner=learner)

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from finrl_ray.agent.trial_state import capture_state, learn_from
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
+from finrl_ray.errors import ConfigError
 from finrl_ray.practice.diagnosis import diagnose_learning
 from finrl_ray.practice.verdicts import comparison_verdicts, policy_verdicts
 
@@ -247,3 +248,11 @@ def test_oddities(measures: dict[str, float], words: str) -> None:
 def test_nothing_odd_nothing_said() -> None:
     measures = {"saturation": 0.1, "action_std": 0.5, "explained_variance": 0.6}
     assert policy_verdicts(measures) == []
+
+
+def test_a_recurrent_policy_is_refused_with_the_reason() -> None:
+    model = A2C("MlpPolicy", Bandit(), seed=0)
+    # what sb3-contrib's RecurrentPPO has in its policy
+    model.policy.lstm_actor = th.nn.LSTM(2, 4)
+    with pytest.raises(ConfigError, match="does not work with recurrent policies, got a A2C"):
+        diagnose_learning(model, Bandit())

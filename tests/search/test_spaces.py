@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.errors import ConfigError
@@ -157,3 +159,55 @@ def test_samples_of_the_param_space_stay_within_bounds() -> None:
     for _ in range(50):
         assert 1e-5 <= params["learning_rate"].sample() <= 2e-3
         assert params["vf_coef"].sample() in (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
+@pytest.mark.parametrize("train_freq", [1, 2, 4, 8])
+def test_an_off_policy_trial_updates_once_per_step(algorithm: Any, train_freq: int) -> None:
+    settings = config(algorithm)
+    space = build_space(settings)
+    sample = {name: domain.values[0] for name, domain in space.items()} | {"train_freq": train_freq}
+    kwargs = resolve_sample(sample, settings.agent).model_kwargs
+    changes = {"learning_starts": 8, "buffer_size": 100, "batch_size": 4}
+    model = DRLAgent(gym.make("Pendulum-v1")).get_model(
+        algorithm, model_kwargs={**kwargs, **changes}, verbose=0, learner="sb3"
+    )
+    model.learn(8 + 16)
+    # the updates after each of the rounds that end past the 8 steps of the start
+    assert model._n_updates == 16
+
+
+def test_an_agents_own_rhythm_stays_its_own() -> None:
+    fixed = AgentConfig(algorithm="sac", model_kwargs={"train_freq": 4})
+    space = build_space(ExperimentConfig(agent=fixed))
+    assert not {"train_freq", "gradient_steps"} & set(space)
+    given = config("sac", space={"gradient_steps": {"choice": [1, 2]}})
+    assert build_space(given)["gradient_steps"].values == (1, 2)
+    alone = config("sac", space={"train_freq": {"choice": [1, 8]}}, default_space=False)
+    assert set(build_space(alone)) == {"train_freq"}
+    laid_over = config("sac", space={"train_freq": {"choice": [1, 8]}})
+    assert build_space(laid_over)["gradient_steps"].values == (-1,)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"n_steps": {"choice": [1, 5]}, "normalize_advantage": {"choice": [False, True]}},
+        {"n_steps": {"randint": [1, 5]}, "normalize_advantage": True, "n_envs": {"choice": [1, 2]}},
+    ],
+)
+def test_a_space_that_can_draw_a_single_sample_per_update_is_refused(space: Any) -> None:
+    with pytest.raises(ConfigError, match=r"search\.space.*= 1 sample"):
+        build_space(config("a2c", space=space))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "space"),
+    [
+        ("a2c", {"n_steps": {"choice": [1, 5]}, "normalize_advantage": True, "n_envs": 2}),
+        ("a2c", {"n_steps": {"choice": [1, 5]}, "normalize_advantage": False}),
+        ("ppo", {"batch_size": {"choice": [1, 5]}, "normalize_advantage": False}),
+    ],
+)
+def test_what_never_normalises_one_advantage_is_a_space(algorithm: Any, space: Any) -> None:
+    assert set(space) <= set(build_space(config(algorithm, space=space)))
