@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.writable_folder import require_writable
 
 if TYPE_CHECKING:
     from finrl_ray.jobs.client import Ended, JobServer
@@ -76,9 +77,11 @@ def submit(
     from finrl_ray.jobs.client import JobServer
 
     _quiet_ray()
+    if into is not None:
+        require_writable("--into", into)
     if config is not None:
         # what is wrong with the config is found before the cluster is asked
-        job_id, server = _send(config, overrides or [], address)
+        job_id, server = _send(config, overrides or [], address, fetches=wait and into is None)
     else:
         server = JobServer(address)
         job_id = str(given[0])
@@ -102,12 +105,16 @@ def submit(
     raise typer.Exit(code)
 
 
-def _send(config: Path, overrides: list[str], address: str | None) -> tuple[str, "JobServer"]:
+def _send(
+    config: Path, overrides: list[str], address: str | None, *, fetches: bool
+) -> tuple[str, "JobServer"]:
     from finrl_ray.jobs.client import JobServer
     from finrl_ray.jobs.package import make_package
 
     with tempfile.TemporaryDirectory() as folder:
         package = make_package(config, overrides, Path(folder))
+        if fetches:  # into the folder of this name on this machine
+            require_writable("search.storage_path", package.results, " for the results with --into")
         server = JobServer(address)
         kept = {
             "finrl_ray_job": package.job_id,

@@ -13,6 +13,7 @@ import yaml
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import ConfigError
+from finrl_ray.override_values import holds_text, override_value
 from finrl_ray.zoo_keys import ZOO_KEYS, translate_agent, translate_override
 
 RESOURCES: Mapping[str, str] = {"cpu": "cpus_per_trial", "gpu": "gpus_per_trial"}
@@ -54,7 +55,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     Parameters
     ----------
     path : a YAML file
-    overrides : `dotted.key=value` strings, each value read as YAML
+    overrides : `dotted.key=value` strings, each value read as YAML (see `override_value`)
 
     Raises
     ------
@@ -74,7 +75,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     """
     source = Path(path)
     try:
-        raw = yaml.load(source.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        raw = yaml.load(source.read_text(encoding="utf-8-sig"), _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"there is no config file {source}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -103,7 +104,7 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"an override must read key.subkey=value, got {override!r}")
     try:
-        value = yaml.load(text, _Loader)  # a SafeLoader
+        value = override_value(text, _Loader, for_text=holds_text(ExperimentConfig, key.split(".")))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from error
     try:

@@ -1,5 +1,6 @@
 """Config files: what is refused, in which words, and what survives a round trip."""
 
+import codecs
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,14 @@ from finrl_ray.config import (
     SplitConfig,
     earliest_stop,
 )
-from finrl_ray.config_file import config_to_dict, dump_config, known_keys, load_config, parse_config
+from finrl_ray.config_file import (
+    config_to_dict,
+    dump_config,
+    known_keys,
+    load_config,
+    parse_config,
+    read_config,
+)
 from finrl_ray.errors import ConfigError
 
 
@@ -327,6 +335,89 @@ def test_overrides_are_laid_over_the_file(tmp_path: Path) -> None:
 def test_a_wrong_override_is_refused(tmp_path: Path, override: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, "seed: 1"), [override])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/x/a #1 b",
+        "/x/a\t# b",
+        "#a",
+        "/x/a: b",
+        "a:",
+        "- a",
+        "-",
+        "*a",
+        "&a b",
+        "!a b",
+        "%a",
+        "@a",
+        "`a`",
+        "|",
+        "> a",
+        "? a",
+        "--- a",
+        'it\'s "so"',
+        "[a]/b",
+        "{a}",
+        "C:\\a\\new",
+        "12",
+        "1e-4",
+        "2020-01-01",
+        "yes",
+        "true",
+        "a, b",
+        "=",
+        "é ü #1",
+    ],
+)
+def test_an_override_of_a_text_keeps_it_whole(tmp_path: Path, path: str) -> None:
+    config = load_config(write(tmp_path, ""), [f"search.storage_path={path}"])
+    assert config.search.storage_path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.9", 0.9),
+        ("1e-3", 0.001),
+        ("lin_1e-3", "lin_1e-3"),
+        ("true", True),
+        ("[64, 64]", [64, 64]),
+        ("{a: 1, b: [x, 'y #1']}", {"a": 1, "b": ["x", "y #1"]}),
+        ("a: 1", {"a": 1}),
+        ("- a", ["a"]),
+        ("!!str 5", "5"),
+        ("'a #1'", "a #1"),
+        ('"5"', "5"),
+        ("a #1", "a #1"),
+        ("a: 1 #2", "a: 1 #2"),
+        ("[1] #2", "[1] #2"),
+        ("*a", "*a"),
+        ("%a", "%a"),
+        ("@a", "@a"),
+        ("a#1", "a#1"),
+        ("a: 1  # said by a script\nb: 2\n", {"a": 1, "b": 2}),
+    ],
+)
+def test_an_override_of_anything_is_yaml_of_which_nothing_is_cut(
+    tmp_path: Path, text: str, value: object
+) -> None:
+    raw = read_config(write(tmp_path, ""), [f"search.space.x={text}"])
+    assert raw["search"]["space"]["x"] == value
+
+
+def test_an_override_of_quotes_and_null_is_read_as_yaml(tmp_path: Path) -> None:
+    path = write(tmp_path, "validation: {scheme: walk_forward}")
+    raw = read_config(path, ["name='a #1'", "validation.objective=null"])
+    assert raw["name"] == "a #1"
+    assert raw["validation"]["objective"] is None
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: 7")
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert load_config(path).seed == 7
 
 
 def test_configs_cannot_be_changed() -> None:

@@ -21,6 +21,8 @@ FLOORS = {
     "zoo_keys": 1,
     "storage_url": 1,
     "object_store": 3,
+    "override_values": 1,
+    "writable_folder": 1,
     "config_file": 4,
     "data": 4,
     "env": 5,

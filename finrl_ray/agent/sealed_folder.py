@@ -41,7 +41,7 @@ def damage(folder: Path) -> str:
     """Return what is wrong with a sealed folder, or an empty text if it is whole."""
     manifest = folder / MANIFEST_FILE
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content = json.loads(manifest.read_text(encoding="utf-8-sig"))
         whole = content.pop("sha256") == _digest(content)
     except FileNotFoundError:
         return f"{MANIFEST_FILE} is missing"
@@ -60,7 +60,7 @@ def damage(folder: Path) -> str:
 
 def sealed_facts(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder in which `damage` has found nothing."""
-    content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8-sig"))
     return content
 
 

@@ -105,9 +105,11 @@ def _place(fetched: Path, into: Path) -> Path:
     here, there = (folder / OPENINGS_FILE for folder in (target, fetched))
     if here.is_file():
         # each opening of the test window counts, wherever it happened
-        lines = here.read_text(encoding="utf-8").splitlines()
+        lines = here.read_text(encoding="utf-8-sig").splitlines()
         if there.is_file():
-            lines += [x for x in there.read_text(encoding="utf-8").splitlines() if x not in lines]
+            lines += [
+                x for x in there.read_text(encoding="utf-8-sig").splitlines() if x not in lines
+            ]
         there.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     shutil.copytree(fetched, target, dirs_exist_ok=True)
     return target

@@ -240,7 +240,7 @@ def _folder_to_resume(path: Path, plan: PipelineSettings, windows: Windows) -> P
     """
     folder = path.expanduser().absolute()
     try:
-        facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+        facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8-sig"))
         began, data = facts["arguments"], facts["data"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -332,7 +332,7 @@ def _evaluate_end(model: BaseAlgorithm, listeners: Sequence[BaseCallback]) -> No
 def _ended_run(plan: PipelineSettings, windows: Windows, folder: Path) -> TrainingRun:
     """Return what a run that has ended has left; the test window is not opened again."""
     logger.info("the run in %s has ended; its models and metrics are read", folder)
-    metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8-sig"))
     model = load_model(plan.algorithm, folder / FINAL_MODEL_FILE)
     env: VecEnv = DummyVecEnv([lambda: windows.env("train")] * plan.n_envs)
     if plan.normalize:

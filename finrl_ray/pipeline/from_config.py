@@ -58,6 +58,7 @@ from finrl_ray.training import (
     trial_metrics,
     trial_seed,
 )
+from finrl_ray.writable_folder import require_writable
 
 CHECKPOINT_FREQ = 10_000
 """Timesteps between checkpoints."""
@@ -153,6 +154,7 @@ def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, boo
     folder = open_folder(path)
     if folder.kind != "train":
         raise SearchError(f"{folder.path} is the folder of a search, not of one training run")
+    require_writable("the folder of a training that goes on", folder.path)
     with sole_driver(folder):
         log = _Log(folder, folder.records(), say)
         record = log.records.trials.get(_TRIAL)
@@ -167,7 +169,7 @@ def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, boo
 def wants_test(path: str | Path) -> bool:
     """Return whether a run was started to open the test window at its end."""
     try:
-        choices = json.loads((Path(path) / CHOICES_FILE).read_text(encoding="utf-8"))
+        choices = json.loads((Path(path) / CHOICES_FILE).read_text(encoding="utf-8-sig"))
         return choices["open_test"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return False  # a window that has been opened cannot be sealed again

@@ -206,7 +206,7 @@ def record_opening(path: Path, record: TrialRecord, by: str = "backtest") -> Non
 def count_openings(path: Path) -> int:
     """Return how often the test window of a search has been opened."""
     file = path / OPENINGS_FILE
-    return len(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else 0
+    return len(file.read_text(encoding="utf-8-sig").splitlines()) if file.is_file() else 0
 
 
 def _write(
@@ -250,7 +250,7 @@ def read_backtest(path: Path) -> Backtest | None:
 
 def _read(file: Path, openings: int, model_hash: str | None = None) -> Backtest:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         if model_hash is not None and content["model_hash"] != model_hash:
             raise SearchError(
                 f"{file} was measured with another model than today's winner; --again opens the "

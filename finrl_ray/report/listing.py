@@ -110,7 +110,7 @@ def _listed(folder: Path, shown: str) -> ListedSearch:
 
 
 def _read(folder: Path, shown: str) -> ListedSearch:
-    facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
+    facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8-sig"))
     config = load_config(folder / CONFIG_FILE)
     records = read_journal(folder)
     kind = str(facts["kind"])

@@ -267,7 +267,7 @@ def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
         state="running" if driven else "finished" if finished else "interrupted",
         planned=planned,
         table=trial_table(records.in_order(), folder.config),
-        facts=json.loads((folder.path / EXPERIMENT_FILE).read_text(encoding="utf-8")),
+        facts=json.loads((folder.path / EXPERIMENT_FILE).read_text(encoding="utf-8-sig")),
         verdict=read_verdict(folder.path) if finished and not driven else None,
         openings=count_openings(folder.path),
     )

@@ -182,7 +182,7 @@ def open_folder(path: str | Path) -> SearchFolder:
         )
     config = load_config(folder / CONFIG_FILE)
     try:
-        facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
+        facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8-sig"))
         expected, origin = str(facts["data_hash"]), str(facts["path"])
         kind = _KINDS[facts["kind"]]
         remote = url or str(facts.get("remote", ""))

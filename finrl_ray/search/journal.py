@@ -241,7 +241,7 @@ def _written(folder: Path) -> Iterator[Event]:
     if not path.exists():
         return
     number = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         try:
             event = json.loads(line)
             number = event.setdefault("n", number + 1)

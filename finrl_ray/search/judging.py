@@ -113,7 +113,7 @@ def read_verdict(folder: Path) -> SearchVerdict | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         return SearchVerdict(
             verdict=Verdict.from_dict(content["figures"]),
             trial=content["trial"],

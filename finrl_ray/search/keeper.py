@@ -1,5 +1,7 @@
 """`SearchKeeper`: the one place through which anything about a running search becomes permanent."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from finrl_ray.search.kept_state import (
     parted,
 )
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # events after which the searcher and the scheduler are as they were before
 _OUTSIDE = ("search", "back", "note")
 
@@ -117,17 +120,18 @@ class SearchKeeper:
             numbered(self.records, event, content, ahead)
             for ahead, (event, content) in enumerate(contents, start=1)
         ]
+        journal = self.folder / JOURNAL_FILE
         try:
+            if self.records.number and not journal.exists():
+                # workers make folders for their checkpoints, so that the search's may be there anew
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(journal))
             # the state first: if the driver dies in between, the other file fits the journal
             number, payload = events[-1]["n"], self._payload()
             self.files.write(number, payload)
             append_events(self.folder, self.records, events)
-            self.files.flush(number, payload, self.folder / JOURNAL_FILE)
+            self.files.flush(number, payload, journal)
         except OSError as error:
-            raise SearchError(
-                f"the search's folder {self.folder} cannot be written to: {error}. Make room, then "
-                f"go on with `finrl-ray resume {self.folder}`"
-            ) from error
+            raise unwritable(self.folder, error) from error
 
     def _payload(self) -> bytes:
         whole = {"searcher": self.searcher, "scheduler": self.scheduler}
@@ -172,6 +176,22 @@ class SearchKeeper:
                 "numpy and Ray that its experiment.json names"
             )
         return drawn
+
+
+def unwritable(folder: Path, error: OSError) -> SearchError:
+    """Return what it means that a search's folder cannot be written to."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        gone = folder if not folder.is_dir() else folder / JOURNAL_FILE
+        return SearchError(
+            f"{gone} is gone: it was deleted or moved, or its disk was taken away, while the "
+            "search ran. Put it back, or go to where it was moved, and go on with `finrl-ray "
+            "resume` there; without it, start a new search"
+        )
+    room = "Make room" if error.errno in _NO_ROOM else "Make it writable again"
+    return SearchError(
+        f"the search's folder {folder} cannot be written to: {error}. {room}, then go on with "
+        f"`finrl-ray resume {folder}`"
+    )
 
 
 def read_for_resume(folder: Path) -> tuple[Records, StoredState | None, StateFiles]:

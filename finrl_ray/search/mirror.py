@@ -363,7 +363,7 @@ def _take_openings(filesystem: pafs.FileSystem, root: str, folder: Path) -> None
     """Add openings of the test window on other machines: each one counts."""
     there = (read_file(filesystem, f"{root}/{OPENINGS_FILE}") or b"").decode().splitlines()
     path = folder / OPENINGS_FILE
-    here = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    here = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     lines = [*here, *(line for line in there if line not in here)]
     if lines != here:
         with atomic_path(path) as temporary:

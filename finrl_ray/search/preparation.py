@@ -24,9 +24,11 @@ from finrl_ray.object_store import require_usable
 from finrl_ray.progress import Progress, unseen
 from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
+from finrl_ray.storage_url import is_url
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 from finrl_ray.verdict.detectable import detectable_sharpe
 from finrl_ray.verdict.words import detectable_sentence
+from finrl_ray.writable_folder import require_writable
 
 MIN_VALIDATION_ROWS = 4
 # what SB3 and torch raise for values that they cannot build a model with
@@ -142,6 +144,7 @@ def prepare_search(
         raise ConfigError(
             f"the config must hold plain values that YAML can keep: {error}"
         ) from error
+    require_place(config)
     space = build_space(config)
     check_plan(config, space)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
@@ -170,6 +173,18 @@ def prepare_search(
         planned=planned,
         plan=plan,
     )
+
+
+def require_place(config: ExperimentConfig) -> None:
+    """Check that the search's own folder can be made on this machine.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot.
+    """
+    key = "local_path" if is_url(config.search.storage_path) else "storage_path"
+    require_writable(f"search.{key}", getattr(config.search, key))
 
 
 def _with_source(config: ExperimentConfig, source: str) -> ExperimentConfig:

@@ -48,7 +48,7 @@ from finrl_ray.search.kept_scheduler import KeptScheduler
 from finrl_ray.search.kept_state import StateFiles, StoredState
 from finrl_ray.search.mirror import FolderMirror, require_newest
 from finrl_ray.search.outputs import TRIALS_FILE, write_outputs
-from finrl_ray.search.preparation import PreparedSearch, prepare_search
+from finrl_ray.search.preparation import PreparedSearch, prepare_search, require_place
 from finrl_ray.search.recorder import SearchJournal
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.retention import CheckpointRetention, delete_at_once, prune
@@ -63,6 +63,7 @@ from finrl_ray.search.trackers import make_trackers
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
 from finrl_ray.trainable import remove_leftovers, train_path_trial, train_trial
+from finrl_ray.writable_folder import require_writable
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ def run_search(
         else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
     )
     config = prepared.config
+    require_place(config)
     search = config.search
     place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
     session = _session(config, address, dashboard)
@@ -182,6 +184,7 @@ def resume_search(
             f"{folder.path} was made by `finrl-ray train`, which trains in one go; run it again"
         )
     planned = planned_trials(folder.config)
+    require_writable("the folder of a search that goes on", folder.path)
     with sole_driver(folder):
         records = folder.records()
         if folder.remote:

@@ -1,5 +1,7 @@
 """The keeper: journal and state always fit each other, whenever a driver dies."""
 
+import codecs
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -132,10 +134,46 @@ def test_what_happens_during_a_decision_is_written_after_its_result(tmp_path) ->
     assert suggested(tmp_path) == (2, 2)
 
 
-def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(tmp_path) -> None:
-    keeper = small_keeper(tmp_path / "missing")
-    with pytest.raises(SearchError, match=r"cannot be written to: .* go on with `finrl-ray resume"):
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "Make room"), (errno.EROFS, "writable again"), (errno.EIO, "writable again")],
+)
+def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(
+    tmp_path, number, remedy, monkeypatch
+) -> None:
+    keeper = small_keeper(tmp_path)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(number, "what the system says")
+
+    monkeypatch.setattr("finrl_ray.search.keeper.append_events", fail)
+    words = rf"cannot be written to: .*what the system says.*{remedy}, .*`finrl-ray resume"
+    with pytest.raises(SearchError, match=words):
         create(keeper, 1)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_is_deleted_or_moved_is_not_called_a_full_disk(tmp_path, again) -> None:
+    folder = tmp_path / "search"
+    folder.mkdir()
+    keeper = small_keeper(folder)
+    create(keeper, 1)
+    folder.rename(tmp_path / "elsewhere")
+    if again:  # a worker that keeps a checkpoint makes the folder anew
+        (folder / "ray").mkdir(parents=True)
+    with pytest.raises(SearchError, match="is gone: it was deleted or moved") as caught:
+        create(keeper, 1)
+    assert "room" not in str(caught.value)
+    assert not (folder / JOURNAL_FILE).exists()
+    assert suggested(tmp_path / "elsewhere") == (1, 1)
+
+
+def test_a_journal_that_an_editor_saved_with_a_byte_order_mark_is_read_whole(tmp_path) -> None:
+    create(small_keeper(tmp_path), 3)
+    path = tmp_path / JOURNAL_FILE
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert suggested(tmp_path) == (3, 3)
+    assert len(read_journal(tmp_path).trials) == 3
 
 
 def test_a_state_that_was_half_written_falls_back_to_the_one_before_it(tmp_path) -> None:

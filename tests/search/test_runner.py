@@ -351,11 +351,16 @@ def test_a_result_of_another_model_is_not_shown_as_the_winners(finished, tmp_pat
         backtest(folder)
 
 
-def test_an_unwritable_storage_path_is_an_error(tmp_path) -> None:
+def test_an_unwritable_storage_path_is_an_error(tmp_path, monkeypatch) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("", encoding="utf-8")
-    with pytest.raises((SearchError, ConfigError), match="cannot be written"):
-        run_search(prepare_search(small_config(occupied)))
+    prepared = prepare_search(small_config(tmp_path))
+    search = dataclasses.replace(prepared.config.search, storage_path=str(occupied))
+    config = dataclasses.replace(prepared.config, search=search)
+    # before Ray is started, also where the search was prepared before the disk filled
+    monkeypatch.setattr("finrl_ray.search.runner.ray_session", None)
+    with pytest.raises(ConfigError, match="must be a folder in which this process can make files"):
+        run_search(dataclasses.replace(prepared, config=config))
 
 
 def test_a_budget_ends_the_whole_search_with_its_reason(tmp_path) -> None:

@@ -139,7 +139,7 @@ def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
         If the file is not a manifest, or is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r} instead of {FORMAT!r}")
         files = content["files"]
