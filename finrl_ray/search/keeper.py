@@ -1,8 +1,9 @@
 """`SearchKeeper`: the one place through which anything about a running search becomes permanent."""
 
 import errno
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,13 @@ from finrl_ray.search.kept_state import (
     load,
     parted,
 )
+from finrl_ray.search.trial_ids import TrialIds
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # events after which the searcher and the scheduler are as they were before
 _OUTSIDE = ("search", "back", "note")
+# a version that draws otherwise does so from the first sample on; points come before it
+_COMPARED_SAMPLES = 100
 
 
 class SearchKeeper:
@@ -71,7 +75,7 @@ class SearchKeeper:
         self.searcher = searcher
         self.scheduler = scheduler
         self.files = files or StateFiles(folder)
-        self.known: set[str] = set()
+        self.known = TrialIds()
         self.decisions: dict[str, str] = {}
         self._held: list[tuple[str, dict[str, Any]]] | None = None
         self._pickles: dict[str, bytes] = {}
@@ -139,7 +143,7 @@ class SearchKeeper:
             if name not in self._pickles:
                 self._pickles[name] = dump(value)
         if "known" not in self._pickles:
-            self._pickles["known"] = dump("\n".join(self.known))
+            self._pickles["known"] = dump(self.known.text())
         return joined(self._pickles)
 
     def restore(
@@ -159,23 +163,48 @@ class SearchKeeper:
         Raises
         ------
         SearchError
-            If the samples drawn beforehand are others than the search began with.
+            If samples are drawn otherwise here than when the search began.
         """
         find = {"trial": trial, "checkpoint": checkpoint, "samples": self._samples}
+        self._check_samples()
         parts = {name: load(part, find) for name, part in parted(state.payload)}
         self.searcher, self.scheduler = parts["searcher"], parts["scheduler"]
-        self.known = set(parts["known"].splitlines())
+        self._go_on_drawing()
+        self.known = TrialIds.of_text(parts["known"])
         self._pickles.clear()
 
-    def _samples(self, digest: str) -> DrawnSamples:
+    def _samples(self, state: Mapping[str, Any] | str) -> DrawnSamples:
+        """Return this process's samples where a state has left them."""
         drawn = getattr(self.searcher, "samples", None)
-        if not isinstance(drawn, DrawnSamples) or drawn.digest != digest:
-            raise SearchError(
-                f"the samples of the search in {self.folder} are drawn from its config and seed, "
-                "and come out otherwise now than when it began: go on with the versions of Python, "
-                "numpy and Ray that its experiment.json names"
-            )
+        if not isinstance(drawn, DrawnSamples):
+            raise self._drawn_otherwise()
+        if not isinstance(state, str):  # a text: the digest that states held formerly
+            drawn.go_to(state)
         return drawn
+
+    def _go_on_drawing(self) -> None:
+        """Draw again what a state of an earlier version only counts."""
+        given = vars(self.searcher).pop("given", None)
+        if given is not None:
+            for _ in range(given):
+                self.searcher.samples.draw()  # type: ignore[attr-defined]  # as `given`
+
+    def _check_samples(self) -> None:
+        """Refuse to go on where the first samples would be others than the journal's."""
+        drawn = getattr(self.searcher, "samples", None)
+        if not isinstance(drawn, DrawnSamples):
+            return
+        begun = list(self.records.trials.values())[:_COMPARED_SAMPLES]
+        for record, sample in zip(begun, drawn.first(len(begun)), strict=False):
+            if json.loads(json.dumps(sample)) != record.first_sample:
+                raise self._drawn_otherwise()
+
+    def _drawn_otherwise(self) -> SearchError:
+        return SearchError(
+            f"the samples of the search in {self.folder} are drawn from its config and seed, "
+            "and come out otherwise now than when it began: go on with the versions of Python, "
+            "numpy and Ray that its experiment.json names"
+        )
 
 
 def unwritable(folder: Path, error: OSError) -> SearchError:

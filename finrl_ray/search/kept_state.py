@@ -2,10 +2,10 @@
 
 Ray restores no scheduler, and searchers only from snapshots that are seconds old. Here both objects
 are pickled whole, before the journal's next events are appended, with references to what a resumed
-search finds elsewhere: trials, checkpoints, samples drawn beforehand. A state belongs to the number
-of the last of those events. Two files take turns, so that one of them always fits the journal,
-whenever a driver dies; a third is flushed to the disk now and then, with the journal that knows it,
-for a machine that loses power.
+search finds elsewhere: trials, checkpoints, what samples are drawn from. A state belongs to the
+number of the last of those events. Two files take turns, so that one of them always fits the
+journal, whenever a driver dies; a third is flushed to the disk now and then, with the journal that
+knows it, for a machine that loses power.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ FLUSHED = "state_flushed.pkl"
 FLUSH_EVERY_S = 10.0
 _MAGIC = b"finrl_ray search state 2\n"
 
-Find = Callable[[str], Any]
+Find = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,8 +170,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # not typed
     """Writes what a resumed search finds elsewhere as references.
 
     Trials and checkpoints live on in the journal and on storage, and a checkpoint's file system may
-    hold secrets; samples drawn beforehand are drawn again. `persistent_id` would do the same, but
-    it is asked about every number and text, which takes most of the time.
+    hold secrets; samples are drawn from config and seed, on from where a state says.
+    `persistent_id` would do the same, but it is asked about every number and text, which takes most
+    of the time.
     """
 
     def reducer_override(self, obj: Any) -> Any:
@@ -180,11 +181,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # not typed
         if isinstance(obj, tune.Checkpoint):
             return _referred, ("checkpoint", obj.path)
         if isinstance(obj, DrawnSamples):
-            return _referred, ("samples", obj.digest)
+            return _referred, ("samples", obj.state())
         return super().reducer_override(obj)
 
 
-def _referred(kind: str, name: str) -> Any:
+def _referred(kind: str, name: Any) -> Any:
     raise pickle.UnpicklingError(f"{kind} {name} is a reference; use `load`")
 
 
@@ -213,7 +214,7 @@ def load(payload: bytes, find: Mapping[str, Find]) -> Any:
     ----------
     payload : from a folder that the user trusts; a pickle runs code
     find : by kind of reference (`trial`, `checkpoint`, `samples`) what returns the object that is
-        meant, of a trial's id, a checkpoint's path, the digest of samples
+        meant, of a trial's id, a checkpoint's path, the `state` of samples
     """
     return _Unpickler(io.BytesIO(payload), find).load()
 

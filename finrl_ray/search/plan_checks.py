@@ -1,16 +1,19 @@
 """What is refused of searcher, scheduler and initial points before anything starts."""
 
+import math
 from collections.abc import Mapping
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.extras import EXTRAS, require_extra
 from finrl_ray.search.initial_points import check_points
-from finrl_ray.search.schedulers import make_scheduler
-from finrl_ray.search.spaces import Domain
+from finrl_ray.search.schedulers import make_scheduler, samples_all_first
+from finrl_ray.search.spaces import Domain, count_trials
 from finrl_ray.search_config import POPULATION
 
 MIN_POPULATION = 2
+MOST_AT_ONCE = 100_000
+"""Trials of a scheduler that has all of them wait for each other."""
 
 
 def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
@@ -33,6 +36,13 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
             f"search.num_samples must be >= {MIN_POPULATION} for search.scheduler.type "
             f"{search.scheduler.type!r}, whose trials learn from each other, got "
             f"{search.num_samples}"
+        )
+    most = MOST_AT_ONCE if samples_all_first(config) else math.inf
+    if (planned := count_trials(space, search)) > most:
+        raise ConfigError(
+            f"search.num_samples must give at most {MOST_AT_ONCE:,} trials for "
+            f"search.scheduler.type {search.scheduler.type!r}, which starts them all before it "
+            f"compares the first, got {planned:,}"
         )
     if search.searcher == "bohb" and not any(len(d.values) > 1 for d in space.values()):
         raise ConfigError("search.searcher 'bohb' needs something to search over in search.space")

@@ -12,9 +12,9 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.search.comparison import comparable, time_attr
+from finrl_ray.search.drawn_samples import plain_value
 from finrl_ray.search.mutations import mutable_domains, mutate
 from finrl_ray.search.own_random import OwnRandom
-from finrl_ray.search.searchers import plain_value
 from finrl_ray.search.spaces import Domain
 
 if TYPE_CHECKING:

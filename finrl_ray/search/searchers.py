@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
-from ray.tune.search.sample import _BackwardsCompatibleNumpyRng
-from ray.tune.search.variant_generator import generate_variants
 
 from finrl_ray.agent.hyperparameters import to_python
 from finrl_ray.config import ExperimentConfig
@@ -17,7 +15,7 @@ from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.extras import require_extra
 from finrl_ray.search.initial_points import complete_points, contains
 from finrl_ray.search.own_random import OwnRandom
-from finrl_ray.search.spaces import Domain, grid_options, to_param_space
+from finrl_ray.search.spaces import Domain, count_trials, grid_options
 
 # Optuna's own number; HyperOpt's would be 20, more than most searches have trials
 STARTUP_TRIALS = 10
@@ -34,59 +32,31 @@ def make_searcher(config: ExperimentConfig, space: Mapping[str, Domain]) -> Sear
     ConfigError
         If the searcher needs an extra that is not installed.
     """
-    searcher = config.search.searcher
-    if searcher in ("random", "grid"):
-        return SampleList(listed_samples(config, space))
     constants = {name: d.values[0] for name, d in space.items() if len(d.values) == 1}
     domains = {name: domain for name, domain in space.items() if name not in constants}
-    points = complete_points(config, space, seed_draw=False)
-    if not domains:
-        rest = [copy.deepcopy(constants) for _ in range(config.search.num_samples - len(points))]
-        return SampleList([*points, *rest])
-    return ModelSearcher(config, domains, constants, points)
-
-
-def listed_samples(config: ExperimentConfig, space: Mapping[str, Domain]) -> list[dict[str, Any]]:
-    """Return every sample of a random or grid search, initial points first.
-
-    Apart from the points they are those of Ray's BasicVariantGenerator with the same seed.
-    """
-    points = complete_points(config, space, seed_draw=True)
-    has_grid = any(domain.kind == "grid" for domain in space.values())
-    count = config.search.num_samples - (0 if has_grid else len(points))
-    generator = _BackwardsCompatibleNumpyRng(config.seed)
-    spec = {"config": to_param_space(space, config.search.searcher)}
-    drawn = [
-        plain_value(resolved["config"])
-        for _ in range(count)
-        for _, resolved in generate_variants(spec, random_state=generator)
-    ]
-    return [*points, *drawn]
-
-
-def plain_value(value: Any) -> Any:
-    """Return nested values without numpy's scalar types, sharing nothing with `value`."""
-    if isinstance(value, dict):
-        return {key: plain_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(plain_value(item) for item in value)
-    return copy.deepcopy(to_python(value))
+    # Optuna would take the draw for a hyperparameter and model its effect
+    seed_draw = config.search.searcher in ("random", "grid")
+    points = complete_points(config, space, seed_draw=seed_draw)
+    if not seed_draw and domains:
+        return ModelSearcher(config, domains, constants, points)
+    fixed = {name: Domain(kind="constant", values=(value,)) for name, value in constants.items()}
+    total = count_trials(space, config.search)
+    return SampleList(
+        DrawnSamples(space if seed_draw else fixed, config.seed, total, points, seed_draw=seed_draw)
+    )
 
 
 class SampleList(Searcher):
-    """Ray Tune searcher that gives out samples drawn beforehand, then says that it has finished."""
+    """Ray Tune searcher that learns nothing: drawn samples, until there are no more."""
 
-    def __init__(self, samples: list[dict[str, Any]]) -> None:
+    def __init__(self, samples: DrawnSamples) -> None:
         super().__init__()
-        self.samples = DrawnSamples(samples)
-        self.given = 0
+        self.samples = samples
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next sample, or `Searcher.FINISHED`."""
-        if self.given >= len(self.samples):
-            return Searcher.FINISHED
-        self.given += 1
-        return copy.deepcopy(self.samples[self.given - 1])
+        sample = self.samples.draw()
+        return Searcher.FINISHED if sample is None else sample
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

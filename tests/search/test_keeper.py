@@ -12,10 +12,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from finrl_ray.errors import SearchError
+from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.journal import JOURNAL_FILE, Records, read_journal
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume
-from finrl_ray.search.kept_state import FLUSHED, STATE_FOLDER, TURNS, dump, load
+from finrl_ray.search.kept_state import FLUSHED, STATE_FOLDER, TURNS, _referred, dump, load
 from finrl_ray.search.searchers import SampleList
+from finrl_ray.search.spaces import Domain
 
 
 class KilledError(Exception):
@@ -198,24 +200,64 @@ def test_what_is_flushed_fits_a_journal_that_was_flushed_before_it(tmp_path) -> 
     assert suggested(tmp_path) == (1, 1)
 
 
-def test_samples_drawn_beforehand_are_not_in_the_state(tmp_path) -> None:
-    def keeper(samples: list[dict[str, Any]]) -> SearchKeeper:
-        return SearchKeeper(tmp_path, Records(), SampleList(samples), FIFOScheduler())
+LIST_SPACE = {
+    "x": Domain(kind="uniform", values=(0.0, 1.0)),
+    "k": Domain(kind="grid", values=(1, 2)),
+}
 
-    def resumed(samples: list[dict[str, Any]]) -> SearchKeeper:
-        records, state, files = read_for_resume(tmp_path)
-        again = keeper(samples)
-        again.files, again.records = files, records
-        assert state is not None
-        again.restore(state, lambda trial_id: trial_id, lambda path: path)
-        return again
 
-    samples = [{"x": n} for n in range(1000)]
-    create(keeper(samples), 3)
+def drawn(seed: int = 5, total: int = 10**12) -> DrawnSamples:
+    return DrawnSamples(LIST_SPACE, seed, total, [{"x": 7.0, "k": 1}])
+
+
+def drawing_keeper(folder: Path, samples: DrawnSamples) -> SearchKeeper:
+    return SearchKeeper(folder, Records(), SampleList(samples), FIFOScheduler())
+
+
+def resumed_drawing(folder: Path, samples: DrawnSamples) -> SearchKeeper:
+    records, state, files = read_for_resume(folder)
+    again = drawing_keeper(folder, samples)
+    again.files, again.records = files, records
+    assert state is not None
+    again.restore(state, lambda trial_id: trial_id, lambda path: path)
+    return again
+
+
+def test_a_state_has_of_the_samples_only_where_they_are(tmp_path) -> None:
+    expected = drawn().first(6)
+    create(drawing_keeper(tmp_path, drawn()), 4)
     assert (tmp_path / STATE_FOLDER / TURNS[0]).stat().st_size < 2000
-    assert resumed(samples).searcher.suggest("00003") == {"x": 3}
+    again = resumed_drawing(tmp_path, drawn())
+    assert [again.searcher.suggest(str(k)) for k in (4, 5)] == expected[4:]
+    # more of them: a search that is given more trials goes on with the same ones
+    again = resumed_drawing(tmp_path, drawn(total=10**13))
+    assert [again.searcher.suggest(str(k)) for k in (4, 5)] == expected[4:]
+
+
+def test_samples_that_come_out_otherwise_are_refused(tmp_path) -> None:
+    create(drawing_keeper(tmp_path, drawn()), 4)
     with pytest.raises(SearchError, match="come out otherwise now than when it began"):
-        resumed(samples[::-1])
+        resumed_drawing(tmp_path, drawn(seed=6))
+
+
+class FormerSamples:
+    """The samples in the states of version 0.1: by the digest of all of them."""
+
+    def __reduce__(self) -> Any:
+        return _referred, ("samples", "0" * 64)
+
+
+def test_a_state_that_counts_the_samples_goes_on_as_well(tmp_path) -> None:
+    keeper = drawing_keeper(tmp_path, drawn())
+    create(keeper, 4)
+    searcher: Any = SampleList(drawn())
+    searcher.samples, searcher.given = FormerSamples(), 5
+    keeper.searcher = searcher
+    keeper.searcher_changed()
+    keeper.write("created", trial_id="00004", index=4, sample=drawn().first(5)[4])
+    again = resumed_drawing(tmp_path, drawn())
+    assert again.searcher.suggest("00005") == drawn().first(6)[5]
+    assert "given" not in vars(again.searcher)
 
 
 def test_trials_are_references_in_a_pickled_scheduler() -> None:

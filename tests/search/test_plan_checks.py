@@ -46,11 +46,16 @@ def population(kind: Any = "pbt", *mutations: str, **search: Any) -> dict[str, A
             "needs a uniform or loguniform range of learning_rate.* which has n_epochs",
         ),
         (population(num_samples=1), "num_samples must be >= 2 .* got 1"),
+        (population(num_samples=10**9), "at most 100,000 trials .*'pbt'.* got 1,000,000,000"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(search: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         check(**search)
+
+
+def test_a_search_that_draws_as_it_goes_may_have_any_number_of_trials() -> None:
+    check(num_samples=10**9)
 
 
 @pytest.mark.parametrize("name", ["learning_starts", "buffer_size", "action_noise", "n_envs"])
