@@ -7,7 +7,6 @@ JSON object per row and keeps them all, with the versions they were measured wit
 """
 
 import json
-import os
 import platform
 import statistics
 import sys
@@ -17,6 +16,8 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from finrl_ray.available_cpus import available_cpus
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("finrl_ray", "numpy", "numba", "torch", "stable_baselines3", "ray")
@@ -71,7 +72,7 @@ def versions(*more: str, **known: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
-        "cores": os.cpu_count(),
+        "cores": available_cpus(),
         "platform": platform.platform(),
         "python": platform.python_version(),
     }

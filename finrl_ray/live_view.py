@@ -15,11 +15,14 @@ from finrl_ray.search.comparison import whole_timesteps
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.journal import ENDED, TrialRecord
 from finrl_ray.search.recorder import SearchJournal
+from finrl_ray.search.trial_resources import why_none_runs
 
 _REFRESH_S = 0.25
 # looking at thousands of trials takes longer; it takes at most this share of the time
 _SHARE = 0.05
 _PLAIN_EVERY_S = 10.0
+# the first trials take some seconds to start, with what they run on reserved
+_PATIENCE_S = 5.0
 _STATES = ("running", "completed", "stopped", "rejected", "failed")
 
 
@@ -34,6 +37,7 @@ class LiveView(tune.Callback):
     """
 
     def __init__(self, folder: SearchFolder, journal: SearchJournal, planned: int) -> None:
+        self.config = folder.config
         self.total_timesteps = whole_timesteps(folder.config)
         self.name = folder.config.name
         paths = folder.config.validation.has_paths
@@ -156,7 +160,18 @@ class LiveView(tune.Callback):
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
         best = self._best()
         found = f"; best {self.metric} {number(best.last['objective'])}" if best else ""
-        return f"{counts}{found}; {self._speed():,.0f} steps/s{self._time_left()}"
+        return (
+            f"{counts}{self._waiting_for()}{found}; {self._speed():,.0f} steps/s{self._time_left()}"
+        )
+
+    def _waiting_for(self) -> str:
+        """Return why nothing runs, where trials wait and it is known."""
+        counts = self._counts()
+        waited = time.monotonic() - self.started_at
+        if counts["running"] or not counts["waiting"] or waited < _PATIENCE_S:
+            return ""
+        reason = why_none_runs(self.config)
+        return f"; {reason}" if reason else ""
 
 
 def _steps(record: TrialRecord) -> int:

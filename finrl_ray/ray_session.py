@@ -8,6 +8,7 @@ from typing import Any
 import ray
 
 from finrl_ray import __version__
+from finrl_ray.available_cpus import available_cpus
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.ray_cluster import (
     cluster_address,
@@ -46,7 +47,8 @@ def ray_session(
         own
     address : a cluster to join (`auto` or `host:port`); None: the one that RAY_ADDRESS names, or
         else a Ray of our own on this machine
-    num_cpus : CPUs of a Ray of our own; None: those of the machine
+    num_cpus : CPUs of a Ray of our own; None: those that this process may
+        use
     dashboard : start the dashboard of a Ray of our own, on loopback alone
 
     Raises
@@ -86,7 +88,7 @@ def _own_ray(num_cpus: int | None, dashboard: bool) -> dict[str, Any]:
     read_token_again()
     return {
         "address": "local",
-        "num_cpus": num_cpus,
+        "num_cpus": num_cpus or available_cpus(),
         "include_dashboard": dashboard,
         "dashboard_host": LOOPBACK,
     }

@@ -69,6 +69,12 @@ def watching(how_to_go_on: str, end: Callable[[int], None] = os._exit) -> Iterat
         left.set()
 
 
+def is_own_ray() -> bool:
+    """Return whether this process has started the Ray that it is connected to."""
+    node = _own_node()
+    return node is not None and bool(node.head)
+
+
 def _own_node() -> Any:
     """Return Ray's object of the node that this process has started; None on a joined cluster."""
     return ray._private.worker._global_node
@@ -76,8 +82,7 @@ def _own_node() -> Any:
 
 def _head_address() -> tuple[str, int] | None:
     """Return host and port of a cluster's head; None for a Ray of our own."""
-    node = _own_node()
-    if node is not None and node.head:
+    if is_own_ray():
         return None
     host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
     return (host, int(port)) if port.isdecimal() else None

@@ -13,6 +13,8 @@ FLOORS = {
     "_typing": 0,
     "_exports": 0,
     "progress": 0,
+    "cgroups": 1,
+    "available_cpus": 2,
     "search_config": 1,
     "validation_config": 2,
     "config": 3,

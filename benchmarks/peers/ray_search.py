@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from finrl_ray.available_cpus import available_cpus
+
 HERE = Path(__file__).parent
 FOLDER = Path.cwd()
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -58,7 +60,7 @@ if __name__ == "__main__":
     n_trials, timesteps = int(sys.argv[1]), int(sys.argv[2])
     samples = json.loads(Path("finrl.json").read_text(encoding="utf-8"))["samples"]
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False)
     tuner = tune.Tuner(
         train,
         param_space={"sample": tune.grid_search(samples), "timesteps": timesteps},
@@ -73,7 +75,7 @@ if __name__ == "__main__":
     ]
     found = {
         "trained": trained,
-        "workers": os.cpu_count(),
+        "workers": available_cpus(),
         "n_trials": len(sharpes),
         "timesteps": timesteps * n_trials,
         "best_sharpe": max(sharpes),

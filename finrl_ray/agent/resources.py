@@ -10,13 +10,12 @@ import numpy as np
 import psutil
 import torch as th
 
+from finrl_ray.cgroups import CGROUP_MEMBERSHIP, CGROUP_ROOT, own_cgroups, read_text
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 GIB = 1024**3
-CGROUP_ROOT = Path("/sys/fs/cgroup")
-CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 UNLIMITED_BYTES = 2**60
 """Version 1 of cgroups writes "no limit" as a number beyond this one."""
 
@@ -230,34 +229,13 @@ def cgroup_memory_limit(
 
     Parameters
     ----------
-    root : where the cgroup file system is mounted
-    membership : file with lines `number:controllers:path`
+    root, membership : as for `own_cgroups`
     """
-    limits: list[int] = []
-    for line in _read(membership).splitlines():
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers == "":
-            limits += _limits_above(root, path, "memory.max")
-        elif "memory" in controllers.split(","):
-            limits += _limits_above(root / "memory", path, "memory.limit_in_bytes")
-    return min(limits, default=None)
-
-
-def _limits_above(root: Path, path: str, name: str) -> list[int]:
-    """Return the limits set in the group `path` and in those above it, up to `root`."""
-    # inside a container the path may be the host's, which does not exist below this root
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    folders = [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
-    texts = [_read(folder / name).strip() for folder in folders]
+    second, first = own_cgroups("memory", root, membership)
+    texts = [read_text(folder / "memory.max").strip() for folder in second]
+    texts += [read_text(folder / "memory.limit_in_bytes").strip() for folder in first]
     found = [int(text) for text in texts if text.isdecimal()]
-    return [limit for limit in found if 0 < limit < UNLIMITED_BYTES]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:  # another operating system, or a group that is gone
-        return ""
+    return min((limit for limit in found if 0 < limit < UNLIMITED_BYTES), default=None)
 
 
 def _rss(process: psutil.Process) -> int:

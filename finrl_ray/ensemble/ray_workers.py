@@ -12,11 +12,13 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.ensemble.window_training import TrainingOutcome, TrainingTask, run_task
 from finrl_ray.ensemble.workers import Deadline
 from finrl_ray.ray_session import ray_session
+from finrl_ray.search.trial_resources import Resources, require_room
 
 logger = logging.getLogger(__name__)
 
 # with one malloc arena a worker's memory stays flat over many trainings
 WORKER_ENV = {"MALLOC_ARENA_MAX": "1"}
+CPUS = 1
 RETRIES_OF_LOST_TASKS = 2
 """A task whose worker or node is lost is run again, with the same result."""
 
@@ -37,7 +39,7 @@ class RayWorkers:
         self._deadline = deadline
         self._max_concurrent = max_concurrent
         self._market_data = ray.put(market_data)
-        self._run: Any = ray.remote(num_cpus=1, max_retries=RETRIES_OF_LOST_TASKS)(run_task)
+        self._run: Any = ray.remote(num_cpus=CPUS, max_retries=RETRIES_OF_LOST_TASKS)(run_task)
         self._waiting: deque[TrainingTask] = deque()
         self._running: dict[Any, TrainingTask] = {}
 
@@ -107,9 +109,10 @@ def ray_workers(
     Raises
     ------
     SearchError
-        If Ray cannot be started or reached.
+        If Ray cannot be started or reached, or could never run a training.
     """
     with ray_session(WORKER_ENV, address=address, num_cpus=num_cpus):
+        require_room(Resources(CPUS), "a training")
         workers = RayWorkers(market_data, deadline, max_concurrent)
         try:
             yield workers

@@ -112,7 +112,7 @@ def train_from_config(
             "search.storage_path must be a folder for `finrl-ray train`, which writes its "
             "checkpoints itself, got a URL; give a folder with --set search.storage_path=runs"
         )
-    prepared = prepare_search(config, base_dir=base_dir, progress=progress)
+    prepared = prepare_search(config, base_dir=base_dir, on_ray=False, progress=progress)
     if open_test and not prepared.split.test.is_usable:
         raise ConfigError(
             f"split.test must hold at least 2 rows to be opened at the end, got "

@@ -1,19 +1,20 @@
 """Whether a search fits into the memory and onto the cores of this machine."""
 
 import math
-import os
 from collections.abc import Mapping
 
 import psutil
 
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.agent.resources import cgroup_memory_limit
+from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError
 from finrl_ray.practice.findings import FindingList
 from finrl_ray.practice.memory_estimate import PROCESS_BYTES, memory_estimate, readable_bytes
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
+from finrl_ray.search.trial_resources import lack_here, of_one_trial, starts_own_ray
 
 COMFORTABLE = 0.8
 """Share of the available memory up to which a search fits comfortably."""
@@ -61,7 +62,7 @@ def fits(config: ExperimentConfig, market_data: MarketData) -> bool:
 
 def _concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:
     search = config.search
-    by_cores = max(1, math.floor((os.cpu_count() or 1) / search.cpus_per_trial))
+    by_cores = max(1, math.floor(available_cpus() / search.cpus_per_trial))
     planned = max(1, count_trials(space, search))
     limits = [by_cores, planned]
     if search.max_concurrent_trials is not None:
@@ -96,14 +97,23 @@ def _largest_trial(
 
 
 def _check_cores(config: ExperimentConfig, findings: FindingList) -> None:
-    search, cores = config.search, os.cpu_count() or 1
+    search, cores = config.search, available_cpus()
+    if not starts_own_ray(None):
+        findings.note(
+            "search.cpus_per_trial",
+            f"a Ray will be joined: whether one of its nodes has {of_one_trial(config)} for a "
+            "trial is seen when the search starts",
+        )
+        return
+    lack = lack_here(config)
+    if lack:
+        findings.error("search", lack)
+        return
     wanted = (search.max_concurrent_trials or 1) * search.cpus_per_trial
-    if search.cpus_per_trial > cores:
-        return  # refused when the search is prepared
     if wanted > cores:
         findings.warning(
             "search.max_concurrent_trials",
             f"{search.max_concurrent_trials} trials of {search.cpus_per_trial:g} CPU each need "
-            f"{wanted:g} cores, and this machine has {cores}: the others wait",
+            f"{wanted:g} cores, and this process may use {cores}: the others wait",
             "lower it, or run on a cluster",
         )

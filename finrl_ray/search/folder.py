@@ -3,7 +3,6 @@
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
 import secrets
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import dump_config, load_config
 from finrl_ray.data.archive import read_market_data, save_market_data
@@ -261,5 +261,5 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
-    found["cpu_count"] = str(os.cpu_count())
+    found["cpu_count"] = str(available_cpus())
     return found

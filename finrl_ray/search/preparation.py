@@ -1,13 +1,10 @@
 """Everything that is checked before a search leaves a trace."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import ray
 
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.hyperparameters import resolve_sample
@@ -25,6 +22,7 @@ from finrl_ray.progress import Progress, unseen
 from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.storage_url import is_url
+from finrl_ray.search.trial_resources import require_room_here, starts_own_ray
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 from finrl_ray.verdict.detectable import detectable_sharpe
 from finrl_ray.verdict.words import detectable_sentence
@@ -121,6 +119,7 @@ def prepare_search(
     base_dir: Path = Path(),
     market_data: MarketData | None = None,
     address: str | None = None,
+    on_ray: bool = True,
     progress: Progress = unseen,
 ) -> PreparedSearch:
     """Load the data and check everything that can be checked before a trial starts.
@@ -130,7 +129,9 @@ def prepare_search(
     config : the experiment
     base_dir : folder that a relative `data.source` is looked up from
     market_data : prices already in memory; `config.data` is then not read
-    address : a cluster that will be joined; the CPUs of this machine are then no limit
+    address : a cluster that will be joined; what this machine has is then no limit
+    on_ray : whether trials will ask Ray for their CPUs and GPUs; one training in this process does
+        not
     progress : told of downloads and of features
 
     Raises
@@ -159,7 +160,9 @@ def prepare_search(
     # of the rows that a search reads: it must not depend on those of the test window
     config = with_periods_per_year(config, market_data.dates[: split.validation.stop_row])
     plan = plan_validation(market_data, split, config) if config.validation.has_paths else None
-    _check_size(config, split, address or os.environ.get("RAY_ADDRESS"))
+    _check_size(split)
+    if on_ray and starts_own_ray(address):
+        require_room_here(config)
     _check_windows(config, market_data, split)
     _check_early_stop(config, space)
     _check_models(config, space, market_data, split)
@@ -203,18 +206,11 @@ def _check_windows(config: ExperimentConfig, market_data: MarketData, split: Spl
             raise type(error)(f"the {window.name} window: {error}") from error
 
 
-def _check_size(config: ExperimentConfig, split: Split, address: str | None) -> None:
+def _check_size(split: Split) -> None:
     if split.validation.n_rows < MIN_VALIDATION_ROWS:
         raise ConfigError(
             f"split.validation must hold at least {MIN_VALIDATION_ROWS} dates for a Sharpe ratio, "
             f"got {split.validation.n_rows}"
-        )
-    available = os.cpu_count() or 1
-    here = not ray.is_initialized() and address in (None, "", "local")
-    if here and config.search.cpus_per_trial > available:
-        raise ConfigError(
-            f"search.cpus_per_trial must be <= {available}, the CPUs of this machine, got "
-            f"{config.search.cpus_per_trial:g}: no trial could ever start"
         )
 
 

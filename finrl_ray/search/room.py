@@ -7,11 +7,12 @@ from functools import partial
 
 import ray
 
+from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.ray_cluster import most_cpus
 from finrl_ray.search.lasting import Lasting
 from finrl_ray.search.schedulers import samples_all_first
-from finrl_ray.search.threads import available_cores, crowding, threads_per_trial
+from finrl_ray.search.threads import crowding, threads_per_trial
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def warn_of_crowding(config: ExperimentConfig, planned: int) -> None:
     room = _room(config.search.cpus_per_trial, config.search.gpus_per_trial)
     at_once = min(planned, room, math.inf if most is None else most)
     # what other nodes have beyond what they offer cannot be known here
-    cores = most_cpus() if len(ray.nodes()) > 1 else available_cores()
+    cores = most_cpus() if len(ray.nodes()) > 1 else available_cpus()
     warning = crowding(at_once, threads_per_trial(config), cores)
     if warning:
         logger.warning(warning)

@@ -17,6 +17,7 @@ from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.execution import class_cache
 
+from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
@@ -60,6 +61,12 @@ from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search.tensorboard_log import TensorBoardLog
 from finrl_ray.search.threads import thread_variables, threads_per_trial
 from finrl_ray.search.trackers import make_trackers
+from finrl_ray.search.trial_resources import (
+    of_one_trial,
+    require_room,
+    require_room_here,
+    starts_own_ray,
+)
 from finrl_ray.search_config import PAUSING
 from finrl_ray.storage_url import is_url
 from finrl_ray.trainable import remove_leftovers, train_path_trial, train_trial
@@ -150,6 +157,7 @@ def run_search(
     place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
     session = _session(config, address, dashboard)
     with _driver_environment(), session:
+        require_room(of_one_trial(config), "a trial")
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
             config, prepared.market_data, prepared.split, prepared.data_report, place, kind
@@ -192,6 +200,7 @@ def resume_search(
         if not is_finished(records, planned):
             session = _session(folder.config, address, dashboard)
             with _driver_environment(), session:
+                require_room(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
                 return _run(folder, planned, make_view)
         with FolderMirror(folder.path, folder.remote):
@@ -358,6 +367,8 @@ def _views(
 def _session(
     config: ExperimentConfig, address: str | None, dashboard: bool
 ) -> contextlib.AbstractContextManager[None]:
+    if starts_own_ray(address):
+        require_room_here(config)
     num_cpus = None
     most = config.search.max_concurrent_trials
     if most is not None and config.search.scheduler.type in PAUSING:
@@ -369,7 +380,8 @@ def _session(
                 config.search.scheduler.type,
             )
         else:
-            num_cpus = max(1, math.ceil(most * config.search.cpus_per_trial))
+            wanted = math.ceil(most * config.search.cpus_per_trial)
+            num_cpus = max(1, min(wanted, available_cpus()))
     worker_env = {**WORKER_ENV, **thread_variables(threads_per_trial(config))}
     return ray_session(worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard)
 

@@ -1,7 +1,6 @@
 """How many threads a trial computes with, and whether the cores suffice for all trials at once."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import torch as th
@@ -45,13 +44,6 @@ def threads_of_a_trial(config: ExperimentConfig) -> Iterator[None]:
             yield
     finally:
         th.set_num_threads(before)
-
-
-def available_cores() -> int:
-    """Return the cores of this machine that this process, and those it starts, may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def crowding(at_once: float, threads: int, cores: float) -> str:

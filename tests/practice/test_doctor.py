@@ -268,6 +268,8 @@ def test_what_usually_hurts_is_a_warning(
             {"split": {"train": [None, "2030-01-01"], "validation": ["2030-01-01", "2031-01-01"]}},
             "must hold at least 2 rows",
         ),
+        ({"search": {"gpus_per_trial": 512}}, "search.gpus_per_trial must be <= "),
+        ({"search": {"cpus_per_trial": 65536}}, "got 65536: no trial could ever start"),
     ],
 )
 def test_what_cannot_run_is_an_error(sections: Any, words: str, tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_one_at_a_time_means_one_at_a_time(finished) -> None:
     assert marks == ["start", "end"] * 4
 
 
+def test_a_trial_that_never_fits_on_our_own_ray_is_refused(tmp_path) -> None:
+    config = small_config(tmp_path, search={"cpus_per_trial": 3.0})
+    said = r"a trial can never start: one node must have 3 CPUs, but the largest has 2 CPUs"
+    with pytest.raises(SearchError, match=said):
+        run_search(config)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_planned_trial_is_in_the_table(finished) -> None:
     assert finished.finished
     assert sorted(finished.table["trial"]) == [0, 1, 2, 3]
