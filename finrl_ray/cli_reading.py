@@ -145,8 +145,9 @@ def tensorboard(
     """Show a search in TensorBoard until Ctrl-C: scalars, and hyperparameters in parallel."""
     quiet()
     from finrl_ray.monitoring.tensorboard_server import launch_tensorboard
-    from finrl_ray.search.folder import is_driven, open_folder
+    from finrl_ray.search.folder import open_folder
     from finrl_ray.search.folder_files import TENSORBOARD_FOLDER
+    from finrl_ray.search.folder_lock import is_driven
     from finrl_ray.search.tensorboard_log import write_tensorboard_log
 
     opened = open_folder(folder)

@@ -13,8 +13,9 @@ from typing import Any
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import SearchError
-from finrl_ray.search.folder import sole_process, versions
+from finrl_ray.search.folder import versions
 from finrl_ray.search.folder_files import BEST_MODEL_FOLDER
+from finrl_ray.search.folder_lock import sole_process
 
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"

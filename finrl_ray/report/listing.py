@@ -12,8 +12,8 @@ import pyarrow.fs as pafs
 from finrl_ray.config_file import load_config
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.object_store import in_words, open_store
-from finrl_ray.search.folder import is_driven
 from finrl_ray.search.folder_files import CONFIG_FILE, EXPERIMENT_FILE
+from finrl_ray.search.folder_lock import is_driven
 from finrl_ray.search.journal import ENDED, is_finished, read_journal
 from finrl_ray.search.judging import read_verdict
 from finrl_ray.search.mirror import local_folder

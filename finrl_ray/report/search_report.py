@@ -23,8 +23,9 @@ from finrl_ray.report.backtest import (
     read_backtest,
 )
 from finrl_ray.report.timeline import result_times
-from finrl_ray.search.folder import SearchFolder, is_driven, open_folder
+from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.folder_files import EXPERIMENT_FILE
+from finrl_ray.search.folder_lock import is_driven
 from finrl_ray.search.journal import (
     ENDED,
     Event,

@@ -23,9 +23,9 @@ from finrl_ray.search.folder_files import (
     CONFIG_FILE,
     DATA_FILE,
     EXPERIMENT_FILE,
-    LOCK_FILE,
     RAY_FOLDER,
 )
+from finrl_ray.search.folder_lock import sole_process
 from finrl_ray.search.journal import Records, read_journal
 from finrl_ray.search.mirror import local_folder, remote_of
 
@@ -215,41 +215,6 @@ def sole_driver(folder: SearchFolder) -> Iterator[None]:
         f"`finrl-ray show {folder.path}`"
     )
     with sole_process(folder.path, refusal):
-        yield
-
-
-def is_driven(folder: Path) -> bool:
-    """Return whether a process on this machine is running the search in a folder."""
-    if not (folder / LOCK_FILE).is_file():
-        return False
-    try:
-        with sole_process(folder, "driven"):
-            return False
-    except SearchError:
-        return True
-    except OSError:  # a folder that can only be read is nobody's to run
-        return False
-
-
-@contextlib.contextmanager
-def sole_process(folder: Path, refusal: str) -> Iterator[None]:
-    """Hold the lock of a folder.
-
-    Raises
-    ------
-    SearchError
-        If another process holds it; `refusal` is its text.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
-    with (folder / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SearchError(refusal) from None
         yield
 
 
