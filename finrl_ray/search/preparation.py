@@ -21,8 +21,8 @@ from finrl_ray.object_store import require_usable
 from finrl_ray.progress import Progress, unseen
 from finrl_ray.search.plan_checks import check_plan
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
-from finrl_ray.storage_url import is_url
 from finrl_ray.search.trial_resources import require_room_here, starts_own_ray
+from finrl_ray.storage_url import is_url
 from finrl_ray.training import build_model, fit_scaling, make_trial_envs
 from finrl_ray.verdict.detectable import detectable_sharpe
 from finrl_ray.verdict.words import detectable_sentence
