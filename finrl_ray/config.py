@@ -22,6 +22,7 @@ from finrl_ray.search_config import (
     require,
 )
 from finrl_ray.storage_url import check_url
+from finrl_ray.time_zones import require_timezone
 from finrl_ray.validation_config import ValidationConfig
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
@@ -57,6 +58,10 @@ class DataConfig:
     """First date read, inclusive."""
     end: date | None = None
     """First date not read."""
+    timezone: str | None = None
+    """Zone (`Europe/London`) that dates with a time zone and a time of day are converted to; null:
+    UTC. A row is one instant, so bars of exchanges in several zones need one clock. Dates without a
+    time zone are left as they are, and days (midnight where they were written) keep their date."""
     features: tuple[str, ...] | Literal["finrl"] = "finrl"
     """Indicators by FinRL's (stockstats') names, or numeric columns of the source, in observation
     order. `finrl` is FinRL's list of eight, less those that a close-only source cannot have."""
@@ -77,6 +82,8 @@ class DataConfig:
             f"start must be before end, got {self.start} and {self.end}",
         )
         require(self.max_late_rows >= 0, f"max_late_rows must be >= 0, got {self.max_late_rows}")
+        if self.timezone is not None:
+            require_timezone(self.timezone)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

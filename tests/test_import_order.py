@@ -22,6 +22,7 @@ FLOORS = {
     "ray_security": 1,
     "zoo_keys": 1,
     "storage_url": 1,
+    "time_zones": 1,
     "object_store": 3,
     "override_values": 1,
     "writable_folder": 1,

@@ -60,7 +60,7 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
     """
     # first, because it says what is wrong with rows that cannot be used
     market_data, _ = market_data_of(rows, config.data)
-    in_order = dated(rows)
+    in_order = dated(rows, config.data.timezone)
     config = with_periods_per_year(config, market_data.dates)
     sample = Sample(
         rows=in_order,

@@ -10,6 +10,7 @@ import pandas as pd
 from finrl_ray._typing import AnyArray, DateArray, FloatArray
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.loading import market_data_of
+from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.splits import Split
 
@@ -85,11 +86,8 @@ class Sample:
         return later
 
 
-def dated(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with real dates in their order; a frame of FinRL's has text."""
+def dated(rows: pd.DataFrame, timezone: str | None = None) -> pd.DataFrame:
+    """Return rows with real dates in their order, read as the loader does."""
     result = rows.copy()
-    dates = pd.to_datetime(result["date"])
-    if dates.dt.tz is not None:  # the local date is kept, as everywhere
-        dates = dates.dt.tz_localize(None)
-    result["date"] = dates.astype("datetime64[ns]")
+    result["date"] = read_dates(rows["date"], rows["tic"].to_numpy(dtype=object), timezone).dates
     return result.sort_values(["date", "tic"], kind="stable").reset_index(drop=True)

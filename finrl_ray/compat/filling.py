@@ -6,14 +6,15 @@ Here nothing comes from another ticker or from a later date.
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
-from finrl_ray.data.long_columns import read_dates
+from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.long_format import market_data_from_long
-from finrl_ray.data.wording import listed
+from finrl_ray.data.wording import date_label, listed
 from finrl_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,37 @@ def row_dates(df: pd.DataFrame) -> DateArray:
     DataError
         If a date is missing or cannot be read.
     """
-    return read_dates(df["date"], df["tic"].to_numpy(dtype=object))[0]
+    return read_dates(df["date"], df["tic"].to_numpy(dtype=object)).dates
+
+
+def with_plain_dates(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with one writing of each date, which sorts as the dates do.
+
+    Dates are left as they are written where that holds already; else texts become ISO texts without
+    a time zone (instants by UTC's clock, see `finrl_ray.data.long_dates`), and others datetime64.
+
+    Raises
+    ------
+    DataError
+        If a date is missing or cannot be read.
+    """
+    rows = read_dates(df["date"], df["tic"].to_numpy(dtype=object))
+    if rows.kind == "naive" and _sorts_like(df["date"], rows.dates):
+        return df
+    if all(isinstance(value, str) for value in df["date"].head(1)):
+        codes, stamps = pd.factorize(rows.dates)
+        labels = np.array([date_label(stamp) for stamp in stamps], dtype=object)
+        return df.assign(date=labels[codes])
+    return df.assign(date=rows.dates)
+
+
+def _sorts_like(written: "pd.Series[Any]", dates: DateArray) -> bool:
+    pairs = pd.DataFrame({"written": written.to_numpy(), "date": dates}).drop_duplicates()
+    try:
+        in_order = pairs.sort_values("written")["date"].to_numpy()
+    except TypeError:  # texts beside timestamps
+        return False
+    return bool((np.diff(in_order) > np.timedelta64(0)).all())
 
 
 def by_date_and_ticker(df: pd.DataFrame) -> pd.DataFrame:
@@ -56,6 +87,7 @@ def with_quotes(df: pd.DataFrame) -> pd.DataFrame:
     ]
     for line in lines:
         logger.warning("%s", line)
+    df = with_plain_dates(df)
     dates = row_dates(df)
     keep = df["tic"].isin(market.tickers).to_numpy() & (dates >= market.dates[0])
     keep &= df["close"].to_numpy(dtype=np.float64) > 0

@@ -18,6 +18,7 @@ from finrl_ray.compat.filling import (
 from finrl_ray.compat.yahoo_downloader import YahooDownloader
 from finrl_ray.data.features import TURBULENCE_ROWS, turbulence
 from finrl_ray.data.indicators import FINRL_INDICATORS, compute, required_columns
+from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.data.wording import listed
 from finrl_ray.errors import ConfigError, DataError
@@ -35,7 +36,8 @@ def data_split(
     Parameters
     ----------
     df : frame in FinRL's long format; not changed
-    start, end : dates as the column has them, or `date` objects
+    start, end : dates as the column has them, or `date` objects; those with a time zone are
+        instants where the column has times with a zone
     target_date_col : the column of dates
 
     Returns
@@ -51,19 +53,31 @@ def data_split(
     missing = [name for name in (target_date_col, "tic") if name not in df.columns]
     if missing:
         raise DataError(f"data_split needs the columns {missing}, but df has {listed(df.columns)}")
-    dates = df[target_date_col]
-    first, last = (_as_in(dates, bound) for bound in (start, end))
-    data: pd.DataFrame = df[(dates >= first) & (dates < last)]
-    if data.empty:
+    dates, first, last = _comparable(df, target_date_col, (start, end))
+    keys = pd.DataFrame({"date": dates, "tic": df["tic"].to_numpy()})
+    keys = keys[(keys["date"] >= first) & (keys["date"] < last)]
+    if keys.empty:
         logger.warning("data_split found no row with %s <= date < %s", start, end)
-    data = data.sort_values([target_date_col, "tic"], ignore_index=True)
-    data.index = pd.Index(data[target_date_col].factorize()[0])
+    keys = keys.sort_values(["date", "tic"])
+    data: pd.DataFrame = df.iloc[keys.index]
+    data.index = pd.Index(keys["date"].factorize()[0])
     return data
+
+
+def _comparable(df: pd.DataFrame, column: str, bounds: tuple[Any, Any]) -> tuple[Any, Any, Any]:
+    """Return the dates of the rows and the bounds so that they compare as dates do."""
+    written = df[column]
+    first, last = (_as_in(written, bound) for bound in bounds)
+    try:
+        rows = read_dates(written, df["tic"].to_numpy(dtype=object))
+    except DataError:  # another order of day and month, or numbers
+        return written.to_numpy(), first, last
+    return rows.dates, rows.bound(bounds[0], "start"), rows.bound(bounds[1], "end")
 
 
 def _as_in(dates: "pd.Series[Any]", bound: Any) -> Any:
     """Return a bound as text where the column holds text, which compares as it is written."""
-    if not pd.api.types.is_string_dtype(dates.dtype) or isinstance(bound, str):
+    if isinstance(bound, str) or pd.api.types.is_numeric_dtype(dates.dtype):
         return bound
     if isinstance(bound, int | float | np.number):
         # pandas would count nanoseconds since 1970
@@ -71,6 +85,8 @@ def _as_in(dates: "pd.Series[Any]", bound: Any) -> Any:
             f"start and end must be dates as the column {dates.name!r} has them, such as "
             f"'2020-07-01', got the number {bound!r}"
         )
+    if not pd.api.types.is_string_dtype(dates.dtype):
+        return bound
     return pd.Timestamp(bound).strftime("%Y-%m-%d")
 
 

@@ -39,8 +39,7 @@ def get_daily_return(df: pd.DataFrame, value_col_name: str = "account_value") ->
         If a column is missing.
     """
     values = _values(df, value_col_name)
-    dates = pd.DatetimeIndex(pd.to_datetime(df["date"]), name="date")
-    dates = dates.tz_localize("UTC") if dates.tz is None else dates.tz_convert("UTC")
+    dates = pd.DatetimeIndex(pd.to_datetime(df["date"], utc=True), name="date")
     return pd.Series(values, index=dates, name="daily_return").pct_change()
 
 

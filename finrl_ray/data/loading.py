@@ -77,6 +77,7 @@ def market_data_of(
             end=config.end,
             market_columns=config.market_columns,
             max_late_rows=config.max_late_rows,
+            timezone=config.timezone,
         )
     except DataError as error:
         raise DataError(f"data.source {config.source!r}: {error}") from error

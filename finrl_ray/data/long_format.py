@@ -9,10 +9,12 @@ import pandas as pd
 
 from finrl_ray._typing import BoolArray, DateArray, FloatArray, IntArray
 from finrl_ray.data.data_report import DataReport, DroppedRows, UntradableCells
-from finrl_ray.data.long_table import DateLike, LongTable, read_table
+from finrl_ray.data.long_dates import DateLike
+from finrl_ray.data.long_table import LongTable, read_table
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.wording import date_label, listed
 from finrl_ray.errors import DataError
+from finrl_ray.time_zones import require_timezone
 
 
 def market_data_from_long(
@@ -24,6 +26,7 @@ def market_data_from_long(
     end: DateLike | None = None,
     market_columns: Sequence[str] = (),
     max_late_rows: int = 252,
+    timezone: str | None = None,
 ) -> tuple[MarketData, DataReport]:
     """Return market data, and a report of what was done, from a frame in FinRL's long format.
 
@@ -38,6 +41,8 @@ def market_data_from_long(
     market_columns : columns with one value per date, the same for all tickers
     max_late_rows : a ticker first quoted later than this many rows after the first date is
         dropped; for an earlier one the rows before its first quote are dropped
+    timezone : name of the zone that dates with a zone and a time of day are converted to, so that
+        a row is one instant; UTC when None. Days keep their local date.
 
     Returns
     -------
@@ -48,6 +53,8 @@ def market_data_from_long(
     ------
     DataError
         Naming ticker, date and column, for everything that has no rule that could repair it.
+    ConfigError
+        If `timezone` is no time zone.
     """
     features = _checked_names(features, "features")
     market_columns = _checked_names(market_columns, "market_columns")
@@ -56,7 +63,9 @@ def market_data_from_long(
         raise DataError("tickers must name at least one ticker, got an empty list")
     if max_late_rows < 0:
         raise DataError(f"max_late_rows must be >= 0, got {max_late_rows}")
-    table = read_table(df, (*features, *market_columns), order, start, end)
+    if timezone is not None:
+        require_timezone(timezone)
+    table = read_table(df, (*features, *market_columns), order, start, end, timezone)
     table, dropped = _without_late_tickers(table, max_late_rows)
     names = tuple(name for name in order or table.names if name not in dropped)
     grid = _Grid.of(table, names)

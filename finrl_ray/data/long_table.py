@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, FloatArray, IntArray
-from finrl_ray.data.long_columns import check_columns, read_dates, read_numbers, read_tickers
+from finrl_ray.data.long_columns import check_columns, read_numbers, read_tickers
+from finrl_ray.data.long_dates import DateLike, RowDates, read_dates
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.data.wording import date_label, did_you_mean, listed
 from finrl_ray.errors import DataError
 
-DateLike = str | date | np.datetime64 | pd.Timestamp
 _LOW_HIGH_TOLERANCE = 1e-6
 
 
@@ -53,6 +52,7 @@ def read_table(
     tickers: Sequence[str] | None,
     start: DateLike | None,
     end: DateLike | None,
+    timezone: str | None = None,
 ) -> LongTable:
     """Return the selected rows of a long frame, sorted, without duplicates, every value checked.
 
@@ -62,6 +62,7 @@ def read_table(
     wanted : columns to read beside prices and volume
     tickers : names to keep; all when None
     start, end : first date kept, first date not kept
+    timezone : zone that dates with a zone and a time of day are converted to; UTC when None
 
     Raises
     ------
@@ -72,8 +73,9 @@ def read_table(
     if len(df) == 0:
         raise DataError("the data must have at least 2 dates, but the frame has no rows")
     all_tickers = read_tickers(df["tic"])
-    all_dates, aware = read_dates(df["date"], all_tickers)
-    rows = _selected_rows(all_tickers, all_dates, tickers, start, end)
+    row_dates = read_dates(df["date"], all_tickers, timezone)
+    all_dates = row_dates.dates
+    rows = _selected_rows(all_tickers, row_dates, tickers, start, end)
     codes, uniques = pd.factorize(all_tickers[rows], sort=True)
     read = [name for name in PRICE_COLUMNS if name in names]
     read += [name for name in dict.fromkeys(wanted) if name not in read]
@@ -82,11 +84,8 @@ def read_table(
     )
     for name in read:
         table.columns[name] = read_numbers(df[name].iloc[rows], name, table.where)
-    if aware:
-        table = table.noted(
-            "The dates had a time zone; the local date and time of day were kept and the zone "
-            "was taken off."
-        )
+    if row_dates.note:
+        table = table.noted(row_dates.note)
     left_out = _unused_text_columns(df, names, read)
     if left_out:
         table = table.noted(f"Columns that hold no numbers were ignored: {listed(left_out)}.")
@@ -98,11 +97,12 @@ def read_table(
 
 def _selected_rows(
     tickers: AnyArray,
-    dates: DateArray,
+    row_dates: RowDates,
     wanted: Sequence[str] | None,
     start: DateLike | None,
     end: DateLike | None,
 ) -> IntArray:
+    dates = row_dates.dates
     keep = np.ones(len(dates), dtype=bool)
     if wanted is not None:
         known = sorted(set(tickers))
@@ -115,26 +115,15 @@ def _selected_rows(
         keep &= pd.Series(tickers, dtype=object).isin(list(wanted)).to_numpy()
     first, last = date_label(dates.min()), date_label(dates.max())
     if start is not None:
-        keep &= dates >= _read_bound(start, "start")
+        keep &= dates >= row_dates.bound(start, "start")
     if end is not None:
-        keep &= dates < _read_bound(end, "end")
+        keep &= dates < row_dates.bound(end, "end")
     if not keep.any():
         raise DataError(
             f"no rows lie within start {start} and end {end} (not included); the data covers "
             f"{first} to {last}"
         )
     return np.flatnonzero(keep)
-
-
-def _read_bound(value: DateLike, name: str) -> np.datetime64:
-    try:
-        stamp = pd.Timestamp(value).tz_localize(None)
-    except (ValueError, TypeError, OverflowError, AttributeError):
-        stamp = None
-    if stamp is None or pd.isna(stamp):
-        raise DataError(f"{name} must be a date such as 2020-01-31, got {value!r}")
-    # a date such as 9999-12-31 does not fit into nanoseconds
-    return min(max(stamp, pd.Timestamp.min), pd.Timestamp.max).as_unit("ns").to_datetime64()
 
 
 def _unused_text_columns(df: pd.DataFrame, names: Sequence[str], read: Sequence[str]) -> list[str]:

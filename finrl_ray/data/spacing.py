@@ -29,6 +29,8 @@ _FEW_WEEKENDS, _MOST_WEEKENDS = 0.1, 0.75
 # bars of a day that cover this share of it leave no night
 _AROUND_THE_CLOCK = 0.9
 _EQUAL_S = 1.0
+# between UTC and the clock of an exchange
+_LARGEST_OFFSET_H = 14
 
 
 def periods_per_year(dates: DateArray) -> float:
@@ -36,7 +38,8 @@ def periods_per_year(dates: DateArray) -> float:
 
     Daily bars make 252 a year, or 365 if there are bars on weekends; weekly 52, monthly 12,
     quarterly 4, yearly 1. Bars within the day make 365 days of equally spaced bars if there are
-    bars on weekends, and otherwise 252 times the bars of a usual session. Holes (holidays, missing
+    bars on weekends, and otherwise 252 times the bars of a usual session, by whatever clock the
+    sessions lie within weekdays. Holes (holidays, missing
     bars) do not matter as long as nine in ten gaps are alike.
 
     Parameters
@@ -100,6 +103,7 @@ def _daily(stamps: DateArray, gaps_days: FloatArray) -> float:
 
 def _within_the_day(stamps: DateArray, gaps_s: FloatArray) -> float:
     """Return bars a year from all dates and the gaps between bars of one day, nights left out."""
+    stamps = _on_a_clock_with_free_weekends(stamps)
     days, bars = np.unique(stamps.astype("datetime64[D]"), return_counts=True)
     # the first and the last day may have been cut
     usual_bars = float(np.median(bars[1:-1] if len(bars) > 2 else bars))
@@ -113,6 +117,19 @@ def _within_the_day(stamps: DateArray, gaps_s: FloatArray) -> float:
     if (share is None and no_night) or (share is not None and share > _FEW_WEEKENDS):
         raise _no_spacing(stamps, "whether weekends are traded cannot be seen")
     return DAYS_OF_EXCHANGES * usual_bars
+
+
+def _on_a_clock_with_free_weekends(stamps: DateArray) -> DateArray:
+    """Return the stamps by a clock on which no weekend has bars, if there is one.
+
+    Sydney's Monday begins on Sunday in UTC, and its sessions lie across midnight.
+    """
+    for hours in sorted(range(-_LARGEST_OFFSET_H, _LARGEST_OFFSET_H + 1), key=abs):
+        moved = stamps + np.timedelta64(hours, "h")
+        share = _weekend_share(moved)
+        if share is not None and share <= _FEW_WEEKENDS:
+            return moved
+    return stamps
 
 
 def _weekend_share(stamps: DateArray) -> float | None:

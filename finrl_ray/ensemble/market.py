@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
-from finrl_ray.data.long_columns import read_dates
+from finrl_ray.data.long_dates import RowDates, read_dates, written_dates
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.errors import ConfigError, DataError
@@ -70,14 +70,19 @@ def read_market(
     DataError
         If the data cannot be traded; the message names ticker, date and column.
     """
-    train = _period("train_period", train_period)
-    val_test = _period("val_test_period", val_test_period)
+    rows = None if isinstance(df, MarketData) else _row_dates(df, features)
+    train = _period("train_period", train_period, rows)
+    val_test = _period("val_test_period", val_test_period, rows)
     if train[1] > val_test[0]:
         raise ConfigError(
             f"train_period must end where val_test_period starts, or before, got {train_period[1]} "
             f"and {val_test_period[0]}: the periods overlap"
         )
-    market_data, labels = _read(df, features, risk_name, val_test[1])
+    if isinstance(df, MarketData):
+        market_data, labels = _cut(df, features, val_test[1])
+    else:
+        assert rows is not None
+        market_data, labels = _read(df, rows, features, risk_name, val_test[1])
     dates = market_data.dates
     _check_covered("train_period", train, dates)
     _check_covered("val_test_period", val_test, dates)
@@ -96,7 +101,20 @@ def read_market(
     return market
 
 
-def _period(name: str, period: Period) -> tuple[np.datetime64, np.datetime64]:
+def _row_dates(df: "pd.DataFrame", features: Sequence[str]) -> RowDates:
+    missing = [name for name in ("date", "tic", "close", *features) if name not in df.columns]
+    if missing:
+        raise ConfigError(
+            "df must have the columns date, tic, close and every name of tech_indicator_list; "
+            f"{missing} missing, got {list(df.columns)}"
+        )
+    return read_dates(df["date"], df["tic"].to_numpy(dtype=object))
+
+
+def _period(
+    name: str, period: Period, rows: RowDates | None
+) -> tuple[np.datetime64, np.datetime64]:
+    """Return the dates of a period, by the clock of the rows where it has a time zone."""
     if isinstance(period, str) or not isinstance(period, Sequence) or len(period) != 2:
         raise ConfigError(f"{name} must be two dates, (start, end), got {period!r}")
     if any(isinstance(item, int | float | np.number) for item in period):
@@ -105,7 +123,10 @@ def _period(name: str, period: Period) -> tuple[np.datetime64, np.datetime64]:
             f"{name} must be two dates such as '2020-07-01', got the numbers {period!r}"
         )
     try:
-        start, end = (pd.Timestamp(item).to_datetime64() for item in period)
+        stamps = [pd.Timestamp(item) for item in period]
+        start, end = (
+            stamp.to_datetime64() if rows is None else rows.bound(stamp, name) for stamp in stamps
+        )
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{name} must be two dates such as '2020-07-01', got {period!r} ({error})"
@@ -115,25 +136,22 @@ def _period(name: str, period: Period) -> tuple[np.datetime64, np.datetime64]:
     return start, end
 
 
-def _read(
-    df: "pd.DataFrame | MarketData", features: Sequence[str], risk_name: str, end: np.datetime64
+def _cut(
+    data: MarketData, features: Sequence[str], end: np.datetime64
 ) -> tuple[MarketData, tuple[Any, ...]]:
-    if isinstance(df, MarketData):
-        if list(features) != list(df.feature_names):
-            raise ConfigError(
-                f"tech_indicator_list must be this market's features {list(df.feature_names)}, got "
-                f"{list(features)}"
-            )
-        cut = df.rows(0, max(1, int(np.searchsorted(df.dates, end, side="right"))))
-        return cut, tuple(pd.Timestamp(date) for date in cut.dates)
-    missing = [name for name in ("date", "tic", "close", *features) if name not in df.columns]
-    if missing:
+    if list(features) != list(data.feature_names):
         raise ConfigError(
-            "df must have the columns date, tic, close and every name of tech_indicator_list; "
-            f"{missing} missing, got {list(df.columns)}"
+            f"tech_indicator_list must be this market's features {list(data.feature_names)}, got "
+            f"{list(features)}"
         )
-    stamps = read_dates(df["date"], df["tic"].to_numpy(dtype=object))[0]
-    kept = df[stamps <= end]
+    cut = data.rows(0, max(1, int(np.searchsorted(data.dates, end, side="right"))))
+    return cut, tuple(pd.Timestamp(date) for date in cut.dates)
+
+
+def _read(
+    df: "pd.DataFrame", rows: RowDates, features: Sequence[str], risk_name: str, end: np.datetime64
+) -> tuple[MarketData, tuple[Any, ...]]:
+    kept = df[rows.dates <= end]
     if kept.empty:
         raise ConfigError(f"df must have dates up to {date_label(end)}, got none")
     known = [risk_name] if risk_name in df.columns and risk_name not in features else []
@@ -142,8 +160,7 @@ def _read(
         features=list(features),
         market_columns=known,
     )
-    written = dict(zip(stamps[::-1], df["date"].iloc[::-1], strict=True))
-    return market_data, tuple(written[date] for date in market_data.dates)
+    return market_data, written_dates(rows, df["date"], market_data.dates)
 
 
 def _check_covered(

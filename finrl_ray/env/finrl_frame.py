@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray, IntArray
-from finrl_ray.data.long_columns import read_dates, read_tickers
+from finrl_ray.data.long_columns import read_tickers
+from finrl_ray.data.long_dates import read_dates, written_dates
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.arrays import Market, as_read_only
 from finrl_ray.env.market_table import (
@@ -74,17 +75,12 @@ def table_from_frame(
 
 
 def _original_dates(df: pd.DataFrame, dates: DateArray) -> tuple[Any, ...]:
-    first_rows = ~df["date"].duplicated().to_numpy()
-    written = df["date"][first_rows]
-    stamps, _ = read_dates(written, df["tic"].to_numpy(dtype=object)[first_rows])
-    by_date: dict[np.datetime64, Any] = {}
-    for stamp, label in zip(stamps, written, strict=True):
-        by_date.setdefault(stamp, label)
-    return tuple(by_date[date] for date in dates)
+    rows = read_dates(df["date"], df["tic"].to_numpy(dtype=object))
+    return written_dates(rows, df["date"], dates)
 
 
 def to_dates(rows: pd.DataFrame) -> DateArray:
-    """Return the dates of rows as datetime64[ns], time zones dropped.
+    """Return the dates of rows as datetime64[ns], without a time zone (see `long_dates`).
 
     What `MarketData` would refuse, such as 01/31/2020, is left to pandas: FinRL's env only shows
     dates.
@@ -96,7 +92,7 @@ def to_dates(rows: pd.DataFrame) -> DateArray:
     """
     written: pd.Series[Any] = rows["date"]
     try:
-        return read_dates(written, rows["tic"].to_numpy(dtype=object))[0]
+        return read_dates(written, rows["tic"].to_numpy(dtype=object)).dates
     except DataError:
         pass
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finrl_ray._typing import BoolArray, DateArray, FloatArray
-from finrl_ray.data.long_columns import read_dates
+from finrl_ray.data.long_dates import read_dates, written_dates
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
 
@@ -144,14 +144,13 @@ def _from_frame(
         )
     known = [risk_name] if risk_name in df.columns and risk_name not in features else []
     market = MarketData.from_finrl(df, features=list(features), market_columns=known)
-    first_rows = df[~df["date"].duplicated().to_numpy()]
-    stamps, _ = read_dates(first_rows["date"], first_rows["tic"].to_numpy(dtype=object))
-    row_of = {stamp: row for row, stamp in enumerate(stamps)}
-    rows = [row_of[date] for date in market.dates]
-    labels = tuple(first_rows["date"].iloc[rows])
+    row_dates = read_dates(df["date"], df["tic"].to_numpy(dtype=object))
+    labels = written_dates(row_dates, df["date"], market.dates)
     if COVARIANCE_COLUMN not in df.columns:
         return market, labels, None
-    matrices = first_rows[COVARIANCE_COLUMN].iloc[rows].tolist()
+    stamps, first_rows = np.unique(row_dates.dates, return_index=True)
+    rows = first_rows[np.searchsorted(stamps, market.dates)]
+    matrices = df[COVARIANCE_COLUMN].iloc[rows].tolist()
     return market, labels, _checked_matrices(matrices, labels, market.n_assets)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray._typing import AnyArray, BoolArray
+from finrl_ray._typing import AnyArray, BoolArray, DateArray
 from finrl_ray.data.market_data import PRICE_COLUMNS
+from finrl_ray.data.wording import date_label
+from finrl_ray.env.finrl_frame import to_dates
 from finrl_ray.env.market_table import MarketTable
 
 _SHOWN_DATES = 3
@@ -34,7 +36,7 @@ class BadCells:
     ticker : name
     kind : `missing`, `infinite`, `zero`, `negative`, `text` or `absent`
     count : number of dates
-    dates : the first of them, as written in the data
+    dates : the first of them
     """
 
     column: str
@@ -101,19 +103,30 @@ def array_cells(
     return found
 
 
-def frame_cells(df: pd.DataFrame, columns: Iterable[str]) -> list[BadCells]:
+def frame_cells(
+    df: pd.DataFrame, columns: Iterable[str], dates: DateArray | None = None
+) -> list[BadCells]:
     """Return the bad cells of a frame in FinRL's long format, and the dates without a row.
 
     Parameters
     ----------
     df : frame with `date` and `tic`
     columns : the columns to look at; prices must be positive, volume must not be negative
+    dates : of each row, as the loader reads them: one date may be written in several ways; read
+        here when None
+
+    Raises
+    ------
+    DataError
+        If a date cannot be read.
     """
     found = []
+    dates = to_dates(df) if dates is None else dates
+    tickers = df["tic"].to_numpy()
     for name in columns:
         for kind, mask in _masks(df[name], name).items():
-            found += _by_ticker(df, name, kind, mask)
-    return [*found, *_absent_rows(df)]
+            found += _by_ticker(name, kind, tickers[mask], dates[mask])
+    return [*found, *_absent_rows(tickers, dates)]
 
 
 def _masks(column: "pd.Series[Any]", name: str) -> dict[str, BoolArray]:
@@ -131,38 +144,28 @@ def _masks(column: "pd.Series[Any]", name: str) -> dict[str, BoolArray]:
     return masks
 
 
-def _by_ticker(df: pd.DataFrame, name: str, kind: str, mask: BoolArray) -> list[BadCells]:
-    if not mask.any():
-        return []
-    rows = pd.DataFrame({"tic": df["tic"].to_numpy()[mask], "date": df["date"].to_numpy()[mask]})
+def _by_ticker(name: str, kind: str, tickers: AnyArray, dates: DateArray) -> list[BadCells]:
     return [
-        BadCells(
-            column=name,
-            ticker=str(ticker),
-            kind=kind,
-            count=len(dates),
-            dates=tuple(_date_text(date) for date in dates[:_SHOWN_DATES]),
-        )
-        for ticker, group in rows.groupby("tic", sort=True)
-        for dates in [sorted(group["date"], key=str)]
+        _cells(name, str(ticker), kind, np.unique(rows.to_numpy()))
+        for ticker, rows in pd.Series(dates).groupby(tickers, sort=True)
     ]
 
 
-def _absent_rows(df: pd.DataFrame) -> list[BadCells]:
+def _absent_rows(tickers: AnyArray, dates: DateArray) -> list[BadCells]:
     """Return the tickers that lack rows between their first and their last one."""
-    days, row_of = np.unique(df["date"].astype(str).to_numpy(dtype=object), return_inverse=True)
+    days, row_of = np.unique(dates, return_inverse=True)
     found = []
-    for ticker, rows in pd.Series(row_of).groupby(df["tic"].to_numpy(), sort=True):
+    for ticker, rows in pd.Series(row_of).groupby(tickers, sort=True):
         present = np.unique(rows.to_numpy())
         absent = np.setdiff1d(np.arange(present[0], present[-1] + 1), present)
         if absent.size:
-            dates = tuple(_date_text(days[row]) for row in absent[:_SHOWN_DATES])
-            found.append(
-                BadCells(
-                    column="", ticker=str(ticker), kind="absent", count=absent.size, dates=dates
-                )
-            )
+            found.append(_cells("", str(ticker), "absent", days[absent]))
     return found
+
+
+def _cells(column: str, ticker: str, kind: str, dates: DateArray) -> BadCells:
+    shown = tuple(date_label(date) for date in dates[:_SHOWN_DATES])
+    return BadCells(column=column, ticker=ticker, kind=kind, count=len(dates), dates=shown)
 
 
 def _date_text(value: Any) -> str:

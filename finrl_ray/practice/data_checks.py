@@ -11,6 +11,7 @@ import pandas as pd
 from finrl_ray.config import DataConfig, ExperimentConfig
 from finrl_ray.data.indicators import FINRL_INDICATORS
 from finrl_ray.data.loading import market_data_of
+from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.sources import read_source
 from finrl_ray.data.spacing import with_periods_per_year
@@ -47,7 +48,11 @@ def check_data(
     except FinRLRayError as error:
         findings.error("data.source", str(error))
         return None
-    cells = _bad_cells(df, config.data)
+    try:
+        cells = _bad_cells(df, config.data)
+    except FinRLRayError as error:
+        findings.error("data.source", str(error))
+        return None
     _report_cells(cells, findings)
     unusable = [item for item in cells if item.kind in UNUSABLE]
     if unusable:
@@ -71,25 +76,24 @@ def check_data(
 def _bad_cells(df: pd.DataFrame, config: DataConfig) -> list[BadCells]:
     """Return the bad cells of the rows and columns that the experiment reads."""
     if not {"date", "tic"} <= set(df.columns):
-        return []  # loading says so
+        return []  # loading says so, as of dates that cannot be read
     names = FINRL_INDICATORS if config.features == "finrl" else config.features
     wanted = [n for n in dict.fromkeys((*PRICE_COLUMNS, *names)) if n in df.columns]
-    rows = df
+    row_dates = read_dates(df["date"], df["tic"].to_numpy(dtype=object), config.timezone)
+    keep = np.ones(len(df), dtype=bool)
     if config.tickers is not None:
-        rows = rows[rows["tic"].isin(config.tickers)]
-    if config.start is not None or config.end is not None:
-        days = pd.to_datetime(rows["date"], errors="coerce", format="mixed", utc=True)
-        keep = pd.Series(True, index=rows.index)
-        if config.start is not None:
-            keep &= ~(days < pd.Timestamp(config.start, tz="UTC"))
-        if config.end is not None:
-            keep &= ~(days >= pd.Timestamp(config.end, tz="UTC"))
-        rows = rows[keep]
-    cells = frame_cells(rows, [name for name in wanted if name not in config.market_columns])
+        keep &= df["tic"].isin(config.tickers).to_numpy()
+    if config.start is not None:
+        keep &= row_dates.dates >= row_dates.bound(config.start, "start")
+    if config.end is not None:
+        keep &= row_dates.dates < row_dates.bound(config.end, "end")
+    rows, dates = df[keep], row_dates.dates[keep]
+    own = [name for name in wanted if name not in config.market_columns]
+    cells = frame_cells(rows, own, dates)
     for name in config.market_columns:
         if name in df.columns:
             # one value per date, which every ticker's row repeats
-            cells += frame_cells(rows.assign(tic=_MARKET).drop_duplicates(["date", name]), [name])
+            cells += frame_cells(rows.assign(tic=_MARKET), [name], dates)
     return cells
 
 

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agent.env_state import base_vec_env, wrappers
+from finrl_ray.errors import DataError
 from finrl_ray.practice.bad_cells import frame_cells, table_cells
 from finrl_ray.practice.report import ReportLines
 
@@ -126,7 +127,11 @@ def _check_data(env: VecEnv, report: ReportLines) -> None:
         df = env.get_attr("df", indices=[0])[0]
         if isinstance(df, pd.DataFrame) and {"date", "tic"} <= set(df.columns):
             names = [str(name) for name in df.columns if name not in ("date", "tic")]
-            cells = frame_cells(df, [n for n in names if pd.api.types.is_numeric_dtype(df[n])])
+            numbers = [n for n in names if pd.api.types.is_numeric_dtype(df[n])]
+            try:
+                cells = frame_cells(df, numbers)
+            except DataError as error:  # another package's env, which may not need dates
+                report.warnings.append(f"the cells of df were not looked at: {error}")
     report.data_errors += [str(item) for item in cells[:_SHOWN_CELLS]]
     if len(cells) > _SHOWN_CELLS:
         report.data_errors.append(f"and {len(cells) - _SHOWN_CELLS} more such columns")

@@ -124,6 +124,41 @@ def test_a_ticker_with_missing_days_stays_and_is_carried(prices: pd.DataFrame, c
     assert ibm.loc[dates[103:], "macd"].tolist() == whole["macd"].tolist()[100:]
 
 
+def test_one_date_written_in_two_ways_is_one_date(prices: pd.DataFrame) -> None:
+    mixed = prices.copy()
+    second = mixed["tic"] == mixed["tic"].iloc[-1]
+    mixed.loc[second, "date"] = mixed.loc[second, "date"].str.replace("-", "/")
+    plain = FeatureEngineer(tech_indicator_list=["macd"]).preprocess_data(prices)
+    pd.testing.assert_frame_equal(
+        FeatureEngineer(tech_indicator_list=["macd"]).preprocess_data(mixed), plain
+    )
+    half = prices["date"].iloc[len(prices) // 2]
+    assert len(data_split(mixed, half, "2100-01-01")) == len(data_split(prices, half, "2100-01-01"))
+
+
+def test_bars_of_two_zones_are_prepared_as_instants() -> None:
+    hours = pd.date_range("2023-01-09 12:00", periods=120, freq="h", tz="UTC")
+    frame = pd.concat(
+        pd.DataFrame({
+            "date": [hour.isoformat() for hour in hours.tz_convert(zone)],
+            "tic": tic,
+            "close": np.arange(120.0) + 1.0,
+        })
+        for tic, zone in (("LON", "Europe/London"), ("NYC", "America/New_York"))
+    )  # fmt: skip
+    prepared = FeatureEngineer(tech_indicator_list=["close_3_sma"]).preprocess_data(frame)
+    assert prepared["date"].iloc[0] == "2023-01-09 12:00:00"
+    assert (prepared.groupby("date")["close"].nunique() == 1).all()
+    zoned = pd.Timestamp("2023-01-09 19:00", tz="America/New_York")
+    for rows, start in ((prepared, "2023-01-10"), (frame, "2023-01-10"), (frame, zoned)):
+        part = data_split(rows, start, "2023-01-12")
+        assert len(part) == 2 * 48
+        assert part.index.max() == 47
+        assert (part["close"].groupby(part.index).nunique() == 1).all()
+    with pytest.raises(DataError, match="start must have no time zone, as the dates have none"):
+        data_split(prepared, zoned, "2023-01-12")
+
+
 def test_gaps_can_stay_open(prices: pd.DataFrame) -> None:
     holed = without(prices, "IBM", prices["date"].unique()[100:103])
     engineer = FeatureEngineer(tech_indicator_list=["macd"], fill_gaps=False)

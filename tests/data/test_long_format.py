@@ -135,30 +135,6 @@ class TestPlainFrame:
 
 
 class TestDates:
-    def test_time_zone_is_taken_off_and_wall_clock_kept(self, tiny):
-        df = tiny()
-        df["date"] = pd.to_datetime(df["date"] + " 09:30").dt.tz_localize("America/New_York")
-        data, report = market_data_from_long(df)
-        assert str(data.dates[0])[:16] == "2020-01-01T09:30"
-        assert "time zone" in report.notes[0]
-
-    @pytest.mark.parametrize("offset", ["-05:00", "Z", "+0530", " -05"])
-    def test_offsets_in_text(self, tiny, offset):
-        df = tiny()
-        df["date"] = df["date"] + " 09:30" + offset
-        data, report = market_data_from_long(df)
-        assert str(data.dates[0])[:16] == "2020-01-01T09:30"
-        assert "time zone" in report.notes[0]
-
-    def test_offset_that_changes_in_summer(self, tiny):
-        df = tiny()
-        days = df["date"].unique()
-        df["date"] = df["date"] + df["date"].map(
-            dict(zip(days, [" 09:30-05:00"] * 2 + [" 09:30-04:00"] * 2, strict=True))
-        )
-        data, _ = market_data_from_long(df)
-        assert all(str(d)[11:16] == "09:30" for d in data.dates)
-
     def test_intraday(self, tiny):
         df = tiny()
         stamps = pd.date_range("2020-01-02 09:30", periods=4, freq="min").astype(str)

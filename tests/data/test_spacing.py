@@ -24,6 +24,11 @@ def sessions(freq, first, last, days=30):
     return np.concatenate([part.to_numpy() for part in parts])
 
 
+def in_utc(dates, zone):
+    local = pd.DatetimeIndex(dates).tz_localize(zone)
+    return local.tz_convert("UTC").tz_localize(None).to_numpy()
+
+
 @pytest.mark.parametrize(
     ("dates", "expected"),
     [
@@ -44,6 +49,10 @@ def sessions(freq, first, last, days=30):
         (sessions("h", "09:30", "15:30"), 252.0 * 7),
         (sessions("min", "09:30", "15:59"), 252.0 * 390),
         (sessions("5min", "09:30", "15:55", days=3), 252.0 * 78),
+        # in UTC Sydney's Monday begins on Sunday, and summer time moves its sessions over midnight
+        (in_utc(sessions("h", "10:00", "15:00", days=60), "Australia/Sydney"), 252.0 * 6),
+        (in_utc(sessions("h", "09:30", "15:30", days=60), "America/New_York"), 252.0 * 7),
+        (in_utc(sessions("30min", "09:30", "15:30"), "Pacific/Auckland"), 252.0 * 13),
     ],
 )
 def test_regular_dates(dates, expected):

@@ -1,7 +1,10 @@
 """Bad cells are named by column, ticker and date, and counted."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 from env_markets import hand_market, random_market
 
 from finrl_ray.env.stock_trading import StockTradingEnv
@@ -43,6 +46,37 @@ def test_a_date_without_a_row_is_one_only_between_the_first_and_the_last() -> No
     df = frame().drop(index=[2])
     assert words(df, "close") == ["A has no row on 2020-01-02"]
     assert words(frame().drop(index=[0, 5]), "close") == []
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda day: day.replace("-", "/"),
+        lambda day: day.replace("-", ""),
+        lambda day: f"{day} 00:00:00",
+        lambda day: f"{day}T00:00",
+        lambda day: pd.Timestamp(day),
+        lambda day: pd.Timestamp(day).date(),
+    ],
+)
+def test_a_date_may_be_written_in_several_ways(write: Any) -> None:
+    df = frame()
+    df["date"] = [
+        write(day) if tic == "B" else day for day, tic in zip(df["date"], df["tic"], strict=True)
+    ]
+    assert words(df, "close") == []
+    assert words(df.drop(index=[3]), "close") == ["B has no row on 2020-01-02"]
+
+
+def test_instants_of_two_zones_are_no_missing_rows() -> None:
+    df = frame(date=[
+        "2020-01-01T15:00+00:00", "2020-01-01T10:00-05:00",
+        "2020-01-01T16:00+00:00", "2020-01-01T11:00-05:00",
+        "2020-01-01T17:00+00:00", "2020-01-01T12:00-05:00",
+    ])  # fmt: skip
+    assert words(df, "close") == []
+    found = words(df.drop(index=[2]), "close")
+    assert found == ["A has no row on 2020-01-01 16:00:00"]
 
 
 def test_dates_that_are_timestamps_read_like_dates() -> None:

@@ -116,6 +116,14 @@ def test_only_the_rows_that_are_read_count(tmp_path: Path) -> None:
     assert said(look(write(tmp_path, df, data=data)), "warning") == []
 
 
+def test_dates_written_in_two_ways_are_no_missing_rows(tmp_path: Path) -> None:
+    df = prices()
+    second = df["tic"] == "BBB"
+    df.loc[second, "date"] = df.loc[second, "date"].str.replace("-", "")
+    report = look(write(tmp_path, df, data={"start": "2020-01-05"}))
+    assert said(report, "error") == said(report, "warning") == []
+
+
 def test_every_problem_is_found_at_once(tmp_path: Path) -> None:
     df = prices()
     df["close"] = df["close"].astype(object)
