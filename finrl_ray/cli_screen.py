@@ -215,6 +215,13 @@ def _report_at_end(folder: Path, *, open_page: bool) -> None:
         show_report(folder, open_page=open_page)
     except FinRLRayError as error:
         print(f"no report was written: {error}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # a fault of the report is none of the search
+        print(
+            f"no report was written: unexpected {type(error).__name__}: {error}\n"
+            "This is a fault of finrl-ray; for the traceback run: "
+            f"finrl-ray report {folder} --debug",
+            file=sys.stderr,
+        )
 
 
 def _has_screen() -> bool:

@@ -23,7 +23,8 @@ _SHARE = 0.05
 _PLAIN_EVERY_S = 10.0
 # the first trials take some seconds to start, with what they run on reserved
 _PATIENCE_S = 5.0
-_STATES = ("running", "completed", "stopped", "rejected", "failed")
+# interrupted: those that a resumed search has not started again yet
+_STATES = ("running", "interrupted", "completed", "stopped", "rejected", "failed")
 
 
 class LiveView(tune.Callback):

@@ -47,6 +47,19 @@ def test_the_panel_fits_80_columns_and_names_states_best_speed(journal) -> None:
     assert "steps/s" in text
 
 
+def test_every_planned_trial_is_in_one_count(journal) -> None:
+    """A resumed search has interrupted trials that wait to go on, beside those never started."""
+    for index in (3, 4):
+        journal.keeper.write("end", trial_id=f"t{index}", state="interrupted", reason="Ctrl-C")
+    lines = view(journal)
+    assert lines._summary_line().startswith(
+        "8 running, 2 interrupted, 1 completed, 1 failed, 8 waiting;"
+    )
+    assert sum(lines._counts().values()) == lines.planned == 20
+    journal.keeper.write("start", trial_id="t3")
+    assert sum(lines._counts().values()) == 20
+
+
 def test_a_failed_trial_is_not_the_best(journal) -> None:
     assert view(journal)._best().index == 10
 

@@ -156,10 +156,13 @@ class SearchReport:
         return frame.drop(columns=["trial"]).reset_index(drop=True)
 
     def _standing_timesteps(self, frame: pd.DataFrame) -> int:
-        if self.folder.config.search.select == "last":
-            return int(frame["timesteps"].max())
+        # the journal may be ahead of the curves: its last result was cut off from its checkpoint
+        written = {int(steps) for steps in frame["timesteps"].unique()}
         record = next(record for record in self.trials if record.index == self.winner)
-        return int(max(record.results, key=lambda r: r["eval_objective"])["timesteps"])
+        results = [r for r in record.results if r["timesteps"] in written]
+        if self.folder.config.search.select == "last" or not results:
+            return max(written)
+        return int(max(results, key=lambda r: r["eval_objective"])["timesteps"])
 
     @property
     def baseline_curves(self) -> pd.DataFrame:

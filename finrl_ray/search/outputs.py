@@ -102,7 +102,8 @@ def _write_all(
         _write_verdict(folder, records, returns, best)
         if best is not None:
             _keep_winner(folder, records, storage, best)
-    if best is not None and not paths:
+    # an interruption may fall between a trial's first result and the note of its checkpoint
+    if best is not None and best.checkpoints and not paths:
         _write_models(folder, storage, best)
 
 

@@ -47,21 +47,25 @@ def prices(tickers: Sequence[str], n_days: int = 400) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def made_config(storage: Path, num_samples: int, name: str = "made") -> ExperimentConfig:
-    return parse_config(
-        {
-            "name": name,
-            "data": {"features": []},
-            "split": {
-                "train": [None, "2020-07-01"],
-                "validation": ["2020-07-01", "2021-02-01"],
-                "test": ["2021-02-01", None],
-            },
-            "agent": {"total_timesteps": EVALUATIONS * STEPS},
-            "evaluation": {"eval_freq": STEPS, "periods_per_year": 252.0},
-            "search": {"num_samples": num_samples, "storage_path": str(storage)},
-        }
-    )
+def made_config(
+    storage: Path, num_samples: int, name: str = "made", **sections: dict[str, Any]
+) -> ExperimentConfig:
+    """Return a config; `sections` are laid over its sections."""
+    raw: dict[str, Any] = {
+        "name": name,
+        "data": {"features": []},
+        "split": {
+            "train": [None, "2020-07-01"],
+            "validation": ["2020-07-01", "2021-02-01"],
+            "test": ["2021-02-01", None],
+        },
+        "agent": {"total_timesteps": EVALUATIONS * STEPS},
+        "evaluation": {"eval_freq": STEPS, "periods_per_year": 252.0},
+        "search": {"num_samples": num_samples, "storage_path": str(storage)},
+    }
+    for section, content in sections.items():
+        raw[section] = {**raw.get(section, {}), **content}
+    return parse_config(raw)
 
 
 def sample(index: int) -> dict[str, Any]:

@@ -143,7 +143,10 @@ def _confirmed(search: SearchReport) -> tuple[int, pd.DataFrame, int] | None:
 
 
 def _matrix(search: SearchReport, frame: pd.DataFrame, per_row: int, row: str) -> pd.DataFrame:
-    """Return the annual ratios of folds in order, `per_row` in each row; incomplete rows too."""
+    """Return the annual ratios of folds in order, `per_row` in each row.
+
+    A row that is not complete, even the first of a search that was interrupted in it, has NaN.
+    """
     year = math.sqrt(settled_periods_per_year(search.folder.config.evaluation))
     folds = list(frame.groupby("fold", sort=True))
     ratios = [estimate_sharpe(one["active_return"].to_numpy()).sharpe * year for _, one in folds]
@@ -151,6 +154,7 @@ def _matrix(search: SearchReport, frame: pd.DataFrame, per_row: int, row: str) -
     cells = np.full(n_rows * per_row, np.nan)
     cells[: len(ratios)] = ratios
     columns = [f"{i}: {_span(one['date'])}" for i, (_, one) in enumerate(folds[:per_row], start=1)]
+    columns += [f"{i}: not trained yet" for i in range(len(columns) + 1, per_row + 1)]
     names = [f"{row} {i + 1}" for i in range(n_rows)]
     return pd.DataFrame(cells.reshape(n_rows, per_row), index=names, columns=columns)
 
