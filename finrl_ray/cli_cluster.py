@@ -204,16 +204,20 @@ def dashboard(
 
 
 def _dashboard_at(address: str) -> str:
+    from finrl_ray.proxies import proxy_words
     from finrl_ray.ray_cluster import cluster_address, dashboard_answers, dashboard_of
 
     if address.startswith(("http://", "https://")):
         url: str | None = address.rstrip("/")
-        found = url if url and dashboard_answers(url) else None
+        found = url if url and dashboard_answers(url, direct=False) else None
+        asked = proxy_words(address)
     else:
         joined = cluster_address(address)
-        found = dashboard_of(joined) if joined else None
+        found, asked = dashboard_of(joined) if joined else None, ""
     if found is None:
-        raise SearchError(f"no Ray dashboard answers for {address}; was its Ray started with one?")
+        raise SearchError(
+            f"no Ray dashboard answers for {address}{asked}; was its Ray started with one?"
+        )
     return found
 
 

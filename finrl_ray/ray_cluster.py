@@ -11,7 +11,6 @@ import os
 import re
 import socket
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import ray
 from ray._private import ray_constants, services, utils
 
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.proxies import opener_for
 from finrl_ray.ray_security import (
     MODE_VARIABLE,
     host_of,
@@ -36,6 +36,7 @@ _NODE_GONE = (
     ray.exceptions.NodeDiedError,
 )
 
+_GRPC_OPTIONS = getattr(ray_constants, "GLOBAL_GRPC_OPTIONS", (("grpc.enable_http_proxy", 0),))
 _CONNECT_S = 5.0
 _DASHBOARD_S = 3.0
 _NODES_S = 120.0
@@ -142,7 +143,8 @@ def _require_token(address: str) -> None:
         return
     token = read_token() if token_mode_wanted() else None
     metadata = [("authorization", f"Bearer {token}")] if token else []
-    with grpc.insecure_channel(address) as channel:
+    # through no proxy, as Ray itself asks
+    with grpc.insecure_channel(address, options=_GRPC_OPTIONS) as channel:
         stub = stubs.NodeInfoGcsServiceStub(channel)
         try:
             stub.GetClusterId(messages.GetClusterIdRequest(), timeout=_CONNECT_S, metadata=metadata)
@@ -339,11 +341,17 @@ def dashboard_of(address: str) -> str | None:
     return url if url and dashboard_answers(url) else None
 
 
-def dashboard_answers(url: str) -> bool:
-    """Return whether a Ray dashboard answers at `url`, with or without asking for a token."""
+def dashboard_answers(url: str, *, direct: bool = True) -> bool:
+    """Return whether a Ray dashboard answers at `url`, with or without asking for a token.
+
+    Parameters
+    ----------
+    url : of the dashboard
+    direct : through no proxy, as for an address that Ray has told; otherwise as the environment
+        says, except on loopback
+    """
     try:
-        # no proxy: the address is of this machine or of a private network
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener = opener_for(url, direct=direct)
         with opener.open(f"{url}/api/authentication_mode", timeout=_DASHBOARD_S) as reply:
             return "authentication_mode" in json.load(reply)
     except urllib.error.HTTPError as error:

@@ -121,6 +121,6 @@ def test_dashboard_says_when_no_ray_here_has_one(monkeypatch, capsys) -> None:
 
 
 def test_dashboard_warns_of_one_that_is_open(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(ray_cluster, "dashboard_answers", lambda url: True)
+    monkeypatch.setattr(ray_cluster, "dashboard_answers", lambda url, **_: True)
     assert run(monkeypatch, "dashboard", "--address", "http://10.0.0.9:8265") == 0
     assert "--dashboard-host=127.0.0.1" in capsys.readouterr().err

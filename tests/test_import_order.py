@@ -20,6 +20,7 @@ FLOORS = {
     "config": 3,
     "metrics": 1,
     "ray_security": 1,
+    "proxies": 2,
     "zoo_keys": 1,
     "storage_url": 1,
     "time_zones": 1,

@@ -12,11 +12,13 @@ from typing import Any
 
 import aiohttp
 import ray
+import requests
 from ray.job_submission import JobSubmissionClient
 
 from finrl_ray.errors import SearchError
+from finrl_ray.proxies import proxy_words, without_proxy
 from finrl_ray.ray_cluster import cluster_address, dashboard_of, present_token, token_refused
-from finrl_ray.ray_security import dashboard_exposure, token_mode_wanted
+from finrl_ray.ray_security import dashboard_exposure, host_of, is_loopback, token_mode_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -66,24 +68,35 @@ class JobServer:
     """
 
     def __init__(self, address: str | None = None) -> None:
-        self.url = _dashboard_url(address)
+        self.url, self.direct = _dashboard_url(address)
         warning = dashboard_exposure(self.url) if self.url.startswith("http://") else None
         if warning:
             logger.warning(warning)
         present_token()
         try:
-            with _without_other_addresses():
+            with _without_other_addresses(), self._past_proxies():
                 self._client = JobSubmissionClient(self.url)
-        except ConnectionError as error:
+        except (ConnectionError, requests.RequestException) as error:
+            # a proxy's answer that is no Ray's is among these
+            said = "" if isinstance(error, ConnectionError) else f" ({error})"
             raise SearchError(
-                f"no Ray dashboard answers at {self.url}; open the tunnel to the cluster with `ray "
-                "dashboard cluster.yaml`, or give --address"
+                f"no Ray dashboard answers at {self.url}{self._asked()}{said}; open the tunnel to "
+                "the cluster with `ray dashboard cluster.yaml`, or give --address"
             ) from error
-        except (RuntimeError, ray.exceptions.RayError) as error:
+        except (RuntimeError, KeyError, ray.exceptions.RayError) as error:
             text = str(error)
             if "401" in text or "403" in text or "oken" in text:
-                raise SearchError(token_refused(self.url, token_mode_wanted())) from None
+                refused = token_refused(self.url, token_mode_wanted())
+                asked = f" (it was asked{self._asked()})" if self._asked() else ""
+                raise SearchError(f"{refused}{asked}") from None
             raise SearchError(f"the job server at {self.url} refuses: {text}") from error
+
+    def _past_proxies(self) -> contextlib.AbstractContextManager[None]:
+        """Reach the server directly while the block runs, where a proxy cannot be meant."""
+        return without_proxy(self.url) if self.direct else contextlib.nullcontext()
+
+    def _asked(self) -> str:
+        return "" if self.direct else proxy_words(self.url)
 
     def submit(
         self,
@@ -154,7 +167,7 @@ class JobServer:
 
     def delete(self, job_id: str) -> None:
         """Take an ended job off the cluster's list."""
-        with contextlib.suppress(RuntimeError, OSError):
+        with contextlib.suppress(RuntimeError, OSError), self._past_proxies():
             self._client.delete_job(job_id)
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> Ended:
@@ -172,7 +185,7 @@ class JobServer:
         while True:
             before = printed.total
             try:
-                asyncio.run(self._stream(job_id, printed))
+                self._read_on(job_id, printed)
                 ended = self.ended(job_id)
                 if ended is not None:
                     printed.from_the_start()
@@ -189,6 +202,13 @@ class JobServer:
                         f"it with `finrl-ray submit --follow {job_id}`"
                     ) from error
             time.sleep(_POLL_S)
+
+    def _read_on(self, job_id: str, printed: "_Printed") -> None:
+        if self._asked():  # Ray's stream of a log knows of no proxies
+            printed.from_the_start()
+            printed.take(self.log(job_id))
+        else:
+            asyncio.run(self._stream(job_id, printed))
 
     async def _stream(self, job_id: str, printed: "_Printed") -> None:
         printed.from_the_start()
@@ -218,7 +238,8 @@ class JobServer:
     @contextlib.contextmanager
     def _plain_errors(self, what: str) -> Iterator[None]:
         try:
-            yield
+            with self._past_proxies():
+                yield
         except ConnectionError:
             raise
         except (RuntimeError, ValueError) as error:
@@ -251,10 +272,11 @@ def _short(text: str) -> str:
     return lines[-1][:500] if lines else text
 
 
-def _dashboard_url(address: str | None) -> str:
+def _dashboard_url(address: str | None) -> tuple[str, bool]:
+    """Return the dashboard's URL, and whether no proxy can be meant between us and it."""
     address = address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
     if address.startswith(("http://", "https://")):
-        return address.rstrip("/")
+        return address.rstrip("/"), is_loopback(host_of(address))
     joined = cluster_address(address)
     url = dashboard_of(joined) if joined else None
     if url is None:
@@ -262,7 +284,7 @@ def _dashboard_url(address: str | None) -> str:
             f"a job is sent to a dashboard, such as {DEFAULT_ADDRESS}, but the Ray at {address} "
             "has none that answers; start its head with the dashboard"
         )
-    return url
+    return url, True  # Ray, which uses no proxy, has told its address
 
 
 @contextlib.contextmanager

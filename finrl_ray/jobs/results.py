@@ -14,7 +14,8 @@ from finrl_ray.errors import SearchError
 from finrl_ray.jobs.client import JobServer
 from finrl_ray.jobs.pack import MARK, archive_name, digest
 from finrl_ray.jobs.package import pack_entrypoint, remote_storage
-from finrl_ray.ray_security import host_of, is_loopback, read_token, token_mode_wanted
+from finrl_ray.proxies import opener_for
+from finrl_ray.ray_security import read_token, token_mode_wanted
 from finrl_ray.search.folder_files import OPENINGS_FILE
 
 _PACK_S = 600.0
@@ -56,7 +57,7 @@ def fetch_results(
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into, prefix=".fetch") as scratch:
         archive = Path(scratch) / "results.tar.gz"
-        _download(server.url, node, archive_name(job_id), archive)
+        _download(server.url, node, archive_name(job_id), archive, direct=server.direct)
         if archive.stat().st_size != facts["bytes"] or digest(archive) != facts["sha256"]:
             raise SearchError(
                 f"the results of {job_id} arrived damaged ({archive.stat().st_size} of "
@@ -73,16 +74,17 @@ def _packed(log: str) -> dict[str, Any]:
     raise SearchError(f"the cluster did not say what it packed: {log.strip()[-300:]}")
 
 
-def _download(url: str, node: str, name: str, target: Path) -> None:
+def _download(url: str, node: str, name: str, target: Path, *, direct: bool) -> None:
     # -1: the whole file; the log server gives the last 1000 lines otherwise
     query = urllib.parse.urlencode({"node_id": node, "filename": name, "lines": -1})
     token = read_token() if token_mode_wanted() else None
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"{url}/api/v0/logs/file?{query}", headers=headers)
-    direct = [urllib.request.ProxyHandler({})] if is_loopback(host_of(url)) else []
     try:
-        opener = urllib.request.build_opener(*direct)
-        with opener.open(request, timeout=_READ_S) as reply, target.open("wb") as file:
+        with (
+            opener_for(url, direct=direct).open(request, timeout=_READ_S) as reply,
+            target.open("wb") as file,
+        ):
             shutil.copyfileobj(reply, file)
     except (OSError, urllib.error.HTTPError) as error:
         raise SearchError(f"{name} cannot be fetched from {url}: {error}") from error

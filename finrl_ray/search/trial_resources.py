@@ -156,7 +156,13 @@ def why_none_runs(config: ExperimentConfig) -> str:
     lack = lack_on_nodes(wanted, of_nodes())
     if lack:
         return f"they wait for the autoscaler, or somebody, to add a node: {lack}"
-    free: dict[str, float] = ray.available_resources()
-    if not wanted.fit_on(Resources(free.get("CPU", 0.0), free.get("GPU", 0.0))):
-        return f"they wait for {wanted} to become free"
-    return ""
+    if is_own_ray():  # used by nobody else: they are about to start
+        return ""
+    free, total = (
+        Resources(found.get("CPU", 0.0), found.get("GPU", 0.0))
+        for found in (ray.available_resources(), ray.cluster_resources())
+    )
+    if wanted.fit_on(free):
+        return ""
+    with_gpus = wanted.gpus > 0
+    return f"{free.in_words(with_gpus=with_gpus)} of {total.in_words(with_gpus=with_gpus)} free"

@@ -1,5 +1,6 @@
 """A search joins a cluster by its address, and what the cluster's dashboard then shows of it."""
 
+import logging
 import os
 import re
 import signal
@@ -21,7 +22,9 @@ from conftest import RayHead
 from finrl_ray import ray_cluster
 from finrl_ray.config_file import parse_config
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.jobs.client import JobServer
 from finrl_ray.ray_session import ray_session
+from finrl_ray.search.trial_resources import Resources, require_room
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +74,29 @@ def test_a_wrong_or_missing_token_is_said_at_once(ray_head: RayHead, monkeypatch
 def test_a_port_that_is_not_the_heads_is_said(ray_head: RayHead) -> None:
     with pytest.raises(SearchError, match="is no Ray head"):
         ray_cluster.require_reachable(ray_head.dashboard.removeprefix("http://"))
+
+
+def test_no_proxy_stands_between_us_and_a_cluster(ray_head: RayHead, monkeypatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        for written in (name, name.upper()):
+            monkeypatch.setenv(written, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    ray_cluster.require_reachable(ray_head.address)
+    assert ray_cluster.dashboard_of(ray_head.address) == ray_head.dashboard
+    assert ray_cluster.dashboard_answers(ray_head.dashboard, direct=False)
+    for address in (ray_head.dashboard, ray_head.address):
+        with pytest.raises(SearchError, match="knows nothing of the job no-such-job"):
+            JobServer(address).ended("no-such-job")
+
+
+def test_a_trial_that_no_node_of_a_cluster_can_run_is_waited_for(ray_head: RayHead, caplog) -> None:
+    with ray_session({}, address=ray_head.address), caplog.at_level(logging.WARNING):
+        require_room(Resources(2), "a trial")
+        assert not caplog.messages
+        require_room(Resources(1, 4096), "a trial")
+    said = "one node must have 1 CPU and 4096 GPUs, but the largest has 2 CPUs and"
+    assert said in caplog.text
 
 
 def test_the_dashboard_is_found_from_the_heads_address(ray_head: RayHead) -> None:

@@ -129,9 +129,10 @@ def test_the_live_view_says_why_nothing_runs(monkeypatch, tmp_path) -> None:
 
 def test_trials_that_wait_for_others_say_so(monkeypatch, tmp_path) -> None:
     on_ray(monkeypatch, node(CPU=2.0), own=False)
+    monkeypatch.setattr(trial_resources.ray, "cluster_resources", lambda: {"CPU": 2.0})
     monkeypatch.setattr(trial_resources.ray, "available_resources", lambda: {"memory": 1e9})
     config = small_config(tmp_path)
-    assert why_none_runs(config) == "they wait for 1 CPU to become free"
+    assert why_none_runs(config) == "0 CPUs of 2 CPUs free"
     monkeypatch.setattr(trial_resources.ray, "available_resources", lambda: {"CPU": 1.0})
     assert why_none_runs(config) == ""
     changed = dataclasses.replace(config.search, cpus_per_trial=4.0)
