@@ -20,6 +20,8 @@ from importlib import import_module
 from inspect import ismodule
 from typing import Any
 
+from finrl_ray.private_folder import settle_folders
+
 Exports = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
 
 
@@ -41,6 +43,7 @@ def exports(package: str) -> Exports:
         if name not in homes:
             hint = _suggestion(name, homes)
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+        settle_folders()
         return getattr(import_module(homes[name]), name)
 
     def names() -> list[str]:

@@ -99,6 +99,9 @@ def _options(
 ) -> None:
     # typer makes `--version` from the parameter; its callback has done the work
     del version
+    from finrl_ray.private_folder import settle_folders
+
+    settle_folders()
 
 
 @app.command()

@@ -23,6 +23,7 @@ from finrl_ray.ray_security import (
     MODE_VARIABLE,
     host_of,
     read_token,
+    token_into_environment,
     token_mode_wanted,
     token_place,
 )
@@ -164,6 +165,7 @@ def present_token() -> None:
     if not token_mode_wanted():
         return
     os.environ[MODE_VARIABLE] = "token"
+    token_into_environment()
     # Ray has read its settings when it was imported
     raylet: Any = ray._raylet
     if hasattr(raylet, "Config"):

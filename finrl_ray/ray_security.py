@@ -14,6 +14,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.private_folder import (
+    can_be_written,
+    existing_private_folder,
+    home,
+    private_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +31,19 @@ _OWNER_ONLY = 0o600
 _SECRET = re.compile(r"secret|password|token|access_key|accesskey|credential", re.I)
 
 
-def default_token_path() -> Path:
-    """Return where Ray looks for a token when no variable names one."""
-    return Path.home() / ".ray" / "auth_token"
+def default_token_path() -> Path | None:
+    """Return where Ray looks for a token when no variable names one; None without a home."""
+    own = home()
+    return own and own / ".ray" / "auth_token"
+
+
+def _private_token_path() -> Path | None:
+    """Return where our token is kept if HOME cannot be written; None where it can, or never was."""
+    usual = default_token_path()
+    if usual and can_be_written(usual.parent):
+        return None
+    folder = existing_private_folder()
+    return folder and folder / "auth_token"
 
 
 def read_token() -> str | None:
@@ -42,33 +58,45 @@ def read_token() -> str | None:
     if token:
         return token
     named = os.environ.get(TOKEN_PATH_VARIABLE)
-    path = Path(named).expanduser() if named else default_token_path()
+    if not named:
+        return _content(default_token_path()) or _content(_private_token_path()) or None
+    path = Path(named).expanduser()
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        if named:
-            raise ConfigError(
-                f"{TOKEN_PATH_VARIABLE} must name a readable file with Ray's token, got {path}: "
-                f"{error}"
-            ) from error
-        return None
-    if not token and named:
+        raise ConfigError(
+            f"{TOKEN_PATH_VARIABLE} must name a readable file with Ray's token, got {path}: {error}"
+        ) from error
+    if not token:
         raise ConfigError(f"{TOKEN_PATH_VARIABLE} names {path}, which is empty")
-    return token or None
+    return token
+
+
+def _content(path: Path | None) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def token_place() -> str:
     """Return where the token is kept, in words that hold no part of it."""
-    if os.environ.get(TOKEN_VARIABLE, "").strip():
+    ours = _private_token_path()
+    named = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if named and named != _content(ours):
         return f"the environment variable {TOKEN_VARIABLE}"
-    return os.environ.get(TOKEN_PATH_VARIABLE) or str(default_token_path())
+    usual = default_token_path()
+    if named or not _content(usual):
+        usual = ours or usual
+    return os.environ.get(TOKEN_PATH_VARIABLE) or str(usual or "~/.ray/auth_token")
 
 
 def ensure_token_file() -> None:
     """Make Ray's token file, or close it to others, so that only its owner can read it.
 
     Ray would make the file itself, readable by everybody on the machine. A file of somebody else
-    and one that RAY_AUTH_TOKEN_PATH names are left as they are.
+    and one that RAY_AUTH_TOKEN_PATH names are left as they are. Where HOME cannot be written Ray
+    gets its token through the environment.
     """
     if any(os.environ.get(name) for name in (TOKEN_VARIABLE, TOKEN_PATH_VARIABLE)):
         return
@@ -76,19 +104,45 @@ def ensure_token_file() -> None:
         return
     path = default_token_path()
     try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path and _make_token(path):
+            logger.info("made %s with a new token for Ray, readable by its owner only", path)
+    except OSError:
+        path = None
+    if not _content(path):
+        os.environ[TOKEN_VARIABLE] = _token_of_this_user()
+
+
+def _make_token(path: Path) -> bool:
+    """Return whether a file with a new token was made; one that is there is closed to others."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
         # the mode belongs to the making of the file: no moment in which others can open it
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     except FileExistsError:
         _close_to_others(path)
-        return
-    except OSError as error:
-        # a home that cannot be written: Ray says itself what it lacks
-        logger.warning("Ray's token cannot be kept in %s: %s", path, error)
-        return
+        return False
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(secrets.token_hex(32))
-    logger.info("made %s with a new token for Ray, readable by its owner only", path)
+    return True
+
+
+def _token_of_this_user() -> str:
+    """Return a token that this user's next processes find too, where there is room for it."""
+    try:
+        path = private_folder() / "auth_token"
+        _make_token(path)
+    except OSError:
+        path = None
+    return _content(path) or secrets.token_hex(32)
+
+
+def token_into_environment() -> None:
+    """Let Ray find the token that is not where it looks."""
+    if any(os.environ.get(name) for name in (TOKEN_VARIABLE, TOKEN_PATH_VARIABLE)):
+        return
+    ours = _content(_private_token_path())
+    if ours and not _content(default_token_path()):
+        os.environ[TOKEN_VARIABLE] = ours
 
 
 def _close_to_others(path: Path) -> None:

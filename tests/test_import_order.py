@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "finrl_ray"
 FLOORS = {
     "errors": 0,
     "_typing": 0,
-    "_exports": 0,
+    "_exports": 1,
     "progress": 0,
     "cgroups": 1,
     "available_cpus": 2,
@@ -19,6 +19,8 @@ FLOORS = {
     "validation_config": 2,
     "config": 3,
     "metrics": 1,
+    "private_folder": 0,
+    "compiled_cache": 1,
     "ray_security": 1,
     "proxies": 2,
     "zoo_keys": 1,

@@ -12,11 +12,11 @@ it was. Arrays, with N tickers, M = N + F*N market entries, E accounts:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from finrl_ray._typing import AnyArray, Float32Array, IntArray
+from finrl_ray.compiled_cache import cached_njit
 
-compiled = njit(cache=True, nogil=True)
+compiled = cached_njit(nogil=True)
 
 BREAKS, JUMPS, REPLACES = 1, 2, 4
 """Bits of `place_transitions`: in what an account is out of the ordinary."""

@@ -17,6 +17,7 @@ from finrl_ray.config import DataConfig
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.data.wording import listed
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.private_folder import private_folder
 from finrl_ray.progress import Progress, unseen
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,11 @@ def read_yahoo(config: DataConfig, progress: Progress = unseen) -> pd.DataFrame:
 def _cache_path(config: DataConfig) -> Path:
     key = json.dumps([sorted(config.tickers or ()), str(config.start), str(config.end)])
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
-    return Path(config.cache_dir).expanduser() / f"yahoo-{name}.parquet"
+    try:
+        folder = Path(config.cache_dir).expanduser()
+    except RuntimeError:  # nobody's home, as under `docker run --user`
+        folder = private_folder() / "downloads"
+    return folder / f"yahoo-{name}.parquet"
 
 
 def _read_cache(path: Path) -> pd.DataFrame | None:

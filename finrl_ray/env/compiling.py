@@ -10,10 +10,12 @@ from pathlib import Path
 
 from numba import njit
 
+from finrl_ray.compiled_cache import cached_njit
+
 compiled = njit(nogil=True, error_model="numpy")
 # so that arrays are not counted as used and as unused again for every account
 inlined = njit(nogil=True, error_model="numpy", forceinline=True)
-kept = njit(cache=True, nogil=True, error_model="numpy")
+kept = cached_njit(nogil=True, error_model="numpy")
 
 
 def digest_of(*files: str | None) -> int:

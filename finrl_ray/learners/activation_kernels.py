@@ -5,11 +5,11 @@ after. NaN goes through, as in torch.
 """
 
 import numpy as np
-from numba import njit
 
 from finrl_ray._typing import Float32Array
+from finrl_ray.compiled_cache import cached_njit
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled = cached_njit(nogil=True, error_model="numpy")
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 

@@ -7,18 +7,16 @@ what they do. Products here may be added up in any order, so that vector instruc
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.compiled_cache import cached_njit
 from finrl_ray.learners.on_policy_kernels import sample_actions
 
 MOST_ROWS = 4
 """From here on products of matrices are faster."""
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-reordered = njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"}
-)
+compiled = cached_njit(nogil=True, error_model="numpy")
+reordered = cached_njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
 _ZERO = np.float32(0)
 _FAR = np.float32(9.02)

@@ -13,11 +13,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.compiled_cache import cached_njit
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled = cached_njit(nogil=True, error_model="numpy")
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 _EPSILON = np.float32(1e-6)
@@ -104,7 +104,7 @@ def relu(values: Float32Array, bias: Float32Array) -> None:
             row[j] = _ZERO if x <= _ZERO else x
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@cached_njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def weigh(hidden: Float32Array, weights: Float32Array, values: Float32Array) -> None:
     """Fill values (K, B) with each critic's part of hidden (B, K*H) times its weights (K, H)."""
     n_critics, width = weights.shape

@@ -15,11 +15,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.compiled_cache import cached_njit
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled = cached_njit(nogil=True, error_model="numpy")
 
 _ZERO, _ONE, _TWO, _HALF = (np.float32(value) for value in (0, 1, 2, 0.5))
 _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))

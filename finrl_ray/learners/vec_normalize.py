@@ -9,17 +9,17 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray
+from finrl_ray.compiled_cache import cached_njit
 
 _LEAST_COLUMNS = 2
 """NumPy sums a single column in another order than several."""
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled = cached_njit(nogil=True, error_model="numpy")
 
 
 @compiled
