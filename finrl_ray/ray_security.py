@@ -114,7 +114,7 @@ def ensure_token_file() -> None:
 
 def _make_token(path: Path) -> bool:
     """Return whether a file with a new token was made; one that is there is closed to others."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         # the mode belongs to the making of the file: no moment in which others can open it
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)

@@ -28,6 +28,7 @@ _OTHER_VARIABLES = (ADDRESS_VARIABLE, "RAY_ADDRESS")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _POLL_S = 0.5
 _PATIENCE_S = 120.0
+_NOT_FOUND = 404
 EXIT_STOPPED = 130
 
 JOB_ENVIRONMENT = {
@@ -178,7 +179,7 @@ class JobServer:
         Raises
         ------
         SearchError
-            If the server does not come back.
+            If the server does not come back, or knows no such job.
         """
         printed = _Printed(write)
         lost_at: float | None = None
@@ -195,6 +196,8 @@ class JobServer:
             except (OSError, aiohttp.ClientError, RuntimeError) as error:
                 if isinstance(error, SearchError):
                     raise
+                if getattr(error, "status", None) == _NOT_FOUND:
+                    self._info(job_id)  # says so if there is no such job
                 lost_at = time.monotonic() if lost_at is None or printed.total > before else lost_at
                 if time.monotonic() - lost_at > _PATIENCE_S:
                     raise SearchError(

@@ -88,6 +88,8 @@ def test_no_proxy_stands_between_us_and_a_cluster(ray_head: RayHead, monkeypatch
     for address in (ray_head.dashboard, ray_head.address):
         with pytest.raises(SearchError, match="knows nothing of the job no-such-job"):
             JobServer(address).ended("no-such-job")
+        with pytest.raises(SearchError, match="knows nothing of the job no-such-job"):
+            JobServer(address).follow("no-such-job", print)
 
 
 def test_a_trial_that_no_node_of_a_cluster_can_run_is_waited_for(ray_head: RayHead, caplog) -> None:

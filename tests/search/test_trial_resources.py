@@ -5,6 +5,7 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from ray._private.accelerators import NvidiaGPUAcceleratorManager, get_all_accelerator_managers
 from small_search import small_config
 
 from finrl_ray.errors import ConfigError, SearchError
@@ -13,6 +14,7 @@ from finrl_ray.search import trial_resources
 from finrl_ray.search.preparation import prepare_search
 from finrl_ray.search.trial_resources import (
     Resources,
+    found_gpus,
     lack_here,
     lack_on_nodes,
     require_room,
@@ -63,6 +65,18 @@ def test_it_is_refused_before_anything_is_started(machine, tmp_path, monkeypatch
     prepare_search(config)
     with pytest.raises(ConfigError, match="gpus_per_trial"):
         prepare_search(config, address="local")
+
+
+@pytest.mark.parametrize(("visible", "found"), [(None, 4), ("0,2", 2), ("", 0)])
+def test_gpus_are_those_that_ray_would_offer(monkeypatch, visible, found) -> None:
+    for manager in get_all_accelerator_managers():
+        number = 4 if manager is NvidiaGPUAcceleratorManager else 0
+        monkeypatch.setattr(manager, "get_current_node_num_accelerators", lambda n=number: n)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert found_gpus() == found
 
 
 @pytest.mark.parametrize(
