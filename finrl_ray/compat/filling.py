@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
+from finrl_ray.data.features import why_never_finite
 from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.long_format import market_data_from_long
 from finrl_ray.data.wording import date_label, listed
@@ -156,9 +157,11 @@ def _raise_never_given(df: pd.DataFrame, names: Sequence[str]) -> None:
     wrong = np.argwhere(last.to_numpy())
     if wrong.size:
         row, column = (int(i) for i in wrong[0])
+        ticker = last.index[row]
+        quotes = df.loc[df["tic"] == ticker, "close"].to_numpy(dtype=np.float64)
         raise DataError(
-            f"{names[column]} of {last.index[row]} has no finite value on any date; leave the "
-            "column or the ticker out, or use more data"
+            f"{names[column]} of {ticker} has no finite value on any date: "
+            f"{why_never_finite(quotes)}; leave the column or the ticker out, or use more data"
         )
 
 

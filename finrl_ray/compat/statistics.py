@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from finrl_ray._typing import DateArray
+from finrl_ray.data.spacing import periods_per_year as spacing_of
+from finrl_ray.env.finrl_frame import to_dates
 from finrl_ray.errors import DataError
 from finrl_ray.metrics.performance import performance_summary
 
@@ -47,7 +50,7 @@ def backtest_stats(
     account_value: pd.DataFrame,
     value_col_name: str = "account_value",
     *,
-    periods_per_year: float = 252.0,
+    periods_per_year: float | None = None,
     risk_free_rate: float = 0.0,
 ) -> "pd.Series[float]":
     """Return the performance of an account curve under the labels of FinRL's reports.
@@ -56,7 +59,7 @@ def backtest_stats(
     ----------
     account_value : frame with `date` and the column of values, such as `DRL_prediction` returns
     value_col_name : that column; `close` for a baseline
-    periods_per_year : rows per year
+    periods_per_year : rows per year; None: read from the spacing of the dates
     risk_free_rate : 1/year, simple
 
     Returns
@@ -67,14 +70,23 @@ def backtest_stats(
     Raises
     ------
     DataError
-        If a column is missing or a value cannot be an account value.
+        If a column is missing, a value cannot be an account value, or the dates follow no pattern
+        and `periods_per_year` is None.
     """
+    values = _values(account_value, value_col_name)
+    if periods_per_year is None:
+        # the order of rows does not matter to the spacing
+        periods_per_year = spacing_of(np.unique(_dates(account_value)), "periods_per_year")
     summary = performance_summary(
-        _values(account_value, value_col_name),
+        values,
         periods_per_year=periods_per_year,
         risk_free_rate=risk_free_rate,
     )
     return pd.Series({label: summary[name] for label, name in STATISTICS.items()}, dtype=float)
+
+
+def _dates(df: pd.DataFrame) -> DateArray:
+    return to_dates(df.assign(tic="the account"))
 
 
 def _values(df: pd.DataFrame, name: str) -> Any:

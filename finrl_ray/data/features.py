@@ -164,10 +164,34 @@ def _raise_never_finite(
         return
     asset, index = (int(i) for i in np.argwhere(missing)[0])
     ticker, last = market_data.tickers[asset], date_label(market_data.dates[-1])
+    quotes = market_data.close[market_data.tradable[:, asset], asset]
     raise DataError(
-        f"the feature {names[index]!r} of {ticker} has no finite value up to {last}: the ticker "
-        "has too few quotes of its own; leave the ticker or the feature out"
+        f"the feature {names[index]!r} of {ticker} has no finite value up to {last}: "
+        f"{why_never_finite(quotes)}; leave the ticker or the feature out"
     )
+
+
+def why_never_finite(quotes: FloatArray) -> str:
+    """Return why an indicator of a ticker has no value, in words.
+
+    Parameters
+    ----------
+    quotes : closes of the ticker's own, of shape (rows,)
+    """
+    n_moves = int((np.diff(quotes) != 0).sum())
+    if len(quotes) > 1 and n_moves == 0:
+        return (
+            f"the ticker's price never moves, it is {quotes[0]:g} in all its {len(quotes)} quotes"
+        )
+    if n_moves < len(quotes) / 10:
+        return f"its price moves only {n_moves} times in its {len(quotes)} quotes"
+    return f"the ticker has too few quotes of its own, {len(quotes)}"
+
+
+def flat_until(market_data: MarketData, asset: int) -> int:
+    """Return the first row in which the close of a ticker differs from the one before, or T."""
+    moved = np.flatnonzero(np.diff(market_data.close[:, asset]) != 0)
+    return int(moved[0]) + 1 if moved.size else market_data.n_periods
 
 
 def add_turbulence(market_data: MarketData) -> MarketData:

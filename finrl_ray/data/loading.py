@@ -9,7 +9,12 @@ import pandas as pd
 
 from finrl_ray.config import DataConfig
 from finrl_ray.data.data_report import DataReport
-from finrl_ray.data.features import add_features, add_turbulence, available_indicators
+from finrl_ray.data.features import (
+    add_features,
+    add_turbulence,
+    available_indicators,
+    flat_until,
+)
 from finrl_ray.data.indicators import FINRL_INDICATORS, is_indicator
 from finrl_ray.data.long_format import market_data_from_long
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
@@ -141,6 +146,23 @@ def _with_feature_order(market_data: MarketData, order: list[str]) -> MarketData
     return replace(market_data, features=features, feature_names=tuple(order))
 
 
+def _flat_notes(market_data: MarketData) -> list[str]:
+    """Say which tickers' prices stood still while the others' indicators were complete."""
+    last = market_data.warmup - 1
+    late = np.flatnonzero(~np.isfinite(market_data.features[last]).all(axis=1))
+    notes = []
+    for asset in late.tolist():
+        moved = flat_until(market_data, asset)
+        if market_data.warmup // 2 < moved < market_data.n_periods:
+            notes.append(
+                f"Warning: the price of {market_data.tickers[asset]} does not move before "
+                f"{date_label(market_data.dates[moved])}, so that its indicators have no value and "
+                f"all tickers wait until {date_label(market_data.dates[market_data.warmup])}; "
+                "leave the ticker out, or start later."
+            )
+    return notes
+
+
 def _warmup_notes(market_data: MarketData, indicators: tuple[str, ...]) -> list[str]:
     if market_data.warmup == 0:
         return []
@@ -151,6 +173,7 @@ def _warmup_notes(market_data: MarketData, indicators: tuple[str, ...]) -> list[
         )
     first = date_label(market_data.dates[market_data.warmup])
     notes = [f"The first {market_data.warmup} rows are warm-up; the first complete row is {first}."]
+    notes += _flat_notes(market_data)
     own_quotes = market_data.tradable[: market_data.warmup + 1].sum(axis=0)
     gappy = [
         name

@@ -9,6 +9,7 @@ from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.wording import date_label
 from finrl_ray.errors import DataError
 
+CONFIG_KEY = "evaluation.periods_per_year"
 DAYS_OF_EXCHANGES = 252.0
 DAYS_AROUND_THE_CLOCK = 365.0
 _DAY_S = 86_400.0
@@ -33,7 +34,7 @@ _EQUAL_S = 1.0
 _LARGEST_OFFSET_H = 14
 
 
-def periods_per_year(dates: DateArray) -> float:
+def periods_per_year(dates: DateArray, option: str = CONFIG_KEY) -> float:
     """Return the number of bars in a year, from the spacing of `dates` alone.
 
     Daily bars make 252 a year, or 365 if there are bars on weekends; weekly 52, monthly 12,
@@ -45,6 +46,7 @@ def periods_per_year(dates: DateArray) -> float:
     Parameters
     ----------
     dates : array of shape (T,), datetime64, strictly increasing
+    option : what an error asks for
 
     Returns
     -------
@@ -55,15 +57,26 @@ def periods_per_year(dates: DateArray) -> float:
     ------
     DataError
         If there are fewer than 2 dates or they follow no such pattern; the message asks for
-        `evaluation.periods_per_year`.
+        `option`.
     """
+    try:
+        return _periods(dates)
+    except _NoSpacingError as error:
+        raise DataError(f"{error}; set {option}") from None
+
+
+class _NoSpacingError(Exception):
+    """The dates follow no pattern."""
+
+
+def _periods(dates: DateArray) -> float:
     stamps = np.asarray(dates).astype("datetime64[s]")
     if stamps.size < 2:
         raise _no_spacing(stamps, "two dates or more are needed")
     gaps_s = np.diff(stamps).astype(np.float64)
     same_day = np.diff(stamps.astype("datetime64[D]")) == np.timedelta64(0, "D")
     if same_day.any():
-        return _within_the_day(stamps, gaps_s[same_day])
+        return _within_the_day(stamps)
     gaps_days = np.round(gaps_s / _DAY_S)
     typical_days = float(np.median(gaps_days))
     if typical_days <= 1.0:
@@ -101,21 +114,23 @@ def _daily(stamps: DateArray, gaps_days: FloatArray) -> float:
     raise _no_spacing(stamps, f"{share:.0%} of the days on weekends have a bar")
 
 
-def _within_the_day(stamps: DateArray, gaps_s: FloatArray) -> float:
+def _within_the_day(given: DateArray) -> float:
     """Return bars a year from all dates and the gaps between bars of one day, nights left out."""
-    stamps = _on_a_clock_with_free_weekends(stamps)
+    stamps = _on_a_clock_with_free_weekends(given)
+    same_day = np.diff(stamps.astype("datetime64[D]")) == np.timedelta64(0, "D")
+    gaps_s = np.diff(stamps).astype(np.float64)[same_day]
     days, bars = np.unique(stamps.astype("datetime64[D]"), return_counts=True)
     # the first and the last day may have been cut
     usual_bars = float(np.median(bars[1:-1] if len(bars) > 2 else bars))
     typical_s = float(np.median(gaps_s))
     if (np.abs(gaps_s - typical_s) <= _EQUAL_S).mean() < _REGULAR:
-        raise _no_spacing(stamps, f"{gaps_s.min():g} to {gaps_s.max():g} s between bars of a day")
+        raise _no_spacing(given, f"{gaps_s.min():g} to {gaps_s.max():g} s between bars of a day")
     share = _weekend_share(days)
     if share is not None and share >= _MOST_WEEKENDS:
         return DAYS_AROUND_THE_CLOCK * _DAY_S / typical_s
     no_night = usual_bars * typical_s >= _AROUND_THE_CLOCK * _DAY_S
     if (share is None and no_night) or (share is not None and share > _FEW_WEEKENDS):
-        raise _no_spacing(stamps, "whether weekends are traded cannot be seen")
+        raise _no_spacing(given, "whether weekends are traded cannot be seen")
     return DAYS_OF_EXCHANGES * usual_bars
 
 
@@ -124,11 +139,13 @@ def _on_a_clock_with_free_weekends(stamps: DateArray) -> DateArray:
 
     Sydney's Monday begins on Sunday in UTC, and its sessions lie across midnight.
     """
+    by_hour: DateArray = np.unique(stamps.astype("datetime64[h]"))
     for hours in sorted(range(-_LARGEST_OFFSET_H, _LARGEST_OFFSET_H + 1), key=abs):
-        moved = stamps + np.timedelta64(hours, "h")
+        offset = np.timedelta64(hours, "h")
+        moved: DateArray = by_hour + offset
         share = _weekend_share(moved)
         if share is not None and share <= _FEW_WEEKENDS:
-            return moved
+            return stamps + offset
     return stamps
 
 
@@ -145,10 +162,9 @@ def _is_weekend(days: DateArray) -> BoolArray:
     return np.asarray((days.astype(np.int64) + 3) % 7 >= _SATURDAY)
 
 
-def _no_spacing(stamps: DateArray, found: str) -> DataError:
+def _no_spacing(stamps: DateArray, found: str) -> _NoSpacingError:
     seen = ", ".join(date_label(stamp) for stamp in stamps[:3])
-    return DataError(
+    return _NoSpacingError(
         "the number of periods per year cannot be read from the dates, which must be daily, weekly,"
-        f" monthly or equally spaced within the day ({found}; the first are {seen}); set "
-        "evaluation.periods_per_year"
+        f" monthly or equally spaced within the day ({found}; the first are {seen})"
     )

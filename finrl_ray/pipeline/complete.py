@@ -203,10 +203,11 @@ class PipelineSettings:
         _require_whole("verbose", self.verbose, 0)
         if self.seed is not None:
             _require_whole("seed", self.seed, 0, 2**32 - 1)
-        periods = 252.0 if self.periods_per_year is None else self.periods_per_year
         # refuses what it cannot measure
         EvaluationJudge(
-            metric=self.metric, periods_per_year=periods, risk_free_rate=self.risk_free_rate
+            metric=self.metric,
+            periods_per_year=self.periods_per_year,
+            risk_free_rate=self.risk_free_rate,
         )
 
     @property

@@ -34,7 +34,7 @@ class Judge:
     risk_free_rate : 1/year
     """
 
-    periods_per_year: float = 252.0
+    periods_per_year: float
     risk_free_rate: float = 0.0
 
     def measure(self, history: "AccountHistory") -> dict[str, float]:

@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from finrl_ray._typing import DateArray
 from finrl_ray.agent.env_state import base_vec_env, wrappers
 from finrl_ray.agent.replay_choice import follow_market
 from finrl_ray.data.wording import date_label, listed
@@ -65,6 +66,12 @@ def chunk_facts(env: VecEnv) -> ChunkFacts:
         first=table.dates[0],
         last=table.dates[-1],
     )
+
+
+def chunk_dates(env: VecEnv) -> DateArray:
+    """Return the dates of an env made by `chunk_env`."""
+    dates: DateArray = env.get_attr("accounts", indices=[0])[0].table.dates
+    return dates
 
 
 def facts_of_model(model: BaseAlgorithm) -> ChunkFacts:

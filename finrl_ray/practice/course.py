@@ -12,11 +12,14 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from finrl_ray._typing import DateArray
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.trial_state import learn_from
+from finrl_ray.data.spacing import periods_per_year
 from finrl_ray.practice.chunks import (
     ChunkFacts,
     check_follows,
+    chunk_dates,
     chunk_env,
     chunk_facts,
     facts_of_model,
@@ -47,7 +50,8 @@ class Course:
     keep_replay : keep the transitions of earlier pieces
     callback : as in `learn`
     folder : where models and the walk-forward table go
-    year : `periods_per_year` and `risk_free_rate` of the measures
+    periods_per_year : of the measures; None: read from the longest piece so far when first needed
+    risk_free_rate : of the measures
     """
 
     model: BaseAlgorithm | None
@@ -59,7 +63,10 @@ class Course:
     keep_replay: bool
     callback: MaybeCallback
     folder: Path
-    year: Mapping[str, float]
+    periods_per_year: float | None
+    risk_free_rate: float
+    dates: list[DateArray] = field(init=False, default_factory=list)
+    """Of each piece of data so far."""
     facts: ChunkFacts | None = field(init=False, default=None)
     target: int = field(init=False, default=0)
     total: int = field(init=False, default=0)
@@ -103,7 +110,13 @@ class Course:
         row = {
             "chunk": index,
             **facts.dates(),
-            **judge(model, data, self.env_kwargs, **self.year),
+            **judge(
+                model,
+                data,
+                self.env_kwargs,
+                periods_per_year=self._year(),
+                risk_free_rate=self.risk_free_rate,
+            ),
         }
         logger.info(
             "%s, before training on it: Sharpe %.3f, return %.1f%% (buy & hold %.1f%%)",
@@ -117,6 +130,12 @@ class Course:
         write_rows([*rows, row], self.folder / WALK_FORWARD_FILE)
         return row
 
+    def _year(self) -> float:
+        if self.periods_per_year is None:
+            longest = max(self.dates, key=len)
+            self.periods_per_year = periods_per_year(longest, "periods_per_year")
+        return self.periods_per_year
+
     def finish(self) -> BaseAlgorithm:
         """Return the model."""
         assert self.model is not None
@@ -129,6 +148,7 @@ class Course:
         """Check the next piece, and give the model an env of it."""
         env = chunk_env(name, data, self.env_kwargs, self.n_envs)
         facts = chunk_facts(env)
+        self.dates.append(chunk_dates(env))
         self.facts = check_follows(name, facts, self.facts, judged=judged)
         if self.model is None:
             self.model = self.builder(env)

@@ -10,11 +10,19 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from finrl_ray._typing import DateArray
 from finrl_ray.agent.algorithms import find_algorithm
 from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.spacing import periods_per_year as spacing_of
 from finrl_ray.errors import ConfigError
-from finrl_ray.practice.chunks import check_follows, chunk_env, chunk_facts, facts_of_model
+from finrl_ray.practice.chunks import (
+    check_follows,
+    chunk_dates,
+    chunk_env,
+    chunk_facts,
+    facts_of_model,
+)
 from finrl_ray.practice.course import Course
 
 if TYPE_CHECKING:
@@ -45,7 +53,7 @@ def incremental_training(
     callback: MaybeCallback = None,
     tensorboard_log: str | None = None,
     evaluations: list[dict[str, Any]] | None = None,
-    periods_per_year: float = 252.0,
+    periods_per_year: float | None = None,
     risk_free_rate: float = 0.0,
 ) -> BaseAlgorithm:
     """Train on `initial_data`, then on each chunk, after judging the model on it.
@@ -71,7 +79,8 @@ def incremental_training(
     n_chunks : chunks to come, so that a generator can be read one by one
     callback : SB3 callbacks, as in `learn`; one that ends the training ends it for all chunks
     evaluations : a list to which the rows of `walk_forward.csv` are appended
-    periods_per_year, risk_free_rate : of the measures
+    periods_per_year, risk_free_rate : of the measures; periods None: read from the dates of the
+        longest piece of data at hand
 
     Returns
     -------
@@ -101,7 +110,9 @@ def incremental_training(
     if n_chunks is None:
         listed = list(new_data_chunks)
         new_data_chunks, n_chunks = listed, len(listed)
-        _check_all(initial_data, listed, base_model, options)
+        dates = _check_all(initial_data, listed, base_model, options)
+        if periods_per_year is None and listed:
+            periods_per_year = spacing_of(max(dates, key=len), "periods_per_year")
     builder = partial(
         _build_model,
         algorithm=algorithm,
@@ -120,7 +131,8 @@ def incremental_training(
         keep_replay=replay_buffer == "keep",
         callback=callback,
         folder=Path(save_dir),
-        year={"periods_per_year": periods_per_year, "risk_free_rate": risk_free_rate},
+        periods_per_year=periods_per_year,
+        risk_free_rate=risk_free_rate,
     )
     if initial_data is not None:
         course.begin(initial_data)
@@ -191,11 +203,15 @@ def _check_all(
     chunks: Sequence[Any],
     base_model: BaseAlgorithm | None,
     env_kwargs: Mapping[str, Any],
-) -> None:
-    """Check every chunk against the one before, before anything is trained."""
+) -> list[DateArray]:
+    """Check every chunk against the one before, before any training; return the dates of each."""
     before = None if base_model is None else facts_of_model(base_model)
+    dates: list[DateArray] = []
     named = [] if initial_data is None else [("initial_data", initial_data)]
     named += [(f"chunk {index}", chunk) for index, chunk in enumerate(chunks)]
     for name, data in named:
-        facts = chunk_facts(chunk_env(name, data, env_kwargs, 1))
+        env = chunk_env(name, data, env_kwargs, 1)
+        dates.append(chunk_dates(env))
+        facts = chunk_facts(env)
         before = check_follows(name, facts, before, judged=data is not initial_data)
+    return dates

@@ -9,7 +9,7 @@ import pytest
 from finrl_ray.config import DataConfig
 from finrl_ray.data.features import add_features
 from finrl_ray.data.indicators import FINRL_INDICATORS
-from finrl_ray.data.loading import load_market_data
+from finrl_ray.data.loading import load_market_data, market_data_of
 from finrl_ray.data.long_format import market_data_from_long
 from finrl_ray.errors import DataError
 
@@ -128,3 +128,32 @@ def test_column_with_a_long_leading_gap(bundled_frame, tmp_path):
     assert data.warmup == 700
     assert np.isfinite(data.features[700:]).all()
     assert pd.Timestamp(data.dates[700]).strftime("%Y-%m-%d") in report.notes[-1]
+
+
+def moving_from(first_move: int, days: int = 200) -> pd.DataFrame:
+    """A moves each day; B costs 10 until `first_move`."""
+    dates = pd.bdate_range("2018-01-01", periods=days).strftime("%Y-%m-%d")
+    moving = 100.0 * np.exp(0.01 * np.cumsum(np.where(np.arange(days) % 3, 1.0, -1.5)))
+    still = np.where(np.arange(days) < first_move, 10.0, moving)
+    return pd.concat(
+        pd.DataFrame({"date": dates, "tic": tic, "close": close, "high": close, "low": close})
+        for tic, close in (("A", moving), ("B", still))
+    )
+
+
+@pytest.mark.parametrize("features", ["finrl", ("dx_30",)])
+def test_a_price_that_never_moves_is_refused_as_such(features):
+    config = DataConfig(source="prices.csv", features=features)
+    with pytest.raises(DataError, match=r"of B .*never moves, it is 10 in all its 200 quotes"):
+        market_data_of(moving_from(200), config)
+
+
+def test_a_price_that_moves_late_costs_all_rows_before_and_is_named():
+    config = DataConfig(source="prices.csv", features=("dx_30",))
+    market, report = market_data_of(moving_from(150), config)
+    assert market.warmup == 150
+    day = str(market.dates[150])[:10]
+    assert any(f"price of B does not move before {day}" in note for note in report.notes)
+    market, report = market_data_of(moving_from(10), config)
+    assert market.warmup < 100
+    assert not any("does not move" in note for note in report.notes)

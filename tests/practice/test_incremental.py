@@ -332,3 +332,27 @@ def test_fewer_chunks_than_announced_are_mentioned(tmp_path: Path, caplog: Any) 
         save_dir=tmp_path,
     )
     assert "n_chunks is 2, but 1 chunks came" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_chunks", [None, 1])
+def test_the_year_is_read_from_the_dates(n_chunks: int | None, tmp_path: Path) -> None:
+    first, chunk = pieces(2)  # a bar on each day of the week: 365 a year
+    ratios = {}
+    for periods in (None, 365.0, 252.0):
+        rows: list[dict[str, Any]] = []
+        incremental_training(
+            first,
+            iter([chunk]) if n_chunks else [chunk],
+            timesteps_per_chunk=20,
+            algorithm="a2c",
+            model_kwargs={"n_steps": 10},
+            seed=0,
+            save_dir=tmp_path,
+            n_chunks=n_chunks,
+            evaluations=rows,
+            periods_per_year=periods,
+        )
+        ratios[periods] = rows[0]["buy_and_hold_sharpe_ratio"]
+    assert ratios[None] == ratios[365.0]
+    assert ratios[252.0] == pytest.approx(ratios[365.0] * (252 / 365) ** 0.5)

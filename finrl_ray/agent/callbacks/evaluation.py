@@ -21,6 +21,7 @@ from finrl_ray.agent.callbacks.evaluation_log import EvaluationLog
 from finrl_ray.agent.callbacks.interval import TimestepInterval
 from finrl_ray.agent.callbacks.measures import MODES, REWARD_METRIC, Judge
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, as_vec_env
+from finrl_ray.agent.env_state import base_vec_env
 from finrl_ray.agent.evaluation import Episode, evaluate_episodes, shares_accounts
 from finrl_ray.errors import ConfigError
 
@@ -59,7 +60,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
     render, warn : accepted as SB3's; nothing is rendered
     verbose : 1 logs each evaluation at INFO level
     metric : one of `measures.MODES`; all but `mean_reward` need an env that gives accounts
-    periods_per_year : periods/year
+    periods_per_year : periods/year; None: read from the dates of the env
     risk_free_rate : 1/year
 
     Attributes
@@ -77,6 +78,8 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         If `metric` is not known, a rate is not finite, or an interval or `n_eval_episodes` is not a
         whole number >= 1; at the start of training, if `eval_env` is the training
         env or has other shapes of observation or action.
+    DataError
+        If `periods_per_year` is None, needed for the metric and cannot be read from the dates.
     """
 
     _requires_account = False
@@ -96,7 +99,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         warn: bool = True,
         *,
         metric: str = REWARD_METRIC,
-        periods_per_year: float = 252.0,
+        periods_per_year: float | None = None,
         risk_free_rate: float = 0.0,
     ) -> None:
         self._judge = Judge(
@@ -167,6 +170,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             return self.last_measures
         self.num_timesteps = self.model.num_timesteps
         episodes = self._run_episodes()
+        self._judge = self._judge.settled_by(episodes)
         measures, reason = self._judge.measure(episodes)
         self.account_histories = [e.history for e in episodes if e.history is not None]
         self.last_mean_reward = measures[REWARD_METRIC]
@@ -241,6 +245,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
                 "eval_env must not be the training env: evaluating resets it; build a second one"
             )
         self._check_spaces()
+        self._settle_periods_per_year()
         if self._evaluated_at != (self.model.num_timesteps, self.model._n_updates):
             self._evaluated_at = None  # of another model, or of a training that has been reset
         if self.best_model_save_path is not None:
@@ -249,6 +254,15 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             Path(self.log_path).parent.mkdir(parents=True, exist_ok=True)
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.init_callback(self.model)
+
+    def _settle_periods_per_year(self) -> None:
+        """Read it before training begins, where the env is in this process and has dates."""
+        base = base_vec_env(self.eval_env)
+        inside = getattr(base, "envs", None)
+        holder = inside[0].unwrapped if inside else base
+        table = getattr(getattr(holder, "accounts", None), "table", None)
+        if table is not None:
+            self._judge = self._judge.settled(table.dates)
 
     def _check_spaces(self) -> None:
         for name in ("observation_space", "action_space"):

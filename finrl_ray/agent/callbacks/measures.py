@@ -1,19 +1,24 @@
 """What an evaluation measures, and the one number that it is judged by."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from finrl_ray._typing import DateArray
 from finrl_ray.agent.evaluation import Episode
-from finrl_ray.errors import ConfigError
+from finrl_ray.data.spacing import DAYS_OF_EXCHANGES, periods_per_year
+from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.performance import performance_summary, undefined_reason
 from finrl_ray.metrics.returns import simple_returns
 
 if TYPE_CHECKING:
     from finrl_ray.env.history import AccountHistory
+
+logger = logging.getLogger(__name__)
 
 Mode: TypeAlias = Literal["max", "min"]
 
@@ -59,7 +64,7 @@ class Judge:
     Parameters
     ----------
     metric : one of `MODES`
-    periods_per_year : periods/year
+    periods_per_year : periods/year; None: read from the dates of the longest account
     risk_free_rate : 1/year
 
     Raises
@@ -69,14 +74,15 @@ class Judge:
     """
 
     metric: str
-    periods_per_year: float = 252.0
+    periods_per_year: float | None = None
     risk_free_rate: float = 0.0
 
     def __post_init__(self) -> None:
         if self.metric not in MODES:
             raise ConfigError(f"metric must be one of {', '.join(MODES)}, got {self.metric!r}")
-        if not 0 < self.periods_per_year < np.inf:
-            raise ConfigError(f"periods_per_year must be > 0, got {self.periods_per_year}")
+        periods = self.periods_per_year
+        if periods is not None and not 0 < periods < np.inf:
+            raise ConfigError(f"periods_per_year must be > 0, got {periods}")
         if not np.isfinite(self.risk_free_rate):
             raise ConfigError(f"risk_free_rate must be finite, got {self.risk_free_rate}")
 
@@ -84,11 +90,17 @@ class Judge:
         """Return the means over the episodes, and why the metric is NaN (empty where it is not).
 
         Measures of the account are left out where the env gives none.
+
+        Raises
+        ------
+        DataError
+            If `periods_per_year` is needed, not given, and cannot be read from the dates.
         """
         measures: dict[str, float] = {}
         histories = [e.history for e in episodes if e.history is not None]
         if len(histories) == len(episodes):
-            summaries = [self._summary(history) for history in histories]
+            judge = self.settled_by(episodes)
+            summaries = [judge._summary(history) for history in histories]
             measures = {name: float(np.mean([s[name] for s in summaries])) for name in summaries[0]}
         measures[REWARD_METRIC] = float(np.mean([episode.reward for episode in episodes]))
         measures["mean_ep_length"] = float(np.mean([episode.length for episode in episodes]))
@@ -99,10 +111,37 @@ class Judge:
         measures["objective"] = UNDEFINED_OBJECTIVE[self.metric]
         return measures, f"{self.metric} is undefined: {self._reason(histories)}"
 
+    def settled_by(self, episodes: Sequence[Episode]) -> "Judge":
+        """Return `settled` with the dates of the longest account; this judge without accounts."""
+        dates = [e.history.dates for e in episodes if e.history is not None]
+        return self.settled(max(dates, key=len)) if dates else self
+
+    def settled(self, dates: DateArray) -> "Judge":
+        """Return this judge with a number of periods per year, its own or that of `dates`.
+
+        Raises
+        ------
+        DataError
+            If the dates follow no pattern and the metric depends on them.
+        """
+        if self.periods_per_year is not None:
+            return self
+        try:
+            periods = periods_per_year(dates, "periods_per_year")
+        except DataError as error:
+            if self.metric != REWARD_METRIC:
+                raise
+            logger.warning(
+                "annual measures are for %g periods a year: %s", DAYS_OF_EXCHANGES, error
+            )
+            periods = DAYS_OF_EXCHANGES
+        return replace(self, periods_per_year=periods)
+
     def _summary(self, history: "AccountHistory") -> dict[str, float]:
+        periods = self.periods_per_year
         summary = performance_summary(
             history.account_value,
-            periods_per_year=self.periods_per_year,
+            periods_per_year=DAYS_OF_EXCHANGES if periods is None else periods,
             risk_free_rate=self.risk_free_rate,
             traded_amount=history.traded_amount,
         )

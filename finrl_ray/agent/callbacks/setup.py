@@ -29,7 +29,7 @@ def setup_callbacks(
     *,
     total_timesteps: int | None = None,
     metric: str = "sharpe_ratio",
-    periods_per_year: float = 252.0,
+    periods_per_year: float | None = None,
     risk_free_rate: float = 0.0,
     initial_lr: float | None = 3e-4,
     keep_last: int | None = None,
@@ -52,7 +52,7 @@ def setup_callbacks(
     total_timesteps : of the run; intervals 1 to 4 are cut down to it, so that a short run has one
         evaluation and one checkpoint at its end; None: as they are
     metric : what the best model and early stopping follow, one of `measures.MODES`
-    periods_per_year : periods/year
+    periods_per_year : periods/year; None: read from the dates of the env
     risk_free_rate : 1/year
     initial_lr : learning rate at timestep 0; None: callback 5 is left out, the model keeps its own
     keep_last : checkpoints to keep; None: all

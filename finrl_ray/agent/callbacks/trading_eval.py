@@ -33,7 +33,7 @@ class TradingEvalCallback(EvalCallback):
         warn: bool = True,
         *,
         metric: str = "sharpe_ratio",
-        periods_per_year: float = 252.0,
+        periods_per_year: float | None = None,
         risk_free_rate: float = 0.0,
     ) -> None:
         super().__init__(

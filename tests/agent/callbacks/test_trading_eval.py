@@ -1,5 +1,6 @@
 """Evaluation during training, by trading measures."""
 
+import dataclasses
 import logging
 import math
 
@@ -23,6 +24,7 @@ from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.agent.plain_state import load_plain, save_plain
 from finrl_ray.agent.trial_state import capture_state, learn_from, restore_state
+from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.performance import MEASURES, performance_summary
@@ -294,6 +296,45 @@ class TestResume:
         state = callback.get_state()
         model.learn(60, callback, reset_num_timesteps=False)
         assert state["log"]["timesteps"] == [40, 80]
+
+
+class TestYear:
+    """The market of the fixture has a bar on each day of the week: 365 a year."""
+
+    def _trained(self, market, callback):
+        env = StockTradingEnv(market, fractional_shares=True)
+        model = DRLAgent(env).get_model("a2c", model_kwargs={"n_steps": 10}, verbose=0, seed=1)
+        return model.learn(40, callback)
+
+    @pytest.mark.parametrize("kind", ["env", "vec env", "subprocess"])
+    def test_it_is_read_from_the_dates(self, market, kind) -> None:
+        def account() -> StockTradingEnv:
+            return StockTradingEnv(market, fractional_shares=True)
+
+        env = {
+            "env": account,
+            "vec env": lambda: StockTradingVecEnv(market, 1, fractional_shares=True),
+            "subprocess": lambda: SubprocVecEnv([lambda: Monitor(account())]),
+        }[kind]()
+        for periods, year in ((None, 365), (252, 252)):
+            callback = evaluator(env, deterministic=False, periods_per_year=periods)
+            self._trained(market, callback)
+            value = callback.account_histories[0].account_value
+            returns = value[1:] / value[:-1] - 1
+            expected = returns.mean() / returns.std(ddof=1) * math.sqrt(year)
+            assert callback.last_measures["sharpe_ratio"] == pytest.approx(expected)
+        env.close()
+
+    def test_dates_without_a_pattern_ask_for_it_before_training(self, market, caplog) -> None:
+        gaps = np.cumsum(1 + np.arange(60) ** 2 % 40) * np.timedelta64(1, "D")
+        uneven = dataclasses.replace(market, dates=market.dates[0] + gaps)
+        callback = evaluator(StockTradingEnv(uneven))
+        with pytest.raises(DataError, match="set periods_per_year"):
+            self._trained(market, callback)
+        assert callback.evaluation_timesteps == []
+        # one that is judged by rewards goes on, and says what it has assumed
+        self._trained(market, evaluator(StockTradingEnv(uneven), metric="mean_reward"))
+        assert "annual measures are for 252 periods a year" in caplog.text
 
 
 class TestErrors:
