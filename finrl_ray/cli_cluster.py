@@ -288,9 +288,9 @@ def grafana(
 ) -> None:
     """Write what Prometheus and Grafana need to show searches, and how to start them."""
     from finrl_ray.monitoring.grafana_files import write_grafana_files
+    from finrl_ray.ray_folder import ray_folder as folder_of_ray
 
-    home = ray_folder or Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
-    written = write_grafana_files(folder, home)
+    written = write_grafana_files(folder, ray_folder or folder_of_ray())
     print(f"wrote {written.folder}; start, each in a terminal of its own:")
     print(f"  {written.prometheus}")
     print(f"  {written.grafana}")

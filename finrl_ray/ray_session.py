@@ -10,6 +10,7 @@ import ray
 from finrl_ray import __version__
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.own_ray import LOOPBACK, environment, loopback_stays, own_ray
 from finrl_ray.ray_cluster import (
     cluster_address,
     current_dashboard,
@@ -27,8 +28,6 @@ from finrl_ray.ray_security import (
 )
 
 logger = logging.getLogger(__name__)
-
-LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
@@ -66,18 +65,39 @@ def ray_session(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     joined = cluster_address(address)
     if joined is None:
-        _init(_own_ray(num_cpus, dashboard), worker_env, "here")
+        with _started(num_cpus, dashboard, worker_env):
+            yield
     else:
         if num_cpus is not None:
             raise ConfigError(
                 f"num_cpus is for a Ray that is started here, but {joined} is joined; use "
                 "max_concurrent to run fewer trainings at once"
             )
-        _join(joined, worker_env)
+        with _joined(joined, worker_env):
+            yield
+
+
+@contextmanager
+def _started(
+    num_cpus: int | None, dashboard: bool, worker_env: Mapping[str, str]
+) -> Iterator[None]:
+    with own_ray() as own:
+        try:
+            with loopback_stays(), environment(own.variables):
+                connection = {**_own_ray(num_cpus, dashboard), **own.options}
+                _init(connection, {**own.worker_env, **worker_env}, "here")
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _joined(address: str, worker_env: Mapping[str, str]) -> Iterator[None]:
+    with loopback_stays(address):
+        _join(address, worker_env)
     try:
-        if joined is not None:
-            require_workers(__version__)
-            _warn_of_an_open_dashboard()
+        require_workers(__version__)
+        _warn_of_an_open_dashboard()
         yield
     finally:
         ray.shutdown()
