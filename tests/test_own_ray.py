@@ -177,8 +177,7 @@ def test_another_process_of_the_machine_can_join_it(own_ray: OwnRay, named: str)
     assert address.startswith("127.0.0.1:")
     if named == "localhost":
         address = address.replace("127.0.0.1", "localhost")
-    direct = {n: v for n, v in own_ray.variables.items() if not n.endswith("_proxy")}
-    done = run([sys.executable, "-c", JOINING, address], env=direct, check=True)
+    done = run([sys.executable, "-c", JOINING, address], env=own_ray.variables, check=True)
     raylet, node = done.stdout.split()
     assert psutil.Process(int(raylet)).name() == "raylet", done.stderr
     assert node == "127.0.0.1"
