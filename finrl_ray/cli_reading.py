@@ -1,5 +1,6 @@
 """The commands that read what searches have left: `show`, `ls`, `report`, `compare`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,8 +114,11 @@ def compare(
     quiet()
     from finrl_ray.report import comparison
 
+    left_out: list[str] = []
     with progress_bar() as progress:
-        searches = comparison.read_searches(folders, progress)
+        searches = comparison.read_searches(folders, progress, left_out)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
     table = comparison.comparison_table(searches)
     cautions = comparison.cautions(searches)
     different = comparison.config_differences(searches)

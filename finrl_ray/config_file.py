@@ -11,42 +11,21 @@ from typing import Any
 
 import yaml
 
+from finrl_ray.bounded_reading import read_limited
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.errors import ConfigError
+from finrl_ray.errors import ConfigError, shortened
 from finrl_ray.override_values import holds_text, override_value
+from finrl_ray.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.zoo_keys import ZOO_KEYS, translate_agent, translate_override
 
 RESOURCES: Mapping[str, str] = {"cpu": "cpus_per_trial", "gpu": "gpus_per_trial"}
 """Keys of the `resources` section, and what they are in the `search` section."""
+_MOST_LINES = 100
 RESOURCE_OVERRIDES: Mapping[str, str] = {
     f"{where}.{key}": f"search.{name}"
     for where in ("resources", "search.resources")
     for key, name in RESOURCES.items()
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-4 as a number and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise ConfigError(
-                    f"the key {key!r} is given twice (line {key_node.start_mark.line + 1})"
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -74,17 +53,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
         If the file cannot be read, or holds no keys and values.
     """
     source = Path(path)
-    try:
-        raw = yaml.load(source.read_text(encoding="utf-8-sig"), _Loader)  # a SafeLoader
-    except FileNotFoundError:
-        raise ConfigError(f"there is no config file {source}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} cannot be read: {error}") from error
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        # PyYAML leaves impossible dates, unhashable keys and deep nesting to Python's own errors
-        if isinstance(error, ConfigError):
-            raise ConfigError(f"{source}: {error}") from None
-        raise ConfigError(f"{source} is not valid YAML: {error}") from error
+    raw = _read_yaml(source)
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
@@ -99,14 +68,35 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     return dict(raw)
 
 
+def _read_yaml(source: Path) -> Any:
+    try:
+        text = read_limited(source, TEXT_BYTES, ConfigError).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no config file {source}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source} cannot be read: {error}") from error
+    try:
+        return load_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from error
+
+
 def _apply_override(raw: dict[Any, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"an override must read key.subkey=value, got {override!r}")
     try:
-        value = override_value(text, _Loader, for_text=holds_text(ExperimentConfig, key.split(".")))
+        value = override_value(text, for_text=holds_text(ExperimentConfig, key.split(".")))
+    except ConfigError as error:
+        raise ConfigError(f"override {shortened(override)}: {error}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"the value of override {override!r} is not valid YAML") from error
+        raise ConfigError(
+            f"the value of override {shortened(override)} is not valid YAML"
+        ) from error
     try:
         keys = RESOURCE_OVERRIDES.get(key, key).split(".")
         (*parents, last), value = translate_override(keys, value)
@@ -135,13 +125,15 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
     raw, problems = _translate(raw)
     try:
         text = json.dumps(raw, default=_json_default)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from error
     try:
         # JSON mode keeps numbers strict (no "5" for 5) and takes lists for tuples
         config = TypeAdapter(ExperimentConfig).validate_json(text)
     except ValidationError as error:
-        raise ConfigError(_listed([*problems, *_explain(error.errors())], where)) from None
+        raise ConfigError(
+            _listed([*problems, *_explain(error.errors()[: 2 * _MOST_LINES])], where)
+        ) from None
     if problems:
         raise ConfigError(_listed(problems, where))
     return config
@@ -206,12 +198,16 @@ def _explain(errors: Sequence[Mapping[str, Any]]) -> list[str]:
             lines.append(f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"]))
         else:
             message = _plain_words(error["msg"])
-            lines.append(f"{key} must be {message}, got {error['input']!r}{_nearest_choice(error)}")
+            lines.append(
+                f"{key} must be {message}, got {shortened(error['input'])}{_nearest_choice(error)}"
+            )
     return lines
 
 
 def _listed(lines: Sequence[str], where: str) -> str:
     unique = list(dict.fromkeys(lines))
+    if len(unique) > _MOST_LINES:
+        unique[_MOST_LINES:] = [f"and {len(unique) - _MOST_LINES:,} more"]
     return f"{where}: " + (
         "; ".join(unique) if len(unique) < 2 else "\n  - " + "\n  - ".join(unique)
     )

@@ -21,6 +21,7 @@ from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.agent.sealed_folder import seal
 from finrl_ray.agent.trial_state import learn_from
+from finrl_ray.bounded_reading import read_arrays
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.data.folds import Fold, ValidationPlan
 from finrl_ray.data.market_data import MarketData
@@ -300,8 +301,7 @@ def read_folds(folder: Path) -> list[FoldResult]:
 
 def folds_of(content: bytes) -> list[FoldResult]:
     """Return the folds that `write_folds` wrote, from the content of the file."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        arrays: dict[str, AnyArray] = {name: file[name] for name in file.files}
+    arrays: dict[str, AnyArray] = read_arrays(io.BytesIO(content))
     bounds = np.cumsum(arrays["length"])[:-1]
     series = {name: np.split(arrays[name], bounds) for name in ("dates", "returns", "active")}
     return [

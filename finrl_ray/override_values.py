@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import yaml
 
+from finrl_ray.yaml_text import load_yaml
+
 _QUOTED = ('"', "'", "!!")
 _COLLECTION = ("[", "{")
 # signs with a meaning in YAML and none on a command line: anchors, aliases, tags, directives
@@ -21,7 +23,7 @@ _SIGNS = (
 _ERRORS = (yaml.YAMLError, ValueError, TypeError, RecursionError)
 
 
-def override_value(text: str, loader: type[yaml.SafeLoader], *, for_text: bool) -> object:
+def override_value(text: str, *, for_text: bool) -> object:
     """Return the value that was meant by the text after `key=`.
 
     YAML drops what follows " #" and gives a meaning to a leading `*`, `&`, `!` or `%`. On a command
@@ -30,7 +32,6 @@ def override_value(text: str, loader: type[yaml.SafeLoader], *, for_text: bool) 
     Parameters
     ----------
     text : as given
-    loader : reads YAML
     for_text : whether the key holds one text, such as a path or a name: `a: b` and `- a` are then
         no mapping and no list, and 12 is the text "12"; quotes and `null` keep their meaning
 
@@ -40,18 +41,19 @@ def override_value(text: str, loader: type[yaml.SafeLoader], *, for_text: bool) 
         If it begins like a list or a mapping of YAML and is not valid.
     """
     if for_text:
-        return _text_value(text, loader)
+        return _text_value(text)
     if "\n" in text or _is_whole(text):
-        return yaml.load(text, loader)  # a SafeLoader
+        value: object = load_yaml(text)
+        return value
     if text.lstrip().startswith(_COLLECTION):
-        yaml.load(text, loader)  # one that is not valid is refused; a SafeLoader
+        load_yaml(text)  # one that is not valid is refused
     return text.strip()
 
 
-def _text_value(text: str, loader: type[yaml.SafeLoader]) -> str | None:
+def _text_value(text: str) -> str | None:
     plain = text.strip()
     try:
-        value: object = yaml.load(text, loader)  # a SafeLoader
+        value: object = load_yaml(text)
     except _ERRORS:
         return plain
     if value is None and not plain.startswith("#"):

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.bounded_reading import read_json
+from finrl_ray.contained_path import why_outside
+from finrl_ray.errors import SearchError
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = "finrl_ray sealed folder 1"
@@ -41,17 +44,20 @@ def damage(folder: Path) -> str:
     """Return what is wrong with a sealed folder, or an empty text if it is whole."""
     manifest = folder / MANIFEST_FILE
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8-sig"))
+        content = read_json(manifest)
         whole = content.pop("sha256") == _digest(content)
     except FileNotFoundError:
         return f"{MANIFEST_FILE} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (SearchError, OSError, ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         return f"{MANIFEST_FILE} is damaged"
     if content["format"] != FORMAT:
         return f"{MANIFEST_FILE} has format {content['format']!r} instead of {FORMAT!r}"
     for name, expected in content["files"].items():
+        outside = why_outside(name)
+        if outside:
+            return f"{MANIFEST_FILE} names a file that is not in the folder: {outside}"
         problem = file_damage(folder / name, expected)
         if problem:
             return problem
@@ -60,7 +66,7 @@ def damage(folder: Path) -> str:
 
 def sealed_facts(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder in which `damage` has found nothing."""
-    content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8-sig"))
+    content: dict[str, Any] = read_json(folder / MANIFEST_FILE)
     return content
 
 

@@ -29,6 +29,7 @@ from finrl_ray.search.results import trial_table
 from finrl_ray.search.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.search.storage import CheckpointStorage
+from finrl_ray.search.table_files import read_csv_table
 from finrl_ray.search.trial_returns import trial_folds
 from finrl_ray.search_config import SchedulerConfig
 from finrl_ray.validation_config import ValidationConfig
@@ -273,7 +274,7 @@ def read_confirmation(path: Path) -> Confirmation | None:
     found = sorted((path / CONFIRMATION_FOLDER).glob(f"*/{TABLE_FILE}"), key=_made_at)
     if not found:
         return None
-    table = pd.read_csv(found[-1])
+    table = read_csv_table(found[-1])
     return Confirmation(
         path=found[-1].parent, table=table, finished=bool((table["state"] == "completed").all())
     )

@@ -1,15 +1,30 @@
 """A `MarketData` as one compressed file, so that a search's folder needs nothing beside it."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from finrl_ray.bounded_reading import read_arrays
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.errors import DataError
 
 _ARRAYS = ("dates", *PRICE_COLUMNS, "features", "tradable", "market_features")
+# what numpy and zipfile raise, depending on where a file is damaged
+_DAMAGES = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _NAMES = ("tickers", "feature_names", "market_feature_names")
 
 
@@ -30,11 +45,13 @@ def read_market_data(path: Path, expected_hash: str | None = None) -> MarketData
         If the file is missing, damaged, or not the data of `expected_hash`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            fields: dict[str, Any] = {name: file[name] for name in _ARRAYS}
-            fields |= {name: tuple(str(item) for item in file[name]) for name in _NAMES}
-            market_data = MarketData(**fields, warmup=int(file["warmup"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        fields |= {name: tuple(str(item) for item in arrays[name]) for name in _NAMES}
+        market_data = MarketData(**fields, warmup=int(arrays["warmup"]))
+    except DataError:
+        raise
+    except _DAMAGES as error:
         raise DataError(f"{path} cannot be read as market data: {error}") from error
     if expected_hash is not None and market_data.content_hash != expected_hash:
         raise DataError(

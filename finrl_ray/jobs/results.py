@@ -63,7 +63,8 @@ def fetch_results(
                 f"the results of {job_id} arrived damaged ({archive.stat().st_size} of "
                 f"{facts['bytes']} bytes); fetch them again: `finrl-ray submit --fetch {job_id}`"
             )
-        return [_place(path, into) for path in _unpack(archive, Path(scratch) / "unpacked")]
+        found = _unpack(archive, Path(scratch) / "unpacked")
+        return [_place(path, into) for path in found if path.is_dir()]
 
 
 def _packed(log: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ writes them is under way in another process.
 
 import csv
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.bounded_reading import read_arrays, require_regular
+from finrl_ray.errors import DataError, SearchError
 from finrl_ray.monitoring.event_files import EVENT_PATTERN, read_scalars
 
 EPISODES_FILES = ("plots/performance.csv", "performance.csv")
@@ -108,9 +111,9 @@ def looks_like_run(folder: Path) -> bool:
 def read_episodes(path: Path) -> dict[str, FloatArray]:
     """Return the numeric columns of `performance.csv`; a row that is cut off is left out."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with require_regular(path).open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
-    except (OSError, ValueError):  # missing, no header yet, or not text
+    except (SearchError, OSError, ValueError):  # missing, no header yet, or not text
         return {}
     numbers = [row for row in map(_floats, rows) if len(row) == len(header)]
     if not numbers or "timesteps" not in header:
@@ -121,10 +124,9 @@ def read_episodes(path: Path) -> dict[str, FloatArray]:
 def read_evaluations(path: Path) -> dict[str, FloatArray]:
     """Return what `evaluations.npz` holds per evaluation, as finrl_ray and as SB3 write it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
     # numpy raises any of these, depending on where the file is cut off
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except (DataError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return {}
     if not {"timesteps", "results"} <= arrays.keys() or not len(arrays["timesteps"]):
         return {}

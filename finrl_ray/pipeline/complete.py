@@ -22,6 +22,7 @@ from finrl_ray.agent.callbacks.setup import setup_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent, load_model
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.data.spacing import periods_per_year as spacing_of
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
@@ -241,7 +242,7 @@ def _folder_to_resume(path: Path, plan: PipelineSettings, windows: Windows) -> P
     """
     folder = path.expanduser().absolute()
     try:
-        facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8-sig"))
+        facts = read_json(folder / FACTS_FILE)
         began, data = facts["arguments"], facts["data"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -333,7 +334,7 @@ def _evaluate_end(model: BaseAlgorithm, listeners: Sequence[BaseCallback]) -> No
 def _ended_run(plan: PipelineSettings, windows: Windows, folder: Path) -> TrainingRun:
     """Return what a run that has ended has left; the test window is not opened again."""
     logger.info("the run in %s has ended; its models and metrics are read", folder)
-    metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8-sig"))
+    metrics = read_json(folder / METRICS_FILE)
     model = load_model(plan.algorithm, folder / FINAL_MODEL_FILE)
     env: VecEnv = DummyVecEnv([lambda: windows.env("train")] * plan.n_envs)
     if plan.normalize:

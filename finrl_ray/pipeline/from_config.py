@@ -6,7 +6,6 @@ the update that follows. So the evaluations, and with them the best model and th
 stop, are not a trial's.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from finrl_ray.agent.callbacks.performance_monitor import PerformanceMonitorCall
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import ConfigError, FinRLRayError, SearchError
@@ -169,9 +169,9 @@ def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, boo
 def wants_test(path: str | Path) -> bool:
     """Return whether a run was started to open the test window at its end."""
     try:
-        choices = json.loads((Path(path) / CHOICES_FILE).read_text(encoding="utf-8-sig"))
+        choices = read_json(Path(path) / CHOICES_FILE)
         return choices["open_test"] is True
-    except (OSError, ValueError, KeyError, TypeError):
+    except (SearchError, OSError, ValueError, KeyError, TypeError):
         return False  # a window that has been opened cannot be sealed again
 
 

@@ -27,6 +27,7 @@ from finrl_ray.baselines.curves import (
     baseline_curves,
     curve_measures,
 )
+from finrl_ray.bounded_reading import read_json, read_limited
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import DataError, SearchError
@@ -206,7 +207,7 @@ def record_opening(path: Path, record: TrialRecord, by: str = "backtest") -> Non
 def count_openings(path: Path) -> int:
     """Return how often the test window of a search has been opened."""
     file = path / OPENINGS_FILE
-    return len(file.read_text(encoding="utf-8-sig").splitlines()) if file.is_file() else 0
+    return len(read_limited(file).splitlines()) if file.is_file() else 0
 
 
 def _write(
@@ -250,7 +251,7 @@ def read_backtest(path: Path) -> Backtest | None:
 
 def _read(file: Path, openings: int, model_hash: str | None = None) -> Backtest:
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = read_json(file)
         if model_hash is not None and content["model_hash"] != model_hash:
             raise SearchError(
                 f"{file} was measured with another model than today's winner; --again opens the "

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray.config_file import config_to_dict
-from finrl_ray.errors import SearchError
+from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.progress import Progress, unseen
 from finrl_ray.report.blocks import (
     Cell,
@@ -31,8 +31,16 @@ _NOT_SETTINGS = ("name", "search.storage_path", "search.local_path")
 _UNSET = "not set"
 
 
-def read_searches(paths: Sequence[str | Path], progress: Progress = unseen) -> list[SearchReport]:
+def read_searches(
+    paths: Sequence[str | Path], progress: Progress = unseen, left_out: list[str] | None = None
+) -> list[SearchReport]:
     """Read the searches that are to be compared.
+
+    Parameters
+    ----------
+    paths : their folders
+    progress : called for each
+    left_out : gets the reason of each that cannot be read, as long as two or more others can
 
     Raises
     ------
@@ -41,10 +49,18 @@ def read_searches(paths: Sequence[str | Path], progress: Progress = unseen) -> l
     """
     if len(paths) < 2:
         raise SearchError(f"it takes two or more searches to compare, got {len(paths)}")
-    searches = []
+    searches: list[SearchReport] = []
+    unread: list[FinRLRayError] = []
     for done, path in enumerate(paths):
         progress(f"reading {path}", done, len(paths))
-        searches.append(read_search(path))
+        try:
+            searches.append(read_search(path))
+        except FinRLRayError as error:
+            unread.append(error)
+    if unread and (left_out is None or len(searches) < 2):
+        raise unread[0]
+    if left_out is not None:
+        left_out += map(str, unread)
     progress("read", len(paths), len(paths))
     folders = [search.path.resolve() for search in searches]
     twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})

@@ -1,6 +1,5 @@
 """All searches under a storage path, each with its state, how far it is, and its best so far."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.config_file import load_config
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.object_store import in_words, open_store
@@ -20,6 +20,19 @@ from finrl_ray.search.mirror import local_folder
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.storage_url import child_url, is_url
+
+# whatever is wrong with one folder, the others are listed
+_DAMAGES = (
+    FinRLRayError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +118,12 @@ def _remote_searches(url: str) -> list[str]:
 def _listed(folder: Path, shown: str) -> ListedSearch:
     try:
         return _read(folder, shown)
-    except (FinRLRayError, OSError, ValueError, KeyError, TypeError) as error:
+    except _DAMAGES as error:
         return ListedSearch(path=shown, name=folder.name, state="damaged", problem=str(error))
 
 
 def _read(folder: Path, shown: str) -> ListedSearch:
-    facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8-sig"))
+    facts = read_json(folder / EXPERIMENT_FILE)
     config = load_config(folder / CONFIG_FILE)
     records = read_journal(folder)
     kind = str(facts["kind"])

@@ -4,7 +4,6 @@ Searches that run, that were interrupted, or of which all trials failed are read
 is not there yet is None, and `state_sentence` says why.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.confirmation.confirm import Confirmation, read_confirmation
 from finrl_ray.errors import SearchError
 from finrl_ray.report.backtest import (
@@ -28,7 +28,6 @@ from finrl_ray.search.folder_files import EXPERIMENT_FILE
 from finrl_ray.search.folder_lock import is_driven
 from finrl_ray.search.journal import (
     ENDED,
-    Event,
     Records,
     TrialRecord,
     fold,
@@ -37,6 +36,7 @@ from finrl_ray.search.journal import (
     read_events,
     unfinished,
 )
+from finrl_ray.search.journal_lines import Event
 from finrl_ray.search.judging import SearchVerdict, read_verdict
 from finrl_ray.search.outputs import (
     ACCOUNT_CURVES_FILE,
@@ -49,6 +49,7 @@ from finrl_ray.search.outputs import (
 )
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.spaces import planned_trials
+from finrl_ray.search.table_files import read_csv_table, read_parquet_table
 
 SearchState = Literal["running", "interrupted", "finished"]
 
@@ -148,7 +149,7 @@ class SearchReport:
         path = self.path / ACCOUNT_CURVES_FILE
         if self.winner is None or self.state == "running" or not path.is_file():
             return None
-        frame = pd.read_parquet(path, filters=[("trial", "==", self.winner)])
+        frame = read_parquet_table(path, filters=[("trial", "==", self.winner)])
         if not len(frame):
             return None
         if "timesteps" in frame:
@@ -187,7 +188,7 @@ class SearchReport:
     def active_returns(self) -> pd.DataFrame | None:
         """What the verdict rests on: `date` and one column per trial; None before the end."""
         path = self.path / ACTIVE_RETURNS_FILE
-        return pd.read_parquet(path) if path.is_file() and self.state == "finished" else None
+        return read_parquet_table(path) if path.is_file() and self.state == "finished" else None
 
     @cached_property
     def fold_returns(self) -> pd.DataFrame | None:
@@ -213,7 +214,7 @@ class SearchReport:
         path = self.path / name
         if not path.is_file():
             return None
-        return pd.read_csv(path, parse_dates=["date"] if dates else None)
+        return read_csv_table(path, dates=dates)
 
     def state_sentence(self) -> str:
         """Return in one sentence how far the search is."""
@@ -271,7 +272,7 @@ def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
         state="running" if driven else "finished" if finished else "interrupted",
         planned=planned,
         table=trial_table(records.in_order(), folder.config),
-        facts=json.loads((folder.path / EXPERIMENT_FILE).read_text(encoding="utf-8-sig")),
+        facts=read_json(folder.path / EXPERIMENT_FILE),
         verdict=read_verdict(folder.path) if finished and not driven else None,
         openings=count_openings(folder.path),
     )
@@ -289,5 +290,5 @@ def fold_returns_of(path: Path, trial: int | None) -> pd.DataFrame | None:
     file = path / FOLD_RETURNS_FILE
     if trial is None or not file.is_file():
         return None
-    frame = pd.read_parquet(file, filters=[("trial", "==", trial)])
+    frame = read_parquet_table(file, filters=[("trial", "==", trial)])
     return frame.drop(columns=["trial"]) if len(frame) else None

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.search.journal import ENDED, Event
+from finrl_ray.search.journal import ENDED
+from finrl_ray.search.journal_lines import Event
 
 _LOST = ("failed", "rejected")
 _COLUMNS = (

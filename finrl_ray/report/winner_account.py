@@ -24,6 +24,7 @@ from finrl_ray.report.backtest import (
     winners_model_file,
 )
 from finrl_ray.report.search_report import SearchReport
+from finrl_ray.search.table_files import read_csv_table, read_parquet_table
 
 ACCOUNT_FILE = "winner_account.parquet"
 _MODEL = "model"
@@ -45,7 +46,7 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
     name = hashlib.sha256(source.read_bytes()).hexdigest()
     kept = search.path / ACCOUNT_FILE
     if kept.is_file():
-        frame = pd.read_parquet(kept)
+        frame = read_parquet_table(kept)
         if len(frame) and frame[_MODEL].iloc[0] == name:
             return frame.drop(columns=[_MODEL])
     _, model, _ = load_winner(search.folder)
@@ -104,7 +105,7 @@ def test_account(search: SearchReport) -> pd.DataFrame | None:
     if curves is None or not file.is_file():
         return None
     window = search.folder.split.test.cut(search.folder.market_data)
-    wide = pd.read_csv(file)
+    wide = read_csv_table(file)
     trades = wide.iloc[:, 1:].to_numpy(dtype=np.float64)
     n_days, n_assets = len(curves), window.n_assets
     if trades.shape != (n_days - 1, n_assets):

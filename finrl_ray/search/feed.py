@@ -88,7 +88,7 @@ class TrialFeed(SearchAlgorithm):
         records = self.keeper.records.trials.values()
         trials = {record.trial_id: self._make_trial(record) for record in records}
         if self.state is not None:
-            self.keeper.restore(self.state, trials.__getitem__, self.storage.checkpoint)
+            self.keeper.restore(self.state, trials.__getitem__, self.storage.moved_checkpoint)
         left = sorted(unfinished(records), key=lambda record: record.index)
         self._waiting = [self._continued(trials[record.trial_id], record) for record in left]
         for record in records:

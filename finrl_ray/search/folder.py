@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finrl_ray.available_cpus import available_cpus
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import dump_config, load_config
 from finrl_ray.data.archive import read_market_data, save_market_data
@@ -182,7 +183,7 @@ def open_folder(path: str | Path) -> SearchFolder:
         )
     config = load_config(folder / CONFIG_FILE)
     try:
-        facts = json.loads((folder / EXPERIMENT_FILE).read_text(encoding="utf-8-sig"))
+        facts = read_json(folder / EXPERIMENT_FILE)
         expected, origin = str(facts["data_hash"]), str(facts["path"])
         kind = _KINDS[facts["kind"]]
         remote = url or str(facts.get("remote", ""))

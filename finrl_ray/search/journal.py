@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finrl_ray.agent.hyperparameters import to_python
+from finrl_ray.search.journal_lines import Event, read_lines
 
 JOURNAL_FILE = "journal.jsonl"
 REPORTED = (
@@ -34,8 +35,6 @@ STOP, PAUSE = "STOP", "PAUSE"
 """Ray's names of what a scheduler decides after a result."""
 # a search that goes back keeps what belongs to no trial's history
 _KEPT_WHEN_GOING_BACK = ("search", "back")
-
-Event = dict[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -217,6 +216,11 @@ def read_events(folder: Path) -> list[Event]:
 
     A half-written line is left out, and so is what a search took back when it was resumed from an
     earlier state.
+
+    Raises
+    ------
+    SearchError
+        If the file cannot be a journal, or names a path out of the folder.
     """
     events: list[Event] = []
     for event in _written(folder):
@@ -237,19 +241,7 @@ def first_gap(folder: Path) -> int | None:
 
 
 def _written(folder: Path) -> Iterator[Event]:
-    path = folder / JOURNAL_FILE
-    if not path.exists():
-        return
-    number = 0
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-            number = event.setdefault("n", number + 1)
-            complete = event["event"] != "back" or "to" in event
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # half a line of a killed driver
-        if complete:
-            yield event
+    return read_lines(folder / JOURNAL_FILE)
 
 
 def without_later(events: Sequence[Event], number: int) -> list[Event]:
@@ -262,6 +254,8 @@ def fold(events: Iterable[Event]) -> Records:
     records = Records()
     for event in events:
         try:
+            if event["event"] == "exploit":
+                _ = records.trials[event["donor"]]
             records.apply(event)
         except (KeyError, TypeError, AttributeError):
             continue  # the start of this trial was lost; `resume` says so

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import SearchFolder
@@ -113,13 +114,13 @@ def read_verdict(folder: Path) -> SearchVerdict | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
         return SearchVerdict(
             verdict=Verdict.from_dict(content["figures"]),
             trial=content["trial"],
             states=content["states"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SearchError(
             f"{path} is damaged ({error!r}); delete it, and `finrl-ray resume {folder}` writes it "
             "again"

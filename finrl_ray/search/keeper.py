@@ -16,7 +16,6 @@ from finrl_ray.errors import SearchError
 from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.journal import (
     JOURNAL_FILE,
-    Event,
     Records,
     append_event,
     append_events,
@@ -26,6 +25,7 @@ from finrl_ray.search.journal import (
     read_events,
     without_later,
 )
+from finrl_ray.search.journal_lines import Event
 from finrl_ray.search.kept_state import (
     STATE_FOLDER,
     StateFiles,

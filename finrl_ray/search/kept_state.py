@@ -23,6 +23,8 @@ import cloudpickle
 from ray import tune
 from ray.tune.experiment import Trial
 
+from finrl_ray.bounded_reading import read_limited
+from finrl_ray.errors import SearchError
 from finrl_ray.search.drawn_samples import DrawnSamples
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ STATE_FOLDER = "state"
 TURNS = ("state_a.pkl", "state_b.pkl")
 FLUSHED = "state_flushed.pkl"
 FLUSH_EVERY_S = 10.0
+STATE_BYTES = 4 << 30
 _MAGIC = b"finrl_ray search state 2\n"
 
 Find = Callable[[Any], Any]
@@ -113,10 +116,10 @@ class StateFiles:
     def _read(self, name: str) -> StoredState | None:
         path = self.folder / name
         try:
-            return _unframed(path.read_bytes())
+            return _unframed(read_limited(path, STATE_BYTES))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (SearchError, ValueError) as error:
             logger.warning("%s is damaged (%s); the state before it is used", path, error)
             return None
 

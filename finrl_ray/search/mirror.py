@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.contained_path import inner_name
 from finrl_ray.errors import SearchError
 from finrl_ray.object_store import in_words, open_store, read_file, write_file
 from finrl_ray.search.folder_files import (
@@ -266,7 +267,7 @@ def fetch_folder(url: str, runs: Path = LOCAL_RUNS) -> tuple[Path, str]:
     try:
         url = _search_url(url)
         filesystem, root = open_store(url, patience_s=_ASK_S)
-        folder = (runs / name_of(url)).absolute()
+        folder = (runs / inner_name(name_of(url), "a search's URL")).absolute()
         if not folder.is_dir() or _is_behind(folder, filesystem, root):
             _download(filesystem, root, folder)
         else:
@@ -336,7 +337,7 @@ def _download(filesystem: pafs.FileSystem, root: str, folder: Path) -> None:
         for name in names:
             content = read_file(filesystem, f"{root}/{name}")
             if content is not None:
-                path = fetched / name
+                path = fetched / inner_name(name, f"the store at {root}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
         if not folder.exists():

@@ -11,6 +11,7 @@ import pandas as pd
 from finrl_ray._typing import DateArray
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.baselines.curves import baseline_curves, curve_measures, measures_table
+from finrl_ray.bounded_reading import read_arrays
 from finrl_ray.errors import SearchError
 from finrl_ray.fold_training import FoldResult
 from finrl_ray.metrics.returns import account_values
@@ -172,8 +173,7 @@ def account_curves(
     dates = folder.validation_data.dates
     frames = []
     for record, content in evaluations:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            frames.append(_account_frame(record, file, dates))
+        frames.append(_account_frame(record, read_arrays(io.BytesIO(content)), dates))
     return _concatenated(frames, ["trial", "timesteps", "date", "account_value"])
 
 

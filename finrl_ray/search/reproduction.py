@@ -22,6 +22,13 @@ import yaml
 from finrl_ray._typing import AnyArray
 from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.bounded_reading import (
+    ARRAY_BYTES,
+    check_members,
+    parse_json,
+    read_arrays,
+    read_member,
+)
 from finrl_ray.config_file import config_to_dict, parse_config
 from finrl_ray.data.archive import read_market_data, save_market_data
 from finrl_ray.data.folds import Fold, ValidationPlan
@@ -33,6 +40,7 @@ from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.lineage import Segment, segments
 from finrl_ray.search.rerun import TrialInputs, inputs_of
 from finrl_ray.training import EVALUATIONS_FILE, MODEL_FILE
+from finrl_ray.yaml_text import TEXT_BYTES, load_yaml
 
 FORMAT = 1
 _MANIFEST, _CONFIG, _DATA, _CURVES = "manifest.json", "config.yaml", "market_data.npz", "curves.npz"
@@ -125,11 +133,10 @@ def read_curves(checkpoint: Path, n_results: int) -> AnyArray:
     """Return the account values of a checkpoint's last evaluations, or the returns of its folds."""
     folds = checkpoint / FOLDS_FILE
     path = folds if folds.is_file() else checkpoint / EVALUATIONS_FILE
-    with np.load(path, allow_pickle=False) as file:
-        if folds.is_file():
-            returns: AnyArray = file["returns"]
-            return returns
-        values: AnyArray = file["account_value"][:, 0, :]
+    file = read_arrays(path)
+    if folds.is_file():
+        return file["returns"]
+    values: AnyArray = file["account_value"][:, 0, :]
     return values[len(values) - n_results :]
 
 
@@ -160,18 +167,18 @@ def read_reproduction(path: Path) -> Recorded:
         )
     try:
         with zipfile.ZipFile(path) as file, tempfile.TemporaryDirectory() as scratch:
-            manifest = json.loads(file.read(_MANIFEST))
+            check_members(file)
+            manifest = parse_json(read_member(file, _MANIFEST))
             if manifest["format"] != FORMAT:
                 raise SearchError(
                     f"{path} has format {manifest['format']!r}, and this version of finrl-ray "
                     f"reads {FORMAT}; use the version that wrote it "
                     f"({manifest.get('versions', {}).get('finrl-ray', 'not known')})"
                 )
-            (Path(scratch) / _DATA).write_bytes(file.read(_DATA))
+            (Path(scratch) / _DATA).write_bytes(read_member(file, _DATA, ARRAY_BYTES))
             data = read_market_data(Path(scratch) / _DATA, manifest["data_hash"])
-            config = parse_config(yaml.safe_load(file.read(_CONFIG)))
-            with np.load(io.BytesIO(file.read(_CURVES)), allow_pickle=False) as arrays:
-                curves = arrays["curves"]
+            config = parse_config(load_yaml(read_member(file, _CONFIG, TEXT_BYTES).decode("utf-8")))
+            curves = read_arrays(io.BytesIO(read_member(file, _CURVES, ARRAY_BYTES)))["curves"]
         inputs = TrialInputs(
             config=config,
             train_data=data.rows(*manifest["windows"]["train"]),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 from ray import tune
 
+from finrl_ray.contained_path import inner_name, path_inside
 from finrl_ray.object_store import DRIVER_PATIENCE_S, open_store, read_file
 from finrl_ray.search.folder_files import RAY_FOLDER
 from finrl_ray.trial_checkpoints import checkpoint_folders
@@ -46,9 +47,21 @@ class CheckpointStorage:
         self.__init__(**state)  # type: ignore[misc]
 
     def absolute(self, path: str) -> str:
-        """Return the path on the file system, of either path."""
-        inside = path.startswith(("/", f"{self.root}/"))
-        return path if inside else f"{self.root}/{path}"
+        """Return the path on the file system, of either path.
+
+        Raises
+        ------
+        SearchError
+            If it leads out of the search's folder: the journal was changed by hand.
+        """
+        name = path.removeprefix(f"{self.root}/")
+        if self.is_local:
+            return str(path_inside(self.folder, name, self._source))
+        return f"{self.root}/{inner_name(name, self._source)}"
+
+    @property
+    def _source(self) -> str:
+        return f"the journal of {self.folder}"
 
     def relative(self, path: str) -> str:
         """Return the path in the search's folder, or `path` itself where it is elsewhere."""
@@ -57,6 +70,11 @@ class CheckpointStorage:
     def checkpoint(self, path: str) -> tune.Checkpoint:
         """Return Ray's handle of a checkpoint, by either path."""
         return tune.Checkpoint(self.absolute(path), self.filesystem)
+
+    def moved_checkpoint(self, path: str) -> tune.Checkpoint:
+        """Return Ray's handle of a checkpoint by the path it had where the search lay before."""
+        before, mark, inside = path.rpartition(f"/{RAY_FOLDER}/")
+        return self.checkpoint(f"{RAY_FOLDER}/{inside}" if mark and before else path)
 
     def exists(self, path: str) -> bool:
         """Return whether there is a folder at a path."""

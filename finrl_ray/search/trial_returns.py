@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray._typing import DateArray, FloatArray
+from finrl_ray._typing import AnyArray, DateArray, FloatArray
+from finrl_ray.bounded_reading import read_arrays
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import SearchError
 from finrl_ray.fold_training import FOLDS_FILE, FoldResult, folds_of
@@ -81,16 +82,16 @@ def evaluation_returns(
     held = buy_and_hold(window, folder.config.env)
     columns, trials = [], []
     for record, content in evaluations:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            row = _standing(record, file["timesteps"], folder.config.search.select)
-            values = file["account_value"][row, 0]
+        file = read_arrays(io.BytesIO(content))
+        row = _standing(record, file["timesteps"], folder.config.search.select)
+        values = file["account_value"][row, 0]
         if np.isfinite(values).all() and (values[:-1] > 0).all():
             columns.append(active_returns(values, held))
             trials.append(record.index)
     return _stacked(trials, window.dates[1:], columns)
 
 
-def _standing(record: TrialRecord, timesteps: Sequence[int], select: str) -> int:
+def _standing(record: TrialRecord, timesteps: AnyArray, select: str) -> int:
     if select == "last":
         return -1
     scores = {result["timesteps"]: result["eval_objective"] for result in record.results}

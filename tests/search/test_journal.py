@@ -96,7 +96,8 @@ def test_a_decision_stands_until_it_is_carried_out(tmp_path: Path) -> None:
 
 def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
     records = Records()
-    start(records, tmp_path, "a", 0)
+    for index, trial_id in enumerate(("a", "b")):
+        start(records, tmp_path, trial_id, index)
     result(records, tmp_path, "a", 100)
     content = {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "checkpoint": "ray/b/c"}
     append_event(tmp_path, records, "exploit", trial_id="a", **content)
@@ -104,7 +105,7 @@ def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
     assert (found.first_sample, found.sample) == ({"n_steps": 64}, {"n_steps": 32})
     assert found.latest_checkpoint == "ray/b/c"
     assert found.exploits == [
-        {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "order": 3}
+        {"donor": "b", "timesteps": 100, "sample": {"n_steps": 32}, "order": 4}
     ]
 
 

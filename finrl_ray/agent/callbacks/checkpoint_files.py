@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import psutil
@@ -21,6 +21,8 @@ import psutil
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.measures import Mode
 from finrl_ray.agent.sealed_folder import file_damage, fingerprint
+from finrl_ray.bounded_reading import parse_json, read_json, read_member
+from finrl_ray.errors import SearchError
 
 logger = logging.getLogger(__name__)
 
@@ -139,10 +141,12 @@ def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
         If the file is not a manifest, or is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r} instead of {FORMAT!r}")
         files = content["files"]
+        if any(PurePath(entry["name"]).name != entry["name"] for entry in files.values()):
+            raise ValueError("it names a file of another folder")
         where = {role: path.with_name(entry["name"]) for role, entry in files.items()}
         checkpoint = Checkpoint(
             timesteps=int(content["timesteps"]),
@@ -162,7 +166,7 @@ def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
             entry["name"]: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
             for entry in files.values()
         }
-    except (OSError, KeyError, TypeError, AttributeError) as error:
+    except (SearchError, OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is not a whole manifest: {error!r}") from error
     return checkpoint, fingerprints
 
@@ -242,7 +246,7 @@ def _algorithm(model_path: Path) -> str | None:
     """Return SB3's class name of a model, judged by its attributes; None where they do not tell."""
     try:
         with zipfile.ZipFile(model_path) as archive:
-            data = json.loads(archive.read("data"))
+            data = parse_json(read_member(archive, "data"))
         module = data["policy_class"]["__module__"]
     except (*_ZIP_ERRORS, KeyError, TypeError, ValueError):
         return None
