@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.float32_range import FLOAT32_MAX, FLOAT32_TINY
 from finrl_ray.ray_security import require_no_secret
 from finrl_ray.search_config import (
     FORBID_UNKNOWN,
@@ -200,6 +201,7 @@ class EnvConfig:
                 f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
             )
         require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
+        self._check_range()
         self._check_limits()
         changed = [
             item.name
@@ -210,6 +212,25 @@ class EnvConfig:
             not (self.parity and changed),
             f"parity reproduces FinRL, which has no {', '.join(NOT_IN_FINRL[:-1])} or "
             f"{NOT_IN_FINRL[-1]} options; leave {changed} at the default or set parity to false",
+        )
+
+    def _check_range(self) -> None:
+        """Refuse what the float32 of actions, observations and rewards cannot hold."""
+        for name in ("hmax", "initial_amount", "reward_scaling"):
+            value = getattr(self, name)
+            require(
+                value <= FLOAT32_MAX,
+                f"{name} must be at most {FLOAT32_MAX:.2g}, the largest float32, in which agents "
+                f"act, see their account and are paid; got {value:g}",
+            )
+        # a step that moves the account by a hundredth of a per cent must still be seen
+        least = self.initial_amount * self.reward_scaling * 1e-4
+        require(
+            FLOAT32_TINY <= least <= FLOAT32_MAX,
+            f"initial_amount ({self.initial_amount:g}) times reward_scaling "
+            f"({self.reward_scaling:g}) gives rewards that float32 cannot hold: about {least:.2g} "
+            f"for a change of 0.01 %, and it must be within {FLOAT32_TINY:.2g} and "
+            f"{FLOAT32_MAX:.2g}",
         )
 
     def _check_limits(self) -> None:

@@ -15,6 +15,7 @@ FLOORS = {
     "progress": 0,
     "cgroups": 1,
     "available_cpus": 2,
+    "float32_range": 0,
     "contained_path": 1,
     "bounded_reading": 1,
     "yaml_text": 1,

@@ -15,7 +15,10 @@ from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import AccountSettings, per_account
 from finrl_ray.env.sorting_network import sorting_network
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.float32_range import FLOAT32_MAX
 
+# FinRL makes whole numbers of its orders, which larger ones would become negative by
+_INT64 = 2.0**63
 _SETTING_ARRAYS = (
     "initial_amount",
     "initial_shares",
@@ -69,8 +72,11 @@ class Accounts:
         record_trades: bool,
     ) -> None:
         scaling = float(per_account("reward_scaling", reward_scaling, 1)[0])
-        if not scaling > 0:
-            raise ConfigError(f"reward_scaling must be > 0, got {reward_scaling}")
+        if not 0 < scaling <= FLOAT32_MAX:
+            raise ConfigError(
+                f"reward_scaling must be > 0 and at most {FLOAT32_MAX:.2g}, the largest float32, "
+                f"got {reward_scaling}"
+            )
         self.table = table
         self.rules = rules
         self.settings = settings
@@ -114,6 +120,7 @@ class Accounts:
             If a setting is out of range, or a turbulence threshold has no series to compare with.
         """
         self.settings.check(self.table.n_periods)
+        self._check_orders()
         limits.check_lots(self.limits, self.settings.hmax)
         if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
             raise ConfigError(
@@ -136,6 +143,14 @@ class Accounts:
             presorted=finrl,
             dummy_step=self.rules.time_limit == "dummy_step",
         )
+
+    def _check_orders(self) -> None:
+        most = self.settings.hmax
+        if self.rules.ties == "argsort" and (most >= _INT64).any():
+            raise ConfigError(
+                f"hmax must be less than {_INT64:.2g} shares where orders are whole numbers of 64 "
+                f"bits, as FinRL's (parity), got {most.max():g}"
+            )
 
     # -- episodes -----------------------------------------------------------------------------
 
@@ -239,7 +254,8 @@ class Accounts:
         ValueError
             If an action is NaN or infinite, or the shape is wrong.
         DataError
-            If an order is undefined because of a price of 0 (FinRL's rules only).
+            If an order is undefined because of a price of 0 (FinRL's rules only), or an account
+            has come to more than the float32 of observations and rewards can hold.
         """
         self._write_orders(actions)
         observations = np.empty(self._observation_shape, dtype=np.float32)
@@ -284,6 +300,8 @@ class Accounts:
         self._orders[:] = orders
 
     def _raise_status(self, status: int, actions: AnyArray) -> None:
+        if status > self._orders.size:
+            self._raise_beyond(status - 1 - self._orders.size)
         index, asset = divmod(abs(status) - 1, self.table.n_assets)
         ticker = self.table.tickers[asset]
         label = self.table.labels[self.books.records["day"][index]]
@@ -297,15 +315,29 @@ class Accounts:
             "buy; use parity=False, which carries the last price and trades nothing"
         )
 
+    def _raise_beyond(self, index: int) -> None:
+        account = self.books.records[index]
+        raise DataError(
+            f"account {index} has left the range of float32, in which an agent sees cash, shares "
+            f"and rewards (up to {FLOAT32_MAX:.2g}), on {self.table.labels[account['day']]}: its "
+            f"value is {account['value']:.3g}, its cash {account['cash']:.3g}, its largest "
+            f"position {self.books.shares[index].max():.3g} shares and its reward "
+            f"{account['reward']:.3g}. Look at the prices of the days before; start with a smaller "
+            "env.initial_amount, or take a smaller env.reward_scaling"
+        )
+
     def observation(self, index: int) -> Float32Array:
         """Return what account `index` sees, as a new array of shape (S,)."""
         market, n = self.table.market, self.table.n_assets
         row = market.table[self.books.records["day"][index]]
         result = np.empty(self.table.observation_size, dtype=np.float32)
-        result[0] = self.books.records["cash"][index] * market.factors[0]
+        with np.errstate(over="ignore"):  # said below
+            result[0] = self.books.records["cash"][index] * market.factors[0]
+            result[1 + n : 1 + 2 * n] = self.books.shares[index] * market.factors[1:]
         result[1 : 1 + n] = row[:n]
-        result[1 + n : 1 + 2 * n] = self.books.shares[index] * market.factors[1:]
         result[1 + 2 * n :] = row[n:]
+        if not np.isfinite(result).all():
+            self._raise_beyond(index)
         return result
 
     # -- results ------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
-from finrl_ray.env import arrays, order_rules, order_sequence
+from finrl_ray.env import arrays, observation_kernel, order_rules, order_sequence
 from finrl_ray.env.arrays import PLAN, Books, Market, Switches
 from finrl_ray.env.compiling import compiled, digest_of, inlined, kept
+from finrl_ray.env.observation_kernel import write_observations
 from finrl_ray.env.order_rules import (
     exact_quantity,
     limit_orders,
@@ -454,30 +455,6 @@ def close_day(
                 trades[e, step - 1, i] = executed[e, i]
 
 
-@compiled
-def write_observations(
-    first: int,
-    end: int,
-    out: Float32Array,
-    table: Float32Array,
-    records: AnyArray,
-    shares: FloatArray,
-    factors: FloatArray,
-) -> None:
-    """Write [cash, close (N), shares (N), indicators (F*N)]."""
-    n_assets = shares.shape[1]
-    # counting from 0 in every loop lets the compiler use vector moves
-    for e in range(first, end):
-        today = records[e].day
-        out[e, 0] = records[e].cash * factors[0]
-        for i in range(n_assets):
-            out[e, 1 + i] = table[today, i]
-        for i in range(n_assets):
-            out[e, 1 + n_assets + i] = shares[e, i] * factors[1 + i]
-        for i in range(table.shape[1] - n_assets):
-            out[e, 1 + 2 * n_assets + i] = table[today, n_assets + i]
-
-
 def _step_accounts(sources: int) -> Any:
     """Return `step_accounts`, kept on disk until this file or those behind `sources` change."""
 
@@ -516,7 +493,8 @@ def _step_accounts(sources: int) -> Any:
         -------
         int
             0; or 1 + k if order k of the E*N is not finite (nothing has been traded then); or
-            -1 - k if order k is undefined (a price of 0 that FinRL cannot divide by).
+            -1 - k if order k is undefined (a price of 0 that FinRL cannot divide by); or
+            1 + E*N + e if float32 cannot hold what account e has come to.
         """
         market, books, switches = Market(*market), Books(*books), Switches(*switches)
         if sources == 0:  # never, but `sources` must occur to be compared
@@ -574,14 +552,18 @@ def _step_accounts(sources: int) -> Any:
             close_day(first, filled, plans, executed, market, books, switches, limits)
             if failed >= 0:
                 return int(-1 - (e * n_assets + failed))
-            write_observations(
+            e = write_observations(
                 first, end, observations, market.table, books.records, books.shares, market.factors
             )
+            if e >= 0:
+                return int(1 + n_envs * n_assets + e)
         return 0
 
     return step_accounts
 
 
 step_accounts = _step_accounts(
-    digest_of(arrays.__file__, order_rules.__file__, order_sequence.__file__)
+    digest_of(
+        arrays.__file__, observation_kernel.__file__, order_rules.__file__, order_sequence.__file__
+    )
 )

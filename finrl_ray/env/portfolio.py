@@ -16,10 +16,14 @@ from finrl_ray.env.portfolio_account import PortfolioAccount
 from finrl_ray.env.portfolio_market import portfolio_market
 from finrl_ray.env.portfolio_weights import wanted_weights
 from finrl_ray.errors import ConfigError
+from finrl_ray.float32_range import FLOAT32_MAX
 
 if TYPE_CHECKING:
     import pandas as pd
     from stable_baselines3.common.vec_env import DummyVecEnv
+
+# no growth of a day has a larger logarithm in float64
+_LARGEST_LOG = 745.0
 
 
 class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
@@ -93,8 +97,11 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
         ):
             _require(came is None or came == must, name, f"{must} for this data", came)
         last = len(self.market.dates) - 2
-        _require(0 < initial_amount < math.inf, "initial_amount", "> 0", initial_amount)
-        _require(0 < reward_scaling < math.inf, "reward_scaling", "> 0", reward_scaling)
+        rule = f"> 0 and at most {FLOAT32_MAX:.2g}"
+        _require(0 < initial_amount <= FLOAT32_MAX, "initial_amount", rule, initial_amount)
+        most = f"> 0 and at most {FLOAT32_MAX / _LARGEST_LOG:.2g}, so that float32 holds rewards"
+        fits = 0 < reward_scaling <= FLOAT32_MAX / _LARGEST_LOG
+        _require(fits, "reward_scaling", most, reward_scaling)
         _require(0 < action_scale < math.inf, "action_scale", "> 0", action_scale)
         _require(
             0 <= transaction_cost_pct < 1,

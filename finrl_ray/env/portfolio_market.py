@@ -10,6 +10,7 @@ from finrl_ray._typing import BoolArray, DateArray, FloatArray
 from finrl_ray.data.long_dates import read_dates, written_dates
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.float32_range import FLOAT32_MAX
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +122,7 @@ def portfolio_market(
     risk = market.market_series(risk_name)[first:] if known else None
     if risk is not None and not np.isfinite(risk).all():
         raise DataError(f"the risk series {risk_name!r} must be finite on every day traded")
+    _check_range(market, first)
     return PortfolioMarket(
         dates=market.dates[first:],
         labels=labels[first:],
@@ -152,6 +154,17 @@ def _from_frame(
     rows = first_rows[np.searchsorted(stamps, market.dates)]
     matrices = df[COVARIANCE_COLUMN].iloc[rows].tolist()
     return market, labels, _checked_matrices(matrices, labels, market.n_assets)
+
+
+def _check_range(market: MarketData, first: int) -> None:
+    wrong = np.argwhere(np.abs(market.features[first:]) > FLOAT32_MAX)
+    if wrong.size:
+        row, asset, feature = (int(i) for i in wrong[0])
+        raise DataError(
+            f"{market.feature_names[feature]} of {market.tickers[asset]} on "
+            f"{market.dates[first + row]} must be at most {FLOAT32_MAX:.2g} to fit into an "
+            f"observation ({len(wrong)} such values); use another unit"
+        )
 
 
 def _checked_matrices(matrices: list[Any], labels: Sequence[Any], n_assets: int) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray, IntArray
 from finrl_ray.errors import ConfigError
+from finrl_ray.float32_range import FLOAT32_MAX
 
 
 @dataclass(eq=False, kw_only=True)
@@ -48,6 +49,13 @@ class AccountSettings:
         _require(self.initial_amount > 0, "initial_amount must be > 0", self.initial_amount)
         _require(self.initial_shares >= 0, "num_stock_shares must be >= 0", self.initial_shares)
         _require(self.hmax > 0, "hmax must be > 0 shares", self.hmax)
+        for name, array in (
+            ("initial_amount", self.initial_amount),
+            ("num_stock_shares", self.initial_shares),
+            ("hmax", self.hmax),
+        ):
+            rule = f"{name} must be at most {FLOAT32_MAX:.2g}, the largest float32 that agents see"
+            _require(array <= FLOAT32_MAX, rule, array)
         for name in ("buy", "sell"):
             rate = getattr(self, f"{name}_rate")
             rule = f"{name}_cost_pct is a fraction and must be within [0, 1) (0.1 % is 0.001)"
@@ -174,7 +182,8 @@ def start_rows(name: str, value: Any, n_envs: int) -> IntArray:
 def is_wide(hmax: Any) -> bool:
     """Return whether NumPy multiplies float32 actions by `hmax` in float64, as it does by lists."""
     factor = hmax if np.ndim(hmax) == 0 else np.asarray(hmax)
-    return bool((np.ones(1, dtype=np.float32) * factor).dtype == np.float64)
+    with np.errstate(over="ignore"):  # `check` names what is too large
+        return bool((np.ones(1, dtype=np.float32) * factor).dtype == np.float64)
 
 
 def previous_states(value: Any, n_envs: int) -> list[list[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
+from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.training import TrialDivergedError
 
 NODE_LOSSES = 10
@@ -26,7 +27,8 @@ class SearchTrial(Trial):
     ----------
     node_losses : nodes that died under it
     last_failure_counted : whether the latest failure was the trial's own
-    has_diverged : whether its parameters have ceased to be numbers, as they would again
+    has_diverged : whether its parameters or its account have ceased to be numbers that can be held,
+        or its config and data do not go together, as they would again
     """
 
     node_losses = 0
@@ -47,9 +49,12 @@ class SearchTrial(Trial):
 
     def handle_error(self, exc: Any = None) -> None:
         """Count a failure."""
-        cause = exc.cause if isinstance(exc, RayTaskError) else exc
-        self.has_diverged = isinstance(cause, TrialDivergedError)
+        self.note_cause(exc.cause if isinstance(exc, RayTaskError) else exc)
         super().handle_error(exc)
+
+    def note_cause(self, cause: BaseException | None) -> None:
+        """Note whether an error would come again however often the trial is tried."""
+        self.has_diverged = isinstance(cause, TrialDivergedError | DataError | ConfigError)
 
     def should_recover(self) -> bool:
         """Return whether the trial is to be tried again after the failure counted last."""

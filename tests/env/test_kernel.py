@@ -7,7 +7,7 @@ import pytest
 from env_markets import hand_market, random_market
 from hypothesis import given, settings
 
-from finrl_ray.env import arrays, order_rules, order_sequence
+from finrl_ray.env import arrays, observation_kernel, order_rules, order_sequence
 from finrl_ray.env.arrays import as_read_only
 from finrl_ray.env.compiling import digest_of
 from finrl_ray.env.kernel import step_accounts, value_of
@@ -106,7 +106,8 @@ def test_buys_at_the_limit_of_cash_are_what_the_division_gives(margin):
 
 
 def test_compiled_code_is_renewed_when_a_file_behind_it_changes(tmp_path):
-    files = (arrays.__file__, order_rules.__file__, order_sequence.__file__)
+    modules = (arrays, observation_kernel, order_rules, order_sequence)
+    files = [module.__file__ for module in modules]
     (cell,) = step_accounts.py_func.__closure__
     assert cell.cell_contents == digest_of(*files)
     for k, file in enumerate(files):
