@@ -13,12 +13,16 @@ import pandas as pd
 
 from finrl_ray._typing import DateArray
 from finrl_ray.data.features import why_never_finite
+from finrl_ray.data.long_columns import read_flags
 from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.long_format import market_data_from_long
+from finrl_ray.data.market_data import TRADABLE_COLUMN
 from finrl_ray.data.wording import date_label, listed
 from finrl_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
+
+_PRICES_OF_ORDERS = ("open", "high", "low")
 
 
 def row_dates(df: pd.DataFrame) -> DateArray:
@@ -92,6 +96,9 @@ def with_quotes(df: pd.DataFrame) -> pd.DataFrame:
     dates = row_dates(df)
     keep = df["tic"].isin(market.tickers).to_numpy() & (dates >= market.dates[0])
     keep &= df["close"].to_numpy(dtype=np.float64) > 0
+    if TRADABLE_COLUMN in df:  # prices that were repeated before are no quotes
+        keep &= read_flags(df[TRADABLE_COLUMN], lambda row: f"row {row}")
+        df = df.drop(columns=TRADABLE_COLUMN)
     keep &= ~pd.DataFrame({"date": dates, "tic": df["tic"].to_numpy()}).duplicated().to_numpy()
     return by_date_and_ticker(df[keep])
 
@@ -99,8 +106,9 @@ def with_quotes(df: pd.DataFrame) -> pd.DataFrame:
 def carry_forward(df: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with a row for each date and ticker; missing ones repeat the ticker's last.
 
-    A repeated row has a volume of 0 and the weekday of its own date. Dates before every ticker has
-    a row are dropped.
+    A repeated row has a volume of 0 and the weekday of its own date, and is 0 in the column
+    `tradable`, which is added if there is such a row: the envs trade no repeated price. Dates
+    before every ticker has a row are dropped.
     """
     dates, tickers = df["date"].unique(), sorted(df["tic"].unique())
     if len(df) == len(dates) * len(tickers):
@@ -108,7 +116,11 @@ def carry_forward(df: pd.DataFrame) -> pd.DataFrame:
     cells = pd.MultiIndex.from_product([dates, tickers], names=["date", "tic"])
     full = df.set_index(["date", "tic"]).reindex(cells)
     missing = full["close"].isna()
+    given = full
     full = full.groupby(level="tic").ffill()
+    for name in _PRICES_OF_ORDERS:
+        if name in full:  # an order could fill at one that is missing beside a quote
+            full[name] = full[name].where(missing, given[name])
     if "volume" in full:
         full.loc[missing, "volume"] = 0.0
     if "day" in full:
@@ -121,19 +133,26 @@ def carry_forward(df: pd.DataFrame) -> pd.DataFrame:
         int((missing & ~early).sum()),
         int(early.sum()) // len(tickers),
     )
-    result: pd.DataFrame = full[~early].reset_index()[list(df.columns)]
+    columns = list(df.columns)
+    if bool((missing & ~early).any()):
+        full[TRADABLE_COLUMN] = (~missing).astype("int64")
+        columns = [*df.columns, TRADABLE_COLUMN]
+    result: pd.DataFrame = full[~early].reset_index()[columns]
     return result
 
 
 def complete(df: pd.DataFrame) -> pd.DataFrame:
     """Return the frame without empty cells: carried forward per ticker, early dates cut off.
 
+    Open, high and low are left as they are: one that was repeated beside a quote could be traded.
+
     Raises
     ------
     DataError
         If a column has no value at all for a ticker.
     """
-    names = [n for n in df.columns if n not in ("date", "tic") and is_number(df, n)]
+    left = ("date", "tic", *_PRICES_OF_ORDERS, TRADABLE_COLUMN)
+    names = [n for n in df.columns if n not in left and is_number(df, n)]
     filled = df.copy()
     filled[names] = df[names].replace([np.inf, -np.inf], np.nan).groupby(df["tic"]).ffill()
     empty = filled[names].isna()

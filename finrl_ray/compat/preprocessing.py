@@ -101,8 +101,8 @@ class FeatureEngineer:
     use_turbulence : add the column `turbulence`
     user_defined_feature : add the column `daily_return`
     vix : frame with `date` and `vix` (or `close`), used instead of a download from Yahoo
-    fill_gaps : give a ticker a row on the dates on which it has no quote, repeating its last one;
-        False leaves these rows out, and the env then holds such a ticker untraded
+    fill_gaps : give a ticker a row on the dates on which it has no quote, repeating its last one,
+        which the env does not trade; False leaves these rows out, which the env treats alike
     """
 
     def __init__(
@@ -129,7 +129,10 @@ class FeatureEngineer:
         self.fill_gaps = fill_gaps
 
     def preprocess_data(self, df: pd.DataFrame) -> pd.DataFrame:
-        """Return the frame with every feature that was asked for and no empty cell.
+        """Return the frame with every feature that was asked for, and none of them empty.
+
+        Where a ticker lacks rows a column `tradable` is 0 in those that were filled in, and 1
+        elsewhere.
 
         Raises
         ------

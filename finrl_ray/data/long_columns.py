@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.data.missing_cells import is_missing
 from finrl_ray.data.wording import did_you_mean, listed, nearest_column
 from finrl_ray.errors import DataError
@@ -173,3 +173,27 @@ def _bad_number(value: Any, row: int, column: str, where: Callable[[int], str]) 
         f"{column} of {where(row)} must be a number, got {value!r} of type "
         f"{type(value).__name__}; {advice}"
     )
+
+
+def read_flags(series: "pd.Series[Any]", where: Callable[[int], str]) -> BoolArray:
+    """Return the column `tradable` as bools; a missing cell says nothing, so it is True.
+
+    Raises
+    ------
+    DataError
+        If a cell is neither true nor false.
+    """
+    known: dict[Any, bool] = {True: True, False: False, "true": True, "false": False}
+    known |= {"1": True, "0": False, "1.0": True, "0.0": False}
+    flags = np.ones(len(series), dtype=np.bool_)
+    for row, value in enumerate(series.tolist()):
+        if is_missing(value):
+            continue
+        flag = known.get(value.strip().lower() if isinstance(value, str) else value)
+        if flag is None:
+            raise DataError(
+                f"{series.name} of {where(row)} must be True or False, got {value!r}: it says "
+                "whether the ticker has a quote of its own; rename a column of another meaning"
+            )
+        flags[row] = flag
+    return flags

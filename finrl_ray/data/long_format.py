@@ -33,7 +33,8 @@ def market_data_from_long(
     Parameters
     ----------
     df : frame with `date`, `tic`, `close`, and optionally `open`, `high`, `low`, `volume` and
-        further numeric columns; never changed. The index is ignored.
+        further numeric columns; never changed. The index is ignored. Rows in which a column
+        `tradable` is False or 0 only repeat a ticker's last prices.
     features : names of numeric columns, in observation order
     tickers : names to keep, in this order; all in alphabetical order when None
     start : first date kept
@@ -120,11 +121,15 @@ def _without_late_tickers(table: LongTable, max_late_rows: int) -> tuple[LongTab
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """Columns as (T, N) arrays over all dates of the kept tickers; NaN where there is no cell."""
+    """Columns as (T, N) arrays over all dates of the kept tickers; NaN where there is no cell.
+
+    A cell is `quoted` where it has a close, and `tradable` where that is one of its own date.
+    """
 
     dates: DateArray
     tickers: tuple[str, ...]
     columns: dict[str, FloatArray]
+    quoted: BoolArray
     tradable: BoolArray
     first_quotes: IntArray
 
@@ -137,13 +142,17 @@ class _Grid:
         for name, values in table.columns.items():
             columns[name] = np.full((len(dates), len(tickers)), np.nan)
             columns[name][rows, assets] = values
-        tradable = columns["close"] > 0
+        quoted = columns["close"] > 0
+        own = np.ones(quoted.shape, dtype=np.bool_)
+        if table.flags is not None:
+            own[rows, assets] = table.flags
         return cls(
             dates=dates,
             tickers=tickers,
             columns=columns,
-            tradable=tradable,
-            first_quotes=tradable.argmax(axis=0),
+            quoted=quoted,
+            tradable=quoted & own,
+            first_quotes=quoted.argmax(axis=0),
         )
 
     def where(self, row: int, asset: int) -> str:
@@ -202,7 +211,7 @@ def _price_column(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, l
     if values is None:
         return np.full((len(grid.dates) - first_row, len(grid.tickers)), np.nan), []
     if name == "close":
-        return forward_fill(np.where(grid.tradable, values, np.nan))[first_row:], []
+        return forward_fill(np.where(grid.quoted, values, np.nan))[first_row:], []
     present = np.isfinite(values) if name == "volume" else values > 0
     kept = np.where(grid.tradable & present, values, np.nan)[first_row:]
     holes = np.argwhere((grid.tradable & ~present)[first_row:])
@@ -217,7 +226,8 @@ def _price_column(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, l
 
 
 def _feature(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, list[str]]:
-    values = np.where(grid.tradable, grid.columns[name], np.nan)
+    # a row that repeats prices repeats features too
+    values = np.where(grid.quoted, grid.columns[name], np.nan)
     filled = forward_fill(values)
     kept = filled[first_row:]
     empty = np.flatnonzero(np.isnan(kept[-1]))
@@ -227,7 +237,7 @@ def _feature(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, list[s
             f"the feature {name!r} has no value at all for {ticker} on the dates it is quoted; "
             "leave the feature or the ticker out"
         )
-    carried = np.argwhere((np.isnan(values) & grid.tradable)[first_row:] & np.isfinite(kept))
+    carried = np.argwhere((np.isnan(values) & grid.quoted)[first_row:] & np.isfinite(kept))
     return kept, _carried_note(grid, f"the feature {name!r}", carried, first_row)
 
 
@@ -246,7 +256,7 @@ def _market_series(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, 
     rows = np.arange(len(values))
     given = np.isfinite(values)
     # FinRL's habit of fillna(0) writes zeros beside missing quotes; quoted rows say what was meant
-    quoted = given & grid.tradable
+    quoted = given & grid.quoted
     given = np.where(quoted.any(axis=1, keepdims=True), quoted, given)
     series = values[rows, given.argmax(axis=1)]
     clash = np.argwhere(given & (values != series[:, None]))

@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, FloatArray, IntArray
-from finrl_ray.data.long_columns import check_columns, read_numbers, read_tickers
+from finrl_ray.data.long_columns import (
+    check_columns,
+    read_flags,
+    read_numbers,
+    read_tickers,
+)
 from finrl_ray.data.long_dates import DateLike, RowDates, read_dates
-from finrl_ray.data.market_data import PRICE_COLUMNS
+from finrl_ray.data.market_data import PRICE_COLUMNS, TRADABLE_COLUMN
 from finrl_ray.data.wording import date_label, did_you_mean, listed
 from finrl_ray.errors import DataError
 
@@ -28,6 +33,8 @@ class LongTable:
     """Shape (R,): positions in `names`."""
     columns: dict[str, FloatArray]
     """Prices, volume and the wanted columns, each of shape (R,); `close` is always there."""
+    flags: BoolArray | None = None
+    """Shape (R,): the column `tradable`, if there is one."""
     notes: tuple[str, ...] = ()
 
     def where(self, row: int) -> str:
@@ -39,7 +46,10 @@ class LongTable:
         columns = {name: values[rows] for name, values in self.columns.items()}
         used, codes = np.unique(self.codes[rows], return_inverse=True)
         names = tuple(self.names[code] for code in used)
-        return replace(self, dates=self.dates[rows], names=names, codes=codes, columns=columns)
+        flags = None if self.flags is None else self.flags[rows]
+        return replace(
+            self, dates=self.dates[rows], names=names, codes=codes, columns=columns, flags=flags
+        )
 
     def noted(self, *notes: str) -> "LongTable":
         """Return the table with sentences added to its notes."""
@@ -84,6 +94,9 @@ def read_table(
     )
     for name in read:
         table.columns[name] = read_numbers(df[name].iloc[rows], name, table.where)
+    if TRADABLE_COLUMN in names:
+        flags = read_flags(df[TRADABLE_COLUMN].iloc[rows], table.where)
+        table = replace(table, flags=flags)
     if row_dates.note:
         table = table.noted(row_dates.note)
     left_out = _unused_text_columns(df, names, read)
@@ -127,7 +140,7 @@ def _selected_rows(
 
 
 def _unused_text_columns(df: pd.DataFrame, names: Sequence[str], read: Sequence[str]) -> list[str]:
-    used = {"date", "tic", *read}
+    used = {"date", "tic", TRADABLE_COLUMN, *read}
     dtypes = {name: df[name].dtype for name in names if name not in used}
     return [name for name, dtype in dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
+TRADABLE_COLUMN = "tradable"
+"""Of a long frame: False or 0 in rows that only repeat a ticker's last prices."""
 _DTYPES = {"dates": "datetime64[ns]", "tradable": "bool"}
 
 

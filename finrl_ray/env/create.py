@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.market_data import TRADABLE_COLUMN, MarketData
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import DataError
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 NOT_INDICATORS = frozenset(
     {"date", "time", "timestamp", "tic", "day", "open", "high", "low", "close", "adjcp", "volume"}
-    | {"vix", "turbulence"}
+    | {"vix", "turbulence", TRADABLE_COLUMN}
 )
 """Columns of FinRL's long format that describe the day or the whole market, not one ticker."""
 
@@ -25,7 +25,8 @@ def create_env(data: pd.DataFrame | MarketData, **env_kwargs: Any) -> StockTradi
     ----------
     data : frame in FinRL's long format, one row per date and ticker, or MarketData. Of a frame,
         the indicators are the numeric columns beyond FinRL's own (prices, volume, `day`, `vix`,
-        `turbulence` and an unnamed index), in their order, unless `tech_indicator_list` is given.
+        `turbulence`, `tradable` and an unnamed index), in their order, unless
+        `tech_indicator_list` is given.
     env_kwargs : arguments of `StockTradingEnv`
 
     Raises

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, Float32Array, FloatArray
-from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.market_data import TRADABLE_COLUMN, MarketData
 from finrl_ray.env.arrays import Market, as_read_only
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling, market_columns
@@ -106,6 +106,8 @@ class MarketTable:
             columns[name] = self.features[:, :, k].ravel()
         if self.has_risk and self.risk_name not in columns:
             columns[self.risk_name] = np.repeat(self.market.risk, n)
+        if not self.market.tradable.all() and TRADABLE_COLUMN not in columns:
+            columns[TRADABLE_COLUMN] = self.market.tradable.ravel()
         return pd.DataFrame(columns, index=np.repeat(np.arange(days), n))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def test_extra_columns_and_the_index_of_a_csv_survive(prices: pd.DataFrame) -> N
     frame.insert(0, "Unnamed: 0", range(len(frame)))
     holed = without(frame, "IBM", frame["date"].unique()[20:21])
     prepared = FeatureEngineer(tech_indicator_list=["macd"]).preprocess_data(holed)
-    assert list(prepared.columns) == [*frame.columns, "macd"]
+    assert list(prepared.columns) == [*frame.columns, "macd", "tradable"]
     weekdays = pd.to_datetime(prepared["date"]).dt.day_of_week
     assert (prepared["day"] == weekdays).all()
     assert (prepared["score"] == 1.5).all()
