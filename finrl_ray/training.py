@@ -22,8 +22,10 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent
+from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, to_python
+from finrl_ray.agent.model_files import save_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE
 from finrl_ray.agent.sealed_folder import seal
 from finrl_ray.agent.trial_state import (
     capture_state,
@@ -312,7 +314,7 @@ class SafePointCallback(BaseCallback):
 
         A manifest, written last, tells a whole checkpoint from a damaged one.
         """
-        model.save(folder / MODEL_FILE)
+        save_model(model, folder / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             normalizer.save(str(folder / VECNORMALIZE_FILE))

@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
 
 from finrl_ray.agent.algorithms import (
     find_algorithm,
@@ -25,6 +25,8 @@ from finrl_ray.agent.callbacks.callback_state import find_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.agent.keyword_values import check_advantages
+from finrl_ray.agent.model_files import UNDER_STATISTICS, load_model, model_file
+from finrl_ray.agent.normalization import read_statistics, under_statistics
 from finrl_ray.agent.replay_choice import compact_replay_buffer
 from finrl_ray.errors import ConfigError, DataError
 
@@ -32,20 +34,6 @@ if TYPE_CHECKING:
     from finrl_ray.env.history import AccountHistory
 
 logger = logging.getLogger(__name__)
-
-VECNORMALIZE_FILE = "vecnormalize.pkl"
-"""Name, beside a saved model, of the statistics that it was trained under."""
-
-# what SB3 raises for a missing or damaged file, or a model of another algorithm
-LOAD_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    TypeError,
-)
 
 
 class DRLAgent:
@@ -110,13 +98,14 @@ class DRLAgent:
         kwargs["policy_kwargs"] = {**given, **(kwargs.get("policy_kwargs") or {})} or None
         _check_tensorboard(kwargs["tensorboard_log"])
         model_class = find_learner(find_algorithm(model_name).model_class, learner)
-        if not issubclass(model_class, OffPolicyAlgorithm):
-            return model_class(policy=policy, env=self.env, **kwargs)
         # set up in a second step, because SB3 keeps a replay buffer that is there by then
-        kwargs["_init_setup_model"] = False
+        kwargs["_init_setup_model"] = not issubclass(model_class, OffPolicyAlgorithm)
         model = model_class(policy=policy, env=self.env, **kwargs)
-        model.replay_buffer = compact_replay_buffer(model)
-        model._setup_model()
+        if isinstance(model, OffPolicyAlgorithm):
+            model.replay_buffer = compact_replay_buffer(model)
+            model._setup_model()
+        if model.get_vec_normalize_env() is not None:
+            setattr(model, UNDER_STATISTICS, True)
         return model
 
     @staticmethod
@@ -204,6 +193,8 @@ class DRLAgent:
         environment: "gym.Env[Any, Any] | VecEnv",
         cwd: str | Path,
         deterministic: bool = True,
+        *,
+        trust: bool = False,
     ) -> list[float]:
         """Load a saved model and run it over one episode from the env's start.
 
@@ -214,6 +205,8 @@ class DRLAgent:
         cwd : the saved model, with or without `.zip`; a `vecnormalize.pkl` in the same folder holds
             the statistics that it was trained under, and is applied
         deterministic : take the policy's mean action instead of a random one
+        trust : run code that is in the files, for models made of classes of your own; see
+            docs/trust.md
 
         Returns
         -------
@@ -223,37 +216,25 @@ class DRLAgent:
         Raises
         ------
         ConfigError
-            If the file cannot be loaded as a model of that name.
+            If the model or its statistics cannot be loaded, are of other tickers or features than
+            the env, or need `trust`.
         DataError
             If the env gives no account history.
         """
-        model = load_model(model_name, cwd)
-        statistics = Path(cwd).parent / VECNORMALIZE_FILE
+        model = load_model(model_name, cwd, trust=trust)
         env = as_vec_env(environment)
-        if statistics.exists() and not isinstance(env, VecNormalize):
-            logger.info("applying the observation statistics of %s", statistics)
-            env = VecNormalize.load(str(statistics), env)
+        statistics = None
+        if unwrap_vec_normalize(env) is None:
+            statistics = read_statistics(model_file(cwd), trust=trust)
+        if statistics is not None:
+            logger.info("applying the observation statistics of %s", statistics.source)
+            env = under_statistics(env, statistics, evaluating=True)
         history = evaluate_account(model, env, 1, deterministic)[0]
         return [float(value) for value in history.account_value]
 
     def _n_actions(self) -> int:
         shape = self.env.action_space.shape
         return int(np.prod(shape)) if shape else 1
-
-
-def load_model(model_name: str, path: str | Path) -> BaseAlgorithm:
-    """Return a model saved by SB3's `model.save(path)`, without an env.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, or is not a model of that algorithm.
-    """
-    model_class = find_algorithm(model_name).model_class
-    try:
-        return model_class.load(path)
-    except LOAD_ERRORS as error:
-        raise ConfigError(f"{path} cannot be loaded as a {model_name} model: {error}") from error
 
 
 def as_vec_env(environment: "gym.Env[Any, Any] | VecEnv") -> VecEnv:

@@ -1,6 +1,7 @@
 """Running a model over whole episodes, without a trace in its training, for the account curves."""
 
 import copy
+import logging
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,11 +14,14 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agent.env_state import base_vec_env, wrappers
+from finrl_ray.agent.model_files import forgotten_statistics
 from finrl_ray.agent.random_state import preserved_random_state
 from finrl_ray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from finrl_ray.env.history import AccountHistory
+
+logger = logging.getLogger(__name__)
 
 HISTORY_KEY = "account_history"
 Normalize: TypeAlias = Callable[[Any], Any]
@@ -92,7 +96,8 @@ def evaluate_episodes(
     Raises
     ------
     ConfigError
-        If `env` would have to be wrapped in the way the model's own env is.
+        If `env` would have to be wrapped in the way the model's own env is, or its observations or
+        actions are of other sizes than the model's.
     DataError
         If an episode ends without `info["account_history"]` and one is required.
     ValueError
@@ -100,6 +105,7 @@ def evaluate_episodes(
     """
     if n_episodes < 1:
         raise ValueError(f"n_episodes must be >= 1, got {n_episodes}")
+    _check_fits(model, env)
     with ExitStack() as stack:
         stack.enter_context(preserved_random_state(cuda=model.device.type == "cuda"))
         stack.enter_context(_preserved_policy_mode(model))
@@ -189,6 +195,8 @@ def _training_statistics(model: BaseAlgorithm, env: VecEnv) -> Iterator[Normaliz
     """Yield what turns the env's observations into those that the policy was trained on."""
     source = model.get_vec_normalize_env()
     own = next((w for w in wrappers(env) if isinstance(w, VecNormalize)), None)
+    if source is None and (own is None or _is_fresh(own)):
+        _warn_of_forgotten_statistics(model)
     if own is None:
         yield _unchanged if source is None else _outermost_normalizer(model, source)
         return
@@ -204,6 +212,37 @@ def _training_statistics(model: BaseAlgorithm, env: VecEnv) -> Iterator[Normaliz
         yield _unchanged
     finally:
         own.training, own.norm_reward, own.norm_obs = flags
+
+
+def _check_fits(model: BaseAlgorithm, env: VecEnv) -> None:
+    """Refuse an env whose observations or actions are of other sizes than the model's."""
+    own = model.observation_space.shape, model.action_space.shape
+    other = env.observation_space.shape, env.action_space.shape
+    if own == other:
+        return
+    raise ConfigError(
+        f"the model was trained on observations of shape {own[0]} with actions of shape {own[1]}, "
+        f"and the env has {other[0]} and {other[1]}: it has other tickers, features or options "
+        "than the model's; give an env like the one it was trained in"
+    )
+
+
+def _is_fresh(normalizer: VecNormalize) -> bool:
+    """Return whether a VecNormalize has seen no observation and taken over no statistics."""
+    statistics: Any = getattr(normalizer, "obs_rms", None)
+    kept = statistics.values() if isinstance(statistics, dict) else [statistics]
+    return all(one is not None and one.count < 1 for one in kept)
+
+
+def _warn_of_forgotten_statistics(model: BaseAlgorithm) -> None:
+    forgotten = forgotten_statistics(model)
+    if forgotten:
+        logger.warning(
+            "the model was trained on normalised observations and acts on others here, so that "
+            "its trades mean nothing: put %s around the env with VecNormalize.load, or use "
+            "DRLAgent.DRL_prediction_load_from_file, which does so",
+            forgotten,
+        )
 
 
 def _outermost_normalizer(model: BaseAlgorithm, source: VecNormalize) -> Normalize:

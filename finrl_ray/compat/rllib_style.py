@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, as_vec_env, load_model
+from finrl_ray.agent.drl_agent import as_vec_env
+from finrl_ray.agent.model_files import load_model
+from finrl_ray.agent.normalization import read_statistics, under_statistics
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
 from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, unpack_env
 from finrl_ray.config import EnvConfig, ExperimentConfig
@@ -211,7 +212,12 @@ class DRLlibv2:
         return result
 
     def get_test_agent(
-        self, test_env_name: str = "", test_env: Any = None, checkpoint: str | Path | None = None
+        self,
+        test_env_name: str = "",
+        test_env: Any = None,
+        checkpoint: str | Path | None = None,
+        *,
+        trust: bool = False,
     ) -> BaseAlgorithm:
         """Return the winner's model, for `DRLAgent.DRL_prediction(model, test_env)`.
 
@@ -221,30 +227,30 @@ class DRLlibv2:
         test_env : needed where the search normalised observations: the model comes attached to
             this env with the statistics of its training
         checkpoint : folder of another trial's checkpoint
+        trust : run code that is in the model, where it is not one that this package has written
 
         Raises
         ------
         ConfigError
-            If the model needs `test_env`.
+            If the model needs `test_env` or `trust`, or is damaged.
         SearchError
             If nothing was trained or the model is not on disk.
         """
         if checkpoint is not None:
             file = Path(checkpoint) / MODEL_FILE
-            model = load_model(self.algorithm, file)
+            model = load_model(self.algorithm, file, trust=trust)
         else:
-            _, model, file = load_winner(open_folder(self._require_path()))
-        statistics = file.with_name(VECNORMALIZE_FILE)
-        if not statistics.is_file():
+            _, model, file = load_winner(open_folder(self._require_path()), trust=trust)
+        statistics = read_statistics(file, trust=trust)
+        if statistics is None:
             return model
         if test_env is None:
             raise ConfigError(
-                f"this model was trained under VecNormalize ({statistics}); pass test_env, so that "
-                "it sees what it was trained on"
+                f"this model was trained under VecNormalize ({statistics.source}); pass test_env, "
+                "so that it sees what it was trained on"
             )
-        env = VecNormalize.load(str(statistics), as_vec_env(test_env))
-        env.training, env.norm_reward = False, False
-        return type(model).load(file, env=env, device="cpu")
+        env = under_statistics(as_vec_env(test_env), statistics, evaluating=True)
+        return load_model(self.algorithm, file, env=env, device="cpu", trust=trust)
 
     def _require_path(self) -> Path:
         if self.path is None:

@@ -11,7 +11,8 @@ import optuna
 import pandas as pd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent, as_vec_env
+from finrl_ray.agent.drl_agent import DRLAgent, as_vec_env
+from finrl_ray.agent.normalization import read_statistics, under_statistics
 from finrl_ray.compat.statistics import backtest_stats
 from finrl_ray.compat.study import PATH_KEY, EndedStudy, study_of
 from finrl_ray.compat.unpacked_env import (
@@ -23,7 +24,7 @@ from finrl_ray.compat.unpacked_env import (
 )
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
-from finrl_ray.errors import ConfigError
+from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.report.backtest import count_openings, load_winner, record_opening
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.runner import run_search
@@ -165,7 +166,7 @@ class TuneSB3Optuna:
         record, model, file = load_winner(folder)
         env = as_vec_env(self.env_trade)
         if folder.config.agent.normalize:
-            env = _with_statistics(env, file.with_name(VECNORMALIZE_FILE))
+            env = _with_statistics(env, file)
         record_opening(folder.path, record, by="TuneSB3Optuna")
         account_value, actions = DRLAgent.DRL_prediction(model, env)
         statistics = backtest_stats(account_value).to_frame("tuned")
@@ -180,13 +181,16 @@ class TuneSB3Optuna:
         return self._tested
 
 
-def _with_statistics(env: VecEnv, file: Path) -> VecNormalize:
+def _with_statistics(env: VecEnv, file: Path) -> VecEnv:
     """Return the env under the statistics that the winner was trained with."""
     while isinstance(env, VecNormalize):
         env = env.venv
-    normalized = VecNormalize.load(str(file), env)
-    normalized.training, normalized.norm_reward = False, False
-    return normalized
+    statistics = read_statistics(file)
+    if statistics is None:
+        raise SearchError(
+            f"the VecNormalize statistics of {file} are missing, and it was trained under them"
+        )
+    return under_statistics(env, statistics, evaluating=True)
 
 
 def _with_windows(

@@ -13,7 +13,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from finrl_ray.agent.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agent.callbacks.callback_state import find_callbacks
@@ -21,7 +21,9 @@ from finrl_ray.agent.callbacks.measures import Judge as EvaluationJudge
 from finrl_ray.agent.callbacks.setup import setup_callbacks
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, DRLAgent, load_model
+from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agent.model_files import load_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.data.spacing import periods_per_year as spacing_of
 from finrl_ray.data.wording import did_you_mean
@@ -338,7 +340,13 @@ def _ended_run(plan: PipelineSettings, windows: Windows, folder: Path) -> Traini
     model = load_model(plan.algorithm, folder / FINAL_MODEL_FILE)
     env: VecEnv = DummyVecEnv([lambda: windows.env("train")] * plan.n_envs)
     if plan.normalize:
-        env = VecNormalize.load(str(folder / VECNORMALIZE_FILE), env)
+        statistics = read_statistics(folder / FINAL_MODEL_FILE)
+        if statistics is None:
+            raise ConfigError(
+                f"{folder / VECNORMALIZE_FILE} is missing, and the model in {folder} was trained "
+                "under it"
+            )
+        env = under_statistics(env, statistics)
     model.set_env(env)
     env.close()
     best = load_best_model(plan.algorithm, folder, model)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agent.atomic_file import atomic_path
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.agent.normalization import read_statistics, under_statistics
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.pipeline.run_windows import Windows
 from finrl_ray.pipeline.training_run import best_model_files
+from finrl_ray.search.outputs import FINAL_MODEL_FILE
 
 if TYPE_CHECKING:
     from finrl_ray.env.history import AccountHistory
@@ -64,9 +65,9 @@ def judge_models(
     two models by their test results would be choosing by luck. Account curves are written beside
     as `validation_curves.csv` and `test_curves.csv`.
     """
-    final_statistics = folder / VECNORMALIZE_FILE
-    best_statistics = best_model_files(folder)[1] if best is not final else final_statistics
-    models = {"final_model": (final, final_statistics), "best_model": (best, best_statistics)}
+    final_file = folder / FINAL_MODEL_FILE
+    best_file = best_model_files(folder)[0] if best is not final else final_file
+    models = {"final_model": (final, final_file), "best_model": (best, best_file)}
     measures = {"validation": _judge_window("validation", models, windows, judge, folder)}
     if "test" in windows.tables:
         chosen = {"best_model": models["best_model"]}
@@ -82,8 +83,8 @@ def _judge_window(
     folder: Path,
 ) -> dict[str, dict[str, float]]:
     measures, curves = {}, {}
-    for model_name, (model, statistics) in models.items():
-        history = run_saved(model, lambda: windows.vec_env(name), statistics)
+    for model_name, (model, file) in models.items():
+        history = run_saved(model, lambda: windows.vec_env(name), file)
         measures[model_name] = judge.measure(history)
         curves[model_name] = history.account_value
     held = windows.buy_and_hold(name)
@@ -101,14 +102,12 @@ def _judge_window(
     return measures
 
 
-def run_saved(
-    model: BaseAlgorithm, make_env: Callable[[], VecEnv], statistics: Path
-) -> "AccountHistory":
-    """Run a model over one episode, under the statistics that were saved with it, if any."""
+def run_saved(model: BaseAlgorithm, make_env: Callable[[], VecEnv], file: Path) -> "AccountHistory":
+    """Run the model of a file over one episode, under the statistics saved with it, if any."""
     env = make_env()
-    if statistics.is_file():
-        env = VecNormalize.load(str(statistics), env)
-        env.training, env.norm_reward = False, False
+    statistics = read_statistics(file)
+    if statistics is not None:
+        env = under_statistics(env, statistics, evaluating=True)
     try:
         return evaluate_account(model, env)[0]
     finally:

@@ -9,7 +9,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, load_model
+from finrl_ray.agent.model_files import load_model, save_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE
 from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
 from finrl_ray.search.outputs import FINAL_MODEL_FILE
 
@@ -58,7 +59,7 @@ def save_final_model(model: BaseAlgorithm, folder: Path) -> Path:
     """
     path = folder / FINAL_MODEL_FILE
     with atomic_path(path) as temporary:
-        model.save(temporary)
+        save_model(model, temporary)
     normalizer = model.get_vec_normalize_env()
     if normalizer is not None:
         with atomic_path(folder / VECNORMALIZE_FILE) as temporary:

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import DateArray
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.agent.model_files import save_model
 from finrl_ray.agent.trial_state import learn_from
 from finrl_ray.data.spacing import periods_per_year
 from finrl_ray.practice.chunks import (
@@ -193,7 +194,7 @@ class Course:
     def _save(self, model: BaseAlgorithm, path: Path) -> None:
         """Write the model, and its normalisation beside it, whole or not at all."""
         with atomic_path(path) as temporary:
-            model.save(temporary)
+            save_model(model, temporary)
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             name = path.name.replace("_model.zip", "_vecnormalize.pkl")

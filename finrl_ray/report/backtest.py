@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,14 +11,14 @@ from typing import Any
 
 import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.evaluation import BEST_MODEL_FILE
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.agent.model_files import load_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
 from finrl_ray.agent.without_compiler import leave_compiler_out
 from finrl_ray.baselines.curves import (
     BUY_AND_HOLD,
@@ -82,13 +80,22 @@ class Backtest:
     difference_p: float = math.nan
 
 
-def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]:
+def load_winner(
+    folder: SearchFolder, *, trust: bool = False
+) -> tuple[TrialRecord, BaseAlgorithm, Path]:
     """Return the winning trial, its model, and the file that the model was read from.
+
+    Parameters
+    ----------
+    folder : of the search
+    trust : see `finrl_ray.agent.model_files.load_model`
 
     Raises
     ------
     SearchError
         If no trial can win or its model is not in the folder.
+    ConfigError
+        If the model is damaged, or needs trust.
     """
     record = winner(folder.records().in_order(), folder.config)
     source = winners_model_file(folder)
@@ -96,12 +103,8 @@ def load_winner(folder: SearchFolder) -> tuple[TrialRecord, BaseAlgorithm, Path]
         raise SearchError(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
-    model_class = ALGORITHMS[folder.config.agent.algorithm].model_class
     leave_compiler_out()
-    try:
-        model = model_class.load(source, device="cpu")
-    except (ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise SearchError(f"{source} is damaged: {error}") from error
+    model = load_model(folder.config.agent.algorithm, source, device="cpu", trust=trust)
     return record, model, source
 
 
@@ -115,13 +118,15 @@ def winners_model_file(folder: SearchFolder) -> Path:
     return folder.path / (BEST_MODEL_FOLDER if best else FINAL_MODEL_FOLDER) / MODEL_FILE
 
 
-def backtest(path: str | Path, *, again: bool = False) -> Backtest:
+def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
     """Run the winner of a finished search on the test window, once, and record that it was done.
 
     Parameters
     ----------
     path : the search's folder
     again : open the window although it has been opened before; each opening is recorded
+    trust : run code that is in the folder's model, where it is not one that this package has
+        written; see docs/trust.md
 
     Raises
     ------
@@ -135,7 +140,7 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
             "the search; give the folder of the search, two folders up"
         )
     _require_finished(folder)
-    record, model, source = load_winner(folder)
+    record, model, source = load_winner(folder, trust=trust)
     model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
     earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
     if earlier.is_file() and not again:
@@ -148,7 +153,7 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
             "is nothing to open"
         )
     test_data = window.cut(folder.market_data)
-    env = winners_env(folder, test_data, source.with_name(VECNORMALIZE_FILE))
+    env = winners_env(folder, test_data, source, trust=trust)
     # an opening counts wherever the folder is read
     with FolderMirror(folder.path, folder.remote):
         record_opening(folder.path, record)
@@ -171,29 +176,36 @@ def backtest(path: str | Path, *, again: bool = False) -> Backtest:
     return result
 
 
-def winners_env(folder: SearchFolder, market_data: MarketData, statistics: Path) -> VecEnv:
+def winners_env(
+    folder: SearchFolder, market_data: MarketData, source: Path, *, trust: bool = False
+) -> VecEnv:
     """Return an env over one window in which the winner's model acts as it was trained.
 
     Parameters
     ----------
     folder : of the search
     market_data : the window
-    statistics : those of VecNormalize, read where `agent.normalize` is set
+    source : file of the model; its statistics of VecNormalize are read where `agent.normalize` is
+        set
+    trust : see `finrl_ray.agent.normalization.read_statistics`
 
     Raises
     ------
     SearchError
-        If they cannot be read.
+        If the statistics are missing.
+    ConfigError
+        If they are damaged, or need trust.
     """
     scaling = fit_scaling(folder.config, folder.final_train_data)
     env: VecEnv = make_vec_env(market_data, folder.config.env, scaling=scaling, training=False)
     if folder.config.agent.normalize:
-        try:
-            env = VecNormalize.load(str(statistics), env)
-        except (OSError, pickle.UnpicklingError, EOFError) as error:
-            raise SearchError(f"{statistics} cannot be read: {error}") from error
-        env.training = False
-        env.norm_reward = False
+        statistics = read_statistics(source, trust=trust)
+        if statistics is None:
+            raise SearchError(
+                f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the "
+                "model was trained under it"
+            )
+        env = under_statistics(env, statistics, evaluating=True)
     return env
 
 

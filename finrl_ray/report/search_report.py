@@ -70,6 +70,7 @@ class SearchReport:
     facts : `experiment.json`: versions, data hash, windows
     verdict : None before the search has ended
     openings : of the test window
+    trust : whether code in the winner's model may run (see docs/trust.md)
     """
 
     folder: SearchFolder
@@ -81,6 +82,7 @@ class SearchReport:
     facts: Mapping[str, Any] = field(repr=False)
     verdict: SearchVerdict | None
     openings: int
+    trust: bool = False
 
     @property
     def path(self) -> Path:
@@ -239,13 +241,14 @@ class SearchReport:
         return ", ".join(f"{n} {state}" for state, n in counts.items()) or "no trial was started"
 
 
-def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
+def read_search(path: str | Path, *, trained: bool = False, trust: bool = False) -> SearchReport:
     """Read a search's folder for a report.
 
     Parameters
     ----------
     path : the folder, or the URL of one
     trained : also accept the folder of one training, as a search of one trial
+    trust : see `SearchReport`
 
     Raises
     ------
@@ -275,6 +278,7 @@ def read_search(path: str | Path, *, trained: bool = False) -> SearchReport:
         facts=read_json(folder.path / EXPERIMENT_FILE),
         verdict=read_verdict(folder.path) if finished and not driven else None,
         openings=count_openings(folder.path),
+        trust=trust,
     )
 
 

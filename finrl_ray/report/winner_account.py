@@ -11,7 +11,6 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.agent.atomic_file import atomic_path
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.history import AccountHistory
@@ -49,9 +48,9 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
         frame = read_parquet_table(kept)
         if len(frame) and frame[_MODEL].iloc[0] == name:
             return frame.drop(columns=[_MODEL])
-    _, model, _ = load_winner(search.folder)
+    _, model, _ = load_winner(search.folder, trust=search.trust)
     window = search.folder.validation_data
-    env = winners_env(search.folder, window, source.with_name(VECNORMALIZE_FILE))
+    env = winners_env(search.folder, window, source, trust=search.trust)
     history = evaluate_account(model, env)[0]
     if history.trades is None:
         return None

@@ -19,13 +19,15 @@ FIGURES_FOLDER = "report"
 KINDS = ("png", "svg", "csv")
 
 
-def write_report(path: str | Path, *, progress: Progress = unseen) -> Path:
+def write_report(path: str | Path, *, progress: Progress = unseen, trust: bool = False) -> Path:
     """Write the report of a search: running, interrupted, failed or finished.
 
     Parameters
     ----------
     path : the search's folder, or the URL of one; then the report is put there too
     progress : told of each figure
+    trust : run code that is in the winner's model, where it is not one that this package has
+        written; see docs/trust.md
 
     Returns
     -------
@@ -36,8 +38,10 @@ def write_report(path: str | Path, *, progress: Progress = unseen) -> Path:
     ------
     SearchError
         If it is no search's folder, what it needs is damaged, or nothing can be written.
+    ConfigError
+        If the winner's model is damaged, or needs `trust`.
     """
-    search = read_search(path)
+    search = read_search(path, trust=trust)
     page = search_page(search, progress)
     # a search that runs copies its folder itself
     remote = "" if search.state == "running" else search.folder.remote

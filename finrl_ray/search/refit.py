@@ -8,8 +8,9 @@ import logging
 import tempfile
 from pathlib import Path
 
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
 from finrl_ray.agent.hyperparameters import to_python
+from finrl_ray.agent.model_files import save_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE
 from finrl_ray.agent.sealed_folder import damage, seal, sealed_facts
 from finrl_ray.fold_training import fold_seed, train_on
 from finrl_ray.search.copied_folder import copy_tree
@@ -44,7 +45,7 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
         seed = fold_seed(config, sample, 0)
         model = train_on(sample, config, rows, fit_scaling(config, rows), seed)
     with tempfile.TemporaryDirectory() as scratch:
-        model.save(Path(scratch) / MODEL_FILE)
+        save_model(model, Path(scratch) / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             normalizer.save(str(Path(scratch) / VECNORMALIZE_FILE))

@@ -20,8 +20,8 @@ import numpy as np
 import yaml
 
 from finrl_ray._typing import AnyArray
-from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.atomic_file import atomic_path
+from finrl_ray.agent.model_files import load_model
 from finrl_ray.bounded_reading import (
     ARRAY_BYTES,
     check_members,
@@ -144,7 +144,7 @@ def parameters_hash(checkpoint: Path, algorithm: str) -> str:
     """Return the SHA-256 over the policy's arrays; empty if the checkpoint has no model."""
     if not (checkpoint / MODEL_FILE).is_file():
         return ""
-    model = ALGORITHMS[algorithm].model_class.load(checkpoint / MODEL_FILE, device="cpu")
+    model = load_model(algorithm, checkpoint / MODEL_FILE, device="cpu")
     digest = hashlib.sha256()
     for name, value in sorted(model.policy.state_dict().items()):
         digest.update(name.encode())

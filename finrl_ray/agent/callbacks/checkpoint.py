@@ -2,42 +2,44 @@
 
 import logging
 import math
-import pickle
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from stable_baselines3.common import callbacks as sb3_callbacks
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agent.algorithms import ALGORITHMS, find_algorithm, find_learner
 from finrl_ray.agent.callbacks.callback_state import find_callbacks
 from finrl_ray.agent.callbacks.checkpoint_files import (
     Checkpoint,
     Writer,
     discard_old,
     elapsed_until,
-    find_checkpoints,
     read_manifest,
     remove_leftovers,
     write_files,
     write_manifest,
 )
+from finrl_ray.agent.callbacks.checkpoint_loading import load_checkpoint, newest_checkpoint
 from finrl_ray.agent.callbacks.disk_errors import surviving_disk_errors
 from finrl_ray.agent.callbacks.evaluation import EvalCallback
 from finrl_ray.agent.callbacks.interval import TimestepInterval
 from finrl_ray.agent.callbacks.measures import MEASURE_NAMES, MODES
-from finrl_ray.agent.drl_agent import LOAD_ERRORS, as_vec_env
-from finrl_ray.agent.normalization import with_statistics
+from finrl_ray.agent.model_files import save_model
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.learner import sb3_class
+
+# the training guide imports the last two from here
+__all__ = [
+    "CheckpointCallback",
+    "TimestampedCheckpointCallback",
+    "load_checkpoint",
+    "newest_checkpoint",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +198,7 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         model, elapsed_s = self.model, self.elapsed_s
         path = Path(self._checkpoint_path(extension="zip"))
         # first in, so renamed last: without a model there is nothing to be mistaken for whole
-        writers: dict[Path, Writer] = {path: model.save}
+        writers: dict[Path, Writer] = {path: lambda file: save_model(model, file)}
         replay = normalizer = None
         if self.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
             replay = Path(self._checkpoint_path("replay_buffer_", "pkl"))
@@ -309,96 +311,3 @@ class TimestampedCheckpointCallback(CheckpointCallback):
         if measured is None or measured["value"] is None:
             return ""
         return f"_{measured['name'].removesuffix('_ratio')}_{measured['value']:.3f}"
-
-
-def newest_checkpoint(folder: str | Path, name_prefix: str | None = None) -> Checkpoint:
-    """Return the checkpoint of most timesteps that is whole, and log which one it is.
-
-    With a manifest, every file's size and checksum are compared. Without one, as SB3 writes them,
-    the model must be a sound zip file and the others must end as pickles do.
-
-    Parameters
-    ----------
-    folder : `save_path` of a checkpoint callback, this package's or SB3's
-    name_prefix : look at those of this prefix only; None: at all
-
-    Raises
-    ------
-    ConfigError
-        If no checkpoint in the folder is whole, saying what is wrong with each.
-    """
-    where = Path(folder).absolute()
-    if not where.is_dir():
-        raise ConfigError(f"there is no folder of checkpoints {where}")
-    damaged: list[str] = []
-    for checkpoint, damage in find_checkpoints(where, name_prefix):
-        if not damage:
-            level = logging.WARNING if damaged else logging.INFO
-            logger.log(level, "using the checkpoint %s", checkpoint.model_path)
-            return checkpoint
-        logger.warning("skipping the checkpoint %s: %s", checkpoint.model_path, damage)
-        damaged.append(damage)
-    what = f"checkpoint of name_prefix {name_prefix!r}" if name_prefix else "checkpoint"
-    reasons = f": {'; '.join(damaged)}" if damaged else ""
-    raise ConfigError(f"there is no whole {what} in {where}{reasons}")
-
-
-def load_checkpoint(
-    checkpoint: Checkpoint | str | Path,
-    env: "gym.Env[Any, Any] | VecEnv | None" = None,
-    *,
-    name_prefix: str | None = None,
-    algorithm: str | None = None,
-    device: str = "auto",
-    learner: str = "fused",
-) -> BaseAlgorithm:
-    """Return the model of a checkpoint, with its replay buffer and normalisation.
-
-    Go on with `model.learn(remaining, reset_num_timesteps=False)`. Loading runs code that is in the
-    files (they are pickles): load your own only.
-
-    Parameters
-    ----------
-    checkpoint : from `newest_checkpoint`, or a folder, of which the newest whole one is taken
-    env : to train or run in; None: load without. Where the checkpoint has statistics of
-        VecNormalize, they are put into the env's VecNormalize; an env without one is wrapped.
-    name_prefix : as in `newest_checkpoint`, for a folder
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`; needed only for a model with a policy of
-        your own that has no manifest
-    device : torch device
-    learner : the code that trains it on, as in `DRLAgent.get_model`
-
-    Raises
-    ------
-    ConfigError
-        If no checkpoint is whole, its algorithm is not known, or it does not fit the env.
-    """
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = newest_checkpoint(checkpoint, name_prefix)
-    plain_class = _model_class(checkpoint, algorithm)
-    model_class = find_learner(plain_class, learner)
-    try:
-        vec_env = None if env is None else as_vec_env(env)
-        if vec_env is not None and checkpoint.vecnormalize_path is not None:
-            vec_env = with_statistics(vec_env, checkpoint.vecnormalize_path)
-        model = model_class.load(checkpoint.model_path, env=vec_env, device=device)
-        if checkpoint.replay_buffer_path is not None and isinstance(model, OffPolicyAlgorithm):
-            model.load_replay_buffer(checkpoint.replay_buffer_path)
-    except (*LOAD_ERRORS, pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(
-            f"{checkpoint.model_path} cannot be loaded as a {plain_class.__name__} model with this "
-            f"env: {error}"
-        ) from error
-    return model
-
-
-def _model_class(checkpoint: Checkpoint, algorithm: str | None) -> type[BaseAlgorithm]:
-    if algorithm is not None:
-        return find_algorithm(algorithm).model_class
-    classes = {entry.model_class.__name__: entry.model_class for entry in ALGORITHMS.values()}
-    if checkpoint.algorithm in classes:
-        return classes[checkpoint.algorithm]
-    raise ConfigError(
-        f"{checkpoint.model_path} does not say which algorithm it is of; pass algorithm=, one of "
-        f"{', '.join(ALGORITHMS)}"
-    )

@@ -20,6 +20,8 @@ import psutil
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.measures import Mode
+from finrl_ray.agent.model_files import algorithm_of
+from finrl_ray.agent.own_files import is_own, signature
 from finrl_ray.agent.sealed_folder import file_damage, fingerprint
 from finrl_ray.bounded_reading import parse_json, read_json, read_member
 from finrl_ray.errors import SearchError
@@ -128,6 +130,10 @@ def write_manifest(checkpoint: Checkpoint, files: Mapping[str, Mapping[str, Any]
             if path is not None
         },
     }
+    if checkpoint.replay_buffer_path is not None:
+        # the one file of a checkpoint that is read as a pickle
+        digest = str(files[checkpoint.replay_buffer_path.name]["sha256"])
+        content["signature"] = signature(digest)
     with atomic_path(checkpoint.manifest_path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
 
@@ -169,6 +175,18 @@ def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
     except (SearchError, OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is not a whole manifest: {error!r}") from error
     return checkpoint, fingerprints
+
+
+def has_own_replay_buffer(checkpoint: Checkpoint) -> bool:
+    """Return whether this user's own callback has written a checkpoint's replay buffer."""
+    path = checkpoint.replay_buffer_path
+    if path is None or not checkpoint.manifest_path.is_file():
+        return False
+    try:
+        content = json.loads(checkpoint.manifest_path.read_text(encoding="utf-8"))
+        return is_own(str(fingerprint(path)["sha256"]), str(content.get("signature", "")))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _is_named_by(timesteps: int, path: Path) -> bool:
@@ -252,15 +270,7 @@ def _algorithm(model_path: Path) -> str | None:
         return None
     if not module.startswith("stable_baselines3."):
         return None
-    if "clip_range" in data:
-        return "PPO"
-    if "target_entropy" in data:
-        return "SAC"
-    if "policy_delay" in data:
-        # a TD3 model of these settings is a DDPG model
-        plain = data["policy_delay"] == 1 and data.get("target_noise_clip") == 0
-        return "DDPG" if plain else "TD3"
-    return "A2C" if "gae_lambda" in data else None
+    return algorithm_of(data)
 
 
 def _damage_without_manifest(checkpoint: Checkpoint) -> str:

@@ -20,9 +20,11 @@ from finrl_ray.agent.callbacks.disk_errors import surviving_disk_errors
 from finrl_ray.agent.callbacks.evaluation_log import EvaluationLog
 from finrl_ray.agent.callbacks.interval import TimestepInterval
 from finrl_ray.agent.callbacks.measures import MODES, REWARD_METRIC, Judge
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE, as_vec_env
+from finrl_ray.agent.drl_agent import as_vec_env
 from finrl_ray.agent.env_state import base_vec_env
 from finrl_ray.agent.evaluation import Episode, evaluate_episodes, shares_accounts
+from finrl_ray.agent.model_files import save_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE
 from finrl_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -352,7 +354,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         normalizer = self.model.get_vec_normalize_env()
         # both are written before either is renamed: each is of use with the other one only
         with ExitStack() as stack:
-            self.model.save(stack.enter_context(atomic_path(model_path)))
+            save_model(self.model, stack.enter_context(atomic_path(model_path)))
             if normalizer is not None:
                 normalizer.save(str(stack.enter_context(atomic_path(statistics_path))))
             elif model_path.exists():

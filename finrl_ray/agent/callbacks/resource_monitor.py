@@ -11,7 +11,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.agent.callbacks.interval import TimestepInterval
 from finrl_ray.agent.callbacks.run_folder import run_folder
-from finrl_ray.agent.drl_agent import VECNORMALIZE_FILE
+from finrl_ray.agent.model_files import save_model
+from finrl_ray.agent.normalization import VECNORMALIZE_FILE
 from finrl_ray.agent.resources import ResourceMonitor, ResourceUsage
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class ResourceMonitorCallback(BaseCallback):
 
     def _save_small(self, folder: Path, saved: list[str]) -> None:
         with atomic_path(folder / MODEL_FILE) as temporary:
-            self.model.save(temporary)
+            save_model(self.model, temporary)
         saved.append(MODEL_FILE)
         normalizer = self.model.get_vec_normalize_env()
         if normalizer is not None:

@@ -358,7 +358,9 @@ class TestDamage:
         assert "m_200_steps.zip is not a whole model: it has no entry 'data'" in caplog.text
         assert "m_160_steps.zip is not a whole model" in caplog.text
         assert "m_replay_buffer_120_steps.pkl is cut short" in caplog.text
-        model = load_checkpoint(checkpoint, small_env())
+        with pytest.raises(ConfigError, match=r"replay buffer .*is a pickle.*trust=True"):
+            load_checkpoint(checkpoint, small_env())
+        model = load_checkpoint(checkpoint, small_env(), trust=True)
         assert isinstance(model, SAC)
         assert model.replay_buffer.pos == 79  # SB3 saves before it stores the step's transition
 
@@ -433,6 +435,17 @@ class TestLoading:
             assert loaded.replay_buffer.pos == 31
         loaded.learn(64, reset_num_timesteps=False)
         assert loaded.num_timesteps >= 128
+
+    def test_a_replay_buffer_of_somebody_else_needs_trust(self, tmp_path, monkeypatch) -> None:
+        saved(tmp_path / "own", "sac", total=64, n_envs=2, save_freq=64)
+        load_checkpoint(tmp_path / "own", small_env(2))
+        # moved, it is still this user's own; to another user, with another key, it is not
+        (tmp_path / "own").rename(tmp_path / "moved")
+        load_checkpoint(tmp_path / "moved", small_env(2))
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+        with pytest.raises(ConfigError, match="was not written by this user"):
+            load_checkpoint(tmp_path / "moved", small_env(2))
+        load_checkpoint(tmp_path / "moved", small_env(2), trust=True)
 
     def test_without_an_env_it_is_for_predicting(self, tmp_path) -> None:
         saved(tmp_path)
