@@ -19,6 +19,7 @@ from finrl_ray.cli_screen import (
     JsonOption,
     OpenOption,
     ReportOption,
+    TrustOption,
     console,
     progress_bar,
     quiet,
@@ -154,6 +155,7 @@ def resume(
     open_page: OpenOption = False,
     address: AddressOption = None,
     dashboard: DashboardOption = True,
+    trust: TrustOption = False,
 ) -> None:
     """Go on with an interrupted search or training run from its checkpoints.
 
@@ -167,7 +169,7 @@ def resume(
         from finrl_ray.pipeline.from_config import resume_training, wants_test
 
         path, completed = resume_training(opened.path, say=say)
-        show_training(path, completed, with_test=with_backtest or wants_test(path))
+        show_training(path, completed, with_test=with_backtest or wants_test(path), trust=trust)
         return
     from finrl_ray.live_view import LiveView
     from finrl_ray.search.runner import resume_search
@@ -176,16 +178,21 @@ def resume(
         from finrl_ray.confirmation.confirm import resume_confirmation
 
         cli_judging.show_confirmation(
-            resume_confirmation(folder, make_view=LiveView, address=address, dashboard=dashboard)
+            resume_confirmation(
+                folder, make_view=LiveView, address=address, dashboard=dashboard, trust=trust
+            )
         )
         return
-    result = resume_search(folder, make_view=LiveView, address=address, dashboard=dashboard)
+    result = resume_search(
+        folder, make_view=LiveView, address=address, dashboard=dashboard, trust=trust
+    )
     show_result(
         result,
         with_backtest,
         fail_on_no_evidence=fail_on_no_evidence,
         with_report=with_report,
         open_page=open_page,
+        trust=trust,
     )
 
 
@@ -231,12 +238,13 @@ def backtest(
     again: Annotated[
         bool, typer.Option("--again", help="Open the test window once more; this is recorded.")
     ] = False,
+    trust: TrustOption = False,
 ) -> None:
     """Run the winner on the sealed test window, beside buy & hold."""
     quiet()
     from finrl_ray.report.backtest import backtest as run_backtest
 
-    show_backtest(run_backtest(folder, again=again))
+    show_backtest(run_backtest(folder, again=again, trust=trust))
 
 
 @app.command()

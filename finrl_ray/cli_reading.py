@@ -10,6 +10,7 @@ from finrl_ray.cli_screen import (
     FolderArgument,
     JsonOption,
     OpenOption,
+    TrustOption,
     console,
     ended_like_ctrl_c,
     progress_bar,
@@ -94,13 +95,15 @@ def ls(
             say(f"{one.path}: {one.problem}")
 
 
-def report(folder: FolderArgument, open_page: OpenOption = False) -> None:
+def report(
+    folder: FolderArgument, open_page: OpenOption = False, trust: TrustOption = False
+) -> None:
     """Write the HTML report of a search, with every figure as PNG, SVG and CSV beside it.
 
     The search may be running, interrupted, failed or finished.
     """
     quiet()
-    show_report(folder, open_page=open_page)
+    show_report(folder, open_page=open_page, trust=trust)
 
 
 def compare(

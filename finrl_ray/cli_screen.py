@@ -58,6 +58,12 @@ ReportOption = Annotated[
 OpenOption = Annotated[
     bool, typer.Option("--open", help="Open the report in the browser, where there is a screen.")
 ]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run code that is in the folder's files: they are of somebody you trust."
+    ),
+]
 
 
 def quiet() -> None:
@@ -175,7 +181,7 @@ def show_findings(report: "DoctorReport", *, as_json: bool = False) -> None:
         raise typer.Exit(EXIT_ERROR)
 
 
-def show_training(path: Path, completed: bool, *, with_test: bool) -> None:
+def show_training(path: Path, completed: bool, *, with_test: bool, trust: bool = False) -> None:
     """Print how one training has ended; with the test window if it is wanted."""
     print(f"folder: {path}")
     if not completed:
@@ -191,17 +197,17 @@ def show_training(path: Path, completed: bool, *, with_test: bool) -> None:
     if with_test:
         from finrl_ray.report.backtest import backtest as run_backtest
 
-        show_backtest(run_backtest(path))
+        show_backtest(run_backtest(path, trust=trust))
     else:
         print(f"the test window is still sealed; open it with: finrl-ray backtest {path}")
 
 
-def show_report(folder: str | Path, *, open_page: bool) -> None:
+def show_report(folder: str | Path, *, open_page: bool, trust: bool = False) -> None:
     """Write the report of a search and print where it is."""
     from finrl_ray.report.write import write_report
 
     with progress_bar() as progress:
-        path = write_report(folder, progress=progress)
+        path = write_report(folder, progress=progress, trust=trust)
     say(f"report: {path}")
     if open_page and _has_screen():
         import webbrowser
@@ -209,10 +215,10 @@ def show_report(folder: str | Path, *, open_page: bool) -> None:
         webbrowser.open(path.resolve().as_uri())
 
 
-def _report_at_end(folder: Path, *, open_page: bool) -> None:
+def _report_at_end(folder: Path, *, open_page: bool, trust: bool) -> None:
     """Write the report; where that fails, the search's own result and exit code stand."""
     try:
-        show_report(folder, open_page=open_page)
+        show_report(folder, open_page=open_page, trust=trust)
     except FinRLRayError as error:
         print(f"no report was written: {error}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001  # a fault of the report is none of the search
@@ -238,20 +244,21 @@ def show_result(
     fail_on_no_evidence: bool = False,
     with_report: bool = True,
     open_page: bool = False,
+    trust: bool = False,
 ) -> None:
     """Print the ranking, the verdict, and what comes next; end with the code that fits."""
     try:
-        _show_ending(result, with_backtest)
+        _show_ending(result, with_backtest, trust=trust)
     finally:
         # whatever the search has come to, and whatever the exit code will be
         if with_report:
-            _report_at_end(result.path, open_page=open_page)
+            _report_at_end(result.path, open_page=open_page, trust=trust)
     judged = result.judged
     if fail_on_no_evidence and not (judged and judged.shows_evidence):
         raise typer.Exit(EXIT_NO_EVIDENCE)
 
 
-def _show_ending(result: "SearchResult", with_backtest: bool) -> None:
+def _show_ending(result: "SearchResult", with_backtest: bool, *, trust: bool) -> None:
     from finrl_ray.report.tables import ranking
 
     screen = console()
@@ -281,7 +288,7 @@ def _show_ending(result: "SearchResult", with_backtest: bool) -> None:
     if with_backtest:
         from finrl_ray.report.backtest import backtest as run_backtest
 
-        show_backtest(run_backtest(result.path))
+        show_backtest(run_backtest(result.path, trust=trust))
     else:
         print(f"next: finrl-ray backtest {result.path}")
 

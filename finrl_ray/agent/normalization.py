@@ -21,6 +21,7 @@ from finrl_ray.agent.inert_pickle import (
     UntrustedError,
     read_inert,
 )
+from finrl_ray.bounded_reading import read_arrays, read_limited
 from finrl_ray.errors import ConfigError
 
 STATISTICS_MEMBER = "finrl_ray_statistics.npz"
@@ -97,10 +98,7 @@ def read_statistics(
     beside = pickle_file or model_file.with_name(VECNORMALIZE_FILE)
     if not beside.exists():
         return None
-    try:
-        content = beside.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the statistics {beside} cannot be read: {error.strerror}") from error
+    content = read_limited(beside, error=ConfigError)
     try:
         return _checked(_from_pickle(content, str(beside)))
     except RefusedError as error:
@@ -128,17 +126,13 @@ def _inside(model_file: Path) -> Statistics | None:
 
 def _from_npz(content: bytes, source: str) -> Statistics:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            settings = json.loads(str(arrays["settings"]))
-            names = {name.rpartition("/")[0] for name in arrays.files if "/" in name}
-            moments = {
-                name: (
-                    arrays[f"{name}/mean"],
-                    arrays[f"{name}/var"],
-                    float(arrays[f"{name}/count"]),
-                )
-                for name in names
-            }
+        arrays = read_arrays(io.BytesIO(content))
+        settings = json.loads(str(arrays["settings"]))
+        names = {name.rpartition("/")[0] for name in arrays if "/" in name}
+        moments = {
+            name: (arrays[f"{name}/mean"], arrays[f"{name}/var"], float(arrays[f"{name}/count"]))
+            for name in names
+        }
     except (*PICKLE_ERRORS, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise RefusedError(f"is damaged ({error})") from error
     return Statistics(settings=settings, moments=moments, source=source)

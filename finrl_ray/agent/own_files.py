@@ -29,7 +29,7 @@ def signature(digest: str) -> str:
 
     Parameters
     ----------
-    digest : in hexadecimal digits
+    digest : in hexadecimal digits; other text before it tells kinds of files apart
     """
     key = _key()
     return _sign(key, digest) if key else ""

@@ -185,6 +185,8 @@ class DRLlibv2:
         resume_unfinished: bool = True,
         resume_errored: bool = False,
         restart_errored: bool = False,
+        *,
+        trust: bool = False,
     ) -> SearchResult:
         """Go on with an interrupted search; ended trials stay.
 
@@ -193,6 +195,7 @@ class DRLlibv2:
         checkpoint_path : folder of the search; empty: the one of `train_tune_model`
         restore_search, resume_unfinished : always so
         resume_errored, restart_errored : refused; a failed trial is a result
+        trust : as for `resume_search`
 
         Raises
         ------
@@ -207,7 +210,7 @@ class DRLlibv2:
                 "on; leave resume_errored, restart_errored and resume_unfinished out (max_failures "
                 "restarts crashed trials while the search runs)"
             )
-        result = resume_search(checkpoint_path or self._require_path())
+        result = resume_search(checkpoint_path or self._require_path(), trust=trust)
         self.path = result.path
         return result
 

@@ -112,6 +112,7 @@ def resume_confirmation(
     make_view: ViewFactory | None = None,
     address: str | None = None,
     dashboard: bool = False,
+    trust: bool = False,
 ) -> Confirmation:
     """Go on with an interrupted confirmation.
 
@@ -119,6 +120,7 @@ def resume_confirmation(
     ----------
     path : its own folder, in the folder of the search
     make_view, address, dashboard : as for `run_search`
+    trust : as for `resume_search`
 
     Raises
     ------
@@ -135,7 +137,9 @@ def resume_confirmation(
             f"{folder.path} does not confirm the best of the search in {folder.path.parents[1]}; "
             "was one of the folders moved?"
         )
-    result = resume_search(path, make_view=make_view, address=address, dashboard=dashboard)
+    result = resume_search(
+        path, make_view=make_view, address=address, dashboard=dashboard, trust=trust
+    )
     return summarised(result, [record.index for record in chosen])
 
 

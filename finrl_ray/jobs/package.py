@@ -92,10 +92,14 @@ def remote_storage(given: str, job_id: str) -> str:
 
 
 def resume_entrypoint(storage: str) -> str:
-    """Return the command that goes on with the one search of an earlier job."""
+    """Return the command that goes on with the one search of an earlier job.
+
+    It trusts the storage, to which that job alone has written: the machine of its driver, with the
+    key by which it would know its own files, may be gone.
+    """
     if is_url(storage):
-        return f'python -m finrl_ray resume "{storage}" --address auto'
-    return f'python -m finrl_ray resume "$(ls -d "{storage}"/*/)" --address auto'
+        return f'python -m finrl_ray resume "{storage}" --address auto --trust'
+    return f'python -m finrl_ray resume "$(ls -d "{storage}"/*/)" --address auto --trust'
 
 
 def pack_entrypoint(storage: str, job_id: str, *, checkpoints: bool) -> str:

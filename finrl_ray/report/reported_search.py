@@ -57,12 +57,13 @@ def resume_search(
     address: str | None = None,
     dashboard: bool = False,
     report: bool = True,
+    trust: bool = False,
 ) -> SearchResult:
     """Go on with an interrupted search and write its report.
 
     Parameters
     ----------
-    path, make_view, address, dashboard : as for `finrl_ray.search.runner.resume_search`
+    path, make_view, address, dashboard, trust : as for `finrl_ray.search.runner.resume_search`
     report : as for `run_search`
 
     Raises
@@ -70,14 +71,16 @@ def resume_search(
     SearchError
         If the folder is no search's, what it needs is damaged beyond its copies, or Ray fails.
     """
-    result = runner.resume_search(path, make_view=make_view, address=address, dashboard=dashboard)
-    return _reported(result, wanted=report)
+    result = runner.resume_search(
+        path, make_view=make_view, address=address, dashboard=dashboard, trust=trust
+    )
+    return _reported(result, wanted=report, trust=trust)
 
 
-def _reported(result: SearchResult, *, wanted: bool) -> SearchResult:
+def _reported(result: SearchResult, *, wanted: bool, trust: bool = False) -> SearchResult:
     if wanted:
         try:
-            write_report(result.path)
+            write_report(result.path, trust=trust)
         except FinRLRayError as error:
             logger.warning("no report was written: %s", error)
     return result

@@ -12,6 +12,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from finrl_ray.agent.own_files import key_file
 from finrl_ray.errors import SearchError
 from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.journal import (
@@ -223,16 +224,49 @@ def unwritable(folder: Path, error: OSError) -> SearchError:
     )
 
 
-def read_for_resume(folder: Path) -> tuple[Records, StoredState | None, StateFiles]:
+def require_trusted(folder: Path, *, trust: bool = False) -> None:
+    """Refuse a search whose state somebody else has written, before anything is started for it.
+
+    Raises
+    ------
+    SearchError
+        As `read_for_resume` does.
+    """
+    state = StateFiles(folder).newest(until=fold(read_events(folder)).number)
+    if state is not None:
+        _require_own(folder, state, trust=trust)
+
+
+def _require_own(folder: Path, state: StoredState, *, trust: bool) -> None:
+    if state.own or trust:
+        return
+    raise SearchError(
+        f"the state of the unfinished search in {folder} was not written by you with the key in "
+        f"{key_file()} (it is somebody else's, of another machine, or of an earlier version). It "
+        "is a pickle, and going on with it runs whatever code is in it: if you trust whoever wrote "
+        "it, resume with --trust (trust=True in Python); on another machine of yours, copy the key "
+        "there instead"
+    )
+
+
+def read_for_resume(
+    folder: Path, *, trust: bool = False
+) -> tuple[Records, StoredState | None, StateFiles]:
     """Return the records and the state that a search goes on from.
 
     Where the newest state is damaged, the one before it is used, and what the journal says beyond
     it is taken back; trials that go on from their checkpoints report it again.
 
+    Parameters
+    ----------
+    folder : of the search
+    trust : take a state that somebody else has written; it runs code when it is restored
+
     Raises
     ------
     SearchError
-        If journal and state do not fit each other: one of them was cut or exchanged.
+        If journal and state do not fit each other, because one of them was cut or exchanged; or if
+        the state needs trust.
     """
     events = read_events(folder)
     records = fold(events)
@@ -254,6 +288,7 @@ def read_for_resume(folder: Path) -> tuple[Records, StoredState | None, StateFil
                 "a new search"
             )
         return records, None, files
+    _require_own(folder, state, trust=trust)
     if any(_changes_state(event) for event in events if event["n"] > state.number):
         taken_back = fold(without_later(events, state.number))
         taken_back.number = records.number

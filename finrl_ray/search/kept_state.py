@@ -23,6 +23,7 @@ import cloudpickle
 from ray import tune
 from ray.tune.experiment import Trial
 
+from finrl_ray.agent.own_files import is_own, signature
 from finrl_ray.bounded_reading import read_limited
 from finrl_ray.errors import SearchError
 from finrl_ray.search.drawn_samples import DrawnSamples
@@ -47,10 +48,13 @@ class StoredState:
     ----------
     number : of the journal's last event that the state has seen
     payload : what `dump` returned
+    own : whether this user has written it; what somebody else has written is unpickled only with
+        trust
     """
 
     number: int
     payload: bytes
+    own: bool
 
 
 class StateFiles:
@@ -133,18 +137,25 @@ def state_number(content: bytes) -> int:
 
 
 def _framed(number: int, payload: bytes) -> bytes:
-    head = f"{number} {hashlib.sha256(payload).hexdigest()}\n".encode()
+    digest = hashlib.sha256(payload).hexdigest()
+    head = f"{number} {digest} {signature(_signed(number, digest))}\n".encode()
     return _MAGIC + head + payload
+
+
+def _signed(number: int, digest: str) -> str:
+    return f"search state {number} {digest}"
 
 
 def _unframed(content: bytes) -> StoredState:
     if not content.startswith(_MAGIC):
         raise ValueError("it is cut short, or of another version")
     head, _, payload = content[len(_MAGIC) :].partition(b"\n")
-    number, _, digest = head.decode("ascii", errors="replace").partition(" ")
+    # states of earlier versions have no signature
+    number, digest, signed = [*head.decode("ascii", errors="replace").split(" "), "", ""][:3]
     if hashlib.sha256(payload).hexdigest() != digest:
         raise ValueError("it does not match its checksum")
-    return StoredState(number=int(number), payload=payload)
+    own = is_own(_signed(int(number), digest), signed)
+    return StoredState(number=int(number), payload=payload, own=own)
 
 
 def _write_over(path: Path, content: bytes) -> None:
@@ -215,7 +226,7 @@ def load(payload: bytes, find: Mapping[str, Find]) -> Any:
 
     Parameters
     ----------
-    payload : from a folder that the user trusts; a pickle runs code
+    payload : of a state that is the user's own, or trusted; a pickle runs code
     find : by kind of reference (`trial`, `checkpoint`, `samples`) what returns the object that is
         meant, of a trial's id, a checkpoint's path, the `state` of samples
     """

@@ -44,7 +44,7 @@ from finrl_ray.search.journal import (
     unfinished,
 )
 from finrl_ray.search.judging import SearchVerdict, read_verdict
-from finrl_ray.search.keeper import SearchKeeper, read_for_resume
+from finrl_ray.search.keeper import SearchKeeper, read_for_resume, require_trusted
 from finrl_ray.search.kept_scheduler import KeptScheduler
 from finrl_ray.search.kept_state import StateFiles, StoredState
 from finrl_ray.search.mirror import FolderMirror, require_newest
@@ -173,6 +173,7 @@ def resume_search(
     make_view: ViewFactory | None = None,
     address: str | None = None,
     dashboard: bool = False,
+    trust: bool = False,
 ) -> SearchResult:
     """Go on with an interrupted search: ended trials stay, others continue from checkpoints.
 
@@ -180,11 +181,13 @@ def resume_search(
     ----------
     path : the search's folder, or the URL of one
     make_view, address, dashboard : as for `run_search`
+    trust : run code that is in the state of somebody else's search; see docs/trust.md
 
     Raises
     ------
     SearchError
-        If the folder is no search's, what it needs is damaged beyond its copies, or Ray fails.
+        If the folder is no search's, what it needs is damaged beyond its copies or needs `trust`,
+        or Ray fails.
     """
     folder = open_folder(path)
     if folder.kind == "train":
@@ -198,11 +201,12 @@ def resume_search(
         if folder.remote:
             require_newest(folder.path, folder.remote)
         if not is_finished(records, planned):
+            require_trusted(folder.path, trust=trust)
             session = _session(folder.config, address, dashboard)
             with _driver_environment(), session:
                 require_room(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
-                return _run(folder, planned, make_view)
+                return _run(folder, planned, make_view, trust=trust)
         with FolderMirror(folder.path, folder.remote):
             whole = [f"{TRIALS_FILE}.csv", *([VERDICT_FILE] if folder.kind == "search" else [])]
             if not all((folder.path / name).is_file() for name in whole):
@@ -215,18 +219,25 @@ def _require_seen(folder: SearchFolder) -> None:
         require_shared(folder.path)
 
 
-def _run(folder: SearchFolder, planned: int, make_view: ViewFactory | None) -> SearchResult:
+def _run(
+    folder: SearchFolder, planned: int, make_view: ViewFactory | None, *, trust: bool = False
+) -> SearchResult:
     """Run the search, or the rest of it, and write what comes out; Ray is up."""
     with FolderMirror(folder.path, folder.remote) as mirror:
-        return _run_mirrored(folder, planned, make_view, mirror)
+        return _run_mirrored(folder, planned, make_view, mirror, trust=trust)
 
 
 def _run_mirrored(
-    folder: SearchFolder, planned: int, make_view: ViewFactory | None, mirror: FolderMirror
+    folder: SearchFolder,
+    planned: int,
+    make_view: ViewFactory | None,
+    mirror: FolderMirror,
+    *,
+    trust: bool,
 ) -> SearchResult:
     warn_of_crowding(folder.config, planned)
     storage = CheckpointStorage(folder.path, folder.remote)
-    records, state, files = read_for_resume(folder.path)
+    records, state, files = read_for_resume(folder.path, trust=trust)
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
     keeper = _make_keeper(folder, records, state, files)
     journal = SearchJournal(keeper, folder.config, storage)

@@ -385,6 +385,18 @@ def test_statistics_cut_anywhere_are_refused_in_words(folder: Path, tmp_path: Pa
             read_statistics(tmp_path / "model.zip")
 
 
+def test_statistics_that_are_no_file_are_refused_at_once(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "model.zip", tmp_path)
+    (tmp_path / "vecnormalize.pkl").mkdir()
+    with pytest.raises(ConfigError, match="it is a folder"):
+        read_statistics(tmp_path / "model.zip")
+    (tmp_path / "vecnormalize.pkl").rmdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "vecnormalize.pkl")
+        with pytest.raises(ConfigError, match="a pipe"):
+            read_statistics(tmp_path / "model.zip")
+
+
 @pytest.mark.parametrize("value", [3, {"a": 1}, None, "text", [1]])
 def test_a_pickle_of_something_else_is_no_statistics(value: Any, folder, tmp_path) -> None:
     shutil.copy(folder / "model.zip", tmp_path)

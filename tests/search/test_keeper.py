@@ -2,7 +2,11 @@
 
 import codecs
 import errno
+import hashlib
 import json
+import os
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from finrl_ray.errors import SearchError
 from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.journal import JOURNAL_FILE, Records, read_journal
-from finrl_ray.search.keeper import SearchKeeper, read_for_resume
+from finrl_ray.search.keeper import SearchKeeper, read_for_resume, require_trusted
 from finrl_ray.search.kept_state import FLUSHED, STATE_FOLDER, TURNS, _referred, dump, load
 from finrl_ray.search.searchers import SampleList
 from finrl_ray.search.spaces import Domain
@@ -268,3 +272,63 @@ def test_trials_are_references_in_a_pickled_scheduler() -> None:
     again = load(dump(scheduler), {"trial": {"a": other}.__getitem__})
     assert again.seen == {other: "by trial"}
     assert again.on_trial_result(None, other, {"t": 4, "m": 1.0}) == "CONTINUE"
+
+
+class Planted:
+    """Unpickling one makes a folder: what a state of somebody else may do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def plant(folder: Path, number: int, target: Path, signed: str = "") -> None:
+    """Put a state that is whole, but for its signature, in place of the newest ones."""
+    payload = pickle.dumps({"searcher": pickle.dumps(Planted(target))})
+    digest = hashlib.sha256(payload).hexdigest()
+    head = f"finrl_ray search state 2\n{number} {digest}{signed}\n".encode()
+    for name in (*TURNS, FLUSHED):
+        (folder / STATE_FOLDER / name).write_bytes(head + payload)
+
+
+@pytest.mark.parametrize("signed", ["", " ", " " + "0" * 64, " é", " a b c"])
+def test_a_state_of_somebody_else_is_not_unpickled_without_trust(tmp_path, signed) -> None:
+    folder, target = tmp_path / "search", tmp_path / "run"
+    folder.mkdir()
+    create(small_keeper(folder), 3)
+    number = read_for_resume(folder)[0].number
+    plant(folder, number, target, signed)
+    for refuse in (read_for_resume, require_trusted):
+        with pytest.raises(SearchError, match=r"not written by you.*--trust"):
+            refuse(folder)
+    assert not target.exists()
+    require_trusted(folder, trust=True)
+    records, state, files = read_for_resume(folder, trust=True)
+    again = small_keeper(folder)
+    again.files, again.records = files, records
+    with pytest.raises(KeyError):  # there is no scheduler in it
+        again.restore(state, lambda trial_id: trial_id, lambda path: path)
+    assert target.exists()
+
+
+def test_a_signature_is_of_one_state_alone(tmp_path) -> None:
+    keeper = small_keeper(tmp_path)
+    create(keeper, 2)
+    content = [(tmp_path / STATE_FOLDER / name).read_bytes() for name in TURNS]
+    signed = b" " + max(content).split(b"\n")[1].split(b" ")[2]
+    plant(tmp_path, keeper.records.number, tmp_path / "run", signed.decode())
+    with pytest.raises(SearchError, match="not written by you"):
+        read_for_resume(tmp_path)
+
+
+def test_ones_own_search_goes_on_wherever_it_is_moved(tmp_path, monkeypatch) -> None:
+    (tmp_path / "here").mkdir()
+    create(small_keeper(tmp_path / "here"), 3)
+    shutil.copytree(tmp_path / "here", tmp_path / "there" / "copied")
+    require_trusted(tmp_path / "there" / "copied")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else's home"))
+    with pytest.raises(SearchError, match="not written by you"):
+        require_trusted(tmp_path / "there" / "copied")
+    require_trusted(tmp_path / "there" / "copied", trust=True)
