@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finrl_ray.counts import counted
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.writable_folder import require_writable
 
@@ -238,7 +239,7 @@ def _print_local_dashboards(rays: list[str]) -> None:
     if not urls:
         reasons = f" ({problems[0]})" if problems else ""
         raise SearchError(
-            f"{len(rays)} Ray(s) run on this machine, at {', '.join(rays)}, but none has a "
+            f"{counted(len(rays), 'Ray')} on this machine, at {', '.join(rays)}, but none has a "
             f"dashboard that answers{reasons}; leave --no-dashboard out when you start a search"
         )
 

@@ -89,7 +89,8 @@ def ls(
         return
     from finrl_ray.report.tables import listing_table
 
-    console().print(listing_table(found))
+    screen = console()
+    screen.print(listing_table(found, screen.width), crop=False)
     for one in found:
         if one.problem:
             say(f"{one.path}: {one.problem}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finrl_ray.counts import counted, times
 from finrl_ray.errors import FinRLRayError
 
 if TYPE_CHECKING:
@@ -271,7 +272,8 @@ def _show_ending(result: "SearchResult", with_backtest: bool, *, trust: bool) ->
         states = result.table["state"].tolist() if len(result.table) else []
         ended = sum(state != "interrupted" for state in states)
         print(
-            f"interrupted with {ended} of {result.planned} trials ended; nothing reported is lost"
+            f"interrupted with {ended} of {counted(result.planned, 'trial')} ended; nothing "
+            "reported is lost"
         )
         print(f"go on with: finrl-ray resume {result.path}")
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -330,5 +332,4 @@ def show_backtest(result: "Backtest") -> None:
 
 def show_openings(openings: int) -> None:
     """Print how often the test window has been opened."""
-    times = "once" if openings == 1 else f"{openings} times"
-    print(f"the test window of this search has been opened {times}")
+    print(f"the test window of this search has been opened {times(openings)}")

@@ -15,12 +15,23 @@ from finrl_ray.bounded_reading import read_limited
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import ConfigError, shortened
 from finrl_ray.override_values import holds_text, override_value
+from finrl_ray.shown_path import shown_path
+from finrl_ray.whole_numbers import with_whole_numbers
 from finrl_ray.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.zoo_keys import ZOO_KEYS, translate_agent, translate_override
 
 RESOURCES: Mapping[str, str] = {"cpu": "cpus_per_trial", "gpu": "gpus_per_trial"}
 """Keys of the `resources` section, and what they are in the `search` section."""
 _MOST_LINES = 100
+_ANY_SECTION = ("type", "name", "kind")
+_MEANT: Mapping[str, tuple[str, ...]] = {
+    **{f"agent.{name}": ("agent.algorithm",) for name in (*_ANY_SECTION, "model")},
+    **{f"data.{name}": ("data.source",) for name in (*_ANY_SECTION, "path", "file")},
+    **{f"validation.{name}": ("validation.scheme",) for name in _ANY_SECTION},
+    **{f"search.{name}": ("search.scheduler.type",) for name in _ANY_SECTION},
+    "search.algorithm": ("search.searcher",),
+}
+"""Names that people give in a section, and the key that they mean."""
 RESOURCE_OVERRIDES: Mapping[str, str] = {
     f"{where}.{key}": f"search.{name}"
     for where in ("resources", "search.resources")
@@ -54,8 +65,11 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     """
     source = Path(path)
     raw = _read_yaml(source)
-    if raw is None:
-        raw = {}
+    if raw is None or raw == {}:
+        raise ConfigError(
+            f"{shown_path(source)} holds no keys and values; `finrl-ray new NAME` writes a config "
+            "to start from (every key has a default: `name: NAME` alone is the default experiment)"
+        )
     if not isinstance(raw, dict):
         raise ConfigError(f"{source} must hold keys and values, got a {type(raw).__name__}")
     if overrides:
@@ -72,17 +86,26 @@ def _read_yaml(source: Path) -> Any:
     try:
         text = read_limited(source, TEXT_BYTES, ConfigError).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"there is no config file {source}") from None
+        raise ConfigError(f"there is no config file {shown_path(source)}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{source} cannot be read: {error}") from error
+        raise ConfigError(f"{shown_path(source)} cannot be read: {error}") from error
     try:
         return load_yaml(text)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
     except RecursionError:
         raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML{_where_and_why(error)}") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
+
+
+def _where_and_why(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    hint = "; indent with blanks, not with tabs" if "'\\t'" in str(error.problem) else ""
+    return f"{where}: {'; '.join(filter(None, (error.context, error.problem)))}{hint}"
 
 
 def _apply_override(raw: dict[Any, Any], override: str) -> None:
@@ -124,7 +147,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
 
     raw, problems = _translate(raw)
     try:
-        text = json.dumps(raw, default=_json_default)
+        text = json.dumps(with_whole_numbers(raw, ExperimentConfig), default=_json_default)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from error
     try:
@@ -189,10 +212,13 @@ def _json_default(value: object) -> str:
 
 def _explain(errors: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
+    texts = _texts_for_lists(errors)
     for error in errors:
-        location = [part for part in error["loc"] if isinstance(part, str) and "[" not in part]
-        key = ".".join(str(part) for part in location)
-        if error["type"] == "unexpected_keyword_argument":
+        location = _location(error)
+        key = ".".join(location)
+        if key in texts:
+            lines.append(texts[key])
+        elif error["type"] == "unexpected_keyword_argument":
             lines.append(f"unknown key {key!r}{_nearest(location)}")
         elif error["type"] == "value_error":
             lines.append(f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"]))
@@ -202,6 +228,33 @@ def _explain(errors: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{key} must be {message}, got {shortened(error['input'])}{_nearest_choice(error)}"
             )
     return lines
+
+
+def _location(error: Mapping[str, Any]) -> list[str]:
+    parts = [part for part in error["loc"] if isinstance(part, str) and "[" not in part]
+    # the last part may be what pydantic calls one of the types that a key can have
+    key, of = ".".join(parts), ".".join(parts[:-1])
+    known = known_keys()
+    a_value = of in known and not any(other.startswith(f"{of}.") for other in known)
+    alternative = key not in known and a_value and error["type"].endswith("_type")
+    return parts[:-1] if alternative else parts
+
+
+def _texts_for_lists(errors: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what to say of each key that needs a list and has one text, such as tickers: AAPL."""
+    types: dict[str, set[str]] = {}
+    given: dict[str, Any] = {}
+    for error in errors:
+        key = ".".join(_location(error))
+        types.setdefault(key, set()).add(error["type"])
+        given[key] = error["input"]
+    return {
+        key: f"{key} must be a list such as [{given[key][:60]}], got {shortened(given[key])}"
+        for key, found in types.items()
+        if "tuple_type" in found
+        and found <= {"tuple_type", "literal_error"}
+        and isinstance(given[key], str)
+    }
 
 
 def _listed(lines: Sequence[str], where: str) -> str:
@@ -217,7 +270,7 @@ def _plain_words(message: str) -> str:
     """Return pydantic's message as what comes after "must be"."""
     if message == "Field required" or "should have" in message:
         return "a list of two dates such as [2010-01-01, 2011-01-01], either of them null"
-    return message.removeprefix("Input should be ")
+    return message.removeprefix("Input should be ").replace("a valid array", "a list")
 
 
 def _nearest(location: Sequence[str]) -> str:
@@ -227,7 +280,11 @@ def _nearest(location: Sequence[str]) -> str:
     spellings = [*known, *(f"agent.{name}" for name in ZOO_KEYS)]
     elsewhere = [key for key in spellings if key.rpartition(".")[2] == location[-1]]
     beside = [key for key in spellings if key.rpartition(".")[0] == parent]
-    close = elsewhere or _closest(location[-1], beside, 0.6)
+    if location[-1] in _ANY_SECTION:
+        # what bears such a name in another section is something else
+        elsewhere = spellings = []
+    close = list(_MEANT.get(".".join(location), ())) or elsewhere
+    close = close or _closest(location[-1], beside, 0.6)
     close = close or _closest(location[-1], spellings, 0.75)
     return f". Did you mean {close[0]!r}?" if close else f"; known keys here: {siblings}"
 

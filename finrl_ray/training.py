@@ -40,6 +40,7 @@ from finrl_ray.config import (
     ExperimentConfig,
     settled_periods_per_year,
 )
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.env.factory import make_vec_env
@@ -288,7 +289,7 @@ class SafePointCallback(BaseCallback):
             return breach
         if not self.evaluation.continue_training:
             since_best = len(self.objectives) - 1 - int(np.argmax(self.objectives))
-            return f"no improvement in {since_best} evaluations"
+            return f"no improvement in {counted(since_best, 'evaluation')}"
         return ""
 
     def _report(

@@ -22,14 +22,35 @@ _NUMBERS: Mapping[str, str] = MappingProxyType(
 )
 
 
+class _ScalarError(Exception):
+    """A scalar that looks like a date or a number and is none."""
+
+    def __init__(self, node: yaml.ScalarNode, reason: str) -> None:
+        super().__init__(reason)
+        self.node = node
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads 1e-4 as a number and refuses a key given twice."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, ConfigError) or not isinstance(node, yaml.ScalarNode):
+                raise
+            raise _ScalarError(node, str(error)) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == f"{_PREFIX}merge":
                 continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(
+                    f"line {_line(key_node)} has a list or a mapping as a key, and a key must be "
+                    "one plain value"
+                )
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise ConfigError(
@@ -52,10 +73,9 @@ def load_yaml(text: str) -> Any:
     Raises
     ------
     ConfigError
-        If it holds a key twice, or more than any config does.
+        If it holds a key twice, a date or a number that is none, or more than any config does.
     yaml.YAMLError, ValueError, TypeError, RecursionError
-        If it is not YAML; PyYAML leaves impossible dates, unhashable keys and deep nesting to
-        Python's own errors.
+        If it is not YAML; PyYAML leaves deep nesting to Python's own errors.
     """
     loader = _Loader(text)
     try:
@@ -64,6 +84,13 @@ def load_yaml(text: str) -> Any:
             return None
         _Measure().check(node)
         return loader.construct_document(node)
+    except _ScalarError as error:
+        kind = "date" if error.node.tag == f"{_PREFIX}timestamp" else "number"
+        key = _key_of(node, error.node)
+        raise ConfigError(
+            f"{f'{key}: ' if key else ''}{error.node.value!r} is no {kind} "
+            f"(line {_line(error.node)}): {error}"
+        ) from None
     finally:
         loader.dispose()
 
@@ -117,6 +144,25 @@ def _check_scalar(node: yaml.ScalarNode) -> None:
         )
     if any("\ud800" <= character <= "\udfff" for character in node.value):
         raise ConfigError(f"line {_line(node)} holds half a character (a lone surrogate)")
+
+
+def _key_of(root: yaml.Node | None, wanted: yaml.Node) -> str:
+    """Return the dotted key that a node is under; empty if it is under none."""
+    places: list[tuple[yaml.Node, str]] = [] if root is None else [(root, "")]
+    seen: set[int] = set()
+    while places:
+        node, key = places.pop()
+        if node is wanted:
+            return key
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            places += [(part, key) for part in node.value]
+        if isinstance(node, yaml.MappingNode):
+            inside = f"{key}." if key else ""
+            places += [(value, f"{inside}{name.value}") for name, value in node.value]
+    return ""
 
 
 def _line(node: yaml.Node) -> int:

@@ -41,6 +41,8 @@ def test_show_as_json_has_every_trial(runs, monkeypatch, capsys) -> None:
     assert shown["trials"][0]["trial"] == shown["winner"]
     assert shown["verdict"]["kind"] in ("evidence", "weak evidence", "no evidence of skill")
     assert shown["test_openings"] == 0
+    # a list is a list, as JSON has them
+    assert {str(trial["net_arch"]) for trial in shown["trials"]} == {"[32]", "[64, 64]"}
     assert shown["backtest"] is None
     assert run(monkeypatch, "show", of(runs, "half"), "--json", "--limit", "2") == 0
     half = json.loads(capsys.readouterr().out)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import (
     AgentConfig,
     EvaluationConfig,
@@ -24,6 +25,7 @@ from finrl_ray.config_file import (
     read_config,
 )
 from finrl_ray.errors import ConfigError
+from finrl_ray.search.spaces import build_space
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -32,8 +34,101 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
-    assert load_config(write(tmp_path, "")) == ExperimentConfig()
+@pytest.mark.parametrize("text", ["", "\n", "# nothing yet\n---\n", "{}", "null"])
+def test_a_file_without_keys_starts_no_default_experiment(tmp_path: Path, text: str) -> None:
+    for overrides in ([], ["seed=1"]):
+        with pytest.raises(ConfigError, match=r"holds no keys and values; `finrl-ray new NAME`"):
+            load_config(write(tmp_path, text), overrides)
+    assert load_config(write(tmp_path, "name: experiment")) == ExperimentConfig()
+    assert parse_config({}) == ExperimentConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "split:\n  train: [2019-01-01, 2020-02-30]\n",
+            r"split\.train: '2020-02-30' is no date \(line 2\): day is out of range",
+        ),
+        ("data: {start: 2010-13-01}", r"data\.start: '2010-13-01' is no date \(line 1\): month"),
+        ("a: 1\nb:\n  - 2010-02-28T25:00:00\n", r"b: '2010-02-28T25:00:00' is no date \(line 3\)"),
+        ("- 2010-02-30", r"yaml: '2010-02-30' is no date \(line 1\)"),
+        ("a: &d [2010-02-30]\nb: *d\n", r"a: '2010-02-30' is no date|b: '2010-02-30' is no date"),
+        (
+            "a:\n\tb: 1\n",
+            r"not valid YAML \(line 2, column 1\): .*not with tabs",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_key_and_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, text))
+
+
+def test_impossible_dates_in_overrides(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: 1")
+    with pytest.raises(ConfigError, match=r"data\.start must be a valid date.*got '2020-02-30'"):
+        load_config(path, ["data.start=2020-02-30"])
+    with pytest.raises(ConfigError, match=r"override 'split.train=.*: '2020-02-30' is no date"):
+        load_config(path, ["split.train=[2019-01-01, 2020-02-30]"])
+
+
+WHOLE = {
+    "seed": ("1e2", 100),
+    "agent.total_timesteps": ("2e4", 20_000),
+    "agent.n_envs": ("1.0", 1),
+    "evaluation.eval_freq": ("5e3", 5_000),
+    "evaluation.min_evals": ("2E0", 2),
+    "data.max_late_rows": ("1_000", 1_000),
+    "env.cooldown": ("1e1", 10),
+    "search.num_samples": ("3e4", 30_000),
+    "search.timesteps_budget": ("1e9", 10**9),
+    "search.scheduler.grace_period": ("1e3", 1_000),
+    "search.max_concurrent_trials": ("+4e0", 4),
+}
+
+
+def of(config: ExperimentConfig, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize("key", WHOLE)
+def test_whole_numbers_may_be_written_with_an_exponent(tmp_path: Path, key: str) -> None:
+    text, number = WHOLE[key]
+    overridden = load_config(write(tmp_path, "name: x"), [f"{key}={text}"])
+    *sections, name = key.split(".")
+    opened = "".join(f"{section}: {{" for section in sections)
+    inside = f"{opened}{name}: {text}{'}' * len(sections)}"
+    for config in (overridden, load_config(write(tmp_path, inside))):
+        assert of(config, key) == number
+        assert type(of(config, key)) is int
+
+
+@pytest.mark.parametrize("value", ["2.5", "2.5e-1", "1e400", "'2e4'", "true", ".nan"])
+def test_what_is_no_whole_number_is_none(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"agent\.total_timesteps"):
+        load_config(write(tmp_path, f"agent: {{total_timesteps: {value}}}"))
+
+
+def test_whole_numbers_among_keywords_and_in_spaces() -> None:
+    raw = {
+        "agent": {"algorithm": "sac", "model_kwargs": {"buffer_size": 1e6, "train_freq": 4.0}},
+        "search": {"space": {"batch_size": {"randint": [1e2, 2e2]}, "net_arch": [64.0, 32.0]}},
+    }
+    config = parse_config(raw)
+    space = build_space(config)
+    assert space["batch_size"].values == (100, 200)
+    sample = {"net_arch": [64.0, 32.0], "batch_size": 100.0}
+    kwargs = resolve_sample(sample, config.agent).model_kwargs
+    numbers = [kwargs["buffer_size"], kwargs["train_freq"], kwargs["batch_size"]]
+    numbers += kwargs["policy_kwargs"]["net_arch"]
+    assert numbers == [1_000_000, 4, 100, 64, 32]
+    assert {type(number) for number in numbers} == {int}
 
 
 def test_dump_and_load_return_an_equal_config(tmp_path: Path) -> None:
@@ -71,6 +166,22 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
             {"total_timesteps": 5},
             "unknown key 'total_timesteps'. Did you mean 'agent.total_timesteps'",
         ),
+        # of other sections' types and names none is meant
+        ({"env": {"type": "portfolio"}}, r"unknown key 'env\.type'; known keys here: \['env\.hmax"),
+        ({"agent": {"type": "ppo"}}, "'agent.type'. Did you mean 'agent.algorithm'"),
+        ({"data": {"path": "x.csv"}}, "'data.path'. Did you mean 'data.source'"),
+        ({"validation": {"type": "cpcv"}}, "Did you mean 'validation.scheme'"),
+        ({"search": {"type": "asha"}}, "Did you mean 'search.scheduler.type'"),
+        ({"env": {"num_samples": 3}}, "Did you mean 'search.num_samples'"),
+        ({"data": {"tickers": "AAPL"}}, r"tickers must be a list such as \[AAPL\], got 'AAPL'$"),
+        ({"data": {"features": "macd"}}, r"features must be a list such as \[macd\], got 'macd'$"),
+        (
+            {"data": {"market_columns": "vix"}},
+            r"must be a list such as \[vix\], got 'vix'$",
+        ),
+        ({"search": {"trackers": "wandb"}}, r"must be a list such as \[wandb\], got 'wandb'$"),
+        ({"data": {"tickers": 5}}, r"tickers must be a list, got 5"),
+        ({"env": {"lot_size": "100"}}, r"env\.lot_size must be a valid number, got '100'"),
         ({"search": {"scheduler": {"type": "ahsa"}}}, "got 'ahsa'. Did you mean 'asha'"),
         ({"agent": {"algorithm": "pp0"}}, "got 'pp0'. Did you mean 'ppo'"),
         (
@@ -274,8 +385,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("seed: 1\nseed: 2\n", "given twice"),
         ("agent: {n_envs: 1, n_envs: 2}", "given twice"),
         ("1: 2\n", "unknown key"),
-        ("[1, 2]: 3\n", "not valid YAML"),
-        ("data: {start: 2010-02-30}", "not valid YAML"),
+        ("[1, 2]: 3\n", "line 1 has a list or a mapping as a key"),
+        ("data: {start: 2010-02-30}", "is no date"),
         ("a: " + "[" * 3000, "not valid YAML"),
         ("data: {source: !!python/object:os.system x}", "not valid YAML"),
     ],
@@ -372,7 +483,7 @@ def test_a_wrong_override_is_refused(tmp_path: Path, override: str, words: str) 
     ],
 )
 def test_an_override_of_a_text_keeps_it_whole(tmp_path: Path, path: str) -> None:
-    config = load_config(write(tmp_path, ""), [f"search.storage_path={path}"])
+    config = load_config(write(tmp_path, "name: x"), [f"search.storage_path={path}"])
     assert config.search.storage_path == path
 
 
@@ -403,7 +514,7 @@ def test_an_override_of_a_text_keeps_it_whole(tmp_path: Path, path: str) -> None
 def test_an_override_of_anything_is_yaml_of_which_nothing_is_cut(
     tmp_path: Path, text: str, value: object
 ) -> None:
-    raw = read_config(write(tmp_path, ""), [f"search.space.x={text}"])
+    raw = read_config(write(tmp_path, "name: x"), [f"search.space.x={text}"])
     assert raw["search"]["space"]["x"] == value
 
 

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.agent.keyword_values import INTEGERS, check_advantages, check_values
+from finrl_ray.agent.keyword_values import INTEGERS, WHOLE_LISTS, check_advantages, check_values
 from finrl_ray.config import AgentConfig
 from finrl_ray.errors import ConfigError
+from finrl_ray.whole_numbers import as_whole
 
 NET_ARCHS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"tiny": (32,), "small": (64, 64), "medium": (256, 256)}
@@ -101,9 +102,10 @@ def _translate(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(name: str, value: Any) -> Any:
-    # quniform draws 64.0 where 64 is meant
-    integral = name in INTEGERS and isinstance(value, float) and value.is_integer()
-    return int(value) if integral else value
+    # quniform draws 64.0 where 64 is meant, and YAML reads 1e6 as a float
+    if name in WHOLE_LISTS and isinstance(value, list | tuple):
+        return type(value)(as_whole(one) for one in value)
+    return as_whole(value) if name in INTEGERS or name in WHOLE_LISTS else value
 
 
 def _number(name: str, value: Any) -> float:

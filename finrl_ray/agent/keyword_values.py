@@ -24,6 +24,8 @@ INTEGERS: Mapping[str, int] = MappingProxyType(
         "n_envs": 1,
     }
 )
+WHOLE_LISTS = ("net_arch", "train_freq", "gradient_steps")
+"""Keywords that are whole numbers too, or lists with some."""
 # (low, high, low included, high included) of keywords that are real numbers
 RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
     {

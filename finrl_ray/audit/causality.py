@@ -7,6 +7,7 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.audit.sample import SEED, Sample
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.env.factory import make_vec_env
@@ -32,7 +33,9 @@ def check_without_future(sample: Sample, findings: FindingList) -> None:
         compared += 1
         _report(sample, shorter, date, "without the rows after", findings)
     if compared:
-        findings.ok("data.features", f"compared at {compared} dates without their future")
+        findings.ok(
+            "data.features", f"compared at {counted(compared, 'date')} without their future"
+        )
     else:
         findings.note("data.features", "too few rows to take the future away from")
 

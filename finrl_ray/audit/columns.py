@@ -12,6 +12,7 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.audit.sample import SEED, Sample
+from finrl_ray.counts import counted
 from finrl_ray.data.wording import date_label
 from finrl_ray.practice.findings import FindingList
 
@@ -33,7 +34,7 @@ def check_columns(sample: Sample, findings: FindingList) -> None:
         values = sample.values(name)[sample.market_data.warmup :]
         where = f"data.features.{name}"
         if len(values) < _MIN_ROWS:
-            findings.note(where, f"{len(values)} rows are too few to audit a column")
+            findings.note(where, f"{counted(len(values), 'row')}: too few to audit a column")
             continue
         if _is_tomorrow(sample, name, values, findings):
             continue

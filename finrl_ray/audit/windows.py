@@ -8,6 +8,7 @@ import numpy as np
 from finrl_ray._typing import FloatArray
 from finrl_ray.audit.sample import SEED, Sample
 from finrl_ray.config import EnvConfig
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.env.factory import make_vec_env
@@ -28,7 +29,7 @@ def check_windows(sample: Sample, findings: FindingList) -> None:
     for one, other in combinations(split.windows, 2):
         shared = min(one.stop_row, other.stop_row) - max(one.first_row, other.first_row)
         if shared > 0:
-            findings.error("split", f"{one.name} and {other.name} share {shared} rows")
+            findings.error("split", f"{one.name} and {other.name} share {counted(shared, 'row')}")
         again = _repeated(sample.market_data, (one.first_row, one.stop_row), other.first_row)
         if again is not None:
             findings.error(
@@ -41,8 +42,9 @@ def check_windows(sample: Sample, findings: FindingList) -> None:
     gap = split.validation.first_row - split.train.stop_row
     findings.ok(
         "split",
-        f"no window shares a row; features look back {look_back} rows, so an embargo of "
-        f"{look_back} rows would keep features of validation off the train rows (it is {gap})",
+        f"no window shares a row; features look back {counted(look_back, 'row')}, so an embargo of "
+        f"{counted(look_back, 'row')} would keep features of validation off the train rows (it is "
+        f"{gap})",
     )
 
 

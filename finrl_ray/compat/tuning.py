@@ -22,6 +22,7 @@ from finrl_ray.compat.unpacked_env import (
     market_of,
     unpack_env,
 )
+from finrl_ray.counts import times
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.errors import ConfigError, SearchError
@@ -172,9 +173,9 @@ class TuneSB3Optuna:
         statistics = backtest_stats(account_value).to_frame("tuned")
         statistics.to_csv(folder.path / STATISTICS_FILE)
         logger.info(
-            "trial %d on the trade window, opened %d time(s):\n%s",
+            "trial %d on the trade window, opened %s:\n%s",
             record.index,
-            count_openings(folder.path),
+            times(count_openings(folder.path)),
             statistics,
         )
         self.path, self._tested = path, (account_value, actions, statistics)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from finrl_ray.counts import counted
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UntradableCells:
@@ -58,7 +60,7 @@ class DataReport:
         """Return the report as sentences for a person."""
         tickers = "ticker" if self.n_assets == 1 else "tickers"
         lines = [
-            f"{self.source}: {self.n_assets} {tickers} over {self.n_periods} dates, "
+            f"{self.source}: {self.n_assets} {tickers} over {counted(self.n_periods, 'date')}, "
             f"{self.first_date} to {self.last_date}."
         ]
         lines += [f"{name} was dropped: {why}." for name, why in self.dropped_tickers.items()]

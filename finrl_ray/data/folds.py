@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.matchings import disjoint_matchings
 from finrl_ray.data.splits import Split
@@ -183,7 +184,8 @@ def cpcv_paths(
             if not train:
                 raise ConfigError(
                     f"validation: with purge {purge} and embargo {embargo} nothing is left of "
-                    f"{n_rows:,} rows to train on when groups {list(groups)} of {n_groups} are "
+                    f"{counted(n_rows, 'row')} to train on when groups {list(groups)} of "
+                    f"{n_groups} are "
                     "judged; use fewer groups or a shorter embargo"
                 )
             folds.append(Fold(train=train, judged=judged))
@@ -208,7 +210,7 @@ def _edges(begin: int, stop: int, n_parts: int, name: str) -> list[int]:
     if stop - begin < n_parts * MIN_JUDGED_ROWS:
         raise ConfigError(
             f"{name} must leave at least {MIN_JUDGED_ROWS} rows to each, got {n_parts} for "
-            f"{max(0, stop - begin)} rows"
+            f"{counted(max(0, stop - begin), 'row')}"
         )
     sizes = [(stop - begin) // n_parts + (i < (stop - begin) % n_parts) for i in range(n_parts)]
     return [begin, *(begin + int(total) for total in np.cumsum(sizes))]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import DataError
@@ -75,7 +76,9 @@ def lookback(name: str) -> int:
         windows = windows[1:]
     total = sum(windows)
     if total > _MAX_LOOKBACK:
-        raise DataError(f"the indicator {name!r} looks back on {total} rows; choose a shorter one")
+        raise DataError(
+            f"the indicator {name!r} looks back on {counted(total, 'row')}; choose a shorter one"
+        )
     return max(1, total + name.endswith("_delta"))
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.data.missing_cells import is_missing
-from finrl_ray.data.wording import did_you_mean, listed, nearest_column
+from finrl_ray.data.wording import did_you_mean, how_to_compute, listed, nearest_column
 from finrl_ray.errors import DataError
 
 REQUIRED_COLUMNS = ("date", "tic", "close")
@@ -47,13 +47,21 @@ def check_columns(df: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
     for name in REQUIRED_COLUMNS:
         if name not in columns:
             raise DataError(_missing_column(df, name, columns))
-    for name in wanted:
-        if name not in columns:
-            raise DataError(
-                f"the data has no column {name!r}; it has {listed(columns)}."
-                f"{did_you_mean(name, columns)}"
-            )
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        raise DataError(_missing_features(missing, columns))
     return columns
+
+
+def _missing_features(missing: Sequence[str], columns: list[str]) -> str:
+    # imported here: indicators need the columns of market data
+    from finrl_ray.data.indicators import is_indicator
+
+    name = missing[0]
+    message = f"the data has no column {name!r}; it has {listed(columns)}."
+    nearest = did_you_mean(name, columns)
+    computed = [name for name in missing if is_indicator(name)]
+    return message + (how_to_compute(computed) if computed and not nearest else nearest)
 
 
 def _missing_column(df: pd.DataFrame, name: str, columns: list[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import BoolArray, DateArray, FloatArray, IntArray
+from finrl_ray.counts import counted
 from finrl_ray.data.data_report import DataReport, DroppedRows, UntradableCells
 from finrl_ray.data.long_dates import DateLike
 from finrl_ray.data.long_table import LongTable, read_table
@@ -109,7 +110,8 @@ def _without_late_tickers(table: LongTable, max_late_rows: int) -> tuple[LongTab
             dropped[name] = "no row has a close above 0"
         elif row > max_late_rows:
             dropped[name] = (
-                f"its first quote is on {date_label(dates[row])}, {row} rows after the first date "
+                f"its first quote is on {date_label(dates[row])}, {counted(row, 'row')} after the "
+                "first date "
                 f"{date_label(dates[0])}, and max_late_rows is {max_late_rows}"
             )
     keep = (first <= max_late_rows)[table.codes] & (first < never)[table.codes]

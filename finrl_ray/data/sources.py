@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import io
 import zlib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from finrl_ray.data.generated import read_generated
 from finrl_ray.data.wording import did_you_mean, listed
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.progress import Progress, unseen
+from finrl_ray.shown_path import shown_path
 
 NAMED_SOURCES = ("bundled", "sp500", "yahoo", "noise", "planted")
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -151,7 +153,7 @@ def read_file(source: str, base_dir: Path) -> pd.DataFrame:
     suffix = next((s for s in (*SUFFIXES, "") if path.name.lower().endswith(s)), "")
     if is_folder:
         raise DataError(
-            f"data.source {source!r} must be a file, but {path} is a folder; name a "
+            f"data.source {source!r} must be a file, but {shown_path(path)} is a folder; name a "
             f"{' or '.join(SUFFIXES)} file in it"
         )
     if not exists:
@@ -167,7 +169,11 @@ def read_file(source: str, base_dir: Path) -> pd.DataFrame:
         return _parse_csv(path.read_bytes(), compressed=suffix == ".csv.gz")
     except _READ_ERRORS as error:
         first_line = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} cannot be read as {suffix[1:]}: {first_line}") from error
+        if isinstance(error, UnicodeDecodeError):
+            first_line = _encoding_hint(error)
+        raise DataError(
+            f"{shown_path(path)} cannot be read as {suffix[1:]}: {first_line}"
+        ) from error
 
 
 def _parse_csv(content: bytes, *, compressed: bool) -> pd.DataFrame:
@@ -181,6 +187,7 @@ def _parse_csv(content: bytes, *, compressed: bool) -> pd.DataFrame:
         keep_default_na=False,
     )
     header: list[str] = first_line.iloc[0].tolist()
+    _check_separator(header)
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DataError(f"each column name must occur once; more than once: {listed(repeated)}")
@@ -197,12 +204,45 @@ def _parse_csv(content: bytes, *, compressed: bool) -> pd.DataFrame:
     return df
 
 
+def _encoding_hint(error: UnicodeDecodeError) -> str:
+    utf_16 = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+    kind, example = ("is UTF-16", "utf-16") if utf_16 else ("is not in UTF-8", "latin-1")
+    return (
+        f"it {kind}, and must be UTF-8; write it again: "
+        f"pd.read_csv(path, encoding={example!r}).to_csv(path, index=False)"
+    )
+
+
+def _check_separator(header: Sequence[str]) -> None:
+    """Refuse a file whose first line is one cell of names that something else separates."""
+    found = next((sign for sign in (";", "\t", "|") if sign in header[0]), None)
+    if len(header) > 1 or found is None:
+        return
+    names = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+    decimal = ", decimal=','" if found == ";" else ""
+    note = " (leave decimal out if its numbers have points)" if decimal else ""
+    raise DataError(
+        f"its columns are separated by {names[found]}, and must be by commas; write it again: "
+        f"pd.read_csv(path, sep={found!r}{decimal}).to_csv(path, index=False){note}"
+    )
+
+
+def _nearest_file(path: Path, source: str) -> str:
+    """Return what may help to find a file: one of like name, else where it was looked for."""
+    folder = Path(shown_path(path)).parent
+    if not folder.is_dir():
+        return f" There is no folder {folder} either"
+    # of other kinds there are always some beside it, such as the config itself
+    readable = [item for item in folder.iterdir() if item.name.lower().endswith(SUFFIXES)]
+    nearest = did_you_mean(path.name, sorted(item.name for item in readable))
+    if nearest or Path(source).is_absolute():
+        return nearest
+    return " A relative path is looked up from the folder of the config file"
+
+
 def _no_such_source(source: str, path: Path, suffix: str) -> str:
     if suffix:
-        neighbours = (
-            sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
-        )
-        return f"there is no file {path}.{did_you_mean(path.name, neighbours)}"
+        return f"there is no file {shown_path(path)}.{_nearest_file(path, source)}"
     return (
         f"data.source must be one of {listed(NAMED_SOURCES)} or the path of a "
         f"{', '.join(SUFFIXES)} file, got {source!r}.{did_you_mean(source, NAMED_SOURCES)}"

@@ -8,6 +8,7 @@ import numpy as np
 from finrl_ray._typing import DateArray
 from finrl_ray.config import SplitConfig
 from finrl_ray.config import Window as ConfigWindow
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.errors import DataError
@@ -76,7 +77,7 @@ class Split:
     def describe(self) -> list[str]:
         """Return the windows as sentences for a person."""
         lines = [
-            f"{window.name}: {window.n_rows} rows, {date_label(window.start)} to "
+            f"{window.name}: {counted(window.n_rows, 'row')}, {date_label(window.start)} to "
             f"{date_label(window.end)} (not included)"
             for window in self.windows
         ]
@@ -188,7 +189,8 @@ def _boundary_notes(market_data: MarketData, windows: tuple[Window, ...]) -> tup
     test = windows[-1]
     if test.n_rows < _MIN_ROWS:
         notes.append(
-            f"The test window holds {test.n_rows} rows: there is nothing that a backtest could "
+            f"The test window holds {counted(test.n_rows, 'row')}: there is nothing that a "
+            "backtest could "
             "open."
         )
     for window in windows:

@@ -39,6 +39,15 @@ def nearest_column(wanted: str, columns: Sequence[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
+def how_to_compute(names: Iterable[str]) -> str:
+    """Return a sentence on where columns come from that stockstats computes."""
+    wanted = list(names)
+    return (
+        f" Compute them first: from finrl_ray.compat import FeatureEngineer; df = "
+        f"FeatureEngineer(tech_indicator_list={wanted}).preprocess_data(df)"
+    )
+
+
 def listed(names: Iterable[str], limit: int = 20) -> str:
     """Return names as a list for a message, cut after `limit` of them."""
     all_names = list(names)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
+from finrl_ray.data.indicators import is_indicator
 from finrl_ray.data.long_dates import RowDates, read_dates, written_dates
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.wording import date_label
+from finrl_ray.data.wording import date_label, how_to_compute
 from finrl_ray.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -104,9 +105,11 @@ def read_market(
 def _row_dates(df: "pd.DataFrame", features: Sequence[str]) -> RowDates:
     missing = [name for name in ("date", "tic", "close", *features) if name not in df.columns]
     if missing:
+        computed = [name for name in missing if name in features and is_indicator(name)]
         raise ConfigError(
             "df must have the columns date, tic, close and every name of tech_indicator_list; "
-            f"{missing} missing, got {list(df.columns)}"
+            f"{missing} missing, got {list(df.columns)}."
+            f"{how_to_compute(computed) if computed else ''}"
         )
     return read_dates(df["date"], df["tic"].to_numpy(dtype=object))
 

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray, IntArray
+from finrl_ray.data.indicators import is_indicator
 from finrl_ray.data.long_columns import read_tickers
 from finrl_ray.data.long_dates import read_dates, written_dates
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.wording import how_to_compute
 from finrl_ray.env.arrays import Market, as_read_only
 from finrl_ray.env.market_table import (
     MarketTable,
@@ -53,9 +55,10 @@ def table_from_frame(
     """
     missing = [name for name in ("date", "tic", "close", *features) if name not in df.columns]
     if missing:
+        computed = [name for name in missing if name in features and is_indicator(name)]
         raise ConfigError(
             f"df must have the columns date, tic, close and every indicator; {missing} missing, "
-            f"got {list(df.columns)}"
+            f"got {list(df.columns)}.{how_to_compute(computed) if computed else ''}"
         )
     if not rules.clean_data:
         return _raw_table(df, features, rules, scaling=scaling, risk_name=risk_name)

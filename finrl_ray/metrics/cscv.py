@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray.counts import counted
 from finrl_ray.errors import DataError
 
 MIN_TRIALS = 10
@@ -124,9 +125,12 @@ def probability_of_backtest_overfitting(
 
 def _too_small(t: int, n: int, n_blocks: int, min_trials: int, min_periods: int) -> str:
     if n < max(2, min_trials):
-        return f"{n} trials; PBO needs at least {max(2, min_trials)}"
+        return f"{counted(n, 'trial')}; PBO needs at least {max(2, min_trials)}"
     if t // n_blocks < max(1, min_periods):
-        return f"{t} periods in {n_blocks} blocks; PBO needs blocks of {max(1, min_periods)}"
+        return (
+            f"{counted(t, 'period')} in {n_blocks} blocks; PBO needs blocks of "
+            f"{max(1, min_periods)}"
+        )
     return ""
 
 

@@ -9,6 +9,7 @@ never traded) is 0.0; a ratio whose denominator vanishes otherwise is NaN.
 import numpy as np
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.counts import counted
 from finrl_ray.errors import DataError
 from finrl_ray.metrics.returns import (
     account_values,
@@ -312,7 +313,7 @@ def undefined_reason(returns: FloatArray) -> str:
     """
     checked = check_returns(returns)
     if checked.size < MIN_PERIODS:
-        return f"{checked.size} returns, at least {MIN_PERIODS} are needed"
+        return f"{counted(checked.size, 'return')}, at least {MIN_PERIODS} are needed"
     if not np.isfinite(checked).all():
         return "the account value is infinite"
     if _is_constant(checked):

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.counts import counted
 from finrl_ray.errors import DataError
 
 NORMAL = NormalDist()
@@ -96,7 +97,7 @@ def _what_is_wrong(values: FloatArray) -> tuple[Flag, str]:
     if np.isinf(values).any():
         return "infinite", f"{int(np.isinf(values).sum())} returns are infinite"
     if values.size < _MIN_PERIODS:
-        return "too_short", f"{values.size} returns; at least {_MIN_PERIODS} are needed"
+        return "too_short", f"{counted(values.size, 'return')}; at least {_MIN_PERIODS} are needed"
     if not values.any():
         return "no_trades", "all returns are 0: nothing was traded"
     if values.std() <= _CONSTANT * abs(values.mean()):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.counts import counted
 from finrl_ray.errors import DataError
 from finrl_ray.metrics.block_bootstrap import resampled_means, stationary_indices
 
@@ -81,7 +82,9 @@ def superior_predictive_ability(
     used = values[:, spread > _CONSTANT * np.abs(values.mean(axis=0))] if values.size else values
     t, n = used.shape
     if t < 3 or n == 0:
-        reason = f"{t} periods; at least 3 are needed" if t < 3 else "no active returns vary"
+        reason = (
+            f"{counted(t, 'period')}; at least 3 are needed" if t < 3 else "no active returns vary"
+        )
         names = ("consistent", "lower", "upper", "reality_check", "statistic")
         unknown = dict.fromkeys(names, math.nan)
         return SuperiorAbility(**unknown, n_used=n, reason=reason)

@@ -11,6 +11,7 @@ from typing import Any, TextIO, TypeAlias
 import numpy as np
 from matplotlib.figure import Figure
 
+from finrl_ray.counts import counted
 from finrl_ray.errors import ConfigError
 from finrl_ray.monitoring.panels import ASCII_BLOCKS, BLOCKS, draw, panels, text
 from finrl_ray.monitoring.run_files import RunProgress, looks_like_run, newest_run, read_progress
@@ -199,7 +200,10 @@ class RealTimeMonitor:
         if not progress.is_search:
             episodes = len(progress.episodes.get("timesteps", ()))
             evaluations = len(self.metrics["eval_timesteps"])
-            return f"{name}: {steps}, {episodes} episodes, {evaluations} evaluations{state}"
+            return (
+                f"{name}: {steps}, {counted(episodes, 'episode')}, "
+                f"{counted(evaluations, 'evaluation')}{state}"
+            )
         counts = ", ".join(f"{n} {state}" for state, n in progress.trial_states.items())
         return f"{name}: {steps}, {counts}, best {progress.best_objective:.4g}{state}"
 

@@ -316,7 +316,7 @@ class _Log(BaseCallback):
         """
         self.evaluation.evaluate_now()
         if len(self.evaluation.log.timesteps) > self.seen:
-            self._note("final model")
+            self._note(", after the last update (above: before it)")
 
     def _note(self, of: str = "") -> None:
         log, config = self.evaluation.log, self.folder.config
@@ -328,6 +328,6 @@ class _Log(BaseCallback):
         self.write("result", metrics=reported_metrics(metrics))
         self.stop_reason = drawdown_breach(measures, config.search) or self.stop_reason
         self.say(
-            f"{of or f'{steps:>9,} timesteps'}: Sharpe {measures['sharpe_ratio']:.3f}, "
+            f"{steps:>9,} timesteps{of}: Sharpe {measures['sharpe_ratio']:.3f}, "
             f"max drawdown {measures['max_drawdown']:.1%}"
         )

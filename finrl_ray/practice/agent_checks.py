@@ -7,6 +7,7 @@ from typing import Any
 from finrl_ray.agent.algorithms import ALGORITHMS, model_keywords
 from finrl_ray.agent.hyperparameters import DERIVED_NAMES, resolve_sample
 from finrl_ray.config import AgentConfig, ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.practice.findings import FindingList
@@ -171,7 +172,7 @@ def _check_rollouts(
 
 def _rollouts(updates: float) -> str:
     count = max(1, round(updates))
-    return "1 rollout" if count == 1 else f"{count} rollouts"
+    return counted(count, "rollout")
 
 
 def _check_batches(

@@ -9,6 +9,7 @@ from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.agent.resources import cgroup_memory_limit
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError
 from finrl_ray.practice.findings import FindingList
@@ -40,7 +41,10 @@ def check_compute(config: ExperimentConfig, market_data: MarketData, findings: F
         "and networks"
     )
     if concurrent > 1:
-        words = f"{concurrent} trials at once of up to {readable_bytes(trial)} each ({parts}) take"
+        words = (
+            f"{counted(concurrent, 'trial')} at once of up to {readable_bytes(trial)} each "
+            f"({parts}) take"
+        )
     else:
         words = f"one trial ({parts}) takes"
     words += f" about {readable_bytes(needed)}; {readable_bytes(available)} are available"

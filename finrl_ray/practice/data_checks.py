@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config import DataConfig, ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.data.indicators import FINRL_INDICATORS
 from finrl_ray.data.loading import market_data_of
 from finrl_ray.data.long_dates import read_dates
@@ -158,7 +159,8 @@ def _check_length(config: ExperimentConfig, split: Split, findings: FindingList)
     # Sharpe Ratios", Financial Analysts Journal 58(4)
     error = math.sqrt(periods / max(1, rows - 1))
     words = (
-        f"the validation window has {rows} rows: an annualised Sharpe ratio measured on it has a "
+        f"the validation window has {counted(rows, 'row')}: an annualised Sharpe ratio measured "
+        "on it has a "
         f"standard error of about {error:.1f}"
     )
     if config.evaluation.metric in RATIOS and error > LARGEST_ERROR:
@@ -168,4 +170,4 @@ def _check_length(config: ExperimentConfig, split: Split, findings: FindingList)
             f"give it {math.ceil(periods)} rows or more",
         )
     else:
-        findings.ok("split", f"{split.train.n_rows} rows to train on; {words}")
+        findings.ok("split", f"{counted(split.train.n_rows, 'row')} to train on; {words}")

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from finrl_ray.agent.algorithms import model_keywords
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split
 from finrl_ray.errors import FinRLRayError
@@ -110,7 +111,7 @@ def _check_search(config: ExperimentConfig, market_data: MarketData, findings: F
     except FinRLRayError as error:
         findings.error("search", str(error))
     else:
-        trials = "1 trial" if prepared.planned == 1 else f"{prepared.planned} trials"
+        trials = counted(prepared.planned, "trial")
         findings.ok("search", f"{trials} can be built")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray.report.search_report import SearchReport
+from finrl_ray.search.results import trial_settings
 
 
 def plain(value: Any) -> Any:
@@ -68,5 +69,17 @@ def search_json(search: SearchReport, *, limit: int | None = None) -> dict[str, 
         "test_openings": search.openings,
         "backtest": search.backtest,
         "data_hash": search.facts.get("data_hash"),
-        "trials": search.table.iloc[:limit],
+        "trials": _trials(search, limit),
     }
+
+
+def _trials(search: SearchReport, limit: int | None) -> list[dict[str, Any]]:
+    """Return the rows of the table, with lists and mappings as such: a table has them as texts."""
+    settings = {
+        record.index: trial_settings(record, search.folder.config) for record in search.trials
+    }
+    rows = search.table.iloc[:limit].to_dict("records")
+    return [
+        {str(name): settings[row["trial"]].get(str(name), value) for name, value in row.items()}
+        for row in rows
+    ]

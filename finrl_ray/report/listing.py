@@ -19,6 +19,7 @@ from finrl_ray.search.judging import read_verdict
 from finrl_ray.search.mirror import local_folder
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.spaces import planned_trials
+from finrl_ray.shown_path import shown_path
 from finrl_ray.storage_url import child_url, is_url
 
 # whatever is wrong with one folder, the others are listed
@@ -95,8 +96,8 @@ def _folders(storage: str | Path) -> Iterator[tuple[Path, str]]:
     root = Path(storage).expanduser()
     if not root.is_dir():
         raise SearchError(
-            f"there is no folder {root}; give the search.storage_path of your configs (`runs` if "
-            "they name none)"
+            f"there is no folder {shown_path(root)}; give the search.storage_path of your configs "
+            "(`runs` if they name none)"
         )
     own = [root] if (root / EXPERIMENT_FILE).is_file() else []
     for folder in [*own, *sorted(path.parent for path in root.glob(f"*/{EXPERIMENT_FILE}"))]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
 from finrl_ray.config_file import config_text
+from finrl_ray.counts import counted, times
 from finrl_ray.progress import Progress, unseen
 from finrl_ray.report import figures
 from finrl_ray.report.blocks import (
@@ -177,8 +178,7 @@ def _verdict(search: SearchReport) -> VerdictBlock:
 def _openings(search: SearchReport) -> list[str]:
     if not search.openings:
         return ["The test window is sealed: nothing here has seen it."]
-    times = "once" if search.openings == 1 else f"{search.openings} times"
-    return [f"The test window has been opened {times}."]
+    return [f"The test window has been opened {times(search.openings)}."]
 
 
 def _tiles(search: SearchReport) -> list[Tile]:
@@ -200,7 +200,7 @@ def _tiles(search: SearchReport) -> list[Tile]:
         agent = opened.measures["agent"]
         value = number(agent.get("sharpe_ratio"))
         tiles.append(
-            Tile(label="Sharpe ratio, test", value=value, note=f"{search.openings} opening(s)")
+            Tile(label="Sharpe ratio, test", value=value, note=counted(search.openings, "opening"))
         )
     return [
         *tiles,

@@ -14,6 +14,7 @@ import pandas as pd
 
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.confirmation.confirm import Confirmation, read_confirmation
+from finrl_ray.counts import counted
 from finrl_ray.errors import SearchError
 from finrl_ray.report.backtest import (
     BACKTEST_FOLDER,
@@ -220,7 +221,8 @@ class SearchReport:
 
     def state_sentence(self) -> str:
         """Return in one sentence how far the search is."""
-        done = f"{self.n_ended:,} of {self.planned:,} trials have ended"
+        verb = "has" if self.planned == 1 else "have"
+        done = f"{self.n_ended:,} of {counted(self.planned, 'trial')} {verb} ended"
         if self.state == "running":
             return f"The search is running: {done}. Every number below is of this moment."
         if self.state == "interrupted":

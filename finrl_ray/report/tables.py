@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,10 @@ _BACKTEST_COLUMNS = (
     ("Sharpe", "sharpe_ratio", "number"),
     ("beyond", "active_sharpe_ratio", "number"),
 )
+
+
+# to measure how wide a table would be
+_WIDE = Console(width=1_000)
 
 
 def percent(value: Any) -> str:
@@ -143,15 +148,36 @@ def backtest_table(result: Backtest) -> Table:
     return view
 
 
-def listing_table(found: Sequence[ListedSearch]) -> Table:
-    """Return the searches under a storage path, one line each."""
-    view = Table(title="Searches, newest first", title_justify="left")
-    view.add_column("folder", overflow="fold")
-    view.add_column("agents", no_wrap=True)
-    view.add_column("state", no_wrap=True)
-    view.add_column("trials", justify="right", no_wrap=True)
-    view.add_column("best", justify="right", no_wrap=True)
-    view.add_column("verdict")
+def listing_table(found: Sequence[ListedSearch], width: int = 80) -> Table:
+    """Return the searches under a storage path, one line each; no folder's name is broken.
+
+    Parameters
+    ----------
+    found : the searches
+    width : of the screen; where they do not fit, lines are longer
+    """
+    for gap in (2, 1):
+        view = _listing(found, gap)
+        wanted = view.__rich_measure__(_WIDE, _WIDE.options).maximum
+        if wanted <= width:
+            return view
+    view.width = wanted
+    return view
+
+
+def _listing(found: Sequence[ListedSearch], gap: int) -> Table:
+    view = Table(
+        title="Searches, newest first",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+    )
+    for name in ("folder", "agents", "state"):
+        view.add_column(name, no_wrap=True)
+    for name in ("trials", "best"):
+        view.add_column(name, justify="right", no_wrap=True)
+    view.add_column("verdict", no_wrap=True)
     colours = {"running": "bold cyan", "interrupted": "yellow", "damaged": "red"}
     for one in found:
         kind = "" if one.kind in ("search", "") else f" ({one.kind})"
@@ -161,7 +187,7 @@ def listing_table(found: Sequence[ListedSearch]) -> Table:
             f"{one.state}{kind}",
             f"{one.ended}/{one.planned}",
             number(one.best_objective),
-            one.verdict,
+            one.verdict.removesuffix(" of skill"),  # room for the folder
             style=colours.get(one.state, ""),
         )
     return view

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ray import tune
 
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.search.journal import ENDED, Records
 
 
@@ -76,4 +77,4 @@ class BudgetStopper(tune.Stopper):
             objective = float(record.last.get("objective", float("-inf")))
             wins = objective > best and record.state in ("completed", "stopped")
             best, since = (objective, 0) if wins else (best, since + 1)
-        return f"no new best objective in {since} trials" if since >= patience else ""
+        return f"no new best objective in {counted(since, 'trial')}" if since >= patience else ""

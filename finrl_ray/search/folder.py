@@ -29,6 +29,7 @@ from finrl_ray.search.folder_files import (
 from finrl_ray.search.folder_lock import sole_process
 from finrl_ray.search.journal import Records, read_journal
 from finrl_ray.search.mirror import local_folder, remote_of
+from finrl_ray.shown_path import shown_path
 
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
@@ -174,12 +175,12 @@ def open_folder(path: str | Path) -> SearchFolder:
     """
     folder, url = local_folder(path)
     if not folder.is_dir():
-        raise SearchError(f"there is no folder {folder}")
+        raise SearchError(f"there is no folder {shown_path(folder)}")
     missing = [n for n in (CONFIG_FILE, EXPERIMENT_FILE, DATA_FILE) if not (folder / n).is_file()]
     if missing:
         raise SearchError(
-            f"{folder} is not the folder of a search: it has no {', '.join(missing)}; give the "
-            "folder that `finrl-ray tune` printed"
+            f"{shown_path(folder)} is not the folder of a search: it has no {', '.join(missing)}; "
+            "give the folder that `finrl-ray tune` printed"
         )
     config = load_config(folder / CONFIG_FILE)
     try:

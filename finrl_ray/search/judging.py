@@ -41,7 +41,7 @@ class SearchVerdict:
 
     def sentences(self) -> list[str]:
         """Return it in words, the headline first."""
-        first, *rest = verdict_sentences(self.verdict)
+        first, *rest = verdict_sentences(self.verdict, sum(self.states.values()))
         ended = ", ".join(f"{count} {state}" for state, count in self.states.items())
         return [first, *rest, f"how the trials ended: {ended or 'none was started'}"]
 

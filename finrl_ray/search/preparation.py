@@ -10,6 +10,7 @@ from finrl_ray.agent.algorithms import ALGORITHMS
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig, earliest_stop, settled_periods_per_year
 from finrl_ray.config_file import config_to_dict
+from finrl_ray.counts import counted
 from finrl_ray.data.folds import ValidationPlan, plan_validation
 from finrl_ray.data.loading import load_market_data
 from finrl_ray.data.market_data import MarketData
@@ -66,11 +67,13 @@ class PreparedSearch:
         data, config = self.market_data, self.config
         each = "each at most" if self.plan is None else "per training"
         trials = (
-            f"{self.planned} trials of {config.agent.algorithm}, "
+            f"{counted(self.planned, 'trial')} of {config.agent.algorithm}, "
             f"{config.agent.total_timesteps:,} timesteps {each}, "
             f"{config.search.searcher} search, {config.search.scheduler.type}"
         )
-        features = f"{data.n_assets} tickers, {len(data.feature_names)} features"
+        features = (
+            f"{counted(data.n_assets, 'ticker')}, {counted(len(data.feature_names), 'feature')}"
+        )
         lines = [*self.data_report["lines"], features, *self.split.describe(), trials]
         if self.plan is not None:
             lines.append(self._describe_plan(self.plan))
@@ -104,11 +107,12 @@ class PreparedSearch:
     def _describe_plan(self, plan: ValidationPlan) -> str:
         validation = self.config.validation
         n_days = sum(stop - first - 1 for first, stop in plan.judged_segments())
-        left_out = f", {plan.purge} rows purged" if plan.purge else ""
+        left_out = f", {counted(plan.purge, 'row')} purged" if plan.purge else ""
         left_out += f", {plan.embargo} under embargo" if plan.embargo else ""
         return (
-            f"each trial: {len(plan.folds)} trainings ({validation.scheme}, seeds "
-            f"{validation.seeds}) in {validation.n_paths} paths of {n_days:,} returns"
+            f"each trial: {counted(len(plan.folds), 'training')} ({validation.scheme}, seeds "
+            f"{validation.seeds}) in {counted(validation.n_paths, 'path')} of "
+            f"{counted(n_days, 'return')}"
             f"{left_out}"
         )
 

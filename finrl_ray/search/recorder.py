@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.counts import counted
 from finrl_ray.ray_watch import lost_process
 from finrl_ray.search.comparison import time_attr, whole_time
 from finrl_ray.search.journal import (
@@ -155,4 +156,4 @@ def _distance(last: Mapping[str, Any]) -> str:
     steps = f"{last['timesteps']:,} timesteps"
     if "paths" not in last:
         return steps
-    return f"{last['paths']} paths of {last['folds']} trainings"
+    return f"{counted(last['paths'], 'path')} of {counted(last['folds'], 'training')}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from finrl_ray.counts import counted
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import open_folder, versions
 from finrl_ray.search.folder_files import REPRODUCTION_FILE
@@ -142,7 +143,7 @@ def _file_of(path: str | Path) -> Path:
 def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[str]:
     """Return in words the first evaluation that is not as recorded."""
     if len(results) != len(recorded.results):
-        return [f"{len(results)} evaluations instead of {len(recorded.results)}"]
+        return [f"{counted(len(results), 'evaluation')} instead of {len(recorded.results)}"]
     for before, after in zip(recorded.results, results, strict=True):
         names = [
             name

@@ -91,7 +91,7 @@ def _row(
         "evaluations": len(record.results),
         # the random streams of a copy are those of its first ancestor
         "seed": trial_seed(config.seed, segments(record, records)[0].sample),
-        **{name: _plain(v) for name, v in _settings(record, config).items()},
+        **{name: _plain(v) for name, v in trial_settings(record, config).items()},
         **({"lineage": lineage(record, records)} if population else {}),
         **({PARETO: False} if config.search.objectives else {}),
         "failures": record.failures,
@@ -105,7 +105,8 @@ def _measures_of(config: ExperimentConfig) -> tuple[str, ...]:
     return (*_PATH_MEASURES, *_MEASURES) if config.validation.has_paths else _MEASURES
 
 
-def _settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+def trial_settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+    """Return the hyperparameters that a trial has really used, by their names in the table."""
     return resolve_sample(record.sample, config.agent).flat()
 
 

@@ -13,6 +13,7 @@ from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.search_config import SearchConfig
+from finrl_ray.whole_numbers import as_whole
 
 _ON_POLICY: dict[str, Any] = {
     "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
@@ -151,6 +152,8 @@ def parse_domain(entry: Any) -> Domain:
         )
     if not isinstance(values, list | tuple):
         raise ConfigError(f"{kind} needs a list, got {values!r}")
+    if kind == "randint":
+        values = [as_whole(value) for value in values]
     _CHECKS[kind](values)
     return Domain(kind=kind, values=tuple(values))
 

@@ -210,9 +210,17 @@ def _mlflow(folder: SearchFolder) -> GuardedTracker:
 def _wandb(folder: SearchFolder) -> GuardedTracker:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
+    class Wandb(WandbLoggerCallback):
+        """Ray's callback, which fails when it is deleted without having logged anything."""
+
+        def _cleanup_logging_actors(self, timeout: int = 0, kill_on_timeout: bool = False) -> None:
+            # without a key there is nothing to wait for, and ray.wait refuses an empty list
+            if self._trial_logging_futures:
+                super()._cleanup_logging_actors(timeout, kill_on_timeout)
+
     place = folder.path / WANDB_FOLDER
     place.mkdir(exist_ok=True)
-    tracker = WandbLoggerCallback(
+    tracker = Wandb(
         project=folder.config.name,
         group=folder.path.name,
         dir=str(place),

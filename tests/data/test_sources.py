@@ -145,7 +145,7 @@ class TestFiles:
             ("cut.csv.gz", "cannot be read as csv.gz"),
             ("broken.parquet", "cannot be read as parquet"),
             ("cut.parquet", "cannot be read as parquet"),
-            ("latin.csv", "cannot be read as csv: 'utf-8' codec"),
+            ("latin.csv", "cannot be read as csv: it is not in UTF-8"),
             ("twice.csv", r"each column name must occur once; more than once: \['close'\]"),
             ("ragged.csv", "cannot be read as csv: Error tokenizing"),
             ("a\0b.csv", "no file|cannot be read|null byte"),
@@ -175,3 +175,52 @@ class TestFiles:
         (tmp_path / "p.csv").write_text("date,tic,close\n" + "\n".join(rows))
         np.testing.assert_array_equal(read("p.csv", tmp_path)["close"].to_numpy(), values)
         assert isinstance(read("p.csv", tmp_path), pd.DataFrame)
+
+
+ROWS = "date,tic,close\n2020-01-01,A,1.5\n2020-01-02,A,2.5\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            ROWS.replace(",", ";").replace(".", ",").encode(),
+            r"separated by semicolons, and must be by commas.*sep=';', decimal=','",
+        ),
+        (ROWS.replace(",", "\t").encode(), r"separated by tabs.*sep='\\t'\)"),
+        (ROWS.replace(",", "|").encode(), "separated by vertical bars"),
+        (ROWS.encode("utf-16"), "it is UTF-16, and must be UTF-8.*encoding='utf-16'"),
+        (ROWS.replace("A", "Å").encode("latin-1"), "not in UTF-8.*encoding='latin-1'"),
+    ],
+)
+def test_a_file_of_another_dialect_is_refused_with_how_to_read_it(
+    tmp_path, content: bytes, words: str
+) -> None:
+    (tmp_path / "prices.csv").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read("prices.csv", tmp_path)
+
+
+def test_the_reading_that_the_message_names_gives_the_rows(tmp_path) -> None:
+    (tmp_path / "prices.csv").write_text(ROWS.replace(",", ";").replace(".", ","))
+    frame = pd.read_csv(tmp_path / "prices.csv", sep=";", decimal=",")
+    frame.to_csv(tmp_path / "again.csv", index=False)
+    assert read("again.csv", tmp_path)["close"].tolist() == [1.5, 2.5]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path) -> None:
+    (tmp_path / "prices.csv").write_text(ROWS, encoding="utf-8-sig")
+    assert list(read("prices.csv", tmp_path)) == ["date", "tic", "close"]
+
+
+def test_a_missing_file_is_named_without_detours_and_its_neighbours_are_prices(tmp_path) -> None:
+    (tmp_path / "pricey.yaml").write_text("name: x")
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(DataError) as caught:
+        read("../prices.csv", tmp_path / "sub")
+    assert str(caught.value) == (
+        f"there is no file {tmp_path}/prices.csv. A relative path is looked up from the folder of "
+        "the config file"
+    )
+    with pytest.raises(DataError, match=f"no file {tmp_path}/no/p.csv. There is no folder .*/no"):
+        read("no/p.csv", tmp_path)

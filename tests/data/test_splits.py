@@ -44,7 +44,7 @@ def test_by_dates(data):
     assert dates_of(split.test, data)[-1] == "2012-12-31"
     assert split.notes == ()
     assert split.describe()[0] == (
-        f"train: {split.train.n_rows} rows, 2005-01-01 to 2009-01-01 (not included)"
+        f"train: {split.train.n_rows:,} rows, 2005-01-01 to 2009-01-01 (not included)"
     )
 
 
@@ -190,4 +190,4 @@ def test_a_test_window_without_rows_is_noted(data, first, rows) -> None:
     split = make_split(data, config(*texts))
     assert split.test.n_rows == rows
     assert not split.test.is_usable
-    assert split.notes[0].startswith(f"The test window holds {rows} rows")
+    assert split.notes[0].startswith(f"The test window holds {rows} row{'s' * (rows != 1)}:")

@@ -55,7 +55,7 @@ def test_a_search_is_sent_followed_and_its_results_are_fetched(
     shown = capfd.readouterr().out
     job_id = re.search(r"job (sent_\w+) is sent", shown).group(1)
     # the log of the search itself came live, once
-    assert shown.count("1 trials of ppo") == 1
+    assert shown.count("1 trial of ppo") == 1
     assert "completed 256 timesteps" in shown
     (fetched,) = (at_work / "runs").iterdir()
     assert f"fetched: {Path('runs', fetched.name)}" in shown

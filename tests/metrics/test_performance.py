@@ -174,7 +174,7 @@ def test_the_summary_of_a_hopeless_curve_is_nan_and_not_an_error(curve: list[flo
 @pytest.mark.parametrize(
     ("returns", "reason"),
     [
-        ([0.1], "1 returns, at least 3"),
+        ([0.1], "1 return, at least 3"),
         ([0.1, np.inf, 0.2], "infinite"),
         ([0.01, 0.01, 0.01], "all 3 returns equal 0.01"),
         ([0.01, 0.02, 0.03], "no downside"),

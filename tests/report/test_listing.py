@@ -1,15 +1,19 @@
 """`ls`: every search under a storage path, whatever its state."""
 
+import dataclasses
+import io
 from pathlib import Path
 
 import pytest
 from made_search import made_search
 from memory_store import MemoryStore
+from rich.console import Console
 
 from finrl_ray import object_store
 from finrl_ray.errors import SearchError
-from finrl_ray.report.listing import list_searches
+from finrl_ray.report.listing import ListedSearch, list_searches
 from finrl_ray.report.search_report import read_search
+from finrl_ray.report.tables import listing_table
 from finrl_ray.search.folder import sole_driver
 
 
@@ -70,3 +74,39 @@ def test_a_storage_path_in_an_object_store(tmp_path: Path, monkeypatch) -> None:
     (found,) = list_searches("s3://bucket/runs?region=us-east-1")
     assert found.path == f"s3://bucket/runs/{folder.name}?region=us-east-1"
     assert (found.state, found.ended, found.verdict != "") == ("finished", 2, True)
+
+
+SEARCHES = [
+    ListedSearch(path=f"runs/{name}_20261129_162504_2499", name=name, state=state, kind=kind,
+                 algorithm=agent, ended=12, planned=100, best_objective=-0.25, verdict=verdict)
+    for name, state, kind, agent, verdict in (
+        ("experiment", "finished", "search", "ddpg", "no evidence of skill"),
+        ("experiment", "finished", "search", "ddpg", "weak evidence"),
+        ("experiment", "interrupted", "search", "ppo", ""),
+        ("quickstart", "running", "search", "a2c", ""),
+    )
+]  # fmt: skip
+
+
+def printed(found: list[ListedSearch], width: int) -> list[str]:
+    screen = Console(file=io.StringIO(), width=width)
+    screen.print(listing_table(found, screen.width), crop=False)
+    return screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_at_80_columns_a_search_is_one_line_with_its_whole_folder() -> None:
+    lines = printed(SEARCHES, 80)
+    assert len(lines) == 2 + len(SEARCHES)
+    assert max(map(len, lines)) <= 80
+    for one, line in zip(SEARCHES, lines[2:], strict=True):
+        assert line.startswith(one.path.removeprefix("runs/") + " ")
+        assert one.state in line
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_long_name_is_never_broken(width: int) -> None:
+    long = dataclasses.replace(SEARCHES[0], path=f"runs/{'n' * 100}_20261129_162504_2499")
+    lines = printed([long, *SEARCHES], width)
+    assert len(lines) == 2 + 5
+    assert lines[2].startswith(f"{'n' * 100}_20261129_162504_2499 ")
+    assert lines[2].rstrip().endswith("no evidence")

@@ -168,7 +168,7 @@ def test_no_trial_was_started(tmp_path: Path) -> None:
 def test_one_trial(tmp_path: Path) -> None:
     folder = made_search(tmp_path, n_trials=1)
     page = shown(folder.path)
-    assert "1 of 1 trials have ended" in page.text
+    assert "1 of 1 trial has ended" in page.text
     assert "an agent without any skill" in page.text or "evidence" in page.text
     assert "it takes two trials that differ" in page.text
     assert {"account_curves", "learning_curves", "trial_sharpes"} <= set(page.plots)

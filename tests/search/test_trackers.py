@@ -167,6 +167,30 @@ def test_a_tracker_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, caplo
     assert "the search goes on without it: No module named 'mlflow'" in caplog.text
 
 
+def test_wandb_without_a_key_ends_quietly(tmp_path, monkeypatch, caplog) -> None:
+    pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+
+    def wait(refs: list[Any], **named: Any) -> Any:
+        raise ValueError("num_returns cannot be less than 1")  # as Ray does for no refs
+
+    monkeypatch.setattr(ray, "wait", wait)
+    folder = SimpleNamespace(path=tmp_path, config=small_config(tmp_path))
+    guarded = trackers._wandb(folder)
+    monkeypatch.setattr(
+        "ray.air.integrations.wandb._set_api_key", lambda *a: (_ for _ in ()).throw(ValueError)
+    )
+    guarded.setup()
+    guarded.on_experiment_end([])
+    assert guarded.broken
+    # what the garbage collector calls: an exception there is printed as ignored
+    guarded.tracker.__del__()
+    again = cloudpickle.loads(cloudpickle.dumps(guarded))
+    again.tracker.__del__()
+
+
 def test_every_hook_that_a_tracker_of_ray_fills_is_passed_on() -> None:
     from ray.tune.logger import LoggerCallback
 

@@ -173,3 +173,14 @@ def test_a_verdict_survives_json_and_words_hold_its_figures() -> None:
         assert part in text
     infinite = judge(noise(), 48, n_trials=100)
     assert Verdict.from_dict(json.loads(json.dumps(infinite.to_dict()))) == infinite
+
+
+def test_trials_that_count_several_times_are_not_called_trials() -> None:
+    """Population based training: 4 trials whose 2 exchanges began a set of values each."""
+    found = judge(noise()[:, :4], 0, n_trials=6, periods_per_year=252.0)
+    started = "\n".join(verdict_sentences(found, n_started=4))
+    assert "started: 4 trials, of which 4 left returns; they count as 6, one for each" in started
+    assert "6 trials, of which" not in started
+    assert "started: 6 trials, of which 4 left returns; with" in "\n".join(
+        verdict_sentences(found, n_started=6)
+    )

@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from finrl_ray.agent.callbacks.evaluation import EvalCallback
 from finrl_ray.agent.callbacks.measures import MEASURE_NAMES, MODES, REWARD_METRIC, Mode
+from finrl_ray.counts import counted
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
 
@@ -134,7 +135,9 @@ class StopTrainingOnNoModelImprovement(sb3_callbacks.StopTrainingOnNoModelImprov
         if self.no_improvement_evals <= self.max_no_improvement_evals:
             return True
         name = self.metric or getattr(self.parent, "metric", REWARD_METRIC)
-        self.stop_reason = f"no improvement of {name} in {self.no_improvement_evals} evaluations"
+        self.stop_reason = (
+            f"no improvement of {name} in {counted(self.no_improvement_evals, 'evaluation')}"
+        )
         if self.verbose >= 1:
             logger.info("stopping at %d timesteps: %s", self.num_timesteps, self.stop_reason)
         return False

@@ -8,6 +8,7 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
+from finrl_ray.counts import times
 from finrl_ray.metrics.returns import account_values
 from finrl_ray.report.chart import Figure, Heat, Line, Mark, Panel
 from finrl_ray.report.search_report import SearchReport
@@ -46,10 +47,10 @@ def test_account_curves(search: SearchReport) -> Figure:
     shell: dict[str, Any] = {"name": "test_account_curves", "title": "Account on the test window"}
     if frame is None or opened is None:
         return Figure(**shell, caption="", empty=SEALED)
-    times = "once" if search.openings == 1 else f"{search.openings} times"
     caption = (
         f"Trial {opened.trial} and the baselines on {opened.window[0]} to {opened.window[1]}, days "
-        f"that no trial has seen. This window has been opened {times}; each look after the first "
+        f"that no trial has seen. This window has been opened {times(search.openings)}; each look "
+        "after the first "
         "makes it less of a test."
     )
     panels = _account_panels(frame)

@@ -175,9 +175,7 @@ def importance(search: SearchReport) -> Figure:
         "says nothing of values that were never tried.",
     }
     if len(trials) < _LEAST_TRIALS or not axes:
-        empty = (
-            f"it takes {_LEAST_TRIALS} trials with an objective, of which {len(trials)} are there"
-        )
+        empty = f"it takes {_LEAST_TRIALS} trials with an objective, and there are {len(trials)}"
         return Figure(**shell, empty=empty)
     found = _ped_anova(objectives, axes)
     if not found:
