@@ -1,12 +1,14 @@
 """The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from finrl_ray import cli_cluster, cli_judging, cli_reading
 from finrl_ray.cli_screen import (
@@ -30,6 +32,7 @@ from finrl_ray.cli_screen import (
     show_training,
 )
 from finrl_ray.errors import FinRLRayError
+from finrl_ray.interruptions import announced, interrupted
 
 FailOption = Annotated[
     bool,
@@ -39,8 +42,25 @@ FailOption = Annotated[
     ),
 ]
 
+
+class _Commands(TyperGroup):
+    """The group of all commands, which says how one was interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            pass
+        except SystemExit as ended:
+            if ended.code != signal.SIGTERM or not interrupted():  # as Ray's handler ends it
+                raise
+        print("interrupted before anything was lost", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
 app = typer.Typer(
     name="finrl-ray",
+    cls=_Commands,
     help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3. "
     "Add --debug to any command to see the traceback of an error.",
     no_args_is_help=True,
@@ -59,16 +79,13 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        app(args=arguments, prog_name="finrl-ray", standalone_mode=True)
+        # a job goes on without the `submit` that follows it
+        with contextlib.nullcontext() if arguments[:1] == ["submit"] else announced():
+            app(args=arguments, prog_name="finrl-ray", standalone_mode=True)
     except FinRLRayError as error:
         if debug:
             raise
         _fail(str(error))
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("\ninterrupted before anything was lost", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         if debug:
             raise

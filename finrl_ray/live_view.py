@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from finrl_ray.interruptions import answer_plainly, answer_through
 from finrl_ray.ray_cluster import current_dashboard
 from finrl_ray.ray_security import token_place
 from finrl_ray.report.tables import number, percent
@@ -68,6 +69,7 @@ class LiveView(tune.Callback):
         url = current_dashboard()
         if url is not None:
             self._print(f"dashboard: {url}; its token is in {token_place()}")
+        answer_through(self._print)
         if self.console.is_terminal:
             self.live = Live(console=self.console, auto_refresh=False, transient=True)
             self.live.start()
@@ -87,6 +89,7 @@ class LiveView(tune.Callback):
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Close the view."""
+        answer_plainly(self._print)
         if self.live:
             self.live.stop()
             self.live = None

@@ -10,6 +10,7 @@ import ray
 from finrl_ray import __version__
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.interruptions import interrupted
 from finrl_ray.own_ray import LOOPBACK, environment, loopback_stays, own_ray
 from finrl_ray.ray_cluster import (
     cluster_address,
@@ -28,6 +29,8 @@ from finrl_ray.ray_security import (
 )
 
 logger = logging.getLogger(__name__)
+
+_ONE_SIGNAL_S = 1.0
 
 
 @contextmanager
@@ -132,6 +135,8 @@ def _init(connection: Mapping[str, Any], worker_env: Mapping[str, str], where: s
             runtime_env={"env_vars": dict(worker_env)},
         )
     except (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError) as error:
+        if interrupted(_ONE_SIGNAL_S):  # and Ray with it: the signal came to the whole group
+            raise KeyboardInterrupt from error
         if where == "here":
             raise SearchError(f"Ray cannot be started: {error}") from error
         raise SearchError(join_error(where, error)) from error

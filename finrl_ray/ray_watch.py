@@ -15,9 +15,12 @@ from typing import Any
 
 import ray
 
+from finrl_ray.interruptions import interrupted
+
 logger = logging.getLogger(__name__)
 
 EXIT_LOST = 2
+EXIT_INTERRUPTED = 130
 LOOK_EVERY_S = 1.0
 GRACE_S = 5.0
 """Time for the search to end by itself once Ray is gone."""
@@ -56,9 +59,14 @@ def watching(how_to_go_on: str, end: Callable[[int], None] = os._exit) -> Iterat
                 lost = "the cluster's head" if failures >= _FAILED_CONNECTIONS else ""
             if lost and not left.wait(GRACE_S):
                 sys.stdout.flush()
-                sys.stderr.write(f"error: Ray was lost ({lost} has died). {how_to_go_on}\n")
+                # a signal to the whole group ends Ray together with the search
+                code = EXIT_INTERRUPTED if interrupted() else EXIT_LOST
+                what = (
+                    "interrupted." if interrupted() else f"error: Ray was lost ({lost} has died)."
+                )
+                sys.stderr.write(f"{what} {how_to_go_on}\n")
                 sys.stderr.flush()
-                end(EXIT_LOST)
+                end(code)
                 return
 
     thread = threading.Thread(target=look, name="ray-watch", daemon=True)

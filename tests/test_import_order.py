@@ -30,6 +30,7 @@ FLOORS = {
     "compiled_cache": 1,
     "ray_security": 1,
     "proxies": 2,
+    "interruptions": 0,
     "ray_folder": 1,
     "ray_guard": 1,
     "own_ray": 2,

@@ -10,6 +10,7 @@ from kept_parts import small_journal
 from rich.console import Console
 
 from finrl_ray.config import ExperimentConfig
+from finrl_ray import interruptions
 from finrl_ray.live_view import LiveView
 from finrl_ray.search.recorder import SearchJournal
 
@@ -75,6 +76,17 @@ def test_plain_lines_when_the_output_is_no_terminal(journal, capsys) -> None:
     assert "trial 11: ValueError: [nan]" in out
     assert "\x1b" not in out
     assert out.count("trial 0:") == 1
+
+
+def test_the_answer_to_ctrl_c_goes_through_the_view_while_it_is_open(journal, capsys) -> None:
+    lines = view(journal)
+    lines.setup()
+    interruptions._say[-1]("stopping")
+    lines.on_experiment_end([])
+    interruptions._say[-1]("stopping at once")
+    said = capsys.readouterr()
+    assert "stopping\n" in said.out
+    assert said.err == "stopping at once\n"
 
 
 def test_a_view_travels_with_the_pickled_search(journal) -> None:

@@ -45,6 +45,17 @@ def test_a_dead_process_of_our_own_ray_ends_the_search_in_words(monkeypatch, cap
     )
 
 
+def test_a_signal_to_the_whole_group_is_an_interruption_and_no_loss(monkeypatch, capsys) -> None:
+    use(monkeypatch, node("raylet"))
+    monkeypatch.setattr(ray_watch, "interrupted", lambda: True)
+    ended: list[int] = []
+    with watching("go on with `finrl-ray resume x`", ended.append):
+        wait_for(ended)
+    assert ended == [130]
+    said = capsys.readouterr().err
+    assert said == "interrupted. go on with `finrl-ray resume x`\n"
+
+
 def test_a_cluster_whose_head_no_longer_answers_is_lost(monkeypatch, capsys) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

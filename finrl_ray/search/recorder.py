@@ -10,6 +10,7 @@ from ray import tune
 
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.counts import counted
+from finrl_ray.interruptions import interrupted
 from finrl_ray.ray_watch import lost_process
 from finrl_ray.search.comparison import time_attr, whole_time
 from finrl_ray.search.journal import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# how far apart the processes of a group get one signal
+_ONE_SIGNAL_S = 1.0
 _WORKER_DIED = "The actor died unexpectedly before finishing this task"
 
 
@@ -123,8 +126,11 @@ class SearchJournal(tune.Callback):
         text = trial.error_file and Path(trial.error_file).read_text(encoding="utf-8")
         text = text or "no traceback was left"
         lost = lost_process()
-        if lost:  # and with it the trial, whose fault it was not
-            reason = f"{interruption(self.records.trials[trial.trial_id])}: {lost} has died"
+        # a signal to the whole group comes to Ray's processes, and the news of their end, at once
+        if lost or interrupted(_ONE_SIGNAL_S if _WORKER_DIED in text else 0.0):
+            reason = interruption(self.records.trials[trial.trial_id])
+            # with Ray's process died the trial, whose fault it was not
+            reason += f": {lost} has died" if lost and not interrupted() else ""
             self.keeper.write("end", **{**own, "state": "interrupted", "reason": reason})
             return
         reason = self._failure(trial.trial_id, text)
@@ -147,7 +153,7 @@ class SearchJournal(tune.Callback):
     ) -> None:
         """Note a crash after which the trial is started again from its checkpoint."""
         counted = not isinstance(trial, SearchTrial) or trial.last_failure_counted
-        counted = counted and not lost_process()
+        counted = counted and not lost_process() and not interrupted()
         self.keeper.write("recover", trial_id=trial.trial_id, counted=counted)
 
 

@@ -21,6 +21,7 @@ from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.interruptions import forget, interrupted, note
 from finrl_ray.ray_cluster import cluster_address, current_dashboard, require_shared
 from finrl_ray.ray_session import ray_session
 from finrl_ray.ray_watch import watching
@@ -89,6 +90,8 @@ DRIVER_ENV = {
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+# how far apart the processes of a group get one signal
+_ONE_SIGNAL_S = 1.0
 ViewFactory = Callable[[SearchFolder, SearchJournal, int], tune.Callback]
 
 
@@ -250,12 +253,14 @@ def _run_mirrored(
     kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
     try:
         with _sigterm_as_interrupt(), watching(kept):
+            if interrupted():  # while Ray was started, which may have swallowed it
+                raise KeyboardInterrupt
             _make_tuner(folder, feed, keeper, stopper, callbacks).fit()
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
         # Ray ends with files that nobody reads; a store that is away then does no harm
-        if not is_finished(records, planned):
+        if not is_finished(records, planned) and not interrupted(_ONE_SIGNAL_S):
             raise _in_words(error, kept) from error
     remove_leftovers()
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
@@ -424,8 +429,14 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR1"):
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+
+    def as_interrupt(number: int, frame: object) -> None:
+        note(number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGTERM, as_interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        forget()

@@ -44,7 +44,8 @@ class Cell:
     ----------
     variant : an algorithm, with `-asha` or `-gsde` after it for another scheduler or exploration
     phase : one of PHASES
-    target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and the driver)
+    target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and the driver),
+        `group` (the driver's process group)
     """
 
     variant: str
@@ -55,6 +56,7 @@ class Cell:
     @property
     def name(self) -> str:
         what = self.target if self.signals == ONE_SIGNAL else "+".join(self.signals).lower()
+        what = f"group-{what}" if self.target == "group" else what
         return f"{self.variant}/{what}/{self.phase}"
 
     @property
@@ -103,6 +105,10 @@ def all_cells() -> list[Cell]:
     cells += [
         Cell(variant="td3", phase="update", target="driver", signals=signals)
         for signals in (("SIGTERM",), ("SIGINT",), ("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM"))
+    ]
+    cells += [
+        Cell(variant="a2c", phase=phase, target="group", signals=("SIGTERM",))
+        for phase in ("rollout", "upload")
     ]
     return cells
 
@@ -228,7 +234,7 @@ def _expected_codes(cell: Cell) -> tuple[int, ...]:
     """Exit codes of a search that a cell's fault may end; none: it goes on."""
     if cell.target == "worker":
         return ()
-    if cell.target in ("driver", "machine"):
+    if cell.target in ("driver", "machine", "group"):
         return (-9,) if cell.signals == ONE_SIGNAL else (130,)
     # a lost Ray is an error (2) or an interruption (130), and says how to go on
     return (2, 130)
@@ -247,7 +253,7 @@ def _compare(search: Search, cells: Sequence[Cell], baseline: Baseline) -> dict[
         key = str(cell.gamma)
         own = _differences(trials[key], baseline.trials[key]) if key in trials else ["lost"]
         # a lost cluster may be counted as a failure of its trials, or not
-        failures = {"worker": 1, "driver": 0, "machine": 0}.get(cell.target)
+        failures = {"worker": 1, "driver": 0, "machine": 0, "group": 0}.get(cell.target)
         if failures is not None and key in trials and trials[key].failures != failures:
             own.append(f"failures {trials[key].failures}, not {failures}")
         faults[cell] = own

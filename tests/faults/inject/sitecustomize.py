@@ -133,10 +133,20 @@ def targets(name, plan):
     driver = int(Path(plan["driver"]).read_text(encoding="utf-8"))
     if name == "driver":
         return [driver]
+    if name == "group":  # as a batch system ends a job
+        group = os.getpgid(driver)
+        return [one.pid for one in psutil.process_iter() if group_of(one.pid) == group]
     # all Ray processes of the session are below the driver that started it
     below = [process.pid for process in psutil.Process(driver).children(recursive=True)]
     everyone = below if name == "cluster" else [driver, *below]
     return [pid for pid in everyone if pid != os.getpid()] + [os.getpid()]
+
+
+def group_of(pid):
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def patch_training(module):
