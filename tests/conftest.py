@@ -1,37 +1,84 @@
-"""For all tests: a run that leaves a process behind fails, and says which."""
+"""For all tests: no process outlives the test that has started it, whatever happened to the test.
+
+Every process that a test starts inherits a mark in its environment, whichever way it was started,
+and is ended with all that it has started in turn. What a fixture of several tests started ends with
+the fixture; a run that leaves such a process behind fails, and says which.
+"""
 
 import contextlib
 import os
 import secrets
+import signal
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
 from processes import MARK, describe, end_marked, marked, wait_until
 
-# everything that this run starts inherits it, also what is started without tests/processes.py
-_RUN = f"{MARK}{secrets.token_hex(8)}"
-os.environ[_RUN] = "1"
-os.environ.setdefault("SPT_NOENV", "1")
-# they end with this process
-_HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
-
 GRACE_S = 15
 """Time for what is ending already, such as the guard of a Ray."""
+_RUN = f"{MARK}{secrets.token_hex(8)}"
+os.environ[_RUN] = "1"
+# Ray writes its processes' titles over their environment unless it is told not to
+os.environ.setdefault("SPT_NOENV", "1")
+# they are shared by all tests and end with this process
+_HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+_STARTING = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn")
+_started: list[str] = []
 
 
-def _left() -> list[psutil.Process]:
-    return [one for one in marked(_RUN) if not any(name in describe(one) for name in _HELPERS)]
+def _note_starts(event: str, arguments: Any) -> None:
+    if event in _STARTING and not _started:
+        _started.append(event)
+
+
+sys.addaudithook(_note_starts)
+
+
+def _helper(process: psutil.Process) -> bool:
+    return any(name in describe(process) for name in _HELPERS)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    # a run that is ended from outside, as by `timeout`, ends its fixtures; Ray's own handler,
+    # which comes with its import, would only fail the test
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test() -> Iterator[None]:
+    mark = f"{MARK}{secrets.token_hex(8)}"
+    os.environ[mark] = "1"
+    _started.clear()
+    try:
+        yield
+    finally:
+        os.environ.pop(mark, None)
+        if _started:  # to look at all processes takes some milliseconds
+            left = [describe(one) for one in end_marked(mark, but=_helper)]
+            assert not left, f"processes that cannot be ended: {left}"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()
+
+    def left() -> list[psutil.Process]:
+        return [one for one in marked(_RUN) if not _helper(one)]
+
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: not _left(), timeout_s=GRACE_S)
-    left = [describe(one) for one in _left()]
-    if left:
+        wait_until(lambda: not left(), timeout_s=GRACE_S)
+    names = [describe(one) for one in left()]
+    if names:
         end_marked(_RUN)
-        print("\nprocesses were left behind, and have been ended:", *left, sep="\n  ")  # noqa: T201  # after pytest's own report
+        line = "\nprocesses were left behind, and have been ended:"
+        print(line, *names, sep="\n  ")  # noqa: T201  # after pytest's own report
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -10,7 +10,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import psutil
@@ -110,10 +110,18 @@ def end_all(process: "subprocess.Popen[Any]", mark: str) -> None:
     assert not left, f"processes that cannot be ended: {[describe(one) for one in left]}"
 
 
-def end_marked(mark: str) -> list[psutil.Process]:
-    """Kill every process with a mark; return those that are still there after a minute."""
+def end_marked(
+    mark: str, but: Callable[[psutil.Process], bool] = lambda process: False
+) -> list[psutil.Process]:
+    """Kill every process with a mark; return those that are still there after a minute.
+
+    Parameters
+    ----------
+    mark : name of the variable that is the mark
+    but : says which of them are left alone
+    """
     deadline = time.monotonic() + ENDING_S
-    while left := marked(mark):
+    while left := [one for one in marked(mark) if not but(one)]:
         if time.monotonic() > deadline:
             return left
         for one in left:

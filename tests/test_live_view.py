@@ -9,8 +9,8 @@ import pytest
 from kept_parts import small_journal
 from rich.console import Console
 
-from finrl_ray.config import ExperimentConfig
 from finrl_ray import interruptions
+from finrl_ray.config import ExperimentConfig
 from finrl_ray.live_view import LiveView
 from finrl_ray.search.recorder import SearchJournal
 

@@ -76,32 +76,85 @@ def test_a_run_that_takes_too_long_is_ended_with_what_it_printed(tmp_path: Path)
         assert alive([int(p) for p in (tmp_path / "pids").read_text().split()]) == []
 
 
-FAILING_TEST = """
-import subprocess, sys
+TESTS = """
+import os, signal, subprocess, sys
+import psutil, pytest
 
-def test_that_forgets_its_process():
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-    assert {passes}
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(3600)"]
+PIDS = []
+
+def start(**options):
+    PIDS.append(subprocess.Popen(SLEEPER, **options).pid)
+
+@pytest.fixture(scope="module")
+def forgetful():
+    start()
+
+def test_first():
+    start(start_new_session=True)
+    start(env={**os.environ, "A": "1"})
+    ENDING
+
+def test_second(FIXTURE):
+    lasting = [p for p in psutil.process_iter() if p.pid in PIDS and p.status() != "zombie"]
+    assert len(lasting) == len(PIDS) - 2
+    assert len(PIDS) == EXPECTED
 """
 
 
-@POSIX
-@pytest.mark.parametrize("passes", [True, False])
-def test_a_test_run_that_leaves_a_process_ends_it_fails_and_names_it(tmp_path, passes) -> None:
+def run_tests(folder: Path, tests: str) -> "subprocess.CompletedProcess[str]":
     hooks = (Path(__file__).parent / "conftest.py").read_text(encoding="utf-8")
     impatient = hooks.replace("GRACE_S = 15", "GRACE_S = 0.5")
     assert impatient != hooks
-    (tmp_path / "conftest.py").write_text(impatient, encoding="utf-8")
-    (tmp_path / "test_it.py").write_text(FAILING_TEST.format(passes=passes), encoding="utf-8")
+    (folder / "conftest.py").write_text(impatient, encoding="utf-8")
+    (folder / "test_it.py").write_text(tests, encoding="utf-8")
     environment, mark = marked_environment()
     paths = [str(Path(__file__).parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = run(command, env=environment, cwd=tmp_path)
-    assert done.returncode == 1, done.stdout
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    with started(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as process:
+        out, _ = process.communicate(timeout=300)
+        assert marked(mark) == []
+        return subprocess.CompletedProcess(command, process.returncode, out)
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "summary"),
+    [
+        ("pass", "2 passed"),
+        ("assert False", "1 failed, 1 passed"),
+        ("subprocess.run(SLEEPER, timeout=0.5)", "1 failed, 1 passed"),
+    ],
+)
+def test_what_a_test_has_started_ends_with_it_before_the_next(tmp_path, ending, summary) -> None:
+    tests = TESTS.replace("ENDING", ending).replace("FIXTURE", "").replace("EXPECTED", "2")
+    done = run_tests(tmp_path, tests)
+    assert summary in done.stdout
+    assert done.returncode == int("failed" in summary)
+    assert "left behind" not in done.stdout
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGTERM)"])
+def test_a_run_that_is_ended_in_the_middle_leaves_nothing(tmp_path, how) -> None:
+    done = run_tests(tmp_path, TESTS.replace("ENDING", how).replace("FIXTURE", ""))
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
+
+
+@POSIX
+@pytest.mark.slow
+def test_a_fixture_that_leaves_a_process_fails_the_run_which_names_it(tmp_path) -> None:
+    tests = TESTS.replace("ENDING", "pass").replace("FIXTURE", "forgetful").replace("EXPECTED", "3")
+    done = run_tests(tmp_path, tests)
+    assert "2 passed" in done.stdout, done.stdout
     assert "processes were left behind" in done.stdout
     assert "time.sleep(3600)" in done.stdout
-    assert marked(mark) == []
+    assert done.returncode == 1
 
 
 @POSIX

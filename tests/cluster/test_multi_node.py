@@ -48,7 +48,23 @@ def on_one_node(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         return whole_results(search.folder)
 
 
+def hold(gamma: float, after_reports: int) -> dict[str, Any]:
+    """Have the trial with a gamma stand still, once, after some of its reports."""
+    moment = {"phase": "rollout", "after_reports": after_reports, "event": 1}
+    return {"name": f"hold-{gamma}", "match": {"gamma": gamma}, "target": "hold", **moment}
+
+
+def meet(what: str, *gammas: float) -> list[dict[str, Any]]:
+    """Have trials wait, once, until all of them have begun: they run at the same time."""
+    moment = {"phase": "setup", "after_reports": 0, "event": 1}
+    return [
+        {"name": f"{what}-{gamma}", "match": {"gamma": gamma}, "target": "meet", **moment}
+        for gamma in gammas
+    ]
+
+
 def test_two_nodes_give_the_table_of_one(nodes, on_one_node, tmp_path: Path) -> None:
+    nodes.plan(*meet("first", *GAMMAS[:2]))
     with Search(home=tmp_path, raw=config(), env=nodes.driver_env) as search:
         started = time.time()
         search.start()
@@ -60,14 +76,21 @@ def test_two_nodes_give_the_table_of_one(nodes, on_one_node, tmp_path: Path) -> 
 def test_a_node_lost_and_brought_back_and_a_killed_driver_lose_nothing(
     nodes, on_one_node, tmp_path: Path
 ) -> None:
+    # one of the first two trials is on the node that is lost; the last two cannot end before the
+    # driver is killed, so that some are left for its resume
+    lost, *left = hold(GAMMAS[1], 2), hold(GAMMAS[4], 1), hold(GAMMAS[5], 1)
+    nodes.plan(lost, *left)
     with Search(home=tmp_path, raw=config(), env=nodes.driver_env) as search:
+        started = time.time()
         search.start()
-        search.wait_for_results(5)
-        nodes.kill(NODES[1])
+        search.wait_for(lambda events: nodes.struck(lost))
+        (gone,) = {s["node"] for s in nodes.starts(started) if s["sample"]["gamma"] == GAMMAS[1]}
+        nodes.kill(gone)
         search.wait_for(lambda events: any(e["event"] == "recover" for e in events))
         recovered = len(search.events())
-        nodes.add(NODES[1])
+        nodes.add(gone)
         search.wait_for(lambda events: _results(events[recovered:]) >= 3)
+        nodes.plan(*meet("resumed", *GAMMAS[4:]))
         assert search.process is not None
         os.kill(search.process.pid, signal.SIGKILL)
         assert search.wait() == -9
@@ -89,6 +112,7 @@ def test_a_quarter_of_a_gpu_means_four_trials_at_once(tmp_path: Path) -> None:
     # the device of the networks is the config's; the share of a GPU is what Ray hands out
     raw["agent"]["model_kwargs"]["device"] = "cpu"
     with LocalNodes() as cluster:
+        cluster.plan(*meet("gpu", *GAMMAS[:4]))
         cluster.add(NODES[0], cpus=8, gpus=1)
         with Search(home=tmp_path, raw=raw, env=cluster.driver_env) as search:
             search.start()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import processes
 import psutil
 import pytest
 from ensemble_cases import SMALL_A2C, SMALL_PPO, small_agent, small_frame
@@ -348,27 +349,23 @@ def test_ctrl_c_ends_the_run_and_its_workers(tmp_path: Path) -> None:
         ),
         encoding="utf-8",
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "ready"
-    children = _wait_for_training(process.pid)
-    os.kill(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
-    assert "interrupted" in out
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive
+    command = [sys.executable, str(script)]
+    with processes.started(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+        children = processes.wait_until(lambda: _training_below(process.pid))
+        os.kill(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=processes.LONGEST_S)
+        assert "interrupted" in out
+        _, alive = psutil.wait_procs(children, timeout=processes.LONGEST_S)
+        assert not alive
 
 
-def _wait_for_training(pid: int) -> list[psutil.Process]:
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        children = psutil.Process(pid).children(recursive=True)
-        if any("run_task" in " ".join(_command(child)) for child in children):
-            return children
-        time.sleep(0.2)
-    raise AssertionError("no training has begun")
+def _training_below(pid: int) -> list[psutil.Process]:
+    """Return the processes below one, once a training is among them."""
+    children = psutil.Process(pid).children(recursive=True)
+    begun = any("run_task" in " ".join(_command(child)) for child in children)
+    return children if begun else []
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -44,7 +44,7 @@ class Cell:
     ----------
     variant : an algorithm, with `-asha` or `-gsde` after it for another scheduler or exploration
     phase : one of PHASES
-    target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and the driver),
+    target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and driver),
         `group` (the driver's process group)
     """
 

@@ -28,7 +28,7 @@ HEAD = "127.0.0.2"
 class LocalNodes:
     """A head without CPUs; nodes are added, killed and brought back by their address.
 
-    Every start of a trial on it leaves a note, see `starts`.
+    Every start of a trial on it leaves a note, see `starts`; `plan` says what happens in trials.
     """
 
     def __init__(self) -> None:
@@ -50,9 +50,13 @@ class LocalNodes:
             **os.environ,
             **self.driver_env,
             "RAY_TMPDIR": str(self.folder),
+            # else Ray's processes write their titles over it, and are not found
+            "SPT_NOENV": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "FINRL_RAY_SEEN": str(self.notes),
+            "FINRL_RAY_FAULTS": str(self.folder / "plan.json"),
         }
+        self.plan()
         try:
             self._start("--head", f"--port={self.address.rpartition(':')[2]}", HEAD, cpus=0)
         except BaseException:
@@ -80,14 +84,25 @@ class LocalNodes:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,  # as long as a busy machine may take
             check=False,
         )
         assert done.returncode == 0, f"the node {ip} did not start\n{done.stdout[-2000:]}"
 
+    def plan(self, *faults: dict[str, Any]) -> None:
+        """Set what happens to trials that begin from here on, see inject/sitecustomize.py."""
+        unfinished = self.folder / "plan.unfinished"
+        unfinished.write_text(json.dumps({"driver": "", "faults": faults}), encoding="utf-8")
+        unfinished.replace(self.folder / "plan.json")
+
+    def struck(self, fault: dict[str, Any]) -> bool:
+        """Return whether a trial has come to the moment of a fault of the plan."""
+        return (self.folder / f"fired-{fault['name']}").exists()
+
     def starts(self, since: float) -> list[dict[str, Any]]:
         """The starts of trials after a time: `sample`, `node`, `cuda`, `started`, `ended`."""
-        notes = [json.loads(path.read_text(encoding="utf-8")) for path in self.notes.iterdir()]
+        found = self.notes.glob("*.json")
+        notes = [json.loads(path.read_text(encoding="utf-8")) for path in found]
         return [note for note in notes if note["started"] >= since]
 
     def raylet(self, ip: str) -> psutil.Process:

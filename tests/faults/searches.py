@@ -74,6 +74,8 @@ class Search:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
             "RAY_TMPDIR": str(self.ray_tmp),
+            # else Ray's processes write their titles over it, and are not found
+            "SPT_NOENV": "1",
             **injected,
             **self.env,
         }
@@ -112,7 +114,7 @@ class Search:
     def resume(self, target: str | None = None) -> None:
         self._run("resume", target or str(self.folder), "--no-report")
 
-    def wait(self, timeout_s: float = 300.0) -> int:
+    def wait(self, timeout_s: float = 1200.0) -> int:
         """Return the exit code of the process that runs; kill it and raise if it takes longer."""
         assert self.process is not None
         try:
@@ -147,7 +149,7 @@ class Search:
         return found
 
     def wait_for(
-        self, ready: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 180.0
+        self, ready: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 1200.0
     ) -> None:
         """Wait until the journal's events satisfy `ready`, while the process runs."""
         assert self.process is not None

@@ -10,7 +10,9 @@ workers, which inherit it. It does nothing unless FINRL_RAY_FAULTS names a plan,
 A fault belongs to the trial whose sample has the values of `match`. It strikes once, at the
 `event`-th event of its phase after the trial has made `after_reports` reports in this process, and
 leaves the file `fired-<name>` beside the plan. Targets: `worker`, `driver`, `raylet`, `cluster`
-(all Ray processes), `machine` (and the driver), `hold` (nothing: the trial stands still). Phases:
+(all Ray processes), `machine` (and the driver), `group` (the driver's process group), `hold`
+(nothing: the trial stands still), `meet` (nothing: it waits for all others of the plan that are to
+meet). Phases:
 
     setup       the trial's model has been built
     rollout     the env has stepped, the transition is not stored
@@ -108,6 +110,11 @@ def strike(fault, plan):
     """Send the fault's signals to its target; to `hold` is to wait for a kill from outside."""
     while fault["target"] == "hold":
         time.sleep(1)
+    if fault["target"] == "meet":
+        meeting = [one for one in plan["faults"] if one["target"] == "meet"]
+        while not all(TRIAL.marker(one).exists() for one in meeting):
+            time.sleep(0.05)
+        return
     signals = [getattr(signal, name) for name in fault["signals"]]
     for position, number in enumerate(signals):
         if position:
@@ -186,14 +193,21 @@ def note_start(sample):
         "started": started,
         "ended": None,
     }
-    note.write_text(json.dumps(content), encoding="utf-8")
+    write_whole(note, content)
     return note
 
 
 def note_end(note):
     if note is not None:
         content = json.loads(note.read_text(encoding="utf-8")) | {"ended": time.time()}
-        note.write_text(json.dumps(content), encoding="utf-8")
+        write_whole(note, content)
+
+
+def write_whole(path, content):
+    """Write a file that is never seen half written."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content), encoding="utf-8")
+    unfinished.replace(path)
 
 
 def patch_evaluation(module):
