@@ -7,6 +7,7 @@ the pickles are read as data (`inert_pickle`). What that cannot read needs `trus
 """
 
 import base64
+import hashlib
 import inspect
 import io
 import json
@@ -37,11 +38,13 @@ from finrl_ray.agent.normalization import (
     VECNORMALIZE_FILE,
     statistics_bytes,
 )
+from finrl_ray.agent.own_files import is_own, signature
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTION_MEMBER = "finrl_ray.json"
+SIGNATURE_MEMBER = "finrl_ray.signature"
 LARGEST_JSON = 64 << 20
 LARGEST_RATIO = 100
 """How many times its size on disk a zip file may have unpacked; SB3's are not compressed at all."""
@@ -57,7 +60,8 @@ def save_model(model: BaseAlgorithm, path: str | Path) -> None:
     """Write SB3's zip file of a model, and into it what reads it again without unpickling.
 
     The statistics of the VecNormalize that the model is trained under lie in it too. A model whose
-    policy is made of classes of the user's own is as SB3 writes it, and is loaded with trust.
+    policy is made of classes of the user's own is signed: this user loads it as it is, others with
+    trust.
 
     Parameters
     ----------
@@ -71,15 +75,27 @@ def save_model(model: BaseAlgorithm, path: str | Path) -> None:
     """
     model.save(path)
     with zipfile.ZipFile(path, "a") as archive:
-        description = describe(model, json.loads(archive.read("data")))
-        if description is None:
-            return
+        data = archive.read("data")
+        description = describe(model, json.loads(data))
         # ZipInfo has a fixed date: equal models are equal files in these parts
-        archive.writestr(zipfile.ZipInfo(DESCRIPTION_MEMBER), description)
+        if description is None:
+            archive.writestr(zipfile.ZipInfo(SIGNATURE_MEMBER), signature(_signed(data)))
+        else:
+            archive.writestr(zipfile.ZipInfo(DESCRIPTION_MEMBER), description)
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             content = statistics_bytes(normalizer)
             archive.writestr(zipfile.ZipInfo(STATISTICS_MEMBER), content)
+
+
+def _signed(data: bytes) -> str:
+    return f"model {hashlib.sha256(data).hexdigest()}"
+
+
+def _is_ones_own(members: Mapping[str, bytes]) -> bool:
+    """Return whether this user's `save_model` has written the pickles of a model."""
+    signed = members.get(SIGNATURE_MEMBER, b"").decode("ascii", errors="replace")
+    return is_own(_signed(members["data"]), signed)
 
 
 def load_model(
@@ -228,7 +244,7 @@ def _attributes(
         if missing:
             raise RefusedError(f"it is damaged, and says nothing of {', '.join(missing)}")
         return _completed(data, kind)
-    if trust:
+    if trust or _is_ones_own(members):
         return None
     return _completed(_read_listed(file, listed), kind)
 

@@ -184,11 +184,27 @@ def test_of_a_function_only_training_depends(tmp_path: Path) -> None:
 
 def test_a_network_of_ones_own_needs_trust(tmp_path: Path) -> None:
     model = A2C("MlpPolicy", gym.make("Pendulum-v1"), policy_kwargs={"activation_fn": OwnPolicyNet})
-    save_model(model, tmp_path / "m.zip")
+    model.save(tmp_path / "m.zip")
     with pytest.raises(ConfigError, match=r"policy_kwargs names test_model_files.*trust=True"):
         load_model("a2c", tmp_path / "m.zip")
     loaded = load_model("a2c", tmp_path / "m.zip", trust=True)
     assert loaded.policy_kwargs["activation_fn"] is OwnPolicyNet
+
+
+def test_a_network_of_ones_own_that_one_has_saved_oneself_does_not(tmp_path, monkeypatch) -> None:
+    env = VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]))
+    model = A2C("MlpPolicy", env, policy_kwargs={"activation_fn": OwnPolicyNet})
+    save_model(model, tmp_path / "m.zip")
+    assert load_model("a2c", tmp_path / "m.zip").policy_kwargs["activation_fn"] is OwnPolicyNet
+    assert read_statistics(tmp_path / "m.zip") is not None
+    # another pickle under the signature is not one's own
+    evil = with_pickle("policy_kwargs", cloudpickle.dumps(Planted(tmp_path / "run")))
+    with pytest.raises(ConfigError, match="trust=True"):
+        load_model("a2c", rewritten(tmp_path / "m.zip", tmp_path / "n.zip", evil))
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else"))
+    with pytest.raises(ConfigError, match="trust=True"):
+        load_model("a2c", tmp_path / "m.zip")
 
 
 @pytest.mark.parametrize(
