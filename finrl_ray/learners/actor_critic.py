@@ -11,7 +11,7 @@ from torch import nn
 
 from finrl_ray.learners.activation_kernels import relu_back, tanh_back
 from finrl_ray.learners.few_rows import layer_places
-from finrl_ray.learners.flat_parameters import FlatParameters
+from finrl_ray.learners.flat_parameters import FlatParameters, ParameterOrder
 from finrl_ray.learners.networks import linear_layers
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.Tanh, nn.ReLU)
@@ -33,10 +33,13 @@ def reason_against_arrays(policy: Any) -> str:
     return "" if len(used) == 1 else "the networks have different activations"
 
 
-def parameter_order(policy: Any) -> list[nn.Parameter]:
-    """Return a policy's parameters so that the two first layers are neighbours."""
+def parameter_order(policy: Any) -> ParameterOrder:
+    """Return an order of a policy's parameters in which the two first layers lie end to end."""
     actor, critic = _linear_layers_of(policy)
-    order: list[Any] = [actor[0].weight, critic[0].weight, actor[0].bias, critic[0].bias]
+    order: list[Any] = [
+        (actor[0].weight, critic[0].weight),
+        (actor[0].bias, critic[0].bias),
+    ]
     for layer in (*actor[1:], *critic[1:]):
         order += [layer.weight, layer.bias]
     return [*order, policy.log_std]

@@ -7,17 +7,21 @@ with one is loaded with the other.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-from torch import nn
 from torch.optim import Adam, Optimizer, RMSprop
 
-from finrl_ray.learners.flat_parameters import FlatParameters
+from finrl_ray.learners.flat_parameters import (
+    FlatParameters,
+    ParameterOrder,
+    aligned_zeros,
+    members,
+)
 
 _OPTIONS = (
     *("weight_decay", "amsgrad", "momentum", "centered", "maximize"),
@@ -41,7 +45,7 @@ class _FlatOptimizer(Optimizer):
     moment_start = 0.0
     # of the class, because torch's optimizers are pickled and copied without attributes of ours
     _flat: FlatParameters | None = None
-    _order: Sequence[nn.Parameter] | None = None
+    _order: ParameterOrder | None = None
     moments: list[th.Tensor]
     scratch: th.Tensor
     n_steps = 0
@@ -61,15 +65,13 @@ class _FlatOptimizer(Optimizer):
     def make_flat(self) -> None:
         """Bring parameters, gradients and moments, wherever they are now, into flat tensors."""
         parameters = [p for group in self.param_groups for p in group["params"]]
-        order = parameters if self._order is None else self._order
-        if {id(p) for p in order} != {id(p) for p in parameters}:
+        order: ParameterOrder = parameters if self._order is None else self._order
+        if {id(p) for p in members(order)} != {id(p) for p in parameters}:
             order = parameters  # a copy of the optimizer has copies of the parameters
         flat = FlatParameters(order)
         n_values = flat.values.numel()
-        self.moments = [
-            th.full((n_values,), self.moment_start) for _ in range(len(self.moment_names))
-        ]
-        self.scratch = th.empty(n_values)
+        self.moments = [aligned_zeros(n_values).fill_(self.moment_start) for _ in self.moment_names]
+        self.scratch = aligned_zeros(n_values)
         known = self.n_steps if self._flat is not None else None
         self.n_steps = 0
         for name, moment in zip(self.moment_names, self.moments, strict=True):
@@ -245,15 +247,13 @@ def reason_against_flat(optimizer: Optimizer) -> str:
     return f"there are parameters of {others.pop()}" if others else ""
 
 
-def flatten_optimizer(
-    optimizer: Optimizer, order: Sequence[nn.Parameter] | None = None
-) -> FlatOptimizer:
+def flatten_optimizer(optimizer: Optimizer, order: ParameterOrder | None = None) -> FlatOptimizer:
     """Turn an Adam or RMSprop into its flat kind, in place, and return it.
 
     Parameters
     ----------
     optimizer : with or without steps behind it
-    order : its parameters in the order in which they are to lie in memory; None: its own
+    order : of its parameters in memory; None: its own, each parameter by itself
 
     Raises
     ------

@@ -81,7 +81,9 @@ class Learner(BaseAlgorithm):
         if not deterministic or self.learner == SB3 or not self._are_rows(observation):
             return super().predict(observation, state, episode_start, deterministic)
         with th.no_grad():
-            actions = self._best_actions(th.as_tensor(observation)).numpy()
+            # of a copy, as in SB3: rows cut out of an array may start at any multiple of 4 bytes,
+            # and on some processors the last bits of a product depend on where they do
+            actions = self._best_actions(th.from_numpy(np.array(observation))).numpy()
         if np.isnan(actions.sum()):  # SB3 says what is wrong with it
             return super().predict(observation, state, episode_start, deterministic)
         if self.policy.squash_output:

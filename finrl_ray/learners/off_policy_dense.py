@@ -13,7 +13,7 @@ from torch import nn
 
 from finrl_ray._typing import Float32Array
 from finrl_ray.learners.activation_kernels import relu_back, tanh_back
-from finrl_ray.learners.flat_parameters import FlatParameters
+from finrl_ray.learners.flat_parameters import FlatParameters, ParameterOrder
 from finrl_ray.learners.off_policy_kernels import relu, spread_errors, weigh
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh)
@@ -22,12 +22,12 @@ Product: TypeAlias = tuple[th.Tensor, th.Tensor, th.Tensor]
 """Two matrices, and where their product goes."""
 
 
-def parameter_order(layers: Sequence[Sequence[nn.Linear]]) -> list[Any]:
-    """Return parameters so that, of each layer, all weights and then all biases are neighbours."""
+def parameter_order(layers: Sequence[Sequence[nn.Linear]]) -> ParameterOrder:
+    """Return an order in which, of each layer, all weights and all biases lie end to end."""
     order: list[Any] = []
     for layer in layers:
-        order += [part.weight for part in layer]
-        order += [part.bias for part in layer]
+        order.append([part.weight for part in layer])
+        order.append([part.bias for part in layer])
     return order
 
 
@@ -52,6 +52,7 @@ class Layer:
         self.weight_gradient = joined(gradients, "weight")
         self.bias_gradient = joined(gradients, "bias")
         self.width = self.weight.shape[0]
+        self.start = flat.place(parts[0].weight).start
 
 
 class SideBySide:
@@ -147,12 +148,9 @@ class Batch:
         self._back: Any = relu_back if networks.activation is nn.ReLU else tanh_back
         self._make_head()
 
-    def part_sizes(self) -> list[int]:
-        """Return numbers of parameters of each hidden layer; with the last, those of the head."""
-        *sizes, last, head = (
-            layer.weight.numel() + layer.bias.numel() for layer in (*self.body, self.head)
-        )
-        return [*sizes, last + head]
+    def part_starts(self) -> list[int]:
+        """Return where in the flat parameters each hidden layer starts; the head is of the last."""
+        return [layer.start for layer in self.body]
 
     def _products(self, seen: th.Tensor, weights: list[th.Tensor], out: th.Tensor) -> list[Product]:
         n = len(weights)

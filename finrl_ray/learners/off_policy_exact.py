@@ -52,9 +52,11 @@ class Averaged:
         self.optimizer, self.flat = optimizer, optimizer.flat
         partner = dict(zip(network.parameters(), target.parameters(), strict=True))
         # in the order of the optimizer, which may be another than the network's
-        self.target = FlatParameters(
-            (partner[parameter] for parameter in self.flat.parameters), with_gradients=False
-        )
+        order = [
+            partner[part] if isinstance(part, th.Tensor) else [partner[one] for one in part]
+            for part in self.flat.order
+        ]
+        self.target = FlatParameters(order, with_gradients=False)
 
     def still_holds(self) -> bool:
         """Return whether both networks still lie in the flat arrays."""
@@ -72,8 +74,7 @@ def descend(loss: th.Tensor, optimizer: FlatOptimizer) -> None:
     """Take a step of an optimizer down a loss; only gradients of its parameters are computed."""
     flat = optimizer.flat
     flat.attach_gradients()
-    gradients = th.autograd.grad(loss, flat.parameters)
-    th.cat([gradient.reshape(-1) for gradient in gradients], out=flat.gradients)
+    flat.fill_gradients(th.autograd.grad(loss, flat.parameters))
     optimizer.step()
 
 

@@ -25,21 +25,21 @@ class AdamPass:
     Parameters
     ----------
     optimizer : whose gradients are written into `optimizer.flat.gradients`
-    sizes : numbers of parameters of the parts in which steps are taken, from the first in memory
+    starts : of the parts in which steps are taken, in memory; the last part goes to the end
     target : parameters in the same order, or None
     """
 
     def __init__(
         self,
         optimizer: FlatAdam,
-        sizes: Sequence[int],
+        starts: Sequence[int],
         target: FlatParameters | None = None,
     ) -> None:
         self.optimizer, self.flat = optimizer, optimizer.flat
         average, square = optimizer.moments
         tensors = (self.flat.values, self.flat.gradients, average, square)
-        assert sum(sizes) == len(self.flat.values)
-        ends = np.cumsum(sizes)[:-1]
+        first, *ends = starts
+        assert first == 0
         parts = zip(*(np.split(tensor.numpy(), ends) for tensor in tensors), strict=True)
         self._parts: list[Any] = list(parts)
         self._targets = [] if target is None else np.split(target.values.numpy(), ends)
@@ -152,7 +152,7 @@ class Critics:
         theirs = SideBySide(target, side_by_side(targets), n, activation)
         first = SideBySide(optimizer.flat, side_by_side(networks[:1]), 1, activation)
         self.own = Batch(own, n_rows, values=True)
-        self.optimizer = AdamPass(optimizer, self.own.part_sizes(), target)
+        self.optimizer = AdamPass(optimizer, self.own.part_starts(), target)
         self.theirs = Batch(theirs, n_rows, values=True)
         self.first = self.own if n == 1 else Batch(first, n_rows, values=True)
         self.values = self.own.output.numpy()

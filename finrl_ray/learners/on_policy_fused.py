@@ -36,6 +36,7 @@ from finrl_ray.learners.on_policy_kernels import (
     explained_variance,
     normalize,
     policy_gradient,
+    sum_of_squares,
 )
 from finrl_ray.learners.on_policy_steps import Acting, Fused, Update, step_flat
 
@@ -137,8 +138,7 @@ class FusedOnPolicy(ExactOnPolicy):
     def _take_fused_step(self, fused: Fused, update: Update) -> None:
         """Fill all gradients, and move the parameters along them, clipped."""
         update.rows.backward(update.observations)
-        gradients = fused.gradients
-        norm = math.sqrt(float(np.dot(gradients, gradients)))
+        norm = math.sqrt(sum_of_squares(fused.gradients))
         # of a NaN norm everything becomes NaN, as in torch
         scale = self.max_grad_norm / (norm + 1e-6)
         step_flat(fused, _f32(1.0 if scale > 1.0 else scale))

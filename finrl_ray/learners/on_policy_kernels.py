@@ -25,6 +25,7 @@ _ZERO, _ONE, _TWO, _HALF = (np.float32(value) for value in (0, 1, 2, 0.5))
 _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))
 _ENTROPY = 0.5 + 0.5 * math.log(2 * math.pi)
 _EPSILON = 1e-8
+_LANES = 64
 
 
 @compiled
@@ -299,6 +300,25 @@ def value_slopes(
         total += slope
     bias_slope[0] = total
     return float(loss / n)
+
+
+@compiled
+def sum_of_squares(values: Float32Array) -> float:
+    """Return the sum of the squares of P values, added up in one order on every processor.
+
+    A library's product has an order that depends on its vector registers and on its threads.
+    """
+    lanes = np.zeros(_LANES, dtype=np.float32)
+    whole = values.shape[0] - values.shape[0] % _LANES
+    for start in range(0, whole, _LANES):
+        for j in range(_LANES):
+            lanes[j] += values[start + j] * values[start + j]
+    for i in range(whole, values.shape[0]):
+        lanes[i - whole] += values[i] * values[i]
+    total = 0.0
+    for j in range(_LANES):
+        total += lanes[j]
+    return total
 
 
 @compiled

@@ -106,7 +106,8 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
         for index in np.flatnonzero(dones):
             last = infos[index].get("terminal_observation")
             if last is not None and infos[index].get("TimeLimit.truncated", False):
-                value = self._values_of(th.as_tensor(last[np.newaxis]))[0]
+                # a copy, as SB3 makes one: a row of an array may start at any multiple of 4 bytes
+                value = self._values_of(th.from_numpy(np.array(last[np.newaxis])))[0]
                 rewards[index] += self.gamma * value.numpy()[0]
 
     def _store(

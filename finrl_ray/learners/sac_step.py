@@ -47,7 +47,7 @@ class Entropy:
     """
 
     def __init__(self, optimizer: FlatAdam | None) -> None:
-        self._adam = None if optimizer is None else AdamPass(optimizer, [1])
+        self._adam = None if optimizer is None else AdamPass(optimizer, [0])
         self.fixed = self.target = 0.0
 
     def still_holds(self, optimizer: FlatAdam | None) -> bool:
@@ -144,7 +144,7 @@ class SACStep:
         self.actor = SquashedActor(networks, 2 * n_rows, n_actions)
         hidden = [tensor[:n_rows] for tensor in self.actor.batch.hidden]
         self.trained = Batch(networks, n_rows, values=False, hidden=hidden)
-        self.optimizer = AdamPass(optimizer, self.trained.part_sizes())
+        self.optimizer = AdamPass(optimizer, self.trained.part_starts())
         self._noise_parts = self.actor.noise.chunk(2)
         self._actions, self._following_actions = self.actor.actions.chunk(2)
         self._log_prob = self.actor.log_prob[:n_rows]

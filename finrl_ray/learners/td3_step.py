@@ -44,7 +44,7 @@ class TD3Step:
         theirs = SideBySide(target, [[layer] for layer in target_layers], 1, activation)
         self.actor = Batch(own, n_rows, values=False)
         self.target_actor = Batch(theirs, n_rows, values=False)
-        self.optimizer = AdamPass(optimizer, self.actor.part_sizes(), target)
+        self.optimizer = AdamPass(optimizer, self.actor.part_starts(), target)
         self._noise = th.zeros(n_rows, n_actions)
         self._noise_array = self._noise.numpy()
         self._no_bonus = np.zeros(n_rows, dtype=np.float32)

@@ -14,7 +14,6 @@ from finrl_ray.learners.flat_optimizers import (
     flatten_optimizer,
     reason_against_flat,
 )
-from finrl_ray.learners.flat_parameters import FlatParameters
 
 KINDS = {
     "adam": (Adam, {"eps": 1e-5}),
@@ -155,21 +154,3 @@ def test_what_cannot_be_flat_is_said() -> None:
     assert "float64" in reason_against_flat(Adam(network().double().parameters()))
     with pytest.raises(ValueError, match="SGD"):
         flatten_optimizer(SGD(parameters, lr=0.1))
-
-
-def test_neighbouring_weights_are_one_matrix() -> None:
-    first, second, third = (nn.Parameter(th.randn(n, 4)) for n in (2, 3, 1))
-    flat = FlatParameters([first, second, third])
-    joined = flat.joined(flat.values, first, second)
-    assert th.equal(joined, th.cat([first.data, second.data]))
-    joined[0, 0] = 7.0
-    assert first[0, 0] == 7.0
-    other = FlatParameters([first, nn.Parameter(th.randn(3))])
-    with pytest.raises(ValueError, match="one width"):
-        other.joined(other.values, first, other.parameters[1])
-
-
-def test_a_parameter_given_twice_is_refused() -> None:
-    parameter = nn.Parameter(th.randn(2))
-    with pytest.raises(ValueError, match="twice"):
-        FlatParameters([parameter, parameter])

@@ -24,6 +24,7 @@ FOR_ALL: list[dict[str, Any]] = [
     {"n_envs": 4, "normalize": True, "train_freq": 2, "gradient_steps": 3},
     {"train_freq": (1, "episode"), "gradient_steps": -1, "n_steps": 3},
     {"policy_kwargs": {"net_arch": [16], "activation_fn": nn.ELU, "n_critics": 3}},
+    {"policy_kwargs": {"net_arch": [7, 13], "activation_fn": nn.Tanh}, "n_envs": 3},
 ]
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((algorithm, settings) for settings in FOR_ALL for algorithm in PAIRS),

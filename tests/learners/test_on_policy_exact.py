@@ -22,6 +22,7 @@ FOR_BOTH: list[dict[str, Any]] = [
     {"policy_kwargs": {"net_arch": {"pi": [8], "vf": [12, 16, 8]}, "activation_fn": nn.ELU}},
     {"policy_kwargs": {"net_arch": [], "ortho_init": False, "log_std_init": -1.0}},
     {"policy_kwargs": {"net_arch": [8], "share_features_extractor": False}, "normalize": True},
+    {"policy_kwargs": {"net_arch": [7, 13], "activation_fn": nn.ReLU}, "n_envs": 3},
     {"env": {"dtype": np.float64}, "gae_lambda": 0.8, "vf_coef": 0.9, "max_grad_norm": 0.1},
 ]
 CASES: list[tuple[str, dict[str, Any]]] = [

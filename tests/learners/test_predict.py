@@ -11,15 +11,15 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray.learners.choice import learner_class
 from finrl_ray.learners.learner import sb3_class
+from finrl_ray.learners.off_policy_exact import ExactDDPG, ExactSAC, ExactTD3
 from finrl_ray.learners.off_policy_fused import FusedDDPG, FusedSAC, FusedTD3
+from finrl_ray.learners.on_policy_exact import ExactA2C, ExactPPO
 from finrl_ray.learners.on_policy_fused import FusedA2C, FusedPPO
 
 CLASSES: dict[type[BaseAlgorithm], Any] = {
-    FusedPPO: on_policy_cases.make_model,
-    FusedA2C: on_policy_cases.make_model,
-    FusedSAC: off_policy_cases.make_model,
-    FusedTD3: off_policy_cases.make_model,
-    FusedDDPG: off_policy_cases.make_model,
+    **dict.fromkeys((FusedPPO, FusedA2C, ExactPPO, ExactA2C), on_policy_cases.make_model),
+    **dict.fromkeys((FusedSAC, FusedTD3, FusedDDPG), off_policy_cases.make_model),
+    **dict.fromkeys((ExactSAC, ExactTD3, ExactDDPG), off_policy_cases.make_model),
 }
 
 
@@ -38,6 +38,17 @@ def test_rows_of_observations(model: Any, n_rows: int) -> None:
     np.testing.assert_array_equal(actions, expected)
     assert actions.dtype == expected.dtype
     assert state is None
+
+
+def test_rows_cut_out_of_an_array(model: Any) -> None:
+    # they start at any multiple of 4 bytes, and where, must not show in the actions
+    seen = np.random.default_rng(1).normal(0, 3, (40, 1, 7)).astype(np.float32)
+    for row in seen:
+        actions, _ = model.predict(row, deterministic=True)
+        expected, _ = BaseAlgorithm.predict(model, row, deterministic=True)
+        np.testing.assert_array_equal(actions, expected)
+        copied, _ = model.predict(row.copy(), deterministic=True)
+        np.testing.assert_array_equal(actions, copied)
 
 
 def test_other_observations_take_sb3s_way(model: Any) -> None:
