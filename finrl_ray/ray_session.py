@@ -31,6 +31,7 @@ from finrl_ray.ray_security import (
 logger = logging.getLogger(__name__)
 
 _ONE_SIGNAL_S = 1.0
+_FAILURES = (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError)
 
 
 @contextmanager
@@ -134,11 +135,14 @@ def _init(connection: Mapping[str, Any], worker_env: Mapping[str, str], where: s
             log_to_driver=False,
             runtime_env={"env_vars": dict(worker_env)},
         )
-    except (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError) as error:
+    except Exception as error:
+        # for a node or a dashboard that starts too slowly Ray raises Exception itself
+        if type(error) is not Exception and not isinstance(error, _FAILURES):
+            raise
         if interrupted(_ONE_SIGNAL_S):  # and Ray with it: the signal came to the whole group
             raise KeyboardInterrupt from error
         if where == "here":
-            raise SearchError(f"Ray cannot be started: {error}") from error
+            raise SearchError(f"Ray cannot be started: {str(error).strip()}") from error
         raise SearchError(join_error(where, error)) from error
 
 

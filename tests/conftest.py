@@ -23,6 +23,8 @@ _RUN = f"{MARK}{secrets.token_hex(8)}"
 os.environ[_RUN] = "1"
 # Ray writes its processes' titles over their environment unless it is told not to
 os.environ.setdefault("SPT_NOENV", "1")
+# Ray gives up on what takes longer than 60 seconds on a busy machine
+os.environ.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "600")
 # they are shared by all tests and end with this process
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 _STARTING = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn")

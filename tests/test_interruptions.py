@@ -98,11 +98,14 @@ def test_the_view_that_has_the_terminal_gives_the_answer() -> None:
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_a_ray_that_ends_while_it_starts_was_interrupted_if_we_were(monkeypatch, told) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, Exception])
+def test_a_ray_that_ends_while_it_starts_was_interrupted_if_we_were(
+    monkeypatch, told, kind
+) -> None:
     def failing(**options: object) -> None:
         if told:
             note(signal.SIGTERM)
-        raise RuntimeError("the gcs_server has died")
+        raise kind("the gcs_server has died")
 
     monkeypatch.setattr(ray, "init", failing)
     monkeypatch.setattr(ray_session, "_ONE_SIGNAL_S", 0.05)

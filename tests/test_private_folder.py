@@ -195,7 +195,7 @@ def test_compiled_code_is_kept_there_and_found_again(nowhere_else, tmp_path) -> 
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=1200,
         )
         outputs.append(done.stdout.split())
         assert done.stderr.count("cannot be written") == 1

@@ -28,7 +28,7 @@ def use(monkeypatch: pytest.MonkeyPatch, own: Any, head: tuple[str, int] | None 
 
 
 def wait_for(ended: list[int]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 600
     while not ended and time.monotonic() < deadline:
         time.sleep(0.01)
 

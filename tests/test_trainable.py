@@ -145,7 +145,7 @@ def test_another_error_of_storage_is_passed_on(monkeypatch, tmp_path) -> None:
 def test_the_watchdog_ends_a_process_that_hangs_and_says_where() -> None:
     code = (
         "import time; from finrl_ray.trainable import Watchdog\n"
-        "def hang():\n    time.sleep(60)\n"
+        "def hang():\n    time.sleep(3600)\n"
         "with Watchdog(0.5).watching():\n    hang()\n"
     )
     began = time.monotonic()
@@ -154,16 +154,16 @@ def test_the_watchdog_ends_a_process_that_hangs_and_says_where() -> None:
     )
     assert ended.returncode == 1
     assert "in hang" in ended.stderr
-    assert time.monotonic() - began < 55
+    assert time.monotonic() - began < 1800
 
 
 def test_a_watchdog_that_is_stopped_ends_nothing() -> None:
-    watchdog = Watchdog(0.05)
+    watchdog = Watchdog(1.0)
     with watchdog.watching():
         watchdog.stop()
-        time.sleep(0.2)
+        time.sleep(1.2)
         watchdog.start()
-    time.sleep(0.1)
+    time.sleep(1.2)
 
 
 def test_what_a_killed_process_left_is_deleted_and_nothing_else(monkeypatch, tmp_path) -> None:

@@ -122,7 +122,7 @@ def test_a_killed_confirmation_goes_on(searched) -> None:
         time.sleep(0.02)
     assert folder is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=1200)
     found = resume_confirmation(folder)
     assert found.finished
     assert list(found.table["folds"]) == [6, 6]

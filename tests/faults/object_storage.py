@@ -29,7 +29,7 @@ time.sleep(3600)
 """
 KEY, SECRET, REGION = "tester", "a-secret-that-must-not-be-written", "us-east-1"
 BUCKET = "bucket"
-READY_S = 60.0
+READY_S = 600.0
 
 
 class ObjectStorage:
@@ -116,7 +116,7 @@ class ObjectStorage:
     def close(self) -> None:
         self._proxy.close()
         self._server.kill()
-        self._server.wait(10)
+        self._server.wait(600)
 
     def __enter__(self) -> "ObjectStorage":
         return self

@@ -173,7 +173,7 @@ class Search:
         for process in self.processes():
             _signal(process, signal.SIGKILL)
         if self.process is not None:
-            self.process.wait(30)
+            self.process.wait(600)
 
     def close(self) -> None:
         """Kill what is left and delete Ray's files."""

@@ -19,7 +19,7 @@ import pytest
 from finrl_ray.ray_cluster import dashboard_answers, read_token_again
 
 REPOSITORY = Path(__file__).parents[2]
-START_S = 90.0
+START_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        _, alive = psutil.wait_procs(family, timeout=5)
+            process.wait(60)
+        _, alive = psutil.wait_procs(family, timeout=60)
         for one in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    process.wait(10)
+    process.wait(600)

@@ -134,4 +134,4 @@ def test_a_thousand_days_of_a_hundred_trials_take_no_time() -> None:
     started = time.process_time()
     assert probability_of_backtest_overfitting(returns, 16).n_combinations == 12_870
     # 0.05 s; a bound against a rewrite by rows, which takes minutes
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 60

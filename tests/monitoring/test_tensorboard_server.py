@@ -33,7 +33,7 @@ def answer_as_if(monkeypatch, command: list[str]) -> None:
 
 
 def get(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.request("GET", path)
     return connection.getresponse().read()
 

@@ -53,7 +53,7 @@ def holder(folder: Path) -> Iterator[None]:
         yield
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(600)
 
 
 def test_two_processes_do_not_run_one_search(tmp_path) -> None:

@@ -26,7 +26,7 @@ from finrl_ray.search.mirror import FolderMirror, fetch_folder
 from finrl_ray.search.storage import CheckpointStorage
 
 EMULATOR = PYTHON.with_name("gcp-storage-emulator")
-READY_S = 30.0
+READY_S = 600.0
 
 pytestmark = [
     pytest.mark.slow,
@@ -71,7 +71,7 @@ def server() -> Iterator[Server]:
     made = Server()
     yield made
     made.process.kill()
-    made.process.wait(10)
+    made.process.wait(600)
 
 
 @pytest.fixture(autouse=True)

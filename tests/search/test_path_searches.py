@@ -74,7 +74,7 @@ def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
     whole = start(
         write_small_config(tmp_path / "whole" / "c.yaml", tmp_path / "whole" / "r", **SECTIONS)
     )
-    out = whole.communicate(timeout=300)[0]
+    out = whole.communicate(timeout=1200)[0]
     assert whole.returncode == 0, out
     (undisturbed,) = (tmp_path / "whole" / "r").iterdir()
     killed = start(
@@ -82,7 +82,7 @@ def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
     )
     folder = wait_for_results(tmp_path / "killed" / "r", 9, killed)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=120)
+    killed.communicate(timeout=1200)
     assert resume(folder).returncode == 0
     pd.testing.assert_frame_equal(table(folder), table(undisturbed))
     one, other = (
@@ -95,7 +95,7 @@ def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(tmp_path)
     process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "r", **SECTIONS))
     folder = wait_for_results(tmp_path / "r", 5, process)
     os.kill(process.pid, signal.SIGINT)
-    out = process.communicate(timeout=120)[0]
+    out = process.communicate(timeout=1200)[0]
     assert process.returncode == 130, out
     assert (folder / "trials.csv").is_file()
     for name in ("verdict.json", "reproduction.zip", "final_model"):

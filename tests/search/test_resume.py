@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from small_search import write_small_config
 
+from finrl_ray.search.journal import read_journal
+
 pytestmark = pytest.mark.slow
 
 UNCLOCKED = ["time_s", "failures"]
@@ -28,7 +30,12 @@ def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
         *arguments,
     ]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=config.parent
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=config.parent,
+        start_new_session=True,
     )
 
 
@@ -59,7 +66,7 @@ def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def wait_for_results(storage: Path, count: int, process: "subprocess.Popen[str]") -> Path:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 1200
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
         for folder in storage.glob("small_*"):
@@ -79,7 +86,7 @@ def table(folder: Path) -> pd.DataFrame:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     home = tmp_path_factory.mktemp("undisturbed")
     process = start(write_small_config(home / "config.yaml", home / "runs"))
-    out = process.communicate(timeout=300)[0]
+    out = process.communicate(timeout=1200)[0]
     assert process.returncode == 0, out
     (folder,) = (home / "runs").iterdir()
     return table(folder)
@@ -99,12 +106,33 @@ def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
     process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
     folder = wait_for_results(tmp_path / "runs", after, process)
     os.kill(process.pid, number)
-    out = process.communicate(timeout=120)[0]
+    out = process.communicate(timeout=1200)[0]
     assert process.returncode == exit_code, out
     if exit_code == 130:
         assert f"go on with: finrl-ray resume {folder}" in out.replace("\n", " ")
         assert "interrupted" in set(table(folder)["state"])
         assert "Traceback" not in out
+    resumed = resume(folder)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    pd.testing.assert_frame_equal(table(folder), undisturbed)
+
+
+@pytest.mark.long
+def test_sigterm_to_the_whole_group_interrupts_a_search_and_loses_nothing(
+    undisturbed, tmp_path
+) -> None:
+    # as a batch system ends a job: Ray's own processes get it too, some before the driver
+    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    folder = wait_for_results(tmp_path / "runs", 8, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    out = process.communicate(timeout=1200)[0]
+    assert process.returncode == 130, out
+    assert "stopping; what was reported is kept" in out
+    assert "interrupted" in out
+    assert "Ray was lost" not in out
+    assert "Traceback" not in out
+    states = {record.state for record in read_journal(folder).trials.values()}
+    assert "failed" not in states
     resumed = resume(folder)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     pd.testing.assert_frame_equal(table(folder), undisturbed)
@@ -117,14 +145,14 @@ def test_a_search_killed_and_interrupted_again_while_it_goes_back_loses_no_trial
     process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
     folder = wait_for_results(tmp_path / "runs", 6, process)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=1200)
     # the second life ends before its first report
     second = resuming(folder)
     while '"resumed"' not in (folder / "journal.jsonl").read_text():
         assert second.poll() is None, second.communicate()[0]
         time.sleep(0.02)
     second.send_signal(signal.SIGINT)
-    out = second.communicate(timeout=120)[0]
+    out = second.communicate(timeout=1200)[0]
     assert second.returncode == 130, out
     # and goes on elsewhere: nothing in the folder names the place where it began
     elsewhere = folder.rename(tmp_path / "elsewhere")
@@ -170,7 +198,7 @@ def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
         if name == "killed":
             folder = wait_for_results(storage, after, process)
             process.kill()
-            process.communicate(timeout=60)
+            process.communicate(timeout=1200)
             told = (folder / "journal.jsonl").read_text().count('"event": "result"')
             resumed = resume(folder)
             assert resumed.returncode == 0, resumed.stdout + resumed.stderr
@@ -178,7 +206,7 @@ def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
             results = (folder / "journal.jsonl").read_text().count('"event": "result"')
             assert results == len(pd.read_csv(folder / "learning_curves.csv")) >= told
         else:
-            out = process.communicate(timeout=300)[0]
+            out = process.communicate(timeout=1200)[0]
             assert process.returncode == 0, out
             (folder,) = storage.iterdir()
         folders.append(folder)

@@ -160,10 +160,10 @@ def _check_command(folder: Path) -> None:
     try:
         line = process.stdout.readline()
         url = next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
-        with urllib.request.urlopen(f"{url}data/runs", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}data/runs", timeout=600) as answer:
             assert b"trial_00000" in answer.read()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=600) == 0
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(url, timeout=5)
     finally:
