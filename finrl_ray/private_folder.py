@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 MATPLOTLIB_VARIABLE = "MPLCONFIGDIR"
 _OTHERS = 0o077
+_SHARED_MEMORY = Path("/dev/shm")  # what a container with read-only disks still has
 
 
 @functools.cache
@@ -54,7 +55,16 @@ def existing_private_folder() -> Path | None:
 
 def _usual_place() -> Path:
     number = str(os.getuid()) if hasattr(os, "getuid") else "user"  # on Windows it is the user's
-    return Path(tempfile.gettempdir()) / f"finrl_ray-{number}"
+    return _temporary() / f"finrl_ray-{number}"
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # none can be written
+        if not can_be_written(_SHARED_MEMORY):
+            raise
+        return _SHARED_MEMORY
 
 
 def _is_own(path: Path) -> bool:

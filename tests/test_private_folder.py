@@ -106,6 +106,22 @@ def test_no_temporary_folder_is_an_error_of_the_system(nowhere_else, monkeypatch
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
+def test_shared_memory_is_the_last_resort(nowhere_else, monkeypatch) -> None:
+    shared = nowhere_else.parent / "shm"
+    shared.mkdir()
+    monkeypatch.setattr(private_folder, "_SHARED_MEMORY", shared)
+    monkeypatch.setattr(tempfile, "gettempdir", _no_temporary_folder)
+    assert private_folder.private_folder() == shared / f"finrl_ray-{os.getuid()}"
+    private_folder.private_folder.cache_clear()
+    monkeypatch.setattr(private_folder, "_SHARED_MEMORY", nowhere_else.parent / "file" / "shm")
+    with pytest.raises(FileNotFoundError, match="No usable temporary directory"):
+        private_folder.private_folder()
+
+
+def _no_temporary_folder() -> str:
+    raise FileNotFoundError("No usable temporary directory found in ['/tmp']")
+
+
 def test_ray_has_its_token_through_the_environment(nowhere_else, monkeypatch) -> None:
     assert ray_security.read_token() is None
     ray_security.ensure_token_file()
