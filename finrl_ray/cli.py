@@ -164,6 +164,19 @@ def tune(
 @app.command()
 def resume(
     folder: FolderArgument,
+    add_trials: Annotated[
+        int | None,
+        typer.Option(
+            "--add-trials",
+            help="Give the search so many trials more; one that has finished is open again.",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a value that may change in a search: --set search.max_failures=0."
+        ),
+    ] = None,
     with_backtest: Annotated[
         bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
     ] = False,
@@ -179,9 +192,12 @@ def resume(
     A training run ends as it was started, with the test window or (`--no-test`) without.
     """
     quiet()
+    from finrl_ray.search.config_changes import require_search
     from finrl_ray.search.folder import open_folder
 
     opened = open_folder(folder)
+    if add_trials is not None or overrides:
+        require_search(opened)
     if opened.kind == "train":
         from finrl_ray.pipeline.from_config import resume_training, wants_test
 
@@ -201,7 +217,13 @@ def resume(
         )
         return
     result = resume_search(
-        folder, make_view=LiveView, address=address, dashboard=dashboard, trust=trust
+        folder,
+        add_trials=add_trials,
+        overrides=overrides or (),
+        make_view=LiveView,
+        address=address,
+        dashboard=dashboard,
+        trust=trust,
     )
     show_result(
         result,

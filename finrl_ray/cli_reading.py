@@ -64,8 +64,8 @@ def _show(search: "SearchReport", limit: int | None) -> None:
     if search.folder.kind != "train":
         say(search.state_sentence())
     show_verdict(search.verdict)
-    if search.openings:
-        show_openings(search.openings)
+    if search.opened:
+        show_openings(search.opened)
 
 
 def ls(

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finrl_ray.practice.findings import DoctorReport
     from finrl_ray.progress import Progress
     from finrl_ray.report.backtest import Backtest
+    from finrl_ray.report.openings import Opening
     from finrl_ray.search.judging import SearchVerdict
     from finrl_ray.search.runner import SearchResult
 
@@ -325,11 +326,13 @@ def show_backtest(result: "Backtest") -> None:
     )
     for note in result.notes:
         print(note)
-    show_openings(result.openings)
+    show_openings(result.opened)
     if result.repeated:
         print("shown again from the earlier run; --again opens the window once more")
 
 
-def show_openings(openings: int) -> None:
-    """Print how often the test window has been opened."""
-    print(f"the test window of this search has been opened {times(openings)}")
+def show_openings(opened: "Sequence[Opening]") -> None:
+    """Print how often the test window has been opened, and each time on what."""
+    print(f"the test window of this search has been opened {times(len(opened))}")
+    for opening in opened:
+        print(f"  {opening.sentence()}")

@@ -176,7 +176,11 @@ class SearchConfig:
     max_concurrent_trials: int | None = None
     """Trials at once; as many as the CPUs (and GPUs) allow when null."""
     cpus_per_trial: float = 1.0
-    """CPUs reserved, and threads used, by one trial; also written `resources: {cpu: 1}`."""
+    """CPUs reserved by one trial; also written `resources: {cpu: 1}`."""
+    threads_per_trial: int | None = None
+    """Threads that one trial computes with; the whole CPUs that it reserves, at least one, when
+    null. Sums come out differently in their last digit with another number, so a search keeps the
+    one that it began with."""
     gpus_per_trial: float = 0.0
     """GPUs reserved by one trial; with 0.25 four share one; also `resources: {gpu: 0.25}`."""
     max_failures: int = 2
@@ -213,6 +217,8 @@ class SearchConfig:
         limit = self.max_concurrent_trials
         require(limit is None or limit >= 1, f"max_concurrent_trials must be >= 1, got {limit}")
         require(self.cpus_per_trial > 0, f"cpus_per_trial must be > 0, got {self.cpus_per_trial}")
+        threads = self.threads_per_trial
+        require(threads is None or threads >= 1, f"threads_per_trial must be >= 1, got {threads}")
         gpus = self.gpus_per_trial
         require(
             gpus >= 0 and (gpus <= 1 or float(gpus).is_integer()),
@@ -235,6 +241,11 @@ class SearchConfig:
         )
         self._check_together()
         self._check_objectives()
+
+    @property
+    def threads(self) -> int:
+        """Threads that one trial computes with."""
+        return self.threads_per_trial or max(1, int(self.cpus_per_trial))
 
     def _check_budgets(self) -> None:
         for name in ("trial_timeout_s", "time_budget_s", "max_disk_gb"):

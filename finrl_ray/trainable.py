@@ -79,7 +79,7 @@ def train_path_trial(
 @contextlib.contextmanager
 def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, Start]]:
     """Give what a trial reports by and where it starts; the watchdog counts while it runs."""
-    th.set_num_threads(max(1, int(config.search.cpus_per_trial)))
+    th.set_num_threads(config.search.threads)
     collect_garbage()
     remove_leftovers()
     watchdog = Watchdog(config.search.trial_timeout_s)

@@ -102,6 +102,11 @@ class ValidationConfig:
         return _DEFAULTS.get(name) if value is None else value
 
     @property
+    def own_options(self) -> tuple[str, ...]:
+        """Names of the options that the scheme has."""
+        return _OPTIONS_OF[self.scheme]
+
+    @property
     def has_paths(self) -> bool:
         """Whether a trial trains more than once."""
         return self.scheme != "one_window" or self.seeds > 1

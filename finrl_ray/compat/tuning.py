@@ -26,7 +26,8 @@ from finrl_ray.counts import times
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.wording import date_label
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.report.backtest import count_openings, load_winner, record_opening
+from finrl_ray.report.backtest import load_winner
+from finrl_ray.report.openings import count_openings, record_opening
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.runner import run_search
 
@@ -168,7 +169,10 @@ class TuneSB3Optuna:
         env = as_vec_env(self.env_trade)
         if folder.config.agent.normalize:
             env = _with_statistics(env, file)
-        record_opening(folder.path, record, by="TuneSB3Optuna")
+        dates = market_of(accounts_of(self.env_trade, "env_trade"), with_risk=False).dates
+        after = dates[-1].astype("datetime64[D]") + np.timedelta64(1, "D")
+        window = (date_label(dates[0])[:10], str(after))
+        record_opening(folder, record, file, window, by="TuneSB3Optuna")
         account_value, actions = DRLAgent.DRL_prediction(model, env)
         statistics = backtest_stats(account_value).to_frame("tuned")
         statistics.to_csv(folder.path / STATISTICS_FILE)

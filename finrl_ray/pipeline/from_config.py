@@ -38,6 +38,7 @@ from finrl_ray.pipeline.experiment_folder import (
 from finrl_ray.pipeline.loop import TrainingEnd, train_in_folder
 from finrl_ray.pipeline.training_run import save_final_model
 from finrl_ray.progress import Progress, unseen
+from finrl_ray.search.config_changes import take_changes
 from finrl_ray.search.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.folder_files import BEST_MODEL_FOLDER
 from finrl_ray.search.journal import (
@@ -156,7 +157,9 @@ def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, boo
         raise SearchError(f"{folder.path} is the folder of a search, not of one training run")
     require_writable("the folder of a training that goes on", folder.path)
     with sole_driver(folder):
-        log = _Log(folder, folder.records(), say)
+        records = folder.records()
+        folder = take_changes(folder, records)
+        log = _Log(folder, records, say)
         record = log.records.trials.get(_TRIAL)
         if record is not None and record.state == "failed":
             raise SearchError(f"the training in {folder.path} has failed: {record.reason}")
@@ -186,7 +189,7 @@ def _train(folder: SearchFolder, log: "_Log", *, resume: bool) -> bool:
             folder.config.agent.total_timesteps,
             _callbacks(folder, eval_env, log),
             tb_log_name=folder.config.agent.algorithm,
-            threads=max(1, int(folder.config.search.cpus_per_trial)),
+            threads=folder.config.search.threads,
             resume=resume,
         )
         log.evaluate_last()

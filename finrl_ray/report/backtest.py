@@ -3,9 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,18 @@ from finrl_ray.baselines.curves import (
     baseline_curves,
     curve_measures,
 )
-from finrl_ray.bounded_reading import read_json, read_limited
+from finrl_ray.bounded_reading import read_json
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.metrics.returns import active_returns, simple_returns
 from finrl_ray.metrics.sharpe_difference import sharpe_difference
 from finrl_ray.metrics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
+from finrl_ray.report.openings import Opening, read_openings, record_opening
 from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.folder_files import (
     BEST_MODEL_FOLDER,
     FINAL_MODEL_FOLDER,
-    OPENINGS_FILE,
 )
 from finrl_ray.search.journal import TrialRecord, is_finished, unfinished
 from finrl_ray.search.mirror import FolderMirror
@@ -62,6 +61,7 @@ class Backtest:
     measures : per name (`agent`, `buy_and_hold` and the other baselines) the performance measures
         on the test window, and the Sharpe ratio beyond buy & hold
     openings : how often the test window has been opened so far, this time included
+    opened : each of these, with its window, its config and its model
     repeated : whether this is an earlier result shown again, without opening the window
     notes : baselines that are missing, and why
     psr : probability that the true Sharpe ratio of the returns beyond buy & hold is above 0; NaN
@@ -75,6 +75,7 @@ class Backtest:
     measures: Mapping[str, Mapping[str, float]]
     openings: int
     repeated: bool
+    opened: tuple[Opening, ...] = ()
     notes: tuple[str, ...] = ()
     psr: float = math.nan
     difference_p: float = math.nan
@@ -144,7 +145,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
     model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
     earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
     if earlier.is_file() and not again:
-        return _read(earlier, count_openings(folder.path), model_hash)
+        return _read(earlier, read_openings(folder.path), model_hash)
     window = folder.split.test
     if not window.is_usable:
         raise SearchError(
@@ -153,20 +154,23 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             "is nothing to open"
         )
     test_data = window.cut(folder.market_data)
+    dates = (str(window.start)[:10], str(window.end)[:10])
     env = winners_env(folder, test_data, source, trust=trust)
     # an opening counts wherever the folder is read
     with FolderMirror(folder.path, folder.remote):
-        record_opening(folder.path, record)
+        record_opening(folder, record, source, dates)
+        opened = read_openings(folder.path)
         history = evaluate_account(model, env)[0]
         baselines = baseline_curves(test_data, folder.final_train_data, folder.config)
         curves = {"agent": history.account_value, **baselines.curves}
         measures = curve_measures(curves, folder.config.evaluation)
         result = Backtest(
             trial=record.index,
-            window=(str(window.start)[:10], str(window.end)[:10]),
+            window=dates,
             measures=measures,
-            openings=count_openings(folder.path),
+            openings=len(opened),
             repeated=False,
+            opened=tuple(opened),
             notes=baselines.notes,
             psr=_psr(history.account_value, baselines.curves[BUY_AND_HOLD]),
             difference_p=_difference_p(history.account_value, baselines.curves[BUY_AND_HOLD]),
@@ -209,19 +213,6 @@ def winners_env(
     return env
 
 
-def record_opening(path: Path, record: TrialRecord, by: str = "backtest") -> None:
-    """Note in a search's folder that its test window is opened, for which trial and by what."""
-    line = {"time": datetime.now().astimezone().isoformat(timespec="seconds"), "by": by}
-    with (path / OPENINGS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**line, "trial": record.index}) + "\n")
-
-
-def count_openings(path: Path) -> int:
-    """Return how often the test window of a search has been opened."""
-    file = path / OPENINGS_FILE
-    return len(read_limited(file).splitlines()) if file.is_file() else 0
-
-
 def _write(
     target: Path,
     result: Backtest,
@@ -258,10 +249,10 @@ def read_backtest(path: Path) -> Backtest | None:
         If the file is damaged.
     """
     file = path / BACKTEST_FOLDER / RESULT_FILE
-    return _read(file, count_openings(path)) if file.is_file() else None
+    return _read(file, read_openings(path)) if file.is_file() else None
 
 
-def _read(file: Path, openings: int, model_hash: str | None = None) -> Backtest:
+def _read(file: Path, opened: Sequence[Opening], model_hash: str | None = None) -> Backtest:
     try:
         content = read_json(file)
         if model_hash is not None and content["model_hash"] != model_hash:
@@ -274,8 +265,9 @@ def _read(file: Path, openings: int, model_hash: str | None = None) -> Backtest:
             trial=content["trial"],
             window=(start, end),
             measures=content["measures"],
-            openings=openings,
+            openings=len(opened),
             repeated=True,
+            opened=tuple(opened),
             notes=tuple(content.get("notes", ())),
             psr=_number(content.get("psr")),
             difference_p=_number(content.get("difference_p")),

@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from finrl_ray.bounded_reading import read_json
-from finrl_ray.config_file import load_config
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.object_store import in_words, open_store
-from finrl_ray.search.folder_files import CONFIG_FILE, EXPERIMENT_FILE
+from finrl_ray.search.folder_files import EXPERIMENT_FILE
 from finrl_ray.search.folder_lock import is_driven
 from finrl_ray.search.journal import ENDED, is_finished, read_journal
 from finrl_ray.search.judging import read_verdict
 from finrl_ray.search.mirror import local_folder
 from finrl_ray.search.results import trial_table
+from finrl_ray.search.sealed_config import EditedConfigError, open_config
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.shown_path import shown_path
 from finrl_ray.storage_url import child_url, is_url
@@ -45,13 +45,14 @@ class ListedSearch:
     path : its folder, or its URL
     name : of the experiment
     kind : `search`, `confirmation` or `train`
-    state : `running`, `interrupted`, `finished`, or `damaged`
+    state : `running`, `interrupted`, `finished`, `edited` (its config is not the one that it was
+        made with), or `damaged`
     created : ISO time; empty if not known
     algorithm : of its agents
     ended, planned : trials
     best_trial, best_objective : of the trial that ranks first; None before one does
     verdict : the word; empty before there is one
-    problem : what is damaged
+    problem : what was edited or is damaged
     """
 
     path: str
@@ -119,13 +120,15 @@ def _remote_searches(url: str) -> list[str]:
 def _listed(folder: Path, shown: str) -> ListedSearch:
     try:
         return _read(folder, shown)
+    except EditedConfigError as error:
+        return ListedSearch(path=shown, name=folder.name, state="edited", problem=str(error))
     except _DAMAGES as error:
         return ListedSearch(path=shown, name=folder.name, state="damaged", problem=str(error))
 
 
 def _read(folder: Path, shown: str) -> ListedSearch:
     facts = read_json(folder / EXPERIMENT_FILE)
-    config = load_config(folder / CONFIG_FILE)
+    config = open_config(folder, facts).config
     records = read_journal(folder)
     kind = str(facts["kind"])
     planned = 1 if kind == "train" else planned_trials(config)

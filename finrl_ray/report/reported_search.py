@@ -1,6 +1,7 @@
 """A search from Python that ends as one from the command line does: with its report."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from finrl_ray.config import ExperimentConfig
@@ -53,6 +54,8 @@ def run_search(
 def resume_search(
     path: str | Path,
     *,
+    add_trials: int | None = None,
+    overrides: Sequence[str] = (),
     make_view: ViewFactory | None = None,
     address: str | None = None,
     dashboard: bool = False,
@@ -63,7 +66,8 @@ def resume_search(
 
     Parameters
     ----------
-    path, make_view, address, dashboard, trust : as for `finrl_ray.search.runner.resume_search`
+    path, add_trials, overrides, make_view, address, dashboard, trust : as for
+        `finrl_ray.search.runner.resume_search`
     report : as for `run_search`
 
     Raises
@@ -72,7 +76,13 @@ def resume_search(
         If the folder is no search's, what it needs is damaged beyond its copies, or Ray fails.
     """
     result = runner.resume_search(
-        path, make_view=make_view, address=address, dashboard=dashboard, trust=trust
+        path,
+        add_trials=add_trials,
+        overrides=overrides,
+        make_view=make_view,
+        address=address,
+        dashboard=dashboard,
+        trust=trust,
     )
     return _reported(result, wanted=report, trust=trust)
 

@@ -178,7 +178,10 @@ def _verdict(search: SearchReport) -> VerdictBlock:
 def _openings(search: SearchReport) -> list[str]:
     if not search.openings:
         return ["The test window is sealed: nothing here has seen it."]
-    return [f"The test window has been opened {times(search.openings)}."]
+    return [
+        f"The test window has been opened {times(search.openings)}.",
+        *(f"Opened {opening.sentence()}" for opening in search.opened),
+    ]
 
 
 def _tiles(search: SearchReport) -> list[Tile]:

@@ -20,9 +20,9 @@ from finrl_ray.report.backtest import (
     BACKTEST_FOLDER,
     CURVES_FILE,
     Backtest,
-    count_openings,
     read_backtest,
 )
+from finrl_ray.report.openings import Opening, read_openings
 from finrl_ray.report.timeline import result_times
 from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.folder_files import EXPERIMENT_FILE
@@ -70,7 +70,7 @@ class SearchReport:
     table : one row per started trial, best first
     facts : `experiment.json`: versions, data hash, windows
     verdict : None before the search has ended
-    openings : of the test window
+    opened : every opening of the test window
     trust : whether code in the winner's model may run (see docs/trust.md)
     """
 
@@ -82,7 +82,7 @@ class SearchReport:
     table: pd.DataFrame = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     verdict: SearchVerdict | None
-    openings: int
+    opened: list[Opening]
     trust: bool = False
 
     @property
@@ -106,6 +106,11 @@ class SearchReport:
     def trials(self) -> list[TrialRecord]:
         """The started trials, in order of creation."""
         return self.records.in_order()
+
+    @property
+    def openings(self) -> int:
+        """How often the test window has been opened."""
+        return len(self.opened)
 
     @property
     def n_ended(self) -> int:
@@ -279,7 +284,7 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
         table=trial_table(records.in_order(), folder.config),
         facts=read_json(folder.path / EXPERIMENT_FILE),
         verdict=read_verdict(folder.path) if finished and not driven else None,
-        openings=count_openings(folder.path),
+        opened=read_openings(folder.path),
         trust=trust,
     )
 

@@ -17,7 +17,6 @@ from finrl_ray.search.population import Population
 from finrl_ray.search.spaces import Domain
 
 if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
 
@@ -38,9 +37,10 @@ class BanditScheduler(Population, pb2.PB2):
         }
         super().__init__(config, interval, hyperparam_bounds=bounds)
 
-    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
-        """Take a trial in as PBT does: its sample has every value."""
-        PopulationBasedTraining.on_trial_add(self, tune_controller, trial)
+    def _begin(self) -> None:
+        super()._begin()
+        # what an earlier population has shown is of other times
+        self.data, self.current, self.last_exploration_time = pd.DataFrame(), None, 0
 
     def _coded(self, name: str, value: float) -> float:
         return math.log(value) if self.domains[name].kind == "loguniform" else float(value)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.config_file import dump_config, load_config
+from finrl_ray.config_file import dump_config
 from finrl_ray.data.archive import read_market_data, save_market_data
 from finrl_ray.data.folds import ValidationPlan, plan_validation
 from finrl_ray.data.market_data import MarketData
@@ -29,6 +29,7 @@ from finrl_ray.search.folder_files import (
 from finrl_ray.search.folder_lock import sole_process
 from finrl_ray.search.journal import Records, read_journal
 from finrl_ray.search.mirror import local_folder, remote_of
+from finrl_ray.search.sealed_config import open_config, seal_of
 from finrl_ray.shown_path import shown_path
 
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
@@ -57,6 +58,8 @@ class SearchFolder:
     origin : where it was made
     remote : URL of the folder that has the checkpoints and a copy of everything else; empty if all
         of it is in `path`
+    accepted : the sealed config; None in a folder that was made before configs were sealed
+    config_hash : of the sealed keys of the config
     """
 
     path: Path
@@ -66,6 +69,8 @@ class SearchFolder:
     kind: FolderKind = "search"
     origin: Path = Path()
     remote: str = ""
+    accepted: ExperimentConfig | None = None
+    config_hash: str = ""
 
     @property
     def train_data(self) -> MarketData:
@@ -131,6 +136,7 @@ def create_folder(
     with contextlib.suppress(RuntimeError):  # ~user of nobody: a folder of that name is made
         path = path.expanduser().absolute()
     remote = remote_of(config.search.storage_path, path.name)
+    seal = seal_of(config)
     facts = {
         "kind": kind,
         "path": str(path),
@@ -141,6 +147,7 @@ def create_folder(
         "data": dict(data_report),
         "split": split.describe(),
         "versions": versions(),
+        **seal,
     }
     try:
         path.mkdir(parents=True)
@@ -157,11 +164,13 @@ def create_folder(
         kind=kind,
         origin=path,
         remote=remote,
+        accepted=config,
+        config_hash=seal["config_hash"],
     )
 
 
 def open_folder(path: str | Path) -> SearchFolder:
-    """Open the folder of an earlier search and check that its data are the ones it ran on.
+    """Open the folder of an earlier search and check that its data and config are still its own.
 
     Parameters
     ----------
@@ -171,7 +180,8 @@ def open_folder(path: str | Path) -> SearchFolder:
     Raises
     ------
     SearchError
-        If it is no search folder, or the store does not answer.
+        If it is no search folder, its config was edited in what may not change, or the store does
+        not answer.
     """
     folder, url = local_folder(path)
     if not folder.is_dir():
@@ -182,7 +192,6 @@ def open_folder(path: str | Path) -> SearchFolder:
             f"{shown_path(folder)} is not the folder of a search: it has no {', '.join(missing)}; "
             "give the folder that `finrl-ray tune` printed"
         )
-    config = load_config(folder / CONFIG_FILE)
     try:
         facts = read_json(folder / EXPERIMENT_FILE)
         expected, origin = str(facts["data_hash"]), str(facts["path"])
@@ -190,16 +199,19 @@ def open_folder(path: str | Path) -> SearchFolder:
         remote = url or str(facts.get("remote", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(f"{folder / EXPERIMENT_FILE} is damaged: {error!r}") from error
+    opened = open_config(folder, facts)
     market_data = read_market_data(folder / DATA_FILE, expected)
-    split = make_split(market_data, config.split)
+    split = make_split(market_data, opened.config.split)
     return SearchFolder(
         path=folder,
-        config=config,
+        config=opened.config,
         market_data=market_data,
         split=split,
         kind=kind,
         origin=Path(origin),
         remote=remote,
+        accepted=opened.accepted,
+        config_hash=opened.digest,
     )
 
 

@@ -34,7 +34,7 @@ ENDED = ("completed", "stopped", "rejected", "failed")
 STOP, PAUSE = "STOP", "PAUSE"
 """Ray's names of what a scheduler decides after a result."""
 # a search that goes back keeps what belongs to no trial's history
-_KEPT_WHEN_GOING_BACK = ("search", "back")
+_KEPT_WHEN_GOING_BACK = ("search", "config", "back")
 
 
 @dataclass(kw_only=True)
@@ -123,6 +123,7 @@ class Records:
         """Fold one event in; a trial that starts over from a checkpoint replaces its later rows."""
         handlers: dict[str, Callable[[Event], None]] = {
             "search": self._search,
+            "config": self._config,
             "created": self._created,
             "start": self._start,
             "result": self._result,
@@ -143,6 +144,10 @@ class Records:
         if event["state"] in ("started", "resumed"):
             self.lives.append([event["time"], event["time"]])
         self.ended_by = event.get("ended_by", self.ended_by)
+
+    def _config(self, event: Event) -> None:
+        if event.get("reopens"):
+            self.ended_by = ""
 
     def _created(self, event: Event) -> None:
         trial_id = event["trial_id"]

@@ -40,7 +40,7 @@ from finrl_ray.search.trial_ids import TrialIds
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # events after which the searcher and the scheduler are as they were before
-_OUTSIDE = ("search", "back", "note")
+_OUTSIDE = ("search", "config", "back", "note")
 # a version that draws otherwise does so from the first sample on; points come before it
 _COMPARED_SAMPLES = 100
 

@@ -47,7 +47,8 @@ class Population(PopulationBasedTraining):
 
     Ray's draws from the global generators; here from the experiment's seed. A trial that ends
     leaves the population, and those that wait for it are exchanged without it, where Ray's would
-    wait for ever. Nothing is exchanged at the end of training.
+    wait for ever. Nothing is exchanged at the end of training. Trials that are added when all
+    others have ended are a population of their own.
 
     Attributes
     ----------
@@ -67,12 +68,24 @@ class Population(PopulationBasedTraining):
             **kwargs,
         )
         self._burn_in_period = settings.option("burn_in")
-        self._next_perturbation_sync = max(interval, self._burn_in_period)
+        self._begin()
         self.total_timesteps = config.agent.total_timesteps
         self.random = OwnRandom(config.seed)
         self.generator = np.random.default_rng([config.seed, 2])
         self.exploits: list[Exploit] = []
         self.gone: set[str] = set()
+
+    def _begin(self) -> None:
+        """Wait for the first exchange of a population."""
+        self._next_perturbation_sync = max(self._perturbation_interval, self._burn_in_period)
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Take a trial in; the first after all others have ended begins another population."""
+        others: list[Trial] = list(self._trial_state)
+        if others and all(t.trial_id in self.gone or t.is_finished() for t in others):
+            self._begin()
+        # not PB2's, which looks for values that a sample lacks; here each has every one
+        PopulationBasedTraining.on_trial_add(self, tune_controller, trial)
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]

@@ -49,7 +49,8 @@ class PreparedSearch:
 
     Parameters
     ----------
-    config : with the data source's path made absolute, and `evaluation.periods_per_year` a number
+    config : with the data source's path made absolute, and `evaluation.periods_per_year` and
+        `search.threads_per_trial` numbers
     market_data, data_report, split : what it will run on
     planned : number of trials
     plan : the folds of each trial; None where a trial trains once
@@ -163,6 +164,8 @@ def prepare_search(
     split = make_split(market_data, config.split)
     # of the rows that a search reads: it must not depend on those of the test window
     config = with_periods_per_year(config, market_data.dates[: split.validation.stop_row])
+    search = dataclasses.replace(config.search, threads_per_trial=config.search.threads)
+    config = dataclasses.replace(config, search=search)
     plan = plan_validation(market_data, split, config) if config.validation.has_paths else None
     _check_size(split)
     if on_ray and starts_own_ray(address):

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from finrl_ray.ray_session import ray_session
 from finrl_ray.ray_watch import watching
 from finrl_ray.search.board import SearchBoard
 from finrl_ray.search.budget import BudgetStopper
+from finrl_ray.search.config_changes import take_changes
 from finrl_ray.search.feed import TrialFeed
 from finrl_ray.search.folder import (
     FolderKind,
@@ -35,7 +36,6 @@ from finrl_ray.search.folder import (
     open_folder,
     sole_driver,
 )
-from finrl_ray.search.folder_files import VERDICT_FILE
 from finrl_ray.search.journal import (
     Records,
     append_event,
@@ -173,6 +173,8 @@ def run_search(
 def resume_search(
     path: str | Path,
     *,
+    add_trials: int | None = None,
+    overrides: Sequence[str] = (),
     make_view: ViewFactory | None = None,
     address: str | None = None,
     dashboard: bool = False,
@@ -183,26 +185,35 @@ def resume_search(
     Parameters
     ----------
     path : the search's folder, or the URL of one
+    add_trials : trials more than the search has; one that has ended is open again, and its verdict
+        counts them all. After an interruption it goes on without this
+    overrides : `key=value` strings, of keys that may change in a search (docs/search.md)
     make_view, address, dashboard : as for `run_search`
     trust : run code that is in the state of somebody else's search; see docs/trust.md
 
     Raises
     ------
+    ConfigError
+        If a key may not change, or so many trials cannot be added.
     SearchError
         If the folder is no search's, what it needs is damaged beyond its copies or needs `trust`,
-        or Ray fails.
+        its config was edited in what may not change, or Ray fails.
     """
     folder = open_folder(path)
     if folder.kind == "train":
         raise SearchError(
             f"{folder.path} was made by `finrl-ray train`, which trains in one go; run it again"
         )
-    planned = planned_trials(folder.config)
     require_writable("the folder of a search that goes on", folder.path)
     with sole_driver(folder):
         records = folder.records()
         if folder.remote:
             require_newest(folder.path, folder.remote)
+        if add_trials is not None or not is_finished(records, planned_trials(folder.config)):
+            # before anything is noted: the same command is given again with `trust`
+            require_trusted(folder.path, trust=trust)
+        folder = take_changes(folder, records, add_trials=add_trials, overrides=overrides)
+        planned = planned_trials(folder.config)
         if not is_finished(records, planned):
             require_trusted(folder.path, trust=trust)
             session = _session(folder.config, address, dashboard)
@@ -211,10 +222,19 @@ def resume_search(
                 _require_seen(folder)
                 return _run(folder, planned, make_view, trust=trust)
         with FolderMirror(folder.path, folder.remote):
-            whole = [f"{TRIALS_FILE}.csv", *([VERDICT_FILE] if folder.kind == "search" else [])]
-            if not all((folder.path / name).is_file() for name in whole):
+            if not _is_written(folder, records):
                 write_outputs(folder, records.in_order())
         return _result(folder, records, planned)
+
+
+def _is_written(folder: SearchFolder, records: Records) -> bool:
+    """Return whether a finished search's outputs are there, and are those of all its trials."""
+    if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
+        return False
+    if folder.kind != "search":
+        return True
+    judged = read_verdict(folder.path)
+    return judged is not None and sum(judged.states.values()) == len(records.in_order())
 
 
 def _require_seen(folder: SearchFolder) -> None:
@@ -339,7 +359,7 @@ def _make_tuner(
             mode="max",
             search_alg=feed,
             scheduler=KeptScheduler(keeper, feed.storage),
-            num_samples=config.search.num_samples,
+            num_samples=feed.planned,
             reuse_actors=True,
             trial_name_creator=trial_label,
             trial_dirname_creator=trial_label,

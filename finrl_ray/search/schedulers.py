@@ -211,6 +211,17 @@ class _Halving(HyperBandScheduler):
             result["hyperband_info"] = seen["hyperband_info"]
         return str(action)
 
+    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Put a trial into the open bracket; into the next one if its trials are on their way."""
+        state: dict[str, Any] = self._state
+        if state["bracket"] is not None and self._is_closed(state["bracket"]):
+            state["bracket"] = None
+        super().on_trial_add(tune_controller, trial)
+
+    def _is_closed(self, bracket: _Bracket) -> bool:
+        """Return whether all trials of a bracket have ended, so that none is left to compare."""
+        return all(trial.is_finished() for trial in bracket._all_trials)
+
     def _create_bracket(self, s: int) -> _Bracket:
         return _NotingBracket(
             self.stopped_at,
@@ -240,6 +251,11 @@ def _all_are_beyond(bracket: _Bracket) -> bool:
 
 class HyperbandScheduler(_Halving):
     """HyperBand that fills its boldest bracket first: a small search may have no other."""
+
+    def _is_closed(self, bracket: _Bracket) -> bool:
+        """Return whether trials of a bracket have ended or were sorted out."""
+        halved = bracket._n < bracket._n0
+        return halved or any(trial.is_finished() for trial in bracket._all_trials)
 
     def _create_bracket(self, s: int) -> _Bracket:
         return super()._create_bracket(self._s_max_1 - 1 - s)

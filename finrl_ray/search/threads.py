@@ -19,8 +19,8 @@ _POOLS = (
 
 
 def threads_per_trial(config: ExperimentConfig) -> int:
-    """Return the threads of one trial: the whole CPUs that it reserves, at least one."""
-    return max(1, int(config.search.cpus_per_trial))
+    """Return the threads of one trial: as given, else the whole CPUs that it reserves."""
+    return config.search.threads
 
 
 def thread_variables(threads: int) -> dict[str, str]:

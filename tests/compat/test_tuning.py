@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from finrl_ray.agent.drl_agent import DRLAgent
 from finrl_ray.compat.tuning import TuneSB3Optuna
 from finrl_ray.errors import ConfigError
-from finrl_ray.report.backtest import count_openings
+from finrl_ray.report.openings import count_openings
 from finrl_ray.search.folder import open_folder
 
 TRAIN, TRADE = ("2004-12-01", "2005-12-01"), ("2005-12-01", "2006-05-01")

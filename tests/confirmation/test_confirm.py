@@ -25,7 +25,8 @@ from finrl_ray.confirmation.confirm import (
 from finrl_ray.data.folds import plan_validation
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.fold_training import FoldResult
-from finrl_ray.report.backtest import backtest, count_openings
+from finrl_ray.report.backtest import backtest
+from finrl_ray.report.openings import count_openings
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.runner import run_search
 from finrl_ray.validation_config import ValidationConfig

@@ -1,8 +1,10 @@
 """Population based training: what is exchanged, when, and that it depends on the seed alone."""
 
+import dataclasses
 import random
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from fake_tune import FakeController, FakeTrial, run_trials
@@ -236,3 +238,32 @@ def test_a_trial_that_is_exchanged_while_it_writes_a_checkpoint_is_not_stopped_l
     scheduler._exploit(controller, worst, best)
     assert worst.status == Trial.PAUSED
     assert controller._cached_trial_decisions == {}
+
+
+@pytest.mark.parametrize("kind", ["pbt", "pb2"])
+@pytest.mark.parametrize("synch", [True, False])
+def test_trials_added_after_the_end_are_a_population_of_their_own(kind: str, synch: bool) -> None:
+    config = experiment(kind, synch=synch)
+    space = build_space(config)
+    searcher = make_searcher(dataclasses.replace(config, search=bigger(config.search)), space)
+    trials = [FakeTrial(f"{k:05d}", searcher.suggest(str(k))) for k in range(14)]
+    scheduler: Any = make_scheduler(config, space)
+    run_trials(scheduler, trials[:8], by_learning_rate, every=500, total=TOTAL, slots=3)
+    first = list(scheduler.exploits)
+    scheduler = cloudpickle.loads(cloudpickle.dumps(scheduler))
+    known = list(scheduler._trial_state)
+    assert all(trial.is_finished() for trial in known)
+    run_trials(scheduler, trials[8:], by_learning_rate, every=500, total=TOTAL, slots=6)
+    added = scheduler.exploits[len(first) :]
+    own = {trial.trial_id for trial in trials[8:]}
+    assert {e.trial_id for e in added} <= own
+    assert {e.donor_id for e in added} <= own
+    # exchanged from the first interval on; where all wait for all, two of six each time
+    expected = [t for t in range(1000, TOTAL, 1000) for _ in "ab"]
+    assert added[0].timesteps == 1000
+    assert len(added) >= 7
+    assert not synch or [e.timesteps for e in added] == expected
+
+
+def bigger(search: SearchConfig) -> SearchConfig:
+    return dataclasses.replace(search, num_samples=14)

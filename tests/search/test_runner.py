@@ -21,7 +21,8 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.factory import make_vec_env
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.metrics.performance import performance_summary
-from finrl_ray.report.backtest import backtest, count_openings
+from finrl_ray.report.backtest import backtest
+from finrl_ray.report.openings import count_openings
 from finrl_ray.search.folder import open_folder, sole_driver
 from finrl_ray.search.journal import append_event, read_journal
 from finrl_ray.search.preparation import prepare_search

@@ -7,7 +7,8 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pytest
-from fake_tune import FakeTrial, run_trials
+from fake_tune import FakeController, FakeTrial, run_trials
+from ray.tune.experiment import Trial
 
 from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.search.schedulers import make_scheduler, samples_all_first, stop_reason
@@ -157,6 +158,28 @@ def test_hyperband_for_bohb_lets_nobody_wait(count: int, slots: int, crash: int 
         assert max(trial.steps for trial in trials) == TOTAL
     if count >= 8 and not crash:  # the boldest bracket is filled first, as trials come
         assert sum(trial.steps == 1000 for trial in trials) >= 4
+
+
+@pytest.mark.parametrize("searcher", ["random", "bohb"])
+@pytest.mark.parametrize("told", [True, False])
+def test_trials_added_to_halving_have_a_bracket_of_their_own(searcher: str, told: bool) -> None:
+    """Five fill no bracket of eight; those that come later cannot join where it was halved."""
+    scheduler, trials = scheduler_of("hyperband", searcher=searcher), population(11)
+    options: Any = {"every": 500, "total": TOTAL, "slots": 2, "lazily": searcher == "bohb"}
+    if told:
+        run_trials(scheduler, trials[:5], by_number, searcher=Told(), **options)
+    else:  # a budget has ended the search in the middle: they have ended, and nobody said so
+        begun = FakeController(scheduler, [], Told())
+        scheduler.set_search_properties("objective", "max")
+        for trial in trials[:5]:
+            scheduler.on_trial_add(begun, trial)
+            trial.status = Trial.TERMINATED
+    first = dict(scheduler.stopped_at)
+    run_trials(scheduler, trials[5:], by_number, searcher=Told(), **options)
+    stopped = {name: at for name, at in scheduler.stopped_at.items() if name not in first}
+    # six in the second bracket, whose rungs are at 2000 and 4000: six, three, and two of these
+    assert {int(name): at for name, at in stopped.items()} == {5: 2000, 6: 2000, 7: 2000, 8: 4000}
+    assert [trial.steps for trial in trials[9:]] == [TOTAL, TOTAL]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "asha", "median", "hyperband", "pbt"])

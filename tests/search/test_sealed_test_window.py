@@ -15,7 +15,8 @@ from finrl_ray.data.sources import read_bundled
 from finrl_ray.data.splits import make_split
 from finrl_ray.errors import SearchError
 from finrl_ray.pipeline.from_config import train_from_config
-from finrl_ray.report.backtest import backtest, count_openings
+from finrl_ray.report.backtest import backtest
+from finrl_ray.report.openings import count_openings
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.preparation import prepare_search
 from finrl_ray.search.runner import SearchResult, run_search
