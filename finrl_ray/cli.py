@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from finrl_ray import cli_cluster, cli_judging, cli_reading
 from finrl_ray.cli_screen import (
-    EXIT_DIFFERENT,
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     AddressOption,
@@ -23,6 +22,7 @@ from finrl_ray.cli_screen import (
     ReportOption,
     TrustOption,
     console,
+    end_on_agreement,
     progress_bar,
     quiet,
     say,
@@ -296,6 +296,7 @@ def replay(
     """Train a trial again from the journal alone, and compare it with what was recorded.
 
     A trial of population based training is trained with its whole schedule of hyperparameters.
+    Ends as `reproduce` does.
     """
     quiet()
     from finrl_ray.report.tables import schedule_table
@@ -304,11 +305,9 @@ def replay(
     result = run_replay(folder, trial)
     console().print(schedule_table(result))
     print(f"model: {result.path}")
-    if result.differences:
-        print(f"not as recorded: {', '.join(result.differences)}", file=sys.stderr)
-        raise typer.Exit(EXIT_DIFFERENT)
     steps = result.recorded["timesteps"]
-    print(f"trial {result.trial} at {steps:,} timesteps is as recorded, bit for bit")
+    what = f"trial {result.trial} at {steps:,} timesteps is"
+    end_on_agreement(result, what, [", ".join(result.differences)])
 
 
 @app.command()

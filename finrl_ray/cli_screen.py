@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from finrl_ray.report.backtest import Backtest
     from finrl_ray.report.openings import Opening
     from finrl_ray.search.judging import SearchVerdict
+    from finrl_ray.search.replay import Replay
+    from finrl_ray.search.reproduce import Reproduction
     from finrl_ray.search.runner import SearchResult
 
 EXIT_INTERRUPTED = 130
@@ -32,6 +34,7 @@ EXIT_ERROR = 2
 EXIT_NO_WINNER = 1
 EXIT_DIFFERENT = 1
 EXIT_NO_EVIDENCE = 3
+EXIT_UNDECIDED = 4
 
 # a Path would make s3:/ of s3://
 FolderArgument = Annotated[str, typer.Argument(help="The folder of a search, or its URL.")]
@@ -336,3 +339,35 @@ def show_openings(opened: "Sequence[Opening]") -> None:
     print(f"the test window of this search has been opened {times(len(opened))}")
     for opening in opened:
         print(f"  {opening.sentence()}")
+
+
+def end_on_agreement(found: "Replay | Reproduction", what: str, differences: list[str]) -> None:
+    """Print what a repeated training has come to, and end with the exit code for it.
+
+    Parameters
+    ----------
+    found : the comparison
+    what : the subject of the sentence, and its verb
+    differences : what is not as recorded, in words
+    """
+    from finrl_ray.search.agreement import elsewhere_words, where_lines
+
+    if found.agreement == "exact":
+        print(f"{what} as recorded, bit for bit")
+        return
+    lines = where_lines(found.elsewhere, known=found.processor_known)
+    if found.agreement == "different":
+        for line in differences:
+            print(f"not as recorded: {line}", file=sys.stderr)
+        raise typer.Exit(EXIT_DIFFERENT)
+    for line in lines:
+        print(line)
+    largest = getattr(found, "largest_of_all", None)
+    said = elsewhere_words(
+        found.agreement, found.largest_difference if largest is None else largest
+    )
+    if found.agreement == "within tolerance":
+        print(f"{what} {said}")
+        return
+    print(said, file=sys.stderr)
+    raise typer.Exit(EXIT_UNDECIDED)

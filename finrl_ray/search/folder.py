@@ -29,6 +29,7 @@ from finrl_ray.search.folder_files import (
 from finrl_ray.search.folder_lock import sole_process
 from finrl_ray.search.journal import Records, read_journal
 from finrl_ray.search.mirror import local_folder, remote_of
+from finrl_ray.search.processor import processor_facts
 from finrl_ray.search.sealed_config import open_config, seal_of
 from finrl_ray.shown_path import shown_path
 
@@ -130,6 +131,9 @@ def create_folder(
     SearchError
         If the folder cannot be made or written.
     """
+    # it imports torch, which whoever opens a folder can do without
+    from finrl_ray.search.threads import threads_per_trial
+
     now = datetime.now().astimezone()
     stamp = f"{now:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"  # unique for parallel starts
     path = storage / f"{config.name}_{stamp}"
@@ -147,6 +151,7 @@ def create_folder(
         "data": dict(data_report),
         "split": split.describe(),
         "versions": versions(),
+        "processor": processor_facts(threads_per_trial(config)),
         **seal,
     }
     try:
@@ -230,6 +235,13 @@ def sole_driver(folder: SearchFolder) -> Iterator[None]:
     )
     with sole_process(folder.path, refusal):
         yield
+
+
+def recorded_processor(folder: Path) -> dict[str, str]:
+    """Return the processor on which a search began; empty for one of an earlier version."""
+    known = read_json(folder / EXPERIMENT_FILE).get("processor")
+    items = known.items() if isinstance(known, dict) else ()
+    return {str(name): str(value) for name, value in items}
 
 
 def versions() -> dict[str, str]:

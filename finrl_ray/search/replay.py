@@ -2,25 +2,25 @@
 
 import dataclasses
 import json
-import math
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finrl_ray.errors import SearchError
+from finrl_ray.search.agreement import Agreement, agreement_of, different_names, distance
 from finrl_ray.search.copied_folder import copy_tree
-from finrl_ray.search.folder import SearchFolder, open_folder
+from finrl_ray.search.folder import SearchFolder, open_folder, recorded_processor
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.lineage import Segment, segments
+from finrl_ray.search.processor import differences_of, processor_facts
 from finrl_ray.search.rerun import inputs_of, train_schedule
 from finrl_ray.search.results import winner
+from finrl_ray.search.threads import threads_per_trial
 
 REPLAY_FOLDER = "replay"
 SCHEDULE_FILE = "schedule.json"
-NOT_COMPARED = ("notes",)
-"""Reported of the process, not of what was computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Replay:
     path : folder of the trained model and of `schedule.json`
     schedule : the stretches that were trained
     recorded, replayed : the trial's last evaluation, then and again
+    elsewhere : of the processor and its libraries, what differs: name to (recorded, here)
+    processor_known : whether the search has recorded its processor
     """
 
     trial: int
@@ -40,12 +42,27 @@ class Replay:
     schedule: list[Segment]
     recorded: dict[str, Any]
     replayed: dict[str, Any]
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    processor_known: bool = True
 
     @property
     def differences(self) -> list[str]:
         """Names of measures that came out differently; empty when the replay is exact."""
-        names = [name for name in self.recorded if name not in NOT_COMPARED]
-        return [n for n in names if not same(self.recorded[n], self.replayed.get(n))]
+        return different_names(self.recorded, self.replayed)
+
+    @property
+    def largest_difference(self) -> float:
+        """The largest difference of a measure, by `max(1, |recorded|)`."""
+        return distance(self.recorded, self.replayed)
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the comparison means: on another processor it is one up to a tolerance."""
+        return agreement_of(
+            equal=not self.differences,
+            largest=self.largest_difference,
+            elsewhere=bool(self.elsewhere) or not self.processor_known,
+        )
 
 
 def replay(path: str | Path, trial: int | None = None) -> Replay:
@@ -80,8 +97,16 @@ def replay(path: str | Path, trial: int | None = None) -> Replay:
         copy_tree(checkpoint, target)
     plain = [dataclasses.asdict(segment) for segment in schedule]
     (target / SCHEDULE_FILE).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    processor = recorded_processor(folder.path)
+    here = processor_facts(threads_per_trial(folder.config))
     return Replay(
-        trial=record.index, path=target, schedule=schedule, recorded=record.last, replayed=last
+        trial=record.index,
+        path=target,
+        schedule=schedule,
+        recorded=record.last,
+        replayed=last,
+        elsewhere=differences_of(processor, here),
+        processor_known=bool(processor),
     )
 
 
@@ -93,9 +118,3 @@ def _find(folder: SearchFolder, records: Sequence[TrialRecord], trial: int | Non
             return record
     known = f"0 to {records[-1].index}" if records else "none"
     raise SearchError(f"the search in {folder.path} has no trial {trial}; it has {known}")
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two reported values are equal; NaN equals NaN."""
-    both_nan = all(isinstance(x, float) and math.isnan(x) for x in (one, other))
-    return both_nan or bool(one == other)

@@ -1,8 +1,9 @@
 """`reproduce`: train the winner of a search again and compare every number with what was."""
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,17 @@ import numpy as np
 
 from finrl_ray.counts import counted
 from finrl_ray.errors import SearchError
+from finrl_ray.search.agreement import (
+    TOLERANCE,
+    Agreement,
+    agreement_of,
+    different_names,
+    distance,
+)
 from finrl_ray.search.folder import open_folder, versions
 from finrl_ray.search.folder_files import REPRODUCTION_FILE
 from finrl_ray.search.journal import is_finished
-from finrl_ray.search.replay import NOT_COMPARED, same
+from finrl_ray.search.processor import differences_of, processor_facts
 from finrl_ray.search.reproduction import (
     Recorded,
     parameters_hash,
@@ -23,6 +31,7 @@ from finrl_ray.search.reproduction import (
 )
 from finrl_ray.search.rerun import NotReachedError, Seen, train_schedule
 from finrl_ray.search.spaces import planned_trials
+from finrl_ray.search.threads import threads_per_trial
 from finrl_ray.training import TrialDivergedError
 
 Say = Callable[[str], None]
@@ -40,7 +49,10 @@ class Reproduction:
     differences : what is not equal, in sentences; empty if everything is, bit for bit
     largest_difference : largest relative difference of account values (of returns, absolute, for a
         trial of several trainings)
+    largest_of_all : the same, or that of the evaluations' measures if it is larger
     changed : versions and machine that differ: name to (recorded, here)
+    elsewhere : the same of the processor and its libraries
+    processor_known : whether the file says on which processor it was recorded
     """
 
     trial: int
@@ -49,15 +61,32 @@ class Reproduction:
     differences: tuple[str, ...]
     largest_difference: float
     changed: Mapping[str, tuple[str, str]]
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    processor_known: bool = True
+    largest_of_all: float = 0.0
 
     @property
     def exact(self) -> bool:
         """Whether every number is what it was."""
         return not self.differences
 
+    @property
+    def agreement(self) -> Agreement:
+        """What the comparison means: on another processor it is one up to a tolerance."""
+        return agreement_of(
+            equal=self.exact,
+            largest=self.largest_of_all,
+            elsewhere=bool(self.elsewhere) or not self.processor_known,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {**asdict(self), "exact": self.exact}
+        return {
+            **asdict(self),
+            "exact": self.exact,
+            "agreement": self.agreement,
+            "tolerance": TOLERANCE,
+        }
 
 
 def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
@@ -85,7 +114,7 @@ def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
         return _compared(recorded, until, reported, seen)
     except (NotReachedError, TrialDivergedError) as error:
         # the file is whole, so what trains differently here is a result and no mistake
-        return _result(recorded, until, [str(error)], float("inf"))
+        return _result(recorded, until, [str(error)], math.inf, math.inf)
 
 
 def _compared(
@@ -100,15 +129,19 @@ def _compared(
         parameters = parameters_hash(checkpoint, recorded.inputs.config.agent.algorithm)
     differences = [*_other_results(recorded, results)]
     largest = _largest(recorded.curves, curves)
+    measures = _largest_of_measures(recorded, results)
     if not np.array_equal(recorded.curves, curves, equal_nan=True):
         differences.append(f"account values differ by up to {largest:.3g}")
     if parameters != recorded.parameters:
         differences.append("the parameters of the final policy differ")
-    return _result(recorded, until, differences, largest)
+    return _result(recorded, until, differences, largest, max(largest, measures))
 
 
-def _result(recorded: Recorded, until: int, differences: list[str], largest: float) -> Reproduction:
+def _result(
+    recorded: Recorded, until: int, differences: list[str], largest: float, of_all: float
+) -> Reproduction:
     here = versions()
+    processor = processor_facts(threads_per_trial(recorded.inputs.config))
     return Reproduction(
         trial=recorded.trial,
         timesteps=until,
@@ -120,6 +153,9 @@ def _result(recorded: Recorded, until: int, differences: list[str], largest: flo
             for name, value in recorded.versions.items()
             if here.get(name) != value
         },
+        elsewhere=differences_of(recorded.processor, processor),
+        processor_known=bool(recorded.processor),
+        largest_of_all=of_all,
     )
 
 
@@ -145,11 +181,7 @@ def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[st
     if len(results) != len(recorded.results):
         return [f"{counted(len(results), 'evaluation')} instead of {len(recorded.results)}"]
     for before, after in zip(recorded.results, results, strict=True):
-        names = [
-            name
-            for name in before
-            if name not in NOT_COMPARED and not same(before[name], after.get(name))
-        ]
+        names = different_names(before, after)
         if names:
             first = names[0]
             return [
@@ -159,6 +191,13 @@ def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[st
     return []
 
 
+def _largest_of_measures(recorded: Recorded, results: list[dict[str, Any]]) -> float:
+    if len(results) != len(recorded.results):
+        return math.inf
+    pairs = zip(recorded.results, results, strict=True)
+    return max((distance(before, after) for before, after in pairs), default=0.0)
+
+
 def _largest(recorded: Any, found: Any) -> float:
     if recorded.shape != found.shape:
         return float("inf")
@@ -166,4 +205,5 @@ def _largest(recorded: Any, found: Any) -> float:
     if recorded.ndim == 2:
         apart = apart / np.maximum(np.abs(recorded), 1e-300)
     apart = apart[~(np.isnan(recorded) & np.isnan(found))]
-    return float(apart.max()) if apart.size else 0.0
+    largest = float(apart.max()) if apart.size else 0.0
+    return math.inf if math.isnan(largest) else largest

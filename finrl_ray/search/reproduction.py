@@ -38,7 +38,9 @@ from finrl_ray.search.folder import SearchFolder, versions
 from finrl_ray.search.folder_files import REPRODUCTION_FILE
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.lineage import Segment, segments
+from finrl_ray.search.processor import processor_facts
 from finrl_ray.search.rerun import TrialInputs, inputs_of
+from finrl_ray.search.threads import threads_per_trial
 from finrl_ray.training import EVALUATIONS_FILE, MODEL_FILE
 from finrl_ray.yaml_text import TEXT_BYTES, load_yaml
 
@@ -62,6 +64,7 @@ class Recorded:
     parameters : SHA-256 over the arrays of the final policy; empty where no single model stands for
         the trial
     versions : of Python, the machine and the packages
+    processor : `processor_facts` of where the search ended; empty in files of earlier versions
     """
 
     trial: int
@@ -71,6 +74,7 @@ class Recorded:
     curves: AnyArray
     parameters: str
     versions: Mapping[str, str]
+    processor: Mapping[str, str]
 
 
 def write_reproduction(
@@ -103,6 +107,7 @@ def write_reproduction(
         "data_hash": data.content_hash,
         "parameters": parameters_hash(checkpoint, folder.config.agent.algorithm),
         "versions": versions(),
+        "processor": processor_facts(threads_per_trial(folder.config)),
     }
     curves = io.BytesIO()
     np.savez(curves, curves=read_curves(checkpoint, len(results)))
@@ -194,6 +199,7 @@ def read_reproduction(path: Path) -> Recorded:
             curves=curves,
             parameters=manifest["parameters"],
             versions=manifest["versions"],
+            processor=dict(manifest.get("processor", {})),
         )
     except SearchError:
         raise

@@ -1,6 +1,7 @@
 """The winner trained again from one file: equal, not equal, damaged, not there."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import shutil
@@ -12,11 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_search import small_config
+from typer.testing import CliRunner
 
+from finrl_ray.cli import app
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import open_folder
 from finrl_ray.search.journal import read_journal
 from finrl_ray.search.outputs import write_outputs
+from finrl_ray.search.processor import processor_facts
+from finrl_ray.search.replay import replay
 from finrl_ray.search.reproduce import reproduce
 from finrl_ray.search.reproduction import read_reproduction
 from finrl_ray.search.runner import run_search
@@ -124,6 +129,71 @@ def test_other_numbers_are_told(searched, tmp_path) -> None:
     assert done.returncode == 1
     assert "numpy: recorded with 1.0" in done.stdout
     assert json.loads((tmp_path / "o").read_text())["exact"] is False
+
+
+def test_the_file_names_the_processor_and_its_libraries(searched) -> None:
+    with zipfile.ZipFile(searched / "reproduction.zip") as content:
+        manifest = json.loads(content.read("manifest.json"))
+    assert manifest["processor"] == processor_facts(1)
+    facts = json.loads((searched / "experiment.json").read_text())
+    assert facts["processor"] == processor_facts(1)
+
+
+@pytest.mark.parametrize(
+    ("factor", "agreement", "code", "said"),
+    [
+        (1.0, "exact", 0, "as recorded, bit for bit"),
+        (1.0005, "within tolerance", 0, "equal within 0.001 on another processor"),
+        (1.01, "undecided", 4, "cannot be told here"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_another_processor_is_compared_to_a_tolerance(
+    searched, tmp_path, monkeypatch, capsys, factor, agreement, code, said, known
+) -> None:
+    source = searched / "reproduction.zip"
+    with zipfile.ZipFile(source) as content:
+        curves = np.load(io.BytesIO(content.read("curves.npz")))["curves"].copy()
+        manifest = json.loads(content.read("manifest.json"))
+    if known:
+        manifest["processor"]["processor"] = "AMD EPYC 7B13 (cpu family 25, model 1)"
+    else:
+        del manifest["processor"]  # as of an earlier version
+    buffer = io.BytesIO()
+    np.savez(buffer, curves=curves * factor)
+    entries = {"curves": buffer.getvalue(), "manifest": json.dumps(manifest).encode()}
+    found = reproduce(changed(source, tmp_path / "sent.zip", **entries))
+    assert found.agreement == agreement
+    assert found.to_dict()["agreement"] == agreement
+    assert ("processor" in found.elsewhere) == known
+    monkeypatch.setattr("finrl_ray.search.reproduce.reproduce", lambda *_: found)
+    result = CliRunner().invoke(app, ["reproduce", str(searched)])
+    assert result.exit_code == code
+    output = result.output
+    assert said in output
+    assert "differs" not in output
+    if factor != 1.0:
+        where = "AMD EPYC 7B13" if known else "not known: that was an earlier version"
+        assert where in output
+
+
+def test_a_replay_on_another_processor_is_compared_to_a_tolerance(searched, tmp_path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(searched, copy)
+    assert replay(copy).agreement == "exact"
+    facts = json.loads((copy / "experiment.json").read_text())
+    facts["processor"]["processor"] = "AMD EPYC 7B13"
+    (copy / "experiment.json").write_text(json.dumps(facts))
+    found = replay(copy)
+    assert found.agreement == "exact"
+    assert found.elsewhere["processor"][0] == "AMD EPYC 7B13"
+    for size, agreement in ((1e-6, "within tolerance"), (0.1, "undecided")):
+        other = {**found.replayed, "eval/sharpe_ratio": found.replayed["eval/sharpe_ratio"] + size}
+        moved = dataclasses.replace(found, replayed=other)
+        assert moved.agreement == agreement
+        assert moved.differences == ["eval/sharpe_ratio"]
+        same_here = dataclasses.replace(moved, elsewhere={})
+        assert same_here.agreement == "different"
 
 
 def test_the_command_says_bit_for_bit(searched) -> None:
