@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
 PLACES = {"REPOSITORY": str(REPOSITORY), "PACKAGES": sys.prefix}
-LIMIT_S = 400
+LIMIT_S = 1800
 # a user of whom the system knows nothing, as under `docker run --user 2000`; packages and
 # everything below the repository are read-only
 ENTER = """
@@ -89,7 +89,7 @@ def test_a_search_ends_where_neither_home_nor_the_package_can_be_written(tmp_pat
         (folder,) = (tmp_path / "runs").iterdir()
         assert (folder / "report.html").is_file()
         private = temporary / "finrl_ray-2000"
-        assert (private / "numba").is_dir()
+        assert list(private.rglob("*.nbc"))
         # what is left of the search is seen, and nobody runs it
         code, output = _in_read_only_places(["ls", "runs"], tmp_path, temporary)
         assert code == 0, output
