@@ -178,6 +178,17 @@ def said(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, 
     return code, "".join(capfd.readouterr())
 
 
+def places(command: str, folder: Path) -> list[str]:
+    """Return what a command is given to read a search's folder."""
+    if command == "ls":
+        return [str(folder.parent)]
+    if command == "compare":
+        other = folder.with_name("other")
+        shutil.copytree(folder, other)
+        return [str(folder), str(other)]
+    return [str(folder)]
+
+
 @pytest.fixture
 def planted(search: SearchReport, tmp_path: Path) -> tuple[Path, Path]:
     """A copy of a finished search with a pickle in every file that can hold one."""
@@ -198,8 +209,7 @@ one_search = pytest.mark.parametrize("search", ["close"], indirect=True)
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_no_command_runs_what_is_in_a_finished_search(command, planted, capfd) -> None:
     folder, target = planted
-    given = {"ls": [str(folder.parent)], "compare": [str(folder)] * 2}
-    code, output = said([command[0], *given.get(command[0], [str(folder)]), *command[1:]], capfd)
+    code, output = said([command[0], *places(command[0], folder), *command[1:]], capfd)
     assert not target.exists()
     assert "unexpected" not in output
     # what cannot be read is refused; models are read from what is no pickle
@@ -238,8 +248,7 @@ def test_an_unfinished_search_of_somebody_else_asks_for_trust(planted, capfd) ->
         head, facts, payload = file.read_bytes().split(b"\n", 2)
         file.write_bytes(b"\n".join([head, b"%d %s" % (number, facts.split(b" ")[1]), payload]))
     for command in (*COMMANDS[:3], ("resume",), ("backtest",)):
-        given = {"ls": [str(folder.parent)], "compare": [str(folder)] * 2}
-        code, output = said([command[0], *given.get(command[0], [str(folder)])], capfd)
+        code, output = said([command[0], *places(command[0], folder)], capfd)
         assert not target.exists()
         if command[0] == "resume":
             assert code == 2
