@@ -1,6 +1,7 @@
 """The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from finrl_ray.cli_screen import (
     show_training,
 )
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.interruptions import announced, interrupted
+from finrl_ray.interruptions import announced, interrupted, leaves_at_once
 
 FailOption = Annotated[
     bool,
@@ -82,6 +83,12 @@ def main() -> None:
         # a job goes on without the `submit` that follows it
         with contextlib.nullcontext() if arguments[:1] == ["submit"] else announced():
             app(args=arguments, prog_name="finrl-ray", standalone_mode=True)
+    except SystemExit as ended:
+        if leaves_at_once():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
     except FinRLRayError as error:
         if debug:
             raise

@@ -28,6 +28,7 @@ def _say_plainly(line: str) -> None:
 _seen: list[int] = []
 _announcing: list[bool] = []
 _say: list[Say] = [_say_plainly]
+_leaving: list[bool] = []
 
 
 def note(number: int) -> None:
@@ -52,6 +53,16 @@ def forget() -> None:
     """Forget the signals of a block that has ended, unless the whole process is told to end."""
     if not _announcing:
         _seen.clear()
+
+
+def leave_at_once() -> None:
+    """Note that this process must end without Python's own clean-up, which would not come back."""
+    _leaving.append(True)
+
+
+def leaves_at_once() -> bool:
+    """Return whether `leave_at_once` was called."""
+    return bool(_leaving)
 
 
 def answer_through(say: Say) -> None:

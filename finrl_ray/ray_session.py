@@ -1,6 +1,7 @@
 """`ray_session`: the one place that starts Ray, or joins a cluster, and leaves it again."""
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import ray
 from finrl_ray import __version__
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.interruptions import interrupted
+from finrl_ray.interruptions import interrupted, leave_at_once
 from finrl_ray.own_ray import LOOPBACK, environment, loopback_stays, own_ray
 from finrl_ray.ray_cluster import (
     cluster_address,
@@ -27,10 +28,12 @@ from finrl_ray.ray_security import (
     exposure,
     token_mode_wanted,
 )
+from finrl_ray.ray_watch import lost_process
 
 logger = logging.getLogger(__name__)
 
 _ONE_SIGNAL_S = 1.0
+_SHUTDOWN_S = 5.0
 _FAILURES = (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError)
 
 
@@ -92,7 +95,21 @@ def _started(
                 _init(connection, {**own.worker_env, **worker_env}, "here")
             yield
         finally:
-            ray.shutdown()
+            _shut_down()
+
+
+def _shut_down() -> None:
+    """Leave Ray; one that is lost is not waited for.
+
+    Its client asks the lost one for a minute, and then ends this process without a word.
+    """
+    if not lost_process():
+        ray.shutdown()
+        return
+    leave_at_once()
+    leaving = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
+    leaving.start()
+    leaving.join(_SHUTDOWN_S)
 
 
 @contextmanager

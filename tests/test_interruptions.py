@@ -3,11 +3,12 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 import ray
-from processes import started
+from processes import run, started
 
 from finrl_ray import interruptions, ray_session
 from finrl_ray.errors import SearchError
@@ -17,8 +18,10 @@ from finrl_ray.interruptions import answer_plainly, answer_through, interrupted,
 BUSY = """
 import hashlib, signal
 from finrl_ray.interruptions import announced
-signal.signal(signal.SIGINT, signal.default_int_handler)
 with announced():
+    # one that arrives a moment too early ends nothing
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2 * 10**9)
 """
@@ -111,3 +114,33 @@ def test_a_ray_that_ends_while_it_starts_was_interrupted_if_we_were(
     monkeypatch.setattr(ray_session, "_ONE_SIGNAL_S", 0.05)
     with pytest.raises(KeyboardInterrupt if told else SearchError):
         ray_session._init({}, {}, "here")
+
+
+@pytest.mark.parametrize("lost", ["", "gcs_server"])
+def test_a_lost_ray_is_not_waited_for(monkeypatch, lost) -> None:
+    go_on, ended = threading.Event(), threading.Event()
+
+    def shutdown() -> None:
+        if lost:
+            go_on.wait(600)
+        ended.set()
+
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    monkeypatch.setattr(ray_session, "lost_process", lambda: lost)
+    monkeypatch.setattr(ray_session, "_SHUTDOWN_S", 0.05)
+    monkeypatch.setattr(interruptions, "_leaving", [])
+    ray_session._shut_down()
+    assert ended.is_set() == (not lost)
+    assert interruptions.leaves_at_once() == bool(lost)
+    go_on.set()
+    assert ended.wait(600)
+
+
+@pytest.mark.parametrize("code", [0, 130])
+def test_a_command_that_leaves_at_once_keeps_its_code_and_what_it_said(code) -> None:
+    hanging = "atexit.register(time.sleep, 3600); leave_at_once()"
+    command = COMMAND.format(first=f"{hanging}; print('said'); raise typer.Exit({code})")
+    command = "import atexit, typer\nfrom finrl_ray.interruptions import leave_at_once\n" + command
+    done = run([sys.executable, "-c", command])
+    assert done.returncode == code, done.stderr
+    assert done.stdout == "said\n"
