@@ -43,6 +43,9 @@ FailOption = Annotated[
     ),
 ]
 
+# for the thread that answers, on a busy machine
+_ANSWERED_S = 5.0
+
 
 class _Commands(TyperGroup):
     """The group of all commands, which says how one was interrupted."""
@@ -51,9 +54,10 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            pass
+            interrupted(_ANSWERED_S)
         except SystemExit as ended:
-            if ended.code != signal.SIGTERM or not interrupted():  # as Ray's handler ends it
+            # as Ray's own handler ends a process
+            if ended.code != signal.SIGTERM or not interrupted(_ANSWERED_S):
                 raise
         print("interrupted before anything was lost", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -111,6 +111,6 @@ def _answer(ours: socket.socket) -> None:
         while numbers := ours.recv(64):
             for number in numbers:
                 if number in _NUMBERS:
-                    note(number)
                     _say[-1](line)
+                    note(number)
                     line = _AGAIN
