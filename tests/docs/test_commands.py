@@ -84,6 +84,12 @@ ELSEWHERE = {
     "finrl-ray submit experiments/quickstart/config.yaml": "tests/jobs/test_submit.py",
     "finrl-ray tune CONFIG --address auto": "tests/jobs/test_joining.py",
     "finrl-ray resume DIR --address auto": "tests/jobs/test_joining.py",
+    "finrl-ray resume DIR --add-trials N": "tests/search/test_more_trials.py::"
+    "test_the_command_adds_trials_and_sets_what_may_change",
+    "finrl-ray resume DIR --set search.time_budget_s=7200": "tests/search/test_more_trials.py::"
+    "test_the_command_adds_trials_and_sets_what_may_change",
+    "finrl-ray resume DIR --set KEY=VALUE": "tests/search/test_more_trials.py::"
+    "test_the_command_adds_trials_and_sets_what_may_change",
     "finrl-ray resume URL": "tests/search/test_object_storage.py",
     "finrl-ray --install-completion": "tests/test_cli_reading.py::"
     "test_the_shell_completes_commands",

@@ -16,7 +16,9 @@ import ray
 from ray import tune
 from report.made_search import made_search
 from small_search import small_config
+from typer.testing import CliRunner
 
+from finrl_ray.cli import app
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import parse_config
 from finrl_ray.errors import ConfigError, SearchError
@@ -152,6 +154,24 @@ def test_a_population_is_not_joined_half_way(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"was 4, is 6, in the middle of a population"):
         take_changes(ended, records, add_trials=2)
     assert open_folder(made.path).config == made.config
+
+
+def test_the_command_adds_trials_and_sets_what_may_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made_search(tmp_path, n_trials=2).path
+
+    def run(*given: Any, **options: Any) -> Any:
+        raise SearchError("as far as Ray")
+
+    monkeypatch.setattr("finrl_ray.search.runner._session", run)
+    command = ["resume", str(folder), "--add-trials", "3", "--set", "search.time_budget_s=7200"]
+    ended = CliRunner().invoke(app, command)
+    assert str(ended.exception) == "as far as Ray"
+    search = open_folder(folder).config.search
+    assert (search.num_samples, search.time_budget_s) == (5, 7200.0)
+    refused = CliRunner().invoke(app, ["resume", str(folder), "--set", "env.hmax=3"])
+    assert "--set cannot change" in str(refused.exception)
 
 
 # -- on Ray -------------------------------------------------------------------------------------
