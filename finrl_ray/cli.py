@@ -23,11 +23,13 @@ from finrl_ray.cli_screen import (
     ReportOption,
     TrustOption,
     console,
+    end_findings,
     end_on_agreement,
     progress_bar,
     quiet,
     say,
     show_backtest,
+    show_finding,
     show_findings,
     show_result,
     show_training,
@@ -273,13 +275,24 @@ def train(
 
 @app.command()
 def doctor(
-    config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    measure: Annotated[
+        bool, typer.Option(help="Train for some seconds to estimate time and memory of the search.")
+    ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Look for everything that is wrong with a config before a night of compute."""
     quiet()
     from finrl_ray.practice.doctor import diagnose_config
 
-    show_findings(diagnose_config(config, overrides or []), as_json=as_json)
+    report = diagnose_config(
+        config, overrides or [], measure=measure, listener=None if as_json else show_finding
+    )
+    if as_json:
+        show_findings(report, as_json=True)
+    else:
+        end_findings(report)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from finrl_ray.errors import FinRLRayError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from finrl_ray.practice.findings import DoctorReport
+    from finrl_ray.practice.findings import DoctorReport, Finding
     from finrl_ray.progress import Progress
     from finrl_ray.report.backtest import Backtest
     from finrl_ray.report.openings import Opening
@@ -172,16 +172,27 @@ def show_findings(report: "DoctorReport", *, as_json: bool = False) -> None:
         if not report.healthy:
             raise typer.Exit(EXIT_ERROR)
         return
+    for finding in report.findings:
+        show_finding(finding)
+    end_findings(report)
+
+
+def show_finding(finding: "Finding") -> None:
+    """Print one finding at once, in colour, also into a pipe."""
     screen = console()
     colours = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
-    for finding in report.findings:
-        screen.print(f"{finding.level:<8}", style=colours[finding.level], end="")
-        said = hanging(f"{finding.where}: {finding.what}", screen, 8)
-        screen.print(said, highlight=False, soft_wrap=True, markup=False)
-        if finding.remedy:
-            remedy = f"        -> {hanging(finding.remedy, screen, 11)}"
-            screen.print(remedy, style="dim", soft_wrap=True, markup=False)
-    screen.print(f"\n{report.summary()}", highlight=False, style="bold")
+    screen.print(f"{finding.level:<8}", style=colours[finding.level], end="")
+    said = hanging(f"{finding.where}: {finding.what}", screen, 8)
+    screen.print(said, highlight=False, soft_wrap=True, markup=False)
+    if finding.remedy:
+        remedy = f"        -> {hanging(finding.remedy, screen, 11)}"
+        screen.print(remedy, style="dim", soft_wrap=True, markup=False)
+    screen.file.flush()
+
+
+def end_findings(report: "DoctorReport") -> None:
+    """Print the last line under findings; end with exit code 2 if there is an error."""
+    console().print(f"\n{report.summary()}", highlight=False, style="bold")
     if not report.healthy:
         raise typer.Exit(EXIT_ERROR)
 

@@ -16,10 +16,13 @@ from finrl_ray.audit.sample import Sample, dated
 from finrl_ray.audit.windows import check_fills, check_windows
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.config_file import load_config
+from finrl_ray.data.data_report import DataReport
 from finrl_ray.data.loading import market_data_of
+from finrl_ray.data.price_findings import dropped_tickers, price_findings
 from finrl_ray.data.sources import read_source
 from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import make_split
+from finrl_ray.env.slow_investment import slow_investment
 from finrl_ray.practice.findings import DoctorReport, FindingList
 
 
@@ -51,7 +54,8 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
     Returns
     -------
     DoctorReport
-        Errors are leaks; warnings may be. What it cannot find is in docs/audit.md.
+        Errors are leaks; warnings may be, or are doubts about prices. What it cannot find is in
+        docs/audit.md.
 
     Raises
     ------
@@ -59,10 +63,11 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
         If the rows cannot be used.
     """
     # first, because it says what is wrong with rows that cannot be used
-    market_data, _ = market_data_of(rows, config.data)
+    market_data, report = market_data_of(rows, config.data)
     in_order = dated(rows, config.data.timezone)
     config = with_periods_per_year(config, market_data.dates)
     sample = Sample(
+        source=rows,
         rows=in_order,
         config=config,
         market_data=market_data,
@@ -76,7 +81,19 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
     check_scaling(sample, findings)
     check_windows(sample, findings)
     check_fills(sample, findings)
-    return DoctorReport(findings=tuple(_without_false_comfort(findings)))
+    kept = _without_false_comfort(findings)
+    _check_prices(sample, report, kept)
+    return DoctorReport(findings=tuple(kept))
+
+
+def _check_prices(sample: Sample, report: DataReport, findings: FindingList) -> None:
+    """Say what is no leak, but makes the numbers of prices and accounts doubtful."""
+    data = sample.config.data
+    for item in (*price_findings(sample.source, data), *dropped_tickers(report)):
+        findings.warning("prices", item.what, item.remedy)
+    slow = slow_investment(sample.market_data, sample.split, sample.config.env)
+    if slow is not None:
+        findings.warning("env.hmax", slow.what, slow.remedy)
 
 
 def _without_false_comfort(findings: FindingList) -> FindingList:

@@ -24,12 +24,14 @@ class Sample:
 
     Parameters
     ----------
+    source : the rows as they were given
     rows : the source in FinRL's long format, with real dates, in order of dates
     config : the experiment
     market_data : what `load_market_data` makes of the rows
     split : the windows
     """
 
+    source: pd.DataFrame
     rows: pd.DataFrame
     config: ExperimentConfig
     market_data: MarketData

@@ -31,9 +31,9 @@ def available_memory() -> int:
 def check_compute(config: ExperimentConfig, market_data: MarketData, findings: FindingList) -> None:
     """Look at the memory and the cores that the trials take at once."""
     space = build_space(config)
-    concurrent = _concurrent_trials(config, space)
+    concurrent = concurrent_trials(config, space)
     _check_cores(config, findings)
-    trial, largest = _largest_trial(config, space, market_data)
+    trial, largest = largest_trial(config, space, market_data)
     needed = concurrent * trial
     available = available_memory()
     parts = (
@@ -61,10 +61,11 @@ def check_compute(config: ExperimentConfig, market_data: MarketData, findings: F
 
 def fits(config: ExperimentConfig, market_data: MarketData) -> bool:
     """Return whether one trial of the agent as configured, nothing sampled, fits into memory."""
-    return _largest_trial(config, {}, market_data)[0] <= available_memory()
+    return largest_trial(config, {}, market_data)[0] <= available_memory()
 
 
-def _concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:
+def concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:
+    """Return how many trials run at once on the CPUs that this process may use."""
     search = config.search
     by_cores = max(1, math.floor(available_cpus() / search.cpus_per_trial))
     planned = max(1, count_trials(space, search))
@@ -74,7 +75,7 @@ def _concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) ->
     return min(limits)
 
 
-def _largest_trial(
+def largest_trial(
     config: ExperimentConfig, space: Mapping[str, Domain], market_data: MarketData
 ) -> tuple[int, int]:
     """Return the bytes of the largest trial, and of its buffer and networks alone."""

@@ -14,9 +14,11 @@ from finrl_ray.data.indicators import FINRL_INDICATORS
 from finrl_ray.data.loading import market_data_of
 from finrl_ray.data.long_dates import read_dates
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.price_findings import dropped_tickers, price_findings
 from finrl_ray.data.sources import read_source
 from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import Split, make_split
+from finrl_ray.env.slow_investment import slow_investment
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.practice.bad_cells import UNUSABLE, BadCells, frame_cells
 from finrl_ray.practice.findings import FindingList
@@ -59,13 +61,15 @@ def check_data(
     if unusable:
         df = _without_unusable(df, {item.column for item in unusable})
         findings.note("data.source", "the rest is checked as if the unusable cells were empty")
+    for doubt in price_findings(df, config.data):
+        findings.warning("prices", doubt.what, doubt.remedy)
     try:
         market_data, report = market_data_of(df, config.data)
     except FinRLRayError as error:
         findings.error("data", str(error))
         return None
-    for name, why in report.dropped_tickers.items():
-        findings.warning("data", f"{name} is dropped: {why}")
+    for item in dropped_tickers(report):
+        findings.warning("data", item.what, item.remedy)
     for note in report.notes:
         if note.startswith("Warning: "):
             findings.warning("data", note.removeprefix("Warning: "))
@@ -150,6 +154,9 @@ def check_windows(
     for note in split.notes:
         findings.warning("split", note)
     _check_length(config, split, findings)
+    slow = slow_investment(market_data, split, config.env)
+    if slow is not None:
+        findings.warning("env.hmax", slow.what, slow.remedy)
     return config, split
 
 

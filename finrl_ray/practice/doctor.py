@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,11 @@ from finrl_ray.practice.compute_checks import check_compute, fits
 from finrl_ray.practice.config_salvage import read_as_far_as_possible
 from finrl_ray.practice.data_checks import check_data, check_windows
 from finrl_ray.practice.diagnosis import diagnose_learning
-from finrl_ray.practice.findings import DoctorReport, FindingList
+from finrl_ray.practice.findings import DoctorReport, Finding, FindingList
+from finrl_ray.practice.search_estimate import check_duration, measure_training
 from finrl_ray.practice.validation import TRAINING_ERRORS, inspect_training_setup
 from finrl_ray.practice.verdicts import policy_verdicts
-from finrl_ray.search.preparation import prepare_search
+from finrl_ray.search.preparation import PreparedSearch, prepare_search
 from finrl_ray.training import build_model, make_trial_envs
 
 logger = logging.getLogger(__name__)
@@ -41,14 +42,17 @@ def diagnose_config(
     *,
     base_dir: Path | None = None,
     n_test_steps: int = TEST_STEPS,
+    measure: bool = True,
+    listener: Callable[[Finding], None] | None = None,
 ) -> DoctorReport:
     """Look through an experiment and report every problem, not only the first.
 
     In this order: the keys of the file, the agent's keywords and the search space, every cell of
     the data, the windows, memory and cores, everything that a search checks, and, where these leave
-    something to run, a trial training of the agent and a look at what it does before training.
+    something to run, a trial training of the agent, a look at what it does before training, and a
+    measured training, from which the time and the memory of the search are estimated.
     Nothing is written, and no trial of the experiment is run; of the test window only the
-    presence of values is looked at.
+    presence of values and jumps that look like splits are looked at.
 
     Parameters
     ----------
@@ -56,13 +60,15 @@ def diagnose_config(
     overrides : `dotted.key=value` strings, for a file
     base_dir : folder that a relative `data.source` is looked up from; None: that of the file
     n_test_steps : timesteps of the trial training
+    measure : train for some seconds to estimate the search
+    listener : called with each finding as it is found
 
     Returns
     -------
     DoctorReport
         The findings, in the order of the experiment.
     """
-    findings = FindingList()
+    findings = FindingList(listener)
     if isinstance(config, ExperimentConfig):
         loaded: ExperimentConfig | None = config
         folder = base_dir or Path()
@@ -74,12 +80,17 @@ def diagnose_config(
         with warnings.catch_warnings():
             # SB3 warns of batches and buffers in its own words; they are findings here
             warnings.simplefilter("ignore")
-            _look_through(loaded, folder, n_test_steps, findings)
+            _look_through(loaded, folder, n_test_steps, findings, measure=measure)
     return DoctorReport(findings=tuple(findings))
 
 
 def _look_through(
-    config: ExperimentConfig, base_dir: Path, n_test_steps: int, findings: FindingList
+    config: ExperimentConfig,
+    base_dir: Path,
+    n_test_steps: int,
+    findings: FindingList,
+    *,
+    measure: bool,
 ) -> None:
     usable = check_agent(config, findings)
     check_experiment(config, findings)
@@ -93,26 +104,33 @@ def _look_through(
         findings.note("agent", "it was not tried, as there are no windows to try it on")
         return
     usable, split = settled
-    _check_search(usable, market_data, findings)
+    prepared = _check_search(usable, market_data, findings)
     try:
         _try_agent(usable, market_data, split, n_test_steps, findings)
+        if measure and prepared is not None and findings.of_level("error") == 0:
+            measured = measure_training(usable, market_data, split)
+            check_duration(usable, prepared, measured, findings)
     except (FinRLRayError, *TRAINING_ERRORS) as error:
         # a search builds it too, and may have said so
         if not any(str(error) in item.what for item in findings if item.level == "error"):
             findings.error("agent", f"it cannot be built and tried: {error}")
 
 
-def _check_search(config: ExperimentConfig, market_data: MarketData, findings: FindingList) -> None:
-    """Run the checks with which every search begins."""
+def _check_search(
+    config: ExperimentConfig, market_data: MarketData, findings: FindingList
+) -> PreparedSearch | None:
+    """Run the checks with which every search begins; return what it would run."""
     if findings.has_error("memory"):
-        return  # it builds every model, whose buffers would not fit
+        return None  # it builds every model, whose buffers would not fit
     try:
         prepared = prepare_search(config, market_data=market_data)
     except FinRLRayError as error:
         findings.error("search", str(error))
+        return None
     else:
         trials = counted(prepared.planned, "trial")
         findings.ok("search", f"{trials} can be built")
+        return prepared
 
 
 def _try_agent(

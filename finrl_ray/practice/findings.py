@@ -1,5 +1,6 @@
 """`Finding` and `DoctorReport`: what a look at an experiment has found, for a person."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -61,7 +62,16 @@ def _counted(count: int, word: str) -> str:
 
 
 class FindingList(list[Finding]):
-    """Findings as they are collected."""
+    """Findings as they are collected.
+
+    Parameters
+    ----------
+    listener : called with each as it is found
+    """
+
+    def __init__(self, listener: Callable[[Finding], None] | None = None) -> None:
+        super().__init__()
+        self._listener = listener
 
     def error(self, where: str, what: str, remedy: str = "") -> None:
         """Add an error, unless the same was said before."""
@@ -79,6 +89,10 @@ class FindingList(list[Finding]):
         """Add what is in order."""
         self._add("ok", where, what, "")
 
+    def of_level(self, level: Level) -> int:
+        """Return how many findings of a level there are."""
+        return sum(item.level == level for item in self)
+
     def has_error(self, where: str) -> bool:
         """Return whether an error was found at or below `where`."""
         return any(item.level == "error" and item.where.startswith(where) for item in self)
@@ -88,3 +102,5 @@ class FindingList(list[Finding]):
         said = [item.what for item in self if item.level == level]
         if level in ("note", "ok") or not any(words in what for words in said):
             self.append(Finding(level=level, what=what, where=where, remedy=remedy))
+            if self._listener is not None:
+                self._listener(self[-1])

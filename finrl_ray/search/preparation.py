@@ -12,11 +12,14 @@ from finrl_ray.config import ExperimentConfig, earliest_stop, settled_periods_pe
 from finrl_ray.config_file import config_to_dict
 from finrl_ray.counts import counted
 from finrl_ray.data.folds import ValidationPlan, plan_validation
-from finrl_ray.data.loading import load_market_data
+from finrl_ray.data.loading import market_data_of
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.price_findings import PriceFinding, market_findings, price_findings
+from finrl_ray.data.sources import read_source
 from finrl_ray.data.spacing import with_periods_per_year
 from finrl_ray.data.splits import Split, make_split
 from finrl_ray.env.factory import make_vec_env
+from finrl_ray.env.slow_investment import SlowInvestment, slow_investment
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.object_store import require_usable
 from finrl_ray.progress import Progress, unseen
@@ -30,6 +33,7 @@ from finrl_ray.verdict.words import detectable_sentence
 from finrl_ray.writable_folder import require_writable
 
 MIN_VALIDATION_ROWS = 4
+_MOST_DOUBTS = 12
 # what SB3 and torch raise for values that they cannot build a model with
 _BUILD_ERRORS = (
     TypeError,
@@ -54,6 +58,7 @@ class PreparedSearch:
     market_data, data_report, split : what it will run on
     planned : number of trials
     plan : the folds of each trial; None where a trial trains once
+    doubts : sentences about prices and account that should be looked at before trials are trusted
     """
 
     config: ExperimentConfig
@@ -62,6 +67,7 @@ class PreparedSearch:
     split: Split
     planned: int
     plan: ValidationPlan | None = None
+    doubts: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return what is about to run, in a few lines; dropped tickers and rows among them."""
@@ -80,6 +86,11 @@ class PreparedSearch:
             lines.append(self._describe_plan(self.plan))
         lines.append(self._describe_detectable())
         kind = config.search.scheduler.type
+        lines += [f"warning: {doubt}" for doubt in self.doubts[:_MOST_DOUBTS]]
+        if len(self.doubts) > _MOST_DOUBTS:
+            lines.append(
+                f"warning: {len(self.doubts) - _MOST_DOUBTS} more such doubts; see finrl-ray doctor"
+            )
         if self._looks() == 1 and kind != "fifo":
             lines.append(f"note: with one evaluation per trial, at its end, {kind} can do nothing")
         return "\n".join(lines)
@@ -156,8 +167,11 @@ def prepare_search(
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
     if market_data is not None:
         config = _with_source(config, "memory")
+        doubts = market_findings(market_data)
     else:
-        market_data, loaded = load_market_data(config.data, base_dir, progress=progress)
+        rows = read_source(config.data, base_dir, progress)
+        market_data, loaded = market_data_of(rows, config.data, progress=progress)
+        doubts = price_findings(rows, config.data)
         report = {**loaded.to_dict(), "lines": loaded.lines()}
         if (base_dir / config.data.source).is_file():
             config = _with_source(config, str((base_dir / config.data.source).absolute()))
@@ -182,7 +196,13 @@ def prepare_search(
         split=split,
         planned=planned,
         plan=plan,
+        doubts=_in_words(doubts, slow_investment(market_data, split, config.env)),
     )
+
+
+def _in_words(doubts: tuple[PriceFinding, ...], slow: SlowInvestment | None) -> tuple[str, ...]:
+    items: list[PriceFinding | SlowInvestment] = [*doubts, *([] if slow is None else [slow])]
+    return tuple(f"{item.what}; {item.remedy}" for item in items)
 
 
 def require_place(config: ExperimentConfig) -> None:

@@ -22,9 +22,9 @@ Leak = Callable[[pd.DataFrame], pd.Series]
 
 
 def config(*columns: str, market: tuple[str, ...] = (), **sections: object) -> ExperimentConfig:
-    return parse_config(
-        {"data": {"features": ["macd", *columns], "market_columns": list(market)}, **sections}
-    )
+    data = {"features": ["macd", *columns], "market_columns": list(market)}
+    # three tickers of a small market take 1,000,000 too slowly, which is said too
+    return parse_config({"data": data, "env": {"initial_amount": 100_000}, **sections})
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +243,21 @@ def test_dates_with_a_time_zone_and_rows_that_cannot_be_used(frame) -> None:
     assert audit_data(zoned, config()).healthy
     with pytest.raises(DataError, match="tic"):
         audit_data(frame.drop(columns="tic"), config())
+
+
+def test_doubts_about_prices_are_said_with_what_to_do(frame) -> None:
+    late = frame["date"] >= "2006-06-01"
+    split = (frame["tic"] == "IBM") & late
+    broken = frame.copy()
+    broken.loc[split, ["open", "high", "low", "close"]] /= 4
+    broken.loc[split, "volume"] *= 4
+    broken = broken[~((broken["tic"] == "GOOG") & (broken["date"] >= "2007-01-03"))]
+    report = audit_data(broken, config(env={"hmax": 1}))
+    said = {item.where: item for item in report.of("warning")}
+    prices = [item for item in report.of("warning") if item.where == "prices"]
+    assert [item.what.split()[0] for item in prices] == ["GOOG", "IBM"]
+    assert "GOOG ends on 2006-12-29" in prices[0].what
+    assert "IBM changes by -7" in prices[1].what
+    assert "4:1 split" in prices[1].what
+    assert "adjusted prices" in prices[1].remedy
+    assert "set env.hmax to" in said["env.hmax"].remedy

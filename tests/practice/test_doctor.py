@@ -1,5 +1,6 @@
 """`doctor` names every problem of a config, not only the first, and is quiet about a good one."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from rich.console import Console
 from finrl_ray.cli import main
 from finrl_ray.cli_screen import hanging
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.config_file import parse_config
+from finrl_ray.config_file import load_config, parse_config
+from finrl_ray.data.loading import load_market_data
+from finrl_ray.data.splits import make_split
 from finrl_ray.practice import compute_checks
 from finrl_ray.practice.config_salvage import salvage
 from finrl_ray.practice.doctor import diagnose_config
 from finrl_ray.practice.findings import DoctorReport, FindingList
+from finrl_ray.practice.search_estimate import check_duration, measure_training
+from finrl_ray.search.preparation import prepare_search
 
 pytestmark = pytest.mark.slow  # they train, or start a server
 
@@ -53,6 +58,7 @@ def write(folder: Path, df: pd.DataFrame | None = None, **sections: dict[str, An
             "normalize": True,
             "model_kwargs": {"n_steps": 64, "batch_size": 64, "n_epochs": 1},
         },
+        "env": {"initial_amount": 100_000},
         "evaluation": {"eval_freq": 500},
         "search": {
             "num_samples": 2,
@@ -68,6 +74,7 @@ def write(folder: Path, df: pd.DataFrame | None = None, **sections: dict[str, An
 
 
 def look(path: Any, **options: Any) -> DoctorReport:
+    options = {"measure": False, **options}
     return diagnose_config(path, n_test_steps=STEPS, **options)
 
 
@@ -366,3 +373,60 @@ def test_the_output_fits_a_terminal() -> None:
 def test_the_quickstart_is_healthy() -> None:
     path = Path(__file__).parents[2] / "experiments" / "quickstart" / "config.yaml"
     assert diagnose_config(path).healthy
+
+
+def blemished(days: int = 900) -> pd.DataFrame:
+    df = prices(days)
+    late = (df["tic"] == "BBB") & (df["date"] >= "2021-01-04")
+    df.loc[late, "close"] /= 4
+    return df
+
+
+def test_a_split_and_a_small_hmax_are_found_by_doctor_and_said_by_tune(tmp_path: Path) -> None:
+    path = write(tmp_path, blemished(), env={"initial_amount": 1_000_000, "hmax": 10})
+    report = look(path)
+    said = [item for item in report.of("warning") if item.where in ("prices", "env.hmax")]
+    assert [item.where for item in said] == ["prices", "env.hmax"]
+    assert "4:1 split" in said[0].what
+    assert "BBB changes by" in said[0].what
+    assert "on 2021-01-04" in said[0].what
+    assert "cannot be invested" in said[1].what
+    lines = prepare_search(load_config(path), base_dir=tmp_path).describe()
+    assert "warning: BBB changes by" in lines
+    assert "warning: an account cannot be invested" in lines
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ppo", "ddpg", "td3", "sac"])
+def test_the_search_is_estimated_from_a_measured_training(
+    tmp_path: Path, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kwargs: dict[str, Any] = {"learning_starts": 5000, "buffer_size": 50_000}
+    if algorithm in ("a2c", "ppo"):
+        kwargs = {"n_steps": 16}
+    agent = {"algorithm": algorithm, "total_timesteps": 10_000}
+    path = write(tmp_path, agent={**agent, "model_kwargs": kwargs}, search={"num_samples": 6})
+    config = load_config(path)
+    market, _ = load_market_data(config.data, tmp_path)
+    split = make_split(market, config.split)
+    measured = measure_training(config, market, split, measured_s=0.05)
+    assert measured.timesteps >= 1  # as many as fit into the time
+    assert 0.05 <= measured.seconds < 60
+    assert measured.evaluation_s > 0
+    assert measured.process_bytes > 50e6
+    # 10,000 timesteps at 100 per second and 20 evaluations of 5 s, 6 trials, 2 at once
+    known = dataclasses.replace(measured, timesteps=100, seconds=1.0, evaluation_s=5.0)
+    monkeypatch.setattr(compute_checks, "available_cpus", lambda: 2)
+    findings = FindingList()
+    check_duration(config, prepare_search(config, base_dir=tmp_path), known, findings)
+    (time,) = [item for item in findings if item.where == "time"]
+    assert "about 10 min on this machine: 6 trials of 3 min, 2 at once" in time.what
+    assert "100 timesteps in 1.0 s (100 per second)" in time.what
+
+
+def test_findings_come_as_they_are_found_and_end_with_the_estimate(tmp_path: Path) -> None:
+    seen: list[str] = []
+    path = write(tmp_path)
+    report = look(path, measure=True, listener=lambda item: seen.append(item.where))
+    assert seen == [item.where for item in report.findings]
+    assert seen[-2:] == ["time", "memory"]
+    assert report.summary() == "healthy"

@@ -1,0 +1,95 @@
+"""How long an account needs to be invested, which `hmax` limits."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from finrl_ray.config import EnvConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.splits import Split, Window
+from finrl_ray.data.wording import date_label
+
+SLOW_SHARE = 0.1
+"""Of a window's rows, from which on it is said."""
+FEW_ROWS = 5
+"""Rows that are never too many; the remedy aims at these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlowInvestment:
+    """An account that `hmax` keeps in cash for a good part of a window.
+
+    Parameters
+    ----------
+    window : its name
+    rows_needed : until all cash could be spent, every order being a full buy; None: never
+    n_rows : of the window
+    what, remedy : sentences
+    """
+
+    window: str
+    rows_needed: int | None
+    n_rows: int
+    what: str
+    remedy: str
+
+
+def slow_investment(
+    market_data: MarketData, split: Split, config: EnvConfig
+) -> SlowInvestment | None:
+    """Return the worse of train and validation window if `hmax` is too small for it, or None."""
+    found = [
+        item
+        for window in (split.train, split.validation)
+        if (item := _of_window(market_data, window, config)) is not None
+    ]
+    return max(
+        found,
+        key=lambda item: math.inf if item.rows_needed is None else item.rows_needed / item.n_rows,
+        default=None,
+    )
+
+
+def _of_window(market_data: MarketData, window: Window, config: EnvConfig) -> SlowInvestment | None:
+    data = window.cut(market_data)
+    bought = np.where(data.tradable, data.close, 0.0).sum(axis=1)
+    daily = config.hmax * bought * (1.0 + config.buy_cost_pct)
+    # the last row is not traded any more
+    enough = np.flatnonzero(np.cumsum(daily[:-1]) >= config.initial_amount)
+    needed = int(enough[0]) + 1 if enough.size else None
+    n_rows = data.n_periods
+    if needed is not None and needed <= max(FEW_ROWS, SLOW_SHARE * n_rows):
+        return None
+    shares = "1 share" if config.hmax == 1 else f"{config.hmax:g} shares"
+    start = date_label(data.dates[0])
+    words = (
+        f"needs {needed} of the {n_rows} rows of the {window.name} window"
+        if needed is not None
+        else f"cannot be invested within the {n_rows} rows of the {window.name} window"
+    )
+    what = (
+        f"an account {words}{' to be invested' if needed is not None else ''}: an action of 1.0 "
+        f"buys at most env.hmax = {shares} of a ticker, on {start} {daily[0]:,.0f} in all, and "
+        f"env.initial_amount is {config.initial_amount:,.0f}; until then most of it is cash, "
+        "whatever the agent does"
+    )
+    first = float(bought[bought > 0][0]) if (bought > 0).any() else math.nan
+    per_share = FEW_ROWS * first * (1.0 + config.buy_cost_pct)
+    if not per_share > 0:
+        return None
+    hmax = _rounded_up(config.initial_amount / per_share, whole=not config.fractional_shares)
+    remedy = (
+        f"set env.hmax to {hmax:.10g} or more, with which it takes {FEW_ROWS} rows, or lower "
+        "env.initial_amount"
+    )
+    return SlowInvestment(
+        window=window.name, rows_needed=needed, n_rows=n_rows, what=what, remedy=remedy
+    )
+
+
+def _rounded_up(value: float, *, whole: bool) -> float:
+    """Return the value with two digits, rounded up; a whole number where that is wanted."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    rounded = math.ceil(value / unit - 1e-9) * unit
+    return float(max(1, math.ceil(rounded - 1e-9))) if whole else float(f"{rounded:.2g}")
