@@ -84,3 +84,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         line = "\nprocesses were left behind, and have been ended:"
         print(line, *names, sep="\n  ")  # noqa: T201  # after pytest's own report
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Any:
+    """Say with each failure on which processor it was: bits depend on it."""
+    report = yield
+    if report.failed:
+        from bit_equality import processor_words
+
+        report.sections.append(("processor", processor_words()))
+    return report

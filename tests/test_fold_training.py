@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bit_equality import assert_equal_bits
 
 from finrl_ray.agent.sealed_folder import damage
 from finrl_ray.config import AgentConfig, EnvConfig, ExperimentConfig, SplitConfig
@@ -101,15 +102,15 @@ def test_a_trial_goes_on_from_its_folds_as_if_never_stopped(market_data, tmp_pat
     )
     assert [m.get("notes") for m in told.metrics] == ["one was damaged", None, None]
     for one, other in zip(expected, done, strict=True):
-        np.testing.assert_array_equal(one.returns, other.returns)
-        np.testing.assert_array_equal(one.active, other.active)
-        np.testing.assert_array_equal(one.dates, other.dates)
+        assert_equal_bits(one.returns, other.returns)
+        assert_equal_bits(one.active, other.active)
+        assert_equal_bits(one.dates, other.dates)
     # each training has a seed of its own, and each path covers the same days
     seeds = [result.seed for result in done]
     assert seeds == [fold_seed(settings, SAMPLE, k) for k in range(6)]
     days = [np.sort(np.concatenate([r.dates for r in done[k : k + 2]])) for k in (0, 2, 4)]
-    np.testing.assert_array_equal(days[0], days[1])
-    np.testing.assert_array_equal(days[0], days[2])
+    assert_equal_bits(days[0], days[1])
+    assert_equal_bits(days[0], days[2])
 
 
 @pytest.mark.slow
@@ -119,9 +120,7 @@ def test_returns_are_those_of_the_judged_segments_and_begin_anew_in_each(market_
     done = train_folds(SAMPLE, settings, rows, plan, Reports())
     for fold, result in zip(plan.folds, done, strict=True):
         segments = [rows.rows(a, b) for a, b in fold.judged]
-        np.testing.assert_array_equal(
-            result.dates, np.concatenate([segment.dates[1:] for segment in segments])
-        )
+        assert_equal_bits(result.dates, np.concatenate([segment.dates[1:] for segment in segments]))
         held = [simple_returns(buy_and_hold(segment, settings.env)) for segment in segments]
         np.testing.assert_allclose(result.returns - result.active, np.concatenate(held), atol=1e-15)
 
@@ -138,7 +137,7 @@ def test_rows_that_are_judged_do_not_change_what_is_trained(market_data) -> None
 
     altered = dataclasses.replace(rows, close=close)
     second = train_folds(SAMPLE, settings, altered, plan, Reports())
-    np.testing.assert_array_equal(first[0].returns, second[0].returns)
+    assert_equal_bits(first[0].returns, second[0].returns)
     assert not np.array_equal(first[1].returns, second[1].returns)
 
 
@@ -204,5 +203,5 @@ def test_folds_survive_a_checkpoint(tmp_path) -> None:
     write_folds(done, tmp_path)
     for one, other in zip(done, read_folds(tmp_path), strict=True):
         assert (one.seed, one.timesteps, one.turnover) == (other.seed, other.timesteps, 2.0)
-        np.testing.assert_array_equal(one.returns, other.returns)
-        np.testing.assert_array_equal(one.dates, other.dates)
+        assert_equal_bits(one.returns, other.returns)
+        assert_equal_bits(one.dates, other.dates)

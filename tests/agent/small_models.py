@@ -1,10 +1,7 @@
 """Small models on MarketEnv, and the comparison of their states."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch as th
 from market_env import MarketEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
@@ -34,33 +31,3 @@ def small_model(
     env = small_env(n_envs, normalize=normalize, noise=0.1)
     kwargs = {**SMALL_KWARGS[algorithm], **changes}
     return DRLAgent(env).get_model(algorithm, model_kwargs=kwargs, verbose=0, seed=7)
-
-
-def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Places where two captured states differ; clock readings are left out."""
-    one, other = dict(_leaves(first, "")), dict(_leaves(second, ""))
-    assert one.keys() == other.keys()
-    return [
-        name
-        for name in one
-        if not name.endswith("['t']")
-        and "episode_times" not in name
-        and not _same(one[name], other[name])
-    ]
-
-
-def _same(one: Any, other: Any) -> bool:
-    first, second = np.asarray(one), np.asarray(other)
-    return np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
-
-
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}[{key!r}]")
-    elif isinstance(value, list | tuple):
-        yield f"{name} length", len(value)
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{name}[{index}]")
-    else:
-        yield name, value.numpy() if isinstance(value, th.Tensor) else value

@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from market_env import MarketEnv
-from small_models import SMALL_KWARGS, differences, small_env, small_model
+from small_models import SMALL_KWARGS, small_env, small_model
 from stable_baselines3 import A2C
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
@@ -43,7 +44,7 @@ def assert_undisturbed(algorithm: str) -> None:
     end = capture_state(alone)
     watched = small_model(algorithm, 2)
     learn_from(watched, 128, EvaluateOften(small_env(normalize=True), deterministic=False))
-    assert differences(end, capture_state(watched)) == []
+    assert_equal_bits(end, capture_state(watched))
 
 
 def test_training_is_the_same_with_and_without_evaluations() -> None:
@@ -65,7 +66,7 @@ def test_random_streams_and_policy_mode_are_put_back() -> None:
     assert random.getstate() == expected[0]
     assert th.equal(th.get_rng_state(), expected[1])
     after = np.random.get_state(legacy=False)  # noqa: NPY002  # the stream SB3 uses
-    np.testing.assert_array_equal(after["state"]["key"], numpy_before["state"]["key"])
+    assert_equal_bits(after["state"]["key"], numpy_before["state"]["key"])
     assert after["state"]["pos"] == numpy_before["state"]["pos"]
     assert model.policy.training
 
@@ -76,13 +77,13 @@ def test_statistics_are_applied_and_not_updated() -> None:
     own = small_env(normalize=True)
     plain = small_env()
     values = [evaluate_account(model, env)[0].account_value for env in (own, plain)]
-    np.testing.assert_array_equal(*values)
+    assert_equal_bits(*values)
     unnormalized = DummyVecEnv([MarketEnv])
     model._vec_normalize_env = None
     raw = evaluate_account(model, unnormalized)[0].account_value
     assert not np.array_equal(raw, values[0])
     assert own.obs_rms.count == source.obs_rms.count
-    np.testing.assert_array_equal(own.obs_rms.mean, source.obs_rms.mean)
+    assert_equal_bits(own.obs_rms.mean, source.obs_rms.mean)
     assert own.training
     assert own.norm_reward
 
@@ -92,7 +93,7 @@ def test_a_model_trained_without_statistics_sees_none(tmp_path) -> None:
     normalized = small_env(normalize=True)
     normalized.obs_rms.mean += 1.0
     plain = evaluate_account(model, small_env())[0].account_value
-    np.testing.assert_array_equal(evaluate_account(model, normalized)[0].account_value, plain)
+    assert_equal_bits(evaluate_account(model, normalized)[0].account_value, plain)
     assert normalized.norm_obs
     # a model without an env may have been trained under statistics that only the env knows
     model.save(tmp_path / "model.zip")
@@ -130,7 +131,7 @@ def test_a_seed_repeats_the_episodes() -> None:
     env = small_env(noise=1.0)
     first, second = (evaluate_account(model, env, 2, seed=4) for _ in range(2))
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one.account_value, other.account_value)
+        assert_equal_bits(one.account_value, other.account_value)
     assert not np.array_equal(first[0].account_value, first[1].account_value)
 
 

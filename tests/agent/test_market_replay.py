@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from small_models import OFF_POLICY, SMALL_KWARGS, differences, small_env
+from bit_equality import assert_equal_bits
+from small_models import OFF_POLICY, SMALL_KWARGS, small_env
 from stable_baselines3 import TD3
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.monitor import Monitor
@@ -65,7 +66,7 @@ def assert_same_contents(ours: MarketReplayBuffer, theirs: ReplayBuffer) -> None
     rows = theirs.size()
     assert (ours.pos, ours.full, ours.size()) == (theirs.pos, theirs.full, rows)
     for name in ("actions", "rewards", "dones", "timeouts"):
-        np.testing.assert_array_equal(getattr(ours, name)[:rows], getattr(theirs, name)[:rows])
+        assert_equal_bits(getattr(theirs, name)[:rows], getattr(ours, name)[:rows])
     if not ours.optimize_memory_usage:
         seen, after = ours.transitions()
         assert seen.tobytes() == theirs.observations[:rows].tobytes()
@@ -161,7 +162,7 @@ def test_training_is_that_with_sb3s_buffer(market, algorithm, normalize, n_envs)
         model = build(env, own=own, algorithm=algorithm, buffer_size=60 * n_envs)
         parameters.append(model.learn(150 * n_envs).get_parameters())
     assert model.replay_buffer.full
-    assert differences(*parameters) == []
+    assert_equal_bits(*parameters)
 
 
 @pytest.mark.slow
@@ -182,7 +183,7 @@ def test_a_restored_run_goes_on_bit_for_bit(market, normalize, buffer_size) -> N
     resumed = fresh()
     restore_state(resumed, states[0])
     learn_from(resumed, 400, resumed=True)
-    assert differences(capture_state(straight), capture_state(resumed)) == []
+    assert_equal_bits(capture_state(straight), capture_state(resumed))
 
 
 def test_states_of_equal_buffers_are_equal(market) -> None:
@@ -193,7 +194,7 @@ def test_states_of_equal_buffers_are_equal(market) -> None:
     other = build(VecNormalize(trading_env(market, 2)), own=True, buffer_size=150)
     other.learn(70)
     restore_replay(other, state)
-    assert differences(state, capture_replay(other)) == []
+    assert_equal_bits(state, capture_replay(other))
     assert_same_samples(other.replay_buffer, model.replay_buffer)
 
 
@@ -292,7 +293,7 @@ class TestOtherMarkets:
         # a pickle and a state carry the days of markets that no env trades any more
         for again in (copy.deepcopy(ours), self.restored(market, state, follow)):
             assert_same_contents(again, theirs.replay_buffer)
-            assert differences(again.get_state(), state) == []
+            assert_equal_bits(again.get_state(), state)
 
     def restored(self, market: MarketData, state: Any, follow: bool) -> Any:
         window = (45, 60) if follow else (0, 30)

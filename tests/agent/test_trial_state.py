@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bit_equality import assert_equal_bits
 from market_env import MarketEnv
-from small_models import SMALL_KWARGS, SMALL_NET, differences, small_env, small_model
+from small_models import SMALL_KWARGS, SMALL_NET, small_env, small_model
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
@@ -55,7 +56,7 @@ def assert_exact(build, path: Path, total: int = TOTAL) -> None:
     np.random.seed(99)  # noqa: NPY002  # whatever the process drew before must not matter
     restore_state(resumed, load_state(path))
     assert learn_from(resumed, total, resumed=True)
-    assert differences(end, capture_state(resumed)) == []
+    assert_equal_bits(end, capture_state(resumed))
 
 
 def test_a_resumed_run_equals_a_straight_one(tmp_path) -> None:
@@ -110,7 +111,7 @@ save_state(capture_state(model), {str(tmp_path / "end.pt")!r})
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": paths}
     )
-    assert differences(end, load_state(tmp_path / "end.pt")) == []
+    assert_equal_bits(end, load_state(tmp_path / "end.pt"))
 
 
 @pytest.mark.slow
@@ -154,7 +155,7 @@ def test_learn_from_does_what_learn_does(algorithm) -> None:
     assert learn_from(model, 96)
     ours = capture_state(model)
     theirs = capture_state(small_model(algorithm).learn(96))
-    assert differences(ours, theirs) == []
+    assert_equal_bits(ours, theirs)
 
 
 def test_training_can_be_left_and_gone_on_with() -> None:
@@ -165,7 +166,7 @@ def test_training_can_be_left_and_gone_on_with() -> None:
     assert not learn_from(pieces, 128, at_safe_point=lambda model: model.num_timesteps < 64)
     assert pieces.num_timesteps == 64
     assert learn_from(pieces, 128, resumed=True)
-    assert differences(end, capture_state(pieces)) == []
+    assert_equal_bits(end, capture_state(pieces))
 
 
 def test_safe_points_are_before_each_rollout_and_after_the_last_update() -> None:
@@ -202,8 +203,8 @@ def test_capturing_changes_nothing_and_shares_nothing() -> None:
         restore_state(other, state)
         learn_from(other, HALF + 8)
         ends.append(capture_state(other))
-    assert differences(*ends) == []
-    assert differences(before, state) == []
+    assert_equal_bits(*ends)
+    assert_equal_bits(before, state)
 
 
 class StopAt(BaseCallback):

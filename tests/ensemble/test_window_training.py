@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from ensemble_cases import SMALL_A2C, SMALL_PPO, small_agent, small_frame
 
 from finrl_ray.agent.drl_agent import DRLAgent
@@ -68,7 +69,7 @@ def test_prices_from_the_first_traded_day_on_change_nothing(scaling: str) -> Non
     assert outcomes[0].model is not None
     models = [model_from_bytes("ppo", outcome.model or b"") for outcome in outcomes]
     for one, two in zip(*(model.policy.parameters() for model in models), strict=True):
-        assert th.equal(one, two)
+        assert_equal_bits(one, two)
 
 
 def test_retraining_sees_the_validation_days_and_nothing_after(

@@ -5,7 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch as th
+from bit_equality import leaves
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
@@ -116,30 +116,6 @@ def trained(model: Any, n_steps: int = N_STEPS) -> dict[str, Any]:
     model.learn(n_steps, callback=watch)
     seen = {"algorithm": sb3_class(model).__name__, "seen": watch.seen, "logged": watch.logged}
     return {**capture_state(model), **seen}
-
-
-def leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """Return the arrays and scalars in nested dicts and lists by their place."""
-    if isinstance(value, dict):
-        parts = {f"{name}[{key!r}]": item for key, item in value.items()}
-    elif isinstance(value, list | tuple):
-        parts = {f"{name}[{index}]": item for index, item in enumerate(value)}
-    else:
-        return {name: value.numpy() if isinstance(value, th.Tensor) else value}
-    return {key: leaf for part, item in parts.items() for key, leaf in leaves(item, part).items()}
-
-
-def differences(first: Any, second: Any) -> list[str]:
-    """Return the places where two states differ in any bit; clock readings are left out."""
-    one, other = leaves(first), leaves(second)
-    assert one.keys() == other.keys()
-    clocks = ("['t']", "episode_times")
-    return [
-        name
-        for name, value in one.items()
-        if not any(clock in name for clock in clocks)
-        and not np.array_equal(np.asarray(value), np.asarray(other[name]))
-    ]
 
 
 def largest_error(first: Any, second: Any) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
@@ -74,12 +75,11 @@ def _one_thread() -> None:
 def test_training_and_predictions_are_sb3s(algorithm: str, shape: str, tmp_path: Path) -> None:
     exact, stock = (trained(algorithm, learner, shape) for learner in ("exact", "sb3"))
     assert exact.learner == "exact"
-    first, second = exact.policy.state_dict(), stock.policy.state_dict()
-    assert [name for name in first if not th.equal(first[name], second[name])] == []
+    assert_equal_bits(stock.policy.state_dict(), exact.policy.state_dict())
     exact.save(tmp_path / "model")
     loaded = CLASSES[algorithm].load(tmp_path / "model", device="cpu")
     size = exact.observation_space.shape[0]
     observations = np.random.default_rng(1).normal(size=(60, 1, size)).astype(np.float32)
     for seen in observations:
         actions, _ = exact.predict(seen, deterministic=True)
-        np.testing.assert_array_equal(actions, loaded.predict(seen, deterministic=True)[0])
+        assert_equal_bits(loaded.predict(seen, deterministic=True)[0], actions)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
@@ -53,7 +54,7 @@ def assert_equal(one: Any, other: Any) -> None:
             assert_equal(first, second)
     elif isinstance(one, th.Tensor):
         assert one.dtype == other.dtype
-        assert th.equal(one, other)
+        assert_equal_bits(one, other)
     else:
         assert one == other
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from off_policy_cases import differences, largest_error, make_env, make_model, trained
+from bit_equality import assert_equal_bits
+from off_policy_cases import largest_error, make_env, make_model, trained
 from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
@@ -57,7 +58,7 @@ def test_updates_are_sb3s_to_rounding(algorithm: str, settings: dict[str, Any]) 
         error = largest_error(expected["parameters"]["policy"], state["parameters"]["policy"])
         assert error < (ONE_UPDATE if few else WHOLE)
         assert largest_error(expected["parameters"], state["parameters"]) < 10 * WHOLE
-        assert differences(expected["random"], state["random"]) == []
+        assert_equal_bits(expected["random"], state["random"])
         assert expected["counters"] == state["counters"]
 
 
@@ -95,7 +96,7 @@ def test_a_saved_model_is_sb3s(algorithm: str, tmp_path: Path) -> None:
     seen = np.random.default_rng(0).standard_normal((50, 7)).astype(np.float32)
     ours, theirs = (m.predict(seen, deterministic=True)[0] for m in (model, loaded))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    assert differences(model.get_parameters(), loaded.get_parameters()) == []
+    assert_equal_bits(model.get_parameters(), loaded.get_parameters())
     states = []
     for going_on in (plain_class, fused_class):
         loaded = going_on.load(tmp_path / "model", env=make_env(), device="cpu")
@@ -117,7 +118,7 @@ def test_a_restored_model_goes_on_bit_for_bit(algorithm: str) -> None:
     learn_from(second, 30)
     restore_state(second, state)
     learn_from(second, 100)
-    assert differences(expected, capture_state(second)) == []
+    assert_equal_bits(expected, capture_state(second))
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
@@ -150,7 +151,7 @@ def test_other_networks_are_learned_exactly(
     fused = make_model(fused_class, policy_kwargs=policy_kwargs)
     assert fused.learner == "exact"
     assert reason in fused._reason_against_fused()
-    assert differences(expected, trained(fused)) == []
+    assert_equal_bits(expected, trained(fused))
 
 
 @pytest.mark.parametrize("in_rollout", [True, False])

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from off_policy_cases import differences, make_env
+from bit_equality import assert_equal_bits
+from off_policy_cases import make_env
 from on_policy_cases import make_model, trained
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -45,7 +46,7 @@ def test_training_is_sb3s_bit_for_bit(algorithm: str, settings: dict[str, Any]) 
     expected = trained(make_model(plain_class, **settings))
     exact = make_model(exact_class, **settings)
     assert exact.learner == "exact"
-    assert differences(expected, trained(exact)) == []
+    assert_equal_bits(expected, trained(exact))
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
@@ -58,7 +59,7 @@ def test_sb3_goes_on_from_a_saved_model(algorithm: str, tmp_path: Path) -> None:
         model.save(tmp_path / "model")
         loaded = plain_class.load(tmp_path / "model", env=make_env(), device="cpu")
         states.append(trained(loaded, 60))
-    assert differences(*states) == []
+    assert_equal_bits(*states)
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
@@ -73,7 +74,7 @@ def test_a_restored_model_goes_on_bit_for_bit(algorithm: str) -> None:
     second = make_model(exact_class, normalize=True)
     restore_state(second, state)
     learn_from(second, 100)
-    assert differences(expected, capture_state(second)) == []
+    assert_equal_bits(expected, capture_state(second))
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
@@ -85,7 +86,7 @@ def test_replaced_parameters_are_taken_in_again(algorithm: str) -> None:
         for parameter in model.policy.parameters():
             parameter.data = parameter.data.clone() * 0.5
         states.append(trained(model, 40))
-    assert differences(*states) == []
+    assert_equal_bits(*states)
 
 
 class OwnExtractor(FlattenExtractor):
@@ -111,7 +112,7 @@ def test_what_needs_sb3s_own_code_gets_it(
     exact.learn(40)
     plain = make_model(plain_class, **settings)
     plain.learn(40)
-    assert differences(plain.get_parameters(), exact.get_parameters()) == []
+    assert_equal_bits(plain.get_parameters(), exact.get_parameters())
 
 
 def test_actions_of_a_discrete_env_take_sb3s_own_code() -> None:

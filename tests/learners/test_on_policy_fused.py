@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from off_policy_cases import differences, largest_error, make_env
+from bit_equality import assert_equal_bits
+from off_policy_cases import largest_error, make_env
 from on_policy_cases import make_model, trained
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -64,7 +65,7 @@ def test_one_update_is_sb3s_to_rounding(algorithm: str, settings: dict[str, Any]
     assert largest_error(plain["parameters"], fused["parameters"]) < 1e-5
     assert largest_error(plain["rollouts"], fused["rollouts"]) < 1e-5
     assert largest_error(plain["seen"], fused["seen"]) < 1e-4  # log densities cross 0
-    assert differences(plain["random"], fused["random"]) == []
+    assert_equal_bits(plain["random"], fused["random"])
     for name, value in plain["logged"].items():
         assert fused["logged"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
@@ -78,7 +79,7 @@ def test_many_updates_stay_close_to_sb3s(algorithm: str, settings: dict[str, Any
     )
     assert plain["counters"] == fused["counters"]
     assert largest_error(plain["parameters"], fused["parameters"]) < 2e-3
-    assert differences(plain["random"], fused["random"]) == []
+    assert_equal_bits(plain["random"], fused["random"])
     assert plain["logged"].keys() == fused["logged"].keys()
 
 
@@ -107,8 +108,8 @@ def test_advantages_are_sb3s_bit_for_bit(n_envs: int) -> None:
     expected = copy.deepcopy(buffer)
     RolloutBuffer.compute_returns_and_advantage(expected, last, dones < 0.5)
     model._finish_rollout(last, dones < 0.5)
-    np.testing.assert_array_equal(buffer.advantages, expected.advantages)
-    np.testing.assert_array_equal(buffer.returns, expected.returns)
+    assert_equal_bits(expected.advantages, buffer.advantages)
+    assert_equal_bits(expected.returns, buffer.returns)
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
@@ -123,7 +124,7 @@ def test_sb3_loads_a_saved_model_and_trains_on(algorithm: str, tmp_path: Path) -
     own, theirs = (m.predict(seen, deterministic=True)[0] for m in (model, loaded))
     np.testing.assert_allclose(own, theirs, rtol=0, atol=1e-6)
     own_optimizer = model.policy.optimizer.state_dict()
-    assert differences(own_optimizer, loaded.policy.optimizer.state_dict()) == []
+    assert_equal_bits(own_optimizer, loaded.policy.optimizer.state_dict())
     first = trained(loaded, 48)
     again = fused_class.load(tmp_path / "model", env=make_env(), device="cpu")
     assert again.learner == "fused"
@@ -143,7 +144,7 @@ def test_a_restored_model_goes_on_bit_for_bit(algorithm: str) -> None:
     restore_state(second, state)
     learn_from(second, 100)
     assert second.learner == "fused"
-    assert differences(expected, capture_state(second)) == []
+    assert_equal_bits(expected, capture_state(second))
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
@@ -210,7 +211,7 @@ def test_what_cannot_be_fused_is_said_and_learns_as_in_sb3(
     fused = make_model(fused_class, **settings)
     assert fused.learner == learner
     assert reason in caplog.text
-    assert differences(expected, trained(fused)) == []
+    assert_equal_bits(expected, trained(fused))
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)

@@ -7,6 +7,7 @@ import off_policy_cases
 import on_policy_cases
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray.learners.choice import learner_class
@@ -35,7 +36,7 @@ def test_rows_of_observations(model: Any, n_rows: int) -> None:
     seen = np.random.default_rng(0).normal(0, 3, (n_rows, 7)).astype(np.float32)
     actions, state = model.predict(seen, state=None, deterministic=True)
     expected, _ = BaseAlgorithm.predict(model, seen, deterministic=True)
-    np.testing.assert_array_equal(actions, expected)
+    assert_equal_bits(actions, expected)
     assert actions.dtype == expected.dtype
     assert state is None
 
@@ -46,15 +47,15 @@ def test_rows_cut_out_of_an_array(model: Any) -> None:
     for row in seen:
         actions, _ = model.predict(row, deterministic=True)
         expected, _ = BaseAlgorithm.predict(model, row, deterministic=True)
-        np.testing.assert_array_equal(actions, expected)
+        assert_equal_bits(actions, expected)
         copied, _ = model.predict(row.copy(), deterministic=True)
-        np.testing.assert_array_equal(actions, copied)
+        assert_equal_bits(actions, copied)
 
 
 def test_other_observations_take_sb3s_way(model: Any) -> None:
     seen = np.random.default_rng(0).normal(0, 3, 7).astype(np.float32)
     expected, _ = BaseAlgorithm.predict(model, seen, deterministic=True)
-    np.testing.assert_array_equal(model.predict(seen, deterministic=True)[0], expected)
+    assert_equal_bits(model.predict(seen, deterministic=True)[0], expected)
     rows = seen[np.newaxis].astype(np.float64)
     assert model.predict(rows, deterministic=True)[0].shape == (1, 3)
 
@@ -64,7 +65,7 @@ def test_random_actions_are_sb3s(model: Any) -> None:
     th.manual_seed(0)
     actions, _ = model.predict(seen)
     th.manual_seed(0)
-    np.testing.assert_array_equal(actions, BaseAlgorithm.predict(model, seen)[0])
+    assert_equal_bits(actions, BaseAlgorithm.predict(model, seen)[0])
 
 
 @pytest.mark.parametrize("learner", ["fused", "exact", "sb3"])

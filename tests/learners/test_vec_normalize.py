@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bit_equality import assert_equal_bits
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
@@ -69,7 +70,7 @@ def assert_same(one: Any, other: Any) -> None:
             assert_same(first, second)
     else:
         assert np.asarray(one).dtype == np.asarray(other).dtype
-        np.testing.assert_array_equal(one, other)
+        assert_equal_bits(one, other)
 
 
 def statistics(env: VecNormalize) -> list[Any]:
@@ -129,4 +130,4 @@ def test_statistics_that_are_held_elsewhere_stay_as_they_are() -> None:
     held = lean.obs_rms.mean
     before = held.copy()
     lean.step(np.zeros((2, 1)))
-    np.testing.assert_array_equal(held, before)
+    assert_equal_bits(before, held)

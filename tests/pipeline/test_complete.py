@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bit_equality import assert_equal_bits
 from small_windows import small_windows
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -172,7 +173,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch) -> No
     assert resumed.metrics["validation"] == whole.metrics["validation"]
     ours, theirs = resumed.model.policy.state_dict(), whole.model.policy.state_dict()
     for name, tensor in ours.items():
-        np.testing.assert_array_equal(tensor.numpy(), theirs[name].numpy(), err_msg=name)
+        assert_equal_bits({name: theirs[name]}, {name: tensor})
 
 
 @pytest.mark.slow
@@ -201,7 +202,7 @@ def test_a_run_that_has_ended_is_read_and_its_test_window_stays_closed(
     assert again.metrics["test"]["best_model"] == run.metrics["test"]["best_model"]
     ours, theirs = again.model.policy.state_dict(), run.model.policy.state_dict()
     for name, tensor in ours.items():
-        np.testing.assert_array_equal(tensor.numpy(), theirs[name].numpy(), err_msg=name)
+        assert_equal_bits({name: theirs[name]}, {name: tensor})
     np.testing.assert_array_equal(again.vec_normalize.obs_rms.mean, run.vec_normalize.obs_rms.mean)
 
 

@@ -7,9 +7,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from env_markets import hand_market, random_market
 from market_env import MarketEnv
-from small_models import SMALL_KWARGS, differences, small_env, small_model
+from small_models import SMALL_KWARGS, small_env, small_model
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
@@ -79,7 +80,7 @@ def test_every_algorithm_and_vector_rewards(algorithm: str, n_envs: int) -> None
     before = capture_state(model)
     mode = model.policy.training
     diagnosis = diagnose_learning(model, model.env, n_episodes=3)
-    assert differences(before, capture_state(model)) == []
+    assert_equal_bits(before, capture_state(model))
     assert model.policy.training == mode
     assert isinstance(diagnosis, list)
     assert len(diagnosis) == 3
@@ -207,7 +208,7 @@ def test_a_subproc_env_is_put_back() -> None:
     learn_from(model, 200, at_safe_point=lambda m: m.num_timesteps < 100)
     before = capture_state(model)
     assert len(diagnose_learning(model, model.env, n_episodes=2)) == 2
-    assert differences(before, capture_state(model)) == []
+    assert_equal_bits(before, capture_state(model))
     assert model.env.training
     env.close()
 

@@ -9,9 +9,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from bit_equality import assert_equal_bits
 from env_markets import finrl_frame, random_market
 from market_env import MarketEnv
-from small_models import SMALL_KWARGS, differences, small_model
+from small_models import SMALL_KWARGS, small_model
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
@@ -83,7 +84,7 @@ def test_nothing_changes(algorithm: str, started: bool) -> None:
     random.seed(5)
     before = everything(model)
     assert validate_training_setup(model, model.env, n_test_steps=100) is True
-    assert differences(before, everything(model)) == []
+    assert_equal_bits(before, everything(model))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -101,7 +102,7 @@ def test_training_goes_on_as_if_there_had_been_no_validation(algorithm: str) -> 
             validate_training_setup(model, model.env, n_test_steps=60)
         learn_from(model, 192, resumed=True)
         states.append(capture_state(model))
-    assert differences(*states) == []
+    assert_equal_bits(*states)
 
 
 def test_a_subproc_env_is_put_back() -> None:
@@ -118,11 +119,11 @@ def test_a_subproc_env_is_put_back() -> None:
         if validated:
             before = everything(model)
             validate_training_setup(model, model.env, n_test_steps=40)
-            assert differences(before, everything(model)) == []
+            assert_equal_bits(before, everything(model))
         learn_from(model, 96, resumed=True)
         states.append(capture_state(model))
         model.env.close()
-    assert differences(*states) == []
+    assert_equal_bits(*states)
 
 
 def test_an_env_that_cannot_be_copied_or_put_back_is_an_error() -> None:
@@ -179,7 +180,7 @@ def test_state_dependent_exploration_is_left_alone(algorithm: str) -> None:
     learn_from(model, 128, at_safe_point=lambda m: m.num_timesteps < 64)
     before = everything(model)
     assert validate_training_setup(model, model.env, n_test_steps=40)
-    assert differences(before, everything(model)) == []
+    assert_equal_bits(before, everything(model))
 
 
 def test_a_loaded_model_without_an_env(tmp_path: Any) -> None:

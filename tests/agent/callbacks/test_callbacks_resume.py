@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from small_models import differences, small_env, small_model
+from bit_equality import assert_equal_bits
+from small_models import small_env, small_model
 from stable_baselines3.common.callbacks import CallbackList
 
 from finrl_ray.agent.callbacks.callback_state import (
@@ -73,4 +74,4 @@ def test_a_resumed_run_gives_the_same_output(tmp_path, algorithm, n_envs) -> Non
     restore_callback_state(callbacks, state["callbacks"])
     restore_state(model, state["model"])
     learn_from(model, TOTAL, callbacks, resumed=True)
-    assert differences(expected, outcome(cut, model, callbacks)) == []
+    assert_equal_bits(expected, outcome(cut, model, callbacks))

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from bit_equality import assert_equal_bits
 from market_env import MarketEnv
-from small_models import differences, small_env, small_model
+from small_models import small_env, small_model
 from stable_baselines3 import A2C
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -177,7 +178,7 @@ class TestWhat:
         end = capture_state(model)
         watched = small_model("ppo", 2)
         learn_from(watched, 192, evaluator(n_eval_episodes=3, deterministic=False))
-        assert differences(end, capture_state(watched)) == []
+        assert_equal_bits(end, capture_state(watched))
 
 
 class TestUndefined:
@@ -275,7 +276,7 @@ class TestResume:
         restore_state(other, state["model"])
         learn_from(other, 192, resumed, resumed=True)
         assert resumed.evaluation_timesteps == [40, 80, 120, 160]
-        assert differences(callback.get_state(), resumed.get_state()) == []
+        assert_equal_bits(callback.get_state(), resumed.get_state())
 
     def test_an_evaluation_that_was_due_at_the_checkpoint_is_not_lost(self) -> None:
         callback = evaluator(eval_freq=64)
