@@ -159,7 +159,7 @@ def read_arrays(source: Path | BinaryIO) -> dict[str, AnyArray]:
         If there is nothing.
     DataError
         If it is no regular file, or it is too large.
-    ValueError, EOFError, OSError, zipfile.BadZipFile
+    ValueError, OSError, zipfile.BadZipFile
         If it is damaged, holds Python objects, or would unpack to far more than it should.
     """
     if isinstance(source, Path):
@@ -175,6 +175,8 @@ def read_arrays(source: Path | BinaryIO) -> dict[str, AnyArray]:
             return {name: file[name] for name in file.files}
     except MemoryError:
         raise ValueError("there is not enough memory for it") from None
+    except EOFError as error:
+        raise ValueError(f"it is cut short: {error}") from error
 
 
 def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,7 @@ from finrl_ray.cli_screen import (
     show_result,
     show_training,
 )
+from finrl_ray.disk_room import is_no_room, no_room
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.interruptions import announced, interrupted, leaves_at_once
 
@@ -102,10 +104,20 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if is_no_room(error):
+            _fail(_without_room(error))
         _fail(
             f"unexpected {type(error).__name__}: {error}\n"
             "This is a fault of finrl-ray; run again with --debug for the traceback."
         )
+
+
+def _without_room(error: Exception) -> str:
+    remedy = (
+        "Make room, then run the command again; a search or a training that was interrupted goes "
+        "on with `finrl-ray resume` of its folder"
+    )
+    return str(no_room("a file", error, [Path.cwd(), tempfile.gettempdir()], remedy))
 
 
 def _fail(message: str) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from finrl_ray.disk_room import is_no_room
 from finrl_ray.errors import ConfigError
 from finrl_ray.ray_security import require_no_secret
 from finrl_ray.storage_url import check_url, is_url
@@ -57,7 +58,7 @@ def is_final(error: OSError) -> bool:
     """Return whether asking again cannot help."""
     if isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
         return True
-    return any(word in str(error) for word in _FINAL)
+    return is_no_room(error) or any(word in str(error) for word in _FINAL)
 
 
 class Patience:
@@ -371,6 +372,8 @@ def require_usable(key: str, url: str) -> None:
 def in_words(url: str, error: OSError) -> str:
     """Return what an error of a store means for its user."""
     place, text = url.partition("?")[0], str(error)
+    if is_no_room(error):
+        return f"{place} has no room, or its quota is spent ({text}); make room there"
     if "NO_SUCH_BUCKET" in text or isinstance(error, FileNotFoundError):
         return f"there is nothing at {place}; make the bucket, or correct the name"
     if is_final(error):

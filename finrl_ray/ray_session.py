@@ -10,6 +10,7 @@ import ray
 
 from finrl_ray import __version__
 from finrl_ray.available_cpus import available_cpus
+from finrl_ray.disk_room import NoRoomError, free_bytes, room_in
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.interruptions import interrupted, leave_at_once
 from finrl_ray.own_ray import LOOPBACK, environment, loopback_stays, own_ray
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 _ONE_SIGNAL_S = 1.0
 _SHUTDOWN_S = 5.0
 _FAILURES = (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError)
+RAY_BYTES = 16 * 10**6
+"""What the logs of a short session take, and some room."""
 
 
 @contextmanager
@@ -92,6 +95,7 @@ def _started(
         try:
             with loopback_stays(), environment(own.variables):
                 connection = {**_own_ray(num_cpus, dashboard), **own.options}
+                require_room_for_ray(own.options["_temp_dir"])
                 _init(connection, {**own.worker_env, **worker_env}, "here")
             yield
         finally:
@@ -142,6 +146,22 @@ def _join(address: str, worker_env: Mapping[str, str]) -> None:
     require_reachable(address)
     present_token()
     _init({"address": address}, worker_env, address)
+
+
+def require_room_for_ray(folder: str) -> None:
+    """Refuse to start Ray where it has no room for its logs: it would end in all kinds of errors.
+
+    Raises
+    ------
+    NoRoomError
+        With the folder and the room in it.
+    """
+    room = free_bytes(folder)
+    if room is not None and room < RAY_BYTES:
+        raise NoRoomError(
+            f"Ray cannot be started: its temporary folder needs {RAY_BYTES // 10**6} MB for logs, "
+            f"and {room_in(folder)}. Make room there, or name another folder in RAY_TMPDIR"
+        )
 
 
 def _init(connection: Mapping[str, Any], worker_env: Mapping[str, str], where: str) -> None:

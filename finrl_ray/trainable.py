@@ -1,12 +1,12 @@
 """The function that Ray Tune runs for each trial: the one place where training meets Ray."""
 
 import contextlib
-import errno
 import faulthandler
 import gc
 import itertools
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.fs as pafs
 import torch as th
 from ray import tune
 from ray.train._internal.storage import StorageContext
@@ -23,7 +24,7 @@ from finrl_ray.agent.resources import ResourceMonitor
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.folds import ValidationPlan
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.errors import SearchError
+from finrl_ray.disk_room import WRITE_ERRORS, is_no_room, no_room, telling_no_room
 from finrl_ray.fold_training import train_folds
 from finrl_ray.training import Report, Start, train_agent
 from finrl_ray.trial_checkpoints import CheckpointFlusher, trial_start
@@ -32,6 +33,7 @@ CHECKPOINT_BYTES = "sys/checkpoint_bytes"
 """Key of the size of a result's checkpoint."""
 SCRATCH = "finrl_ray_"
 """Temporary folders are named so, and by the process that they belong to."""
+_REMEDY = f"Make room on {socket.gethostname()}, then go on with `finrl-ray resume` of the search"
 # of this process, which many trials take over one after the other
 _TRIALS = itertools.count()
 _FLUSHER = CheckpointFlusher()
@@ -89,8 +91,15 @@ def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, Start]]:
     report = partial(report_to_tune, monitor, watchdog, _FLUSHER, storage)
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     # a store that is away while the checkpoint is read is not the trial's fault
-    with found as start, watchdog.watching():
+    told = telling_no_room("a file of the trial", _places(storage), _REMEDY)
+    with told, found as start, watchdog.watching():
         yield report, start
+
+
+def _places(storage: StorageContext) -> list[str | Path]:
+    """Return the folders that a trial writes to, as far as they are of this machine."""
+    local = isinstance(storage.storage_filesystem, pafs.LocalFileSystem)
+    return [*([storage.trial_fs_path] if local else []), tempfile.gettempdir()]
 
 
 def collect_garbage() -> None:
@@ -169,7 +178,7 @@ def report_to_tune(
 
     Raises
     ------
-    SearchError
+    NoRoomError
         If there is no room for the checkpoint.
     """
     try:
@@ -179,16 +188,13 @@ def report_to_tune(
             metrics[CHECKPOINT_BYTES] = sum(p.stat().st_size for p in Path(folder).iterdir())
             watchdog.stop()  # how long the driver takes to answer is not the trial's time
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except WRITE_ERRORS as error:
+        if not is_no_room(error):
             raise
         with contextlib.suppress(OSError):  # the part that was written takes room that others need
             storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
-        raise SearchError(
-            f"the checkpoint of {metrics['timesteps']:,} timesteps cannot be written: "
-            f"{error.strerror}; make room in {storage.trial_fs_path} or the temporary folder, then "
-            "resume the search"
-        ) from error
+        what = f"the checkpoint of {metrics['timesteps']:,} timesteps"
+        raise no_room(what, error, _places(storage), _REMEDY) from error
     finally:
         flusher.flush(storage.checkpoint_fs_path, storage.storage_filesystem)
     watchdog.start()

@@ -20,6 +20,7 @@ FLOORS = {
     "available_cpus": 2,
     "float32_range": 0,
     "contained_path": 1,
+    "disk_room": 1,
     "bounded_reading": 1,
     "yaml_text": 1,
     "search_config": 1,

@@ -222,10 +222,12 @@ def _write(
     test_data: MarketData,
 ) -> None:
     target.mkdir(exist_ok=True)
-    curves.to_csv(target / CURVES_FILE, index=False)
+    with atomic_path(target / CURVES_FILE) as temporary:
+        curves.to_csv(temporary, index=False)
     shares = pd.DataFrame(trades + 0.0, columns=list(test_data.tickers))  # -0.0 reads badly
     shares.insert(0, "date", curves["date"].iloc[: len(shares)])
-    shares.to_csv(target / TRADES_FILE, index=False)
+    with atomic_path(target / TRADES_FILE) as temporary:
+        shares.to_csv(temporary, index=False)
     content = {
         "trial": result.trial,
         "model_hash": model_hash,

@@ -80,5 +80,6 @@ def _write_figure(figure: Figure, folder: Path) -> Sequence[str]:
             path.unlink(missing_ok=True)
         return ()
     draw_files(figure, [paths["png"], paths["svg"]])
-    figure.table.to_csv(paths["csv"], index=False)
+    with atomic_path(paths["csv"]) as temporary:
+        figure.table.to_csv(temporary, index=False)
     return [f"{folder.name}/{path.name}" for path in paths.values()]

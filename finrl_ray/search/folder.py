@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from finrl_ray.data.archive import read_market_data, save_market_data
 from finrl_ray.data.folds import ValidationPlan, plan_validation
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split, make_split
+from finrl_ray.disk_room import is_no_room, no_room
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder_files import (
     CONFIG_FILE,
@@ -160,6 +162,10 @@ def create_folder(
         save_market_data(market_data, path / DATA_FILE)
         (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)  # half of it is nobody's search
+        if is_no_room(error):
+            remedy = "Make room, then start the search again"
+            raise no_room(f"the search's folder {path}", error, [storage], remedy) from error
         raise SearchError(f"the search's folder {path} cannot be written: {error}") from error
     return SearchFolder(
         path=path,

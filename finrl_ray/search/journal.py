@@ -5,6 +5,7 @@ checkpoints are and how it ended is read from here, for running, interrupted and
 alike; Ray's own snapshots are never read.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -283,16 +284,31 @@ def numbered(records: Records, event: str, content: Mapping[str, Any], ahead: in
 
 
 def append_events(folder: Path, records: Records, events: Sequence[Event]) -> None:
-    """Append numbered events to the journal of `folder` in one write, and fold them in."""
+    """Append numbered events to the journal of `folder` in one write, and fold them in.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written; the file is then as it was, unless the process is killed.
+    """
     for event in events:
         records.apply(event)
     lines = b"".join(json.dumps(event, default=to_python).encode() + b"\n" for event in events)
-    with (folder / JOURNAL_FILE).open("a+b") as file:
+    # without a buffer, which would be written once more when the file is closed
+    with (folder / JOURNAL_FILE).open("a+b", buffering=0) as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":  # a killed driver left half a line
                 lines = b"\n" + lines
-        file.write(lines)
+        end, left = file.seek(0, os.SEEK_END), memoryview(lines)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            # half of them would be read as if the others had never happened
+            with contextlib.suppress(OSError):
+                os.truncate(file.fileno(), end)
+            raise
 
 
 def reported_metrics(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from finrl_ray.agent.own_files import key_file
+from finrl_ray.disk_room import is_no_room, no_room
 from finrl_ray.errors import SearchError
 from finrl_ray.search.drawn_samples import DrawnSamples
 from finrl_ray.search.journal import (
@@ -38,7 +39,6 @@ from finrl_ray.search.kept_state import (
 )
 from finrl_ray.search.trial_ids import TrialIds
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # events after which the searcher and the scheduler are as they were before
 _OUTSIDE = ("search", "config", "back", "note")
 # a version that draws otherwise does so from the first sample on; points come before it
@@ -80,6 +80,7 @@ class SearchKeeper:
         self.decisions: dict[str, str] = {}
         self._held: list[tuple[str, dict[str, Any]]] | None = None
         self._pickles: dict[str, bytes] = {}
+        self._failed: SearchError | None = None
 
     def write(self, event: str, **content: Any) -> None:
         """Make one event permanent, or keep it until the result under way is written.
@@ -121,6 +122,9 @@ class SearchKeeper:
         self._pickles.pop("known", None)
 
     def _commit(self, contents: list[tuple[str, dict[str, Any]]]) -> None:
+        if self._failed is not None:
+            # a second state without its events would leave none that fits the journal
+            raise self._failed
         events = [
             numbered(self.records, event, content, ahead)
             for ahead, (event, content) in enumerate(contents, start=1)
@@ -136,7 +140,8 @@ class SearchKeeper:
             append_events(self.folder, self.records, events)
             self.files.flush(number, payload, journal)
         except OSError as error:
-            raise unwritable(self.folder, error) from error
+            self._failed = unwritable(self.folder, error)
+            raise self._failed from error
 
     def _payload(self) -> bytes:
         whole = {"searcher": self.searcher, "scheduler": self.scheduler}
@@ -217,10 +222,12 @@ def unwritable(folder: Path, error: OSError) -> SearchError:
             "search ran. Put it back, or go to where it was moved, and go on with `finrl-ray "
             "resume` there; without it, start a new search"
         )
-    room = "Make room" if error.errno in _NO_ROOM else "Make it writable again"
+    remedy = f"then go on with `finrl-ray resume {folder}`"
+    if is_no_room(error):
+        return no_room(f"the search's folder {folder}", error, [folder], f"Make room, {remedy}")
     return SearchError(
-        f"the search's folder {folder} cannot be written to: {error}. {room}, then go on with "
-        f"`finrl-ray resume {folder}`"
+        f"the search's folder {folder} cannot be written to: {error}. Make it writable again, "
+        f"{remedy}"
     )
 
 
@@ -294,6 +301,7 @@ def read_for_resume(
         taken_back.number = records.number
         append_event(folder, taken_back, "back", to=state.number)
         records = taken_back
+    files.drop_ahead(records.number)
     return records, state, files
 
 

@@ -109,6 +109,17 @@ class StateFiles:
         self.turn = 1 if best[1] == TURNS[0] else 0
         return best[0]
 
+    def drop_ahead(self, number: int) -> None:
+        """Delete states that have seen events which the journal, ending at `number`, has not.
+
+        A driver that dies between a state and its events leaves one; events that are written later
+        have the same numbers and are others.
+        """
+        for name in (*TURNS, FLUSHED):
+            state = self._read(name)
+            if state is not None and state.number > number:
+                (self.folder / name).unlink(missing_ok=True)
+
     def ahead_of(self, number: int) -> bool:
         """Return whether the journal, which ends at `number`, lacks events that states have seen.
 
@@ -173,11 +184,15 @@ def _write_over(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # not typed

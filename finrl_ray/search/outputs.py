@@ -18,7 +18,7 @@ from finrl_ray.metrics.returns import account_values
 from finrl_ray.object_store import in_words
 from finrl_ray.search.copied_folder import copy_tree
 from finrl_ray.search.folder import SearchFolder
-from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
+from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER, VERDICT_FILE
 from finrl_ray.search.journal import TrialRecord, is_finished
 from finrl_ray.search.judging import judge_search, write_verdict
 from finrl_ray.search.refit import refit
@@ -98,14 +98,17 @@ def _write_all(
     except SearchError:
         best = None
     # an interrupted search has no winner yet: nothing is judged, kept or trained for one
-    if folder.kind == "search" and is_finished(folder.records(), planned_trials(folder.config)):
-        returns = path_returns(folder, folds) if paths else evaluation_returns(folder, evaluations)
-        _write_verdict(folder, records, returns, best)
-        if best is not None:
-            _keep_winner(folder, records, storage, best)
+    ended = folder.kind == "search" and is_finished(folder.records(), planned_trials(folder.config))
+    (folder.path / VERDICT_FILE).unlink(missing_ok=True)
+    if ended and best is not None:
+        _keep_winner(folder, records, storage, best)
     # an interruption may fall between a trial's first result and the note of its checkpoint
     if best is not None and best.checkpoints and not paths:
         _write_models(folder, storage, best)
+    if ended:
+        # the last of all files: what has a verdict has the others too
+        returns = path_returns(folder, folds) if paths else evaluation_returns(folder, evaluations)
+        _write_verdict(folder, records, returns, best)
 
 
 def _write_verdict(

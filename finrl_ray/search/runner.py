@@ -20,6 +20,7 @@ from ray.tune.execution import class_cache
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.disk_room import WRITE_ERRORS, is_no_room
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.interruptions import forget, interrupted, note
 from finrl_ray.ray_cluster import cluster_address, current_dashboard, require_shared
@@ -36,13 +37,12 @@ from finrl_ray.search.folder import (
     open_folder,
     sole_driver,
 )
+from finrl_ray.search.interruption import end_trials, interrupted_for_room
 from finrl_ray.search.journal import (
     Records,
     append_event,
     error_line,
-    interruption,
     is_finished,
-    unfinished,
 )
 from finrl_ray.search.judging import SearchVerdict, read_verdict
 from finrl_ray.search.keeper import SearchKeeper, read_for_resume, require_trusted
@@ -245,9 +245,20 @@ def _require_seen(folder: SearchFolder) -> None:
 def _run(
     folder: SearchFolder, planned: int, make_view: ViewFactory | None, *, trust: bool = False
 ) -> SearchResult:
-    """Run the search, or the rest of it, and write what comes out; Ray is up."""
+    """Run the search, or the rest of it, and write what comes out; Ray is up.
+
+    Raises
+    ------
+    NoRoomError
+        If a disk has no room: the search is then interrupted, as by Ctrl-C.
+    """
     with FolderMirror(folder.path, folder.remote) as mirror:
-        return _run_mirrored(folder, planned, make_view, mirror, trust=trust)
+        try:
+            return _run_mirrored(folder, planned, make_view, mirror, trust=trust)
+        except WRITE_ERRORS as error:
+            if not is_no_room(error):
+                raise
+            raise interrupted_for_room(folder, error) from error
 
 
 def _run_mirrored(
@@ -284,7 +295,7 @@ def _run_mirrored(
             raise _in_words(error, kept) from error
     remove_leftovers()
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
-    _end_trials(folder, records, stopper.reason)
+    end_trials(folder.path, records, stopper.reason)
     finished = is_finished(records, planned)
     append_event(
         folder.path,
@@ -307,16 +318,6 @@ def _in_words(error: BaseException, kept: str) -> SearchError:
     if isinstance(cause, FinRLRayError):
         return SearchError(str(cause))
     return SearchError(f"Ray failed: {error_line(str(cause))}. {kept}")
-
-
-def _end_trials(folder: SearchFolder, records: Records, spent: str) -> None:
-    """Note how trials ended that Ray has said nothing of."""
-    for record in unfinished(records.trials.values()):
-        if not record.started:
-            continue
-        state, reason = ("stopped", spent) if spent else ("interrupted", interruption(record))
-        content = {"trial_id": record.trial_id, "state": state, "reason": reason}
-        append_event(folder.path, records, "end", **content)
 
 
 def _make_keeper(

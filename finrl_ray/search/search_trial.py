@@ -8,6 +8,7 @@ from typing import Any
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
+from finrl_ray.disk_room import is_no_room, no_room
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.training import TrialDivergedError
 
@@ -48,7 +49,16 @@ class SearchTrial(Trial):
         return "{}", "{}"
 
     def handle_error(self, exc: Any = None) -> None:
-        """Count a failure."""
+        """Count a failure.
+
+        Raises
+        ------
+        NoRoomError
+            If a disk has no room: no trial could go on, so that the whole search is interrupted.
+        """
+        if is_no_room(exc):
+            cause = exc.cause if isinstance(exc, RayTaskError) else exc
+            raise no_room("a file of a trial", cause, [], "Make room on its node") from exc
         self.note_cause(exc.cause if isinstance(exc, RayTaskError) else exc)
         super().handle_error(exc)
 

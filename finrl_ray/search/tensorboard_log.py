@@ -4,9 +4,12 @@ Everything comes from the journal, so that a search that goes on, or that lies i
 written again: what is in the folder belongs to nobody else.
 """
 
+import itertools
 import logging
 import math
+import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,17 +19,19 @@ from ray import tune
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
 from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.disk_room import is_no_room, no_room
 from finrl_ray.search.board import HasRecords, trial_name
 from finrl_ray.search.folder_files import TENSORBOARD_FOLDER
 from finrl_ray.search.journal import ENDED, TrialRecord
 
 logger = logging.getLogger(__name__)
 
+_FILES = itertools.count()
 _EVERY_S = 1.0
 # looking at thousands of trials takes longer; it takes at most this share of the time
 _SHARE = 0.05
@@ -41,10 +46,11 @@ _STATUS = {
 
 
 class TensorBoardLog(tune.Callback):
-    """Ray Tune callback that keeps TensorBoard's files; a fault of it never reaches the search.
+    """Ray Tune callback that keeps TensorBoard's files.
 
-    A file that is written to is open, with a thread of TensorBoard's; one trial has one while it
-    runs.
+    Of its faults only a full disk reaches the search.
+
+    A file that is written to is open; one trial has one while it runs.
 
     Parameters
     ----------
@@ -57,7 +63,7 @@ class TensorBoardLog(tune.Callback):
         self.folder = folder / TENSORBOARD_FOLDER
         self.config = config
         self.journal = journal
-        self.writers: dict[int, EventFileWriter] = {}
+        self.writers: dict[int, _EventFile] = {}
         self.written: dict[int, int] = {}
         self.begun = False
         self.closed: set[int] = set()
@@ -72,7 +78,7 @@ class TensorBoardLog(tune.Callback):
         """Write what is new, once a second at most."""
         now = time.monotonic()
         if now >= self.next:
-            self._guarded(self.update)
+            self._guarded(self.update, running=True)
             self.next = now + max(_EVERY_S, (time.monotonic() - now) / _SHARE)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
@@ -94,13 +100,17 @@ class TensorBoardLog(tune.Callback):
             writer.close()
         self.writers.clear()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None], *, running: bool = False) -> None:
         if self.broken:
             return
         try:
             work()
         except (OSError, ValueError, RuntimeError) as error:
             self.broken = True
+            if running and is_no_room(error):
+                # the next checkpoint would not have room either
+                remedy = "Make room"
+                raise no_room("TensorBoard's files", error, [self.folder], remedy) from error
             logger.warning("TensorBoard's files are written no longer: %s", error)
 
     def update(self) -> None:
@@ -141,9 +151,9 @@ class TensorBoardLog(tune.Callback):
             self.writers.pop(record.index, None)
             self.closed.add(record.index)
 
-    def _begin(self, record: TrialRecord) -> EventFileWriter:
+    def _begin(self, record: TrialRecord) -> "_EventFile":
         name = trial_name(record)
-        writer = EventFileWriter(str(self.folder / name))
+        writer = _EventFile(self.folder / name)
         self.writers[record.index] = writer
         settings = resolve_sample(record.sample, self.config.agent).flat()
         plain = {key: _plain(value) for key, value in settings.items() if value is not None}
@@ -181,8 +191,47 @@ def _scalars(result: Mapping[str, Any]) -> Summary:
     return Summary(value=values)
 
 
-def _add(writer: EventFileWriter, content: Summary, step: int) -> None:
+def _add(writer: "_EventFile", content: Summary, step: int) -> None:
     writer.add_event(Event(wall_time=time.time(), step=step, summary=content))
+
+
+class _EventFile:
+    """A run's file of events, written in the thread that asks for it.
+
+    TensorBoard's own writer has a thread, which prints a traceback where a disk is full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}"
+        # without a buffer, which would be written once more when the file is closed
+        self._file = (folder / f"{name}.{next(_FILES)}").open("wb", buffering=0)
+        self._records = RecordWriter(self)
+        self.add_event(Event(wall_time=now, file_version="brain.Event:2"))
+
+    def add_event(self, event: Event) -> None:
+        """Write one event.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        self._records.write(event.SerializeToString())
+
+    def write(self, content: bytes) -> None:
+        """Write all of `content`, for TensorBoard's writer of records."""
+        left = memoryview(content)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class _Recorded:
