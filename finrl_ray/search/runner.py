@@ -291,7 +291,9 @@ def _run_mirrored(
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
         # Ray ends with files that nobody reads; a store that is away then does no harm
-        if not is_finished(records, planned) and not interrupted(_ONE_SIGNAL_S):
+        # where there is no room the records may be ahead of the journal
+        lost = not is_finished(records, planned) and not interrupted(_ONE_SIGNAL_S)
+        if lost or is_no_room(error):
             raise _in_words(error, kept) from error
     remove_leftovers()
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
