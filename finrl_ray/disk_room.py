@@ -61,7 +61,8 @@ def is_no_room(error: BaseException | None) -> bool:
 
 def innermost(error: BaseException | None) -> NoRoomError | None:
     """Return the first `NoRoomError` from which an error has come, if there is one."""
-    found = [link for link in _chain(error) if isinstance(link, NoRoomError)]
+    # Ray's copy of one is of a class of its own, and its text is a traceback
+    found = [link for link in _chain(error) if type(link) is NoRoomError]
     return found[-1] if found else None
 
 
@@ -120,8 +121,9 @@ def no_room(what: str, error: BaseException, folders: list[str | Path], remedy: 
     folders : on whose disks there may be no room
     remedy : one sentence
     """
-    if isinstance(error, NoRoomError):
-        return error
+    known = innermost(error)
+    if known is not None:
+        return known
     named = getattr(error, "filename", None)
     places = [Path(named).parent, *folders] if isinstance(named, str) else folders
     rooms = dict.fromkeys(filter(None, map(room_in, places)))
@@ -150,7 +152,8 @@ def telling_no_room(what: str, folders: list[str | Path], remedy: str) -> Iterat
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror:
-        return error.strerror.partition(". Detail")[0]
+        plain = os.strerror(error.errno)
+        return plain if plain in error.strerror else error.strerror
     lines = [line.strip() for line in str(error).splitlines() if says_no_room(line)]
     return (lines[-1] if lines else str(error))[:300]
 
