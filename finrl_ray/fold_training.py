@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from finrl_ray._typing import AnyArray, DateArray, FloatArray
 from finrl_ray.agent.callbacks.measures import UNDEFINED_OBJECTIVE
 from finrl_ray.agent.evaluation import evaluate_account
-from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.agent.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.agent.sealed_folder import seal
 from finrl_ray.agent.trial_state import learn_from
 from finrl_ray.bounded_reading import read_arrays
@@ -42,7 +42,6 @@ from finrl_ray.training import (
     drawdown_breach,
     fit_scaling,
     make_training_env,
-    trial_seed,
 )
 
 FOLDS_FILE = "folds.npz"

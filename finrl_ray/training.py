@@ -4,8 +4,6 @@ A trial is a pure function of (config, data, sample): its seed is derived from t
 and the sample, and a checkpoint holds everything that its future depends on.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from finrl_ray.agent.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
 from finrl_ray.agent.drl_agent import DRLAgent
-from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, to_python
+from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agent.model_files import save_model
 from finrl_ray.agent.normalization import VECNORMALIZE_FILE
 from finrl_ray.agent.sealed_folder import seal
@@ -77,16 +75,6 @@ FROM_SCRATCH = Start()
 
 class TrialDivergedError(FinRLRayError, RuntimeError):
     """A trial whose parameters are no longer finite numbers."""
-
-
-def trial_seed(seed: int, sample: Mapping[str, Any]) -> int:
-    """Return a trial's seed, within 0..2**31-1: a hash of the experiment's seed and the sample.
-
-    It does not depend on the order, the number or the place of trials.
-    """
-    # through JSON, as the journal keeps the sample: a tuple and a list are one
-    text = json.dumps([seed, {k: to_python(v) for k, v in sample.items()}], sort_keys=True)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def train_agent(

@@ -49,6 +49,37 @@ def test_show_as_json_has_every_trial(runs, monkeypatch, capsys) -> None:
     assert (half["state"], half["verdict"], len(half["trials"])) == ("interrupted", None, 2)
 
 
+HEAVY = ("torch", "ray", "stable_baselines3", "gymnasium", "numba", "optuna", "matplotlib",
+         "plotly", "tensorboard", "scipy", "stockstats")  # fmt: skip
+LOADED = """
+import sys
+from finrl_ray.cli import main
+sys.argv = ["finrl-ray", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print("\\nloaded:", [name for name in {heavy} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["show", "whole"], ["show", "half", "--json"], ["ls", ""], ["ls", "", "--json"]],
+    ids=" ".join,
+)
+def test_tables_are_read_without_what_trains(runs: Path, arguments: list[str]) -> None:
+    command, name, *options = arguments
+    place = of(runs, name) if name else str(runs)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(heavy=HEAVY), command, place, *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
 def test_ls(runs, monkeypatch, capsys) -> None:
     assert run(monkeypatch, "ls", str(runs), "--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -9,6 +9,7 @@ import torch as th
 from bit_equality import assert_equal_bits
 from stable_baselines3.common.save_util import recursive_getattr
 
+from finrl_ray.agent.hyperparameters import trial_seed
 from finrl_ray.agent.sealed_folder import damage
 from finrl_ray.config import (
     AgentConfig,
@@ -19,7 +20,7 @@ from finrl_ray.config import (
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources import read_bundled
 from finrl_ray.search_config import SearchConfig
-from finrl_ray.training import Start, TrialDivergedError, train_agent, trial_seed
+from finrl_ray.training import Start, TrialDivergedError, train_agent
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 64, "batch_size": 64, "n_epochs": 2, "net_arch": "tiny"},

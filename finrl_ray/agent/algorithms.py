@@ -18,6 +18,7 @@ from stable_baselines3.common.noise import (
 )
 from torch import nn
 
+from finrl_ray.agent.algorithm_defaults import ACTION_NOISE_NAMES, DEFAULTS
 from finrl_ray.agent.schedules import parse_schedule
 from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import ConfigError
@@ -38,29 +39,15 @@ class Algorithm:
     defaults: Mapping[str, Any]
 
 
-def _algorithm(model_class: type[BaseAlgorithm], **defaults: Any) -> Algorithm:
-    return Algorithm(model_class, MappingProxyType(defaults))
-
-
+_MODEL_CLASSES: Mapping[str, type[BaseAlgorithm]] = MappingProxyType(
+    {"a2c": A2C, "ppo": PPO, "ddpg": DDPG, "td3": TD3, "sac": SAC}
+)
 ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
-    {
-        "a2c": _algorithm(A2C, n_steps=5, ent_coef=0.01, learning_rate=7e-4),
-        "ppo": _algorithm(PPO, n_steps=2048, ent_coef=0.01, learning_rate=2.5e-4, batch_size=64),
-        "ddpg": _algorithm(DDPG, batch_size=128, buffer_size=50_000, learning_rate=1e-3),
-        "td3": _algorithm(TD3, batch_size=100, buffer_size=1_000_000, learning_rate=1e-3),
-        "sac": _algorithm(
-            SAC,
-            batch_size=64,
-            buffer_size=100_000,
-            learning_rate=1e-4,
-            learning_starts=100,
-            ent_coef="auto_0.1",
-        ),
-    }
+    {name: Algorithm(_MODEL_CLASSES[name], defaults) for name, defaults in DEFAULTS.items()}
 )
 
 ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
-    {"normal": NormalActionNoise, "ornstein_uhlenbeck": OrnsteinUhlenbeckActionNoise}
+    dict(zip(ACTION_NOISE_NAMES, (NormalActionNoise, OrnsteinUhlenbeckActionNoise), strict=True))
 )
 ACTION_NOISE_SIGMA = 0.1
 """Deviation of a noise given by name, as in FinRL; actions are within [-1, 1]."""

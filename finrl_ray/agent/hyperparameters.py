@@ -1,11 +1,13 @@
 """What one trial really trains with: a sample translated into SB3 keywords and repaired."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agent.algorithms import ALGORITHMS
+from finrl_ray.agent.algorithm_defaults import DEFAULTS
 from finrl_ray.agent.keyword_values import INTEGERS, WHOLE_LISTS, check_advantages, check_values
 from finrl_ray.config import AgentConfig
 from finrl_ray.errors import ConfigError
@@ -50,6 +52,16 @@ class TrialSettings:
         return {**plain, **policy, "n_envs": self.n_envs}
 
 
+def trial_seed(seed: int, sample: Mapping[str, Any]) -> int:
+    """Return a trial's seed, within 0..2**31-1: a hash of the experiment's seed and the sample.
+
+    It does not depend on the order, the number or the place of trials.
+    """
+    # through JSON, as the journal keeps the sample: a tuple and a list are one
+    text = json.dumps([seed, {k: to_python(v) for k, v in sample.items()}], sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
 def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettings:
     """Turn one sample into SB3 keywords: translate derived names, lay over the agent, repair.
 
@@ -70,7 +82,7 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     check_values(agent.algorithm, {**kwargs, "n_envs": n_envs})
     _check_together(kwargs, n_envs, agent.total_timesteps)
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
-    check_advantages(agent.algorithm, {**ALGORITHMS[agent.algorithm].defaults, **repaired}, n_envs)
+    check_advantages(agent.algorithm, {**DEFAULTS[agent.algorithm], **repaired}, n_envs)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
 
 
@@ -132,7 +144,7 @@ def repair(
     Values that are absent stay absent unless the algorithm's default would be impossible.
     """
     fixed = dict(kwargs)
-    filled = {**ALGORITHMS[algorithm].defaults, **fixed}
+    filled = {**DEFAULTS[algorithm], **fixed}
     if algorithm in ("ppo", "a2c"):
         longest = max(1, total_timesteps // n_envs)
         n_steps = min(filled.get("n_steps", 5), longest)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agent.algorithms import ACTION_NOISES
+from finrl_ray.agent.algorithm_defaults import ACTION_NOISE_NAMES
 from finrl_ray.agent.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
 
@@ -167,9 +167,9 @@ def _check_gradient_steps(value: Any) -> None:
 
 
 def _check_noise(value: Any) -> None:
-    named = isinstance(value, str) and value in ACTION_NOISES
+    named = isinstance(value, str) and value in ACTION_NOISE_NAMES
     if not named and not callable(value):
-        raise ConfigError(f"action_noise must be one of {list(ACTION_NOISES)}, got {value!r}")
+        raise ConfigError(f"action_noise must be one of {list(ACTION_NOISE_NAMES)}, got {value!r}")
 
 
 def _check_policy_kwargs(value: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.baselines.portfolios import held_curve, rebalanced_curve
 from finrl_ray.baselines.random_policy import random_policy_curves
 from finrl_ray.baselines.weights import (
@@ -20,19 +21,6 @@ from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.performance import performance_summary, sharpe_ratio
 from finrl_ray.metrics.returns import active_returns, simple_returns
-
-BUY_AND_HOLD = "buy_and_hold"
-LABELS: Mapping[str, str] = {
-    "agent": "agent",
-    BUY_AND_HOLD: "buy & hold",
-    "equal_weight": "equal weight, daily",
-    "minimum_variance": "minimum variance",
-    "hrp": "risk parity (HRP)",
-    "random_policy": "random policy (median)",
-    "cash": "cash",
-    "index": "index, without costs",
-}
-"""What a baseline is called for people."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,7 +20,7 @@ from finrl_ray.agent.callbacks.checkpoint import CheckpointCallback
 from finrl_ray.agent.callbacks.performance_monitor import PerformanceMonitorCallback
 from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agent.callbacks.trading_eval import TradingEvalCallback
-from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.agent.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.config import ExperimentConfig, settled_periods_per_year
 from finrl_ray.env.baselines import buy_and_hold
@@ -57,7 +57,6 @@ from finrl_ray.training import (
     make_evaluation,
     make_trial_envs,
     trial_metrics,
-    trial_seed,
 )
 from finrl_ray.writable_folder import require_writable
 

@@ -19,11 +19,8 @@ from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.agent.model_files import load_model
 from finrl_ray.agent.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
 from finrl_ray.agent.without_compiler import leave_compiler_out
-from finrl_ray.baselines.curves import (
-    BUY_AND_HOLD,
-    baseline_curves,
-    curve_measures,
-)
+from finrl_ray.baselines.curves import baseline_curves, curve_measures
+from finrl_ray.baselines.names import BUY_AND_HOLD
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.factory import make_vec_env
@@ -34,7 +31,9 @@ from finrl_ray.metrics.sharpe_inference import estimate_sharpe, probabilistic_sh
 from finrl_ray.report.openings import Opening, read_openings, record_opening
 from finrl_ray.search.folder import SearchFolder, open_folder
 from finrl_ray.search.folder_files import (
+    BACKTEST_FOLDER,
     BEST_MODEL_FOLDER,
+    CURVES_FILE,
     FINAL_MODEL_FOLDER,
 )
 from finrl_ray.search.journal import TrialRecord, is_finished, unfinished
@@ -44,9 +43,7 @@ from finrl_ray.search.results import winner
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.training import MODEL_FILE, fit_scaling
 
-BACKTEST_FOLDER = "backtest"
 RESULT_FILE = "backtest.json"
-CURVES_FILE = "account_curves.csv"
 TRADES_FILE = "trades.csv"
 
 

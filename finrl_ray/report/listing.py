@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs as pafs
-
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.errors import FinRLRayError, SearchError
-from finrl_ray.object_store import in_words, open_store
 from finrl_ray.search.folder_files import EXPERIMENT_FILE
 from finrl_ray.search.folder_lock import is_driven
+from finrl_ray.search.folder_place import local_folder
 from finrl_ray.search.journal import ENDED, is_finished, read_journal
 from finrl_ray.search.judging import read_verdict
-from finrl_ray.search.mirror import local_folder
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.sealed_config import EditedConfigError, open_config
 from finrl_ray.search.spaces import planned_trials
@@ -106,6 +103,11 @@ def _folders(storage: str | Path) -> Iterator[tuple[Path, str]]:
 
 
 def _remote_searches(url: str) -> list[str]:
+    # of no use to a folder of this machine
+    import pyarrow.fs as pafs
+
+    from finrl_ray.object_store import in_words, open_store
+
     try:
         filesystem, root = open_store(url)
         infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
+from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.config_file import config_text
 from finrl_ray.counts import counted, times
 from finrl_ray.progress import Progress, unseen

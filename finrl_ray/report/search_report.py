@@ -8,24 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from finrl_ray.bounded_reading import read_json
-from finrl_ray.confirmation.confirm import Confirmation, read_confirmation
 from finrl_ray.counts import counted
 from finrl_ray.errors import SearchError
-from finrl_ray.report.backtest import (
-    BACKTEST_FOLDER,
-    CURVES_FILE,
-    Backtest,
-    read_backtest,
-)
 from finrl_ray.report.openings import Opening, read_openings
 from finrl_ray.report.timeline import result_times
 from finrl_ray.search.folder import SearchFolder, open_folder
-from finrl_ray.search.folder_files import EXPERIMENT_FILE
+from finrl_ray.search.folder_files import (
+    ACCOUNT_CURVES_FILE,
+    ACTIVE_RETURNS_FILE,
+    BACKTEST_FOLDER,
+    BASELINE_CURVES_FILE,
+    BASELINES_FILE,
+    CURVES_FILE,
+    EXPERIMENT_FILE,
+    FOLD_RETURNS_FILE,
+)
 from finrl_ray.search.folder_lock import is_driven
 from finrl_ray.search.journal import (
     ENDED,
@@ -39,19 +41,15 @@ from finrl_ray.search.journal import (
 )
 from finrl_ray.search.journal_lines import Event
 from finrl_ray.search.judging import SearchVerdict, read_verdict
-from finrl_ray.search.outputs import (
-    ACCOUNT_CURVES_FILE,
-    ACTIVE_RETURNS_FILE,
-    BASELINE_CURVES_FILE,
-    BASELINES_FILE,
-    FOLD_RETURNS_FILE,
-    baseline_tables,
-    learning_curves,
-)
 from finrl_ray.search.results import trial_table
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.search.table_files import read_csv_table, read_parquet_table
 
+if TYPE_CHECKING:
+    from finrl_ray.confirmation.confirm import Confirmation
+    from finrl_ray.report.backtest import Backtest
+
+# what trains, judges and draws is imported where it is used: a table is shown without it
 SearchState = Literal["running", "interrupted", "finished"]
 
 
@@ -140,6 +138,8 @@ class SearchReport:
     @cached_property
     def learning_curves(self) -> pd.DataFrame:
         """One row per trial and evaluation."""
+        from finrl_ray.search.outputs import learning_curves
+
         return learning_curves(self.trials)
 
     @cached_property
@@ -189,6 +189,8 @@ class SearchReport:
         curves = self._csv(BASELINE_CURVES_FILE, dates=True)
         # they follow from the data alone: a search that has not written them has them all the same
         if measures is None or curves is None:
+            from finrl_ray.search.outputs import baseline_tables
+
             return baseline_tables(self.folder)
         return measures, curves
 
@@ -204,13 +206,19 @@ class SearchReport:
         return fold_returns_of(self.path, self.winner)
 
     @cached_property
-    def confirmation(self) -> Confirmation | None:
+    def confirmation(self) -> "Confirmation | None":
         """What `confirm` has found; None if it has not run."""
+        from finrl_ray.confirmation.confirm import read_confirmation
+
         return read_confirmation(self.path)
 
     @cached_property
-    def backtest(self) -> Backtest | None:
+    def backtest(self) -> "Backtest | None":
         """The winner on the test window; None while that is sealed."""
+        if not (self.path / BACKTEST_FOLDER).exists():
+            return None
+        from finrl_ray.report.backtest import read_backtest
+
         return read_backtest(self.path)
 
     @cached_property

@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
-from finrl_ray.report.backtest import Backtest
-from finrl_ray.report.listing import ListedSearch
-from finrl_ray.search.replay import Replay
+from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.search.results import PARETO
+
+if TYPE_CHECKING:
+    from finrl_ray.report.backtest import Backtest
+    from finrl_ray.report.listing import ListedSearch
+    from finrl_ray.search.replay import Replay
 
 _BACKTEST_COLUMNS = (
     ("return", "total_return", "percent"),
@@ -88,7 +90,7 @@ def _style(row: Mapping[Any, Any]) -> str:
     return "bold green" if row["rank"] == 1 else ""
 
 
-def schedule_table(result: Replay) -> Table:
+def schedule_table(result: "Replay") -> Table:
     """Return the stretches of a replayed trial, with the hyperparameters that change in them."""
     view = Table(title=f"Schedule of trial {result.trial}", title_justify="left")
     view.add_column("timesteps", justify="right")
@@ -129,7 +131,7 @@ def confirmation_table(table: pd.DataFrame) -> Table:
     return view
 
 
-def backtest_table(result: Backtest) -> Table:
+def backtest_table(result: "Backtest") -> Table:
     """Return the winner beside the baselines on the test window, within 80 columns."""
     start, end = result.window
     title = f"Test window {start} to {end}, trial {result.trial}"
@@ -148,7 +150,7 @@ def backtest_table(result: Backtest) -> Table:
     return view
 
 
-def listing_table(found: Sequence[ListedSearch], width: int = 80) -> Table:
+def listing_table(found: "Sequence[ListedSearch]", width: int = 80) -> Table:
     """Return the searches under a storage path, one line each; no folder's name is broken.
 
     Parameters
@@ -165,7 +167,7 @@ def listing_table(found: Sequence[ListedSearch], width: int = 80) -> Table:
     return view
 
 
-def _listing(found: Sequence[ListedSearch], gap: int) -> Table:
+def _listing(found: "Sequence[ListedSearch]", gap: int) -> Table:
     view = Table(
         title="Searches, newest first",
         title_justify="left",

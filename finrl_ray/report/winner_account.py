@@ -15,14 +15,9 @@ from finrl_ray.agent.evaluation import evaluate_account
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.history import AccountHistory
 from finrl_ray.errors import SearchError
-from finrl_ray.report.backtest import (
-    BACKTEST_FOLDER,
-    TRADES_FILE,
-    load_winner,
-    winners_env,
-    winners_model_file,
-)
+from finrl_ray.report.backtest import TRADES_FILE, load_winner, winners_env, winners_model_file
 from finrl_ray.report.search_report import SearchReport
+from finrl_ray.search.folder_files import BACKTEST_FOLDER
 from finrl_ray.search.table_files import read_csv_table, read_parquet_table
 
 ACCOUNT_FILE = "winner_account.parquet"

@@ -29,8 +29,8 @@ from finrl_ray.search.folder_files import (
     RAY_FOLDER,
 )
 from finrl_ray.search.folder_lock import sole_process
+from finrl_ray.search.folder_place import local_folder, remote_of
 from finrl_ray.search.journal import Records, read_journal
-from finrl_ray.search.mirror import local_folder, remote_of
 from finrl_ray.search.processor import processor_facts
 from finrl_ray.search.sealed_config import open_config, seal_of
 from finrl_ray.shown_path import shown_path

@@ -1,4 +1,4 @@
-"""Names of what lies in a search's folder, beside its tables."""
+"""Names of what lies in a search's folder."""
 
 CONFIG_FILE = "config.yaml"
 EXPERIMENT_FILE = "experiment.json"
@@ -14,3 +14,11 @@ BEST_MODEL_FOLDER = "best_model"
 FINAL_MODEL_FOLDER = "final_model"
 SUBFOLDERS = ("state", "best_model", "final_model", "backtest", "report")
 """Folders in it, besides Ray's. A store lists a folder only where it was made by name."""
+ACCOUNT_CURVES_FILE = "account_curves.parquet"
+BASELINES_FILE = "baselines.csv"
+BASELINE_CURVES_FILE = "baseline_curves.csv"
+FOLD_RETURNS_FILE = "fold_returns.parquet"
+ACTIVE_RETURNS_FILE = "active_returns.parquet"
+"""What the verdict rests on: `date`, and one column per trial that left returns."""
+BACKTEST_FOLDER = "backtest"
+CURVES_FILE = "account_curves.csv"

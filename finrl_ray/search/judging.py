@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.bounded_reading import read_json
@@ -13,10 +13,12 @@ from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import SearchFolder
 from finrl_ray.search.folder_files import VERDICT_FILE
 from finrl_ray.search.journal import TrialRecord
-from finrl_ray.search.trial_returns import TrialReturns
 from finrl_ray.search_config import POPULATION
 from finrl_ray.verdict.rule import NONE, Verdict, judge
 from finrl_ray.verdict.words import verdict_sentences
+
+if TYPE_CHECKING:
+    from finrl_ray.search.trial_returns import TrialReturns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfi
 def judge_search(
     folder: SearchFolder,
     records: Sequence[TrialRecord],
-    returns: TrialReturns,
+    returns: "TrialReturns",
     best: TrialRecord | None,
 ) -> SearchVerdict:
     """Return the verdict on the trial that ranks first.

@@ -31,7 +31,7 @@ from finrl_ray.search.folder_files import (
 )
 from finrl_ray.search.journal import JOURNAL_FILE
 from finrl_ray.search.kept_state import STATE_FOLDER, TURNS, state_number
-from finrl_ray.storage_url import child_url, is_url, name_of
+from finrl_ray.storage_url import child_url, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -369,15 +369,3 @@ def _take_openings(filesystem: pafs.FileSystem, root: str, folder: Path) -> None
     if lines != here:
         with atomic_path(path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def local_folder(place: str | Path) -> tuple[Path, str]:
-    """Return the local folder of a search, fetched if a URL is given, and that URL or ''."""
-    if is_url(str(place)):
-        return fetch_folder(str(place))
-    return Path(place).expanduser().absolute(), ""
-
-
-def remote_of(storage_path: str, name: str) -> str:
-    """Return the URL of a search's copy below `search.storage_path`; empty if that is a folder."""
-    return child_url(storage_path, name) if is_url(storage_path) else ""

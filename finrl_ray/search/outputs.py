@@ -18,7 +18,16 @@ from finrl_ray.metrics.returns import account_values
 from finrl_ray.object_store import in_words
 from finrl_ray.search.copied_folder import copy_tree
 from finrl_ray.search.folder import SearchFolder
-from finrl_ray.search.folder_files import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER, VERDICT_FILE
+from finrl_ray.search.folder_files import (
+    ACCOUNT_CURVES_FILE,
+    ACTIVE_RETURNS_FILE,
+    BASELINE_CURVES_FILE,
+    BASELINES_FILE,
+    BEST_MODEL_FOLDER,
+    FINAL_MODEL_FOLDER,
+    FOLD_RETURNS_FILE,
+    VERDICT_FILE,
+)
 from finrl_ray.search.journal import TrialRecord, is_finished
 from finrl_ray.search.judging import judge_search, write_verdict
 from finrl_ray.search.refit import refit
@@ -39,12 +48,6 @@ from finrl_ray.training import EVALUATIONS_FILE
 TRIALS_FILE = "trials"
 LEARNING_CURVES_FILE = "learning_curves.csv"
 PARETO_FILE = "pareto.csv"
-ACCOUNT_CURVES_FILE = "account_curves.parquet"
-BASELINES_FILE = "baselines.csv"
-BASELINE_CURVES_FILE = "baseline_curves.csv"
-ACTIVE_RETURNS_FILE = "active_returns.parquet"
-"""What the verdict rests on: `date`, and one column per trial that left returns."""
-FOLD_RETURNS_FILE = "fold_returns.parquet"
 FINAL_MODEL_FILE = "final_model.zip"
 """The same of one training run, whose models are single files as SB3's callbacks write them."""
 

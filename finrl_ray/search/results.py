@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from finrl_ray.agent.hyperparameters import resolve_sample
+from finrl_ray.agent.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import TrialRecord
 from finrl_ray.search.lineage import lineage, segments
 from finrl_ray.search.pareto import non_dominated
-from finrl_ray.search.storage import CheckpointStorage
 from finrl_ray.search_config import POPULATION
-from finrl_ray.training import trial_seed
+
+if TYPE_CHECKING:
+    from finrl_ray.search.storage import CheckpointStorage
 
 CLOCK_COLUMNS = ("time_s",)
 PARETO = "pareto"
@@ -142,7 +143,7 @@ def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRec
     return next(record for record in records if record.index == index)
 
 
-def chosen_checkpoint(record: TrialRecord, storage: CheckpointStorage, select: str) -> str:
+def chosen_checkpoint(record: TrialRecord, storage: "CheckpointStorage", select: str) -> str:
     """Return the checkpoint that stands for a trial: its last, or its best evaluation's.
 
     Returns

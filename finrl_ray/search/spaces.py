@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agent.algorithms import check_model_kwargs
 from finrl_ray.agent.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
 from finrl_ray.agent.keyword_values import INTEGERS
 from finrl_ray.config import AgentConfig, ExperimentConfig
@@ -169,6 +168,20 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
     agent, search = config.agent, config.search
     _check_aliases(search.space, "search.space")
     _check_aliases(agent.model_kwargs, "agent.model_kwargs")
+    space = _parsed(config)
+    _check_names(space, agent)
+    _check_corners(space, agent)
+    if not space and search.num_samples > 1:
+        raise ConfigError(
+            "search.space is empty, so all trials would be equal; add entries to search.space, "
+            "set search.default_space to true, or set search.num_samples to 1"
+        )
+    return _with_grids(space, search)
+
+
+def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
+    """Return the domains of a config, each of them checked on its own."""
+    agent, search = config.agent, config.search
     defaults = DEFAULT_SPACES[agent.algorithm] if search.default_space else {}
     settled = _canonical(agent.model_kwargs) | _canonical(search.space)
     if "train_freq" in agent.model_kwargs and "train_freq" not in search.space:
@@ -180,13 +193,10 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
             space[name] = parse_domain(entry)
         except ConfigError as error:
             raise ConfigError(f"search.space.{name}: {error}") from None
-    _check_names(space, agent)
-    _check_corners(space, agent)
-    if not space and search.num_samples > 1:
-        raise ConfigError(
-            "search.space is empty, so all trials would be equal; add entries to search.space, "
-            "set search.default_space to true, or set search.num_samples to 1"
-        )
+    return space
+
+
+def _with_grids(space: dict[str, Domain], search: SearchConfig) -> dict[str, Domain]:
     if search.searcher == "grid":
         return {name: _as_grid(name, domain) for name, domain in space.items()}
     if search.searcher != "random" and any(d.kind == "grid" for d in space.values()):
@@ -240,6 +250,9 @@ def _check_aliases(given: Mapping[str, Any], where: str) -> None:
 
 
 def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
+    # SB3 takes seconds to load, and a folder's trials are counted without it
+    from finrl_ray.agent.algorithms import check_model_kwargs
+
     for where, names in (("search.space", list(space)), ("agent.model_kwargs", agent.model_kwargs)):
         if "seed" in names:
             raise ConfigError(
@@ -322,8 +335,8 @@ def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:
 
 
 def planned_trials(config: ExperimentConfig) -> int:
-    """Return how many trials the search of a config starts."""
-    return count_trials(build_space(config), config.search)
+    """Return how many trials the search of a config starts, whose space was checked before."""
+    return count_trials(_with_grids(_parsed(config), config.search), config.search)
 
 
 def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]:

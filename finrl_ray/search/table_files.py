@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from finrl_ray.bounded_reading import require_regular
 from finrl_ray.errors import SearchError
@@ -48,6 +47,8 @@ def read_parquet_table(path: Path, **options: Any) -> pd.DataFrame:
     SearchError
         If it is missing, no regular file, damaged, or would unpack to far more than it should.
     """
+    import pyarrow.parquet as pq
+
     try:
         found = pq.read_metadata(require_regular(path))
         whole = found.num_rows * found.num_columns * _CELL_BYTES

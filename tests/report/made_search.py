@@ -15,13 +15,10 @@ from finrl_ray.data.splits import make_split
 from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.metrics.returns import active_returns
 from finrl_ray.search.folder import SearchFolder, create_folder
+from finrl_ray.search.folder_files import ACCOUNT_CURVES_FILE, ACTIVE_RETURNS_FILE
 from finrl_ray.search.journal import Records, append_events
 from finrl_ray.search.judging import judge_search, write_verdict
-from finrl_ray.search.outputs import (
-    ACCOUNT_CURVES_FILE,
-    ACTIVE_RETURNS_FILE,
-    write_baselines,
-)
+from finrl_ray.search.outputs import write_baselines
 from finrl_ray.search.results import winner
 from finrl_ray.search.trial_returns import TrialReturns
 

@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).parents[1] / "search"))
 from small_search import small_config
 
 from finrl_ray import cli_screen
-from finrl_ray.report import comparison, search_report, tables
+from finrl_ray.report import comparison, tables
 from finrl_ray.report.as_json import json_text, search_json
 from finrl_ray.report.html import render
 from finrl_ray.report.listing import list_searches
@@ -39,13 +39,14 @@ _KEPT = ("config.yaml", "experiment.json", "market_data.npz", "whole.jsonl", "ra
 def _baselines_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute the baselines once per folder: they follow from its data alone."""
     found: dict[Path, Any] = {}
+    original = outputs.baseline_tables
 
     def once(folder: SearchFolder) -> Any:
         if folder.path not in found:
-            found[folder.path] = outputs.baseline_tables(folder)
+            found[folder.path] = original(folder)
         return found[folder.path]
 
-    monkeypatch.setattr(search_report, "baseline_tables", once)
+    monkeypatch.setattr(outputs, "baseline_tables", once)
     monkeypatch.setattr(outputs, "write_baselines", lambda folder: None)
 
 

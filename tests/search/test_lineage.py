@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from finrl_ray.agent.hyperparameters import trial_seed
 from finrl_ray.config import AgentConfig, ExperimentConfig
 from finrl_ray.search.journal import Records, append_event, read_journal
 from finrl_ray.search.lineage import Segment, lineage, segments
 from finrl_ray.search.results import trial_table
 from finrl_ray.search_config import SchedulerConfig, SearchConfig
-from finrl_ray.training import trial_seed
 
 
 def journal(folder: Path, exchanges: list[tuple[int, int, int]]) -> Records:

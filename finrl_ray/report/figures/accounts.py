@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.baselines.curves import BUY_AND_HOLD, LABELS
+from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.counts import times
 from finrl_ray.metrics.returns import account_values
 from finrl_ray.report.chart import Figure, Heat, Line, Mark, Panel
