@@ -113,7 +113,7 @@ def test_a_search_cut_after_any_event_is_shown(kind: str, tmp_path: Path, capsys
         look_at(search, beside, whole=length in (6, total - 2))
         if ended is not None and not ended.finished:
             with pytest.raises(typer.Exit) as exit_code:
-                cli_screen._show_ending(ended, with_backtest=False)
+                cli_screen.show_result(ended, with_backtest=False, with_report=False)
             assert exit_code.value.exit_code == cli_screen.EXIT_INTERRUPTED
             assert f"finrl-ray resume {folder.path}" in capsys.readouterr().out.replace("\n", "")
 
