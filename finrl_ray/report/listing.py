@@ -1,10 +1,8 @@
 """All searches under a storage path, each with its state, how far it is, and its best so far."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.errors import FinRLRayError, SearchError
@@ -13,7 +11,7 @@ from finrl_ray.search.folder_lock import is_driven
 from finrl_ray.search.folder_place import local_folder
 from finrl_ray.search.journal import ENDED, is_finished, read_journal
 from finrl_ray.search.judging import read_verdict
-from finrl_ray.search.results import trial_table
+from finrl_ray.search.results import leader
 from finrl_ray.search.sealed_config import EditedConfigError, open_config
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.shown_path import shown_path
@@ -138,13 +136,8 @@ def _read(folder: Path, shown: str) -> ListedSearch:
     if is_driven(folder):
         state = "running"
     started = records.in_order()
-    table = trial_table(started, config)
-    first: dict[Any, Any] = {}
-    if len(table):
-        ranked = table[table["rank"] == 1].to_dict("records")
-        first = ranked[0] if ranked else {}
+    best = leader(started)
     judged = read_verdict(folder) if state == "finished" else None
-    objective = float(first.get("objective", math.nan))
     return ListedSearch(
         path=shown,
         name=config.name,
@@ -154,7 +147,7 @@ def _read(folder: Path, shown: str) -> ListedSearch:
         algorithm=config.agent.algorithm,
         ended=sum(record.state in ENDED for record in started),
         planned=planned,
-        best_trial=int(first["trial"]) if first else None,
-        best_objective=None if math.isnan(objective) else objective,
+        best_trial=None if best is None else best.index,
+        best_objective=None if best is None else float(best.last["objective"]),
         verdict="" if judged is None else judged.verdict.kind,
     )

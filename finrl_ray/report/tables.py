@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from rich.console import Console
@@ -49,34 +49,37 @@ def _is_number(value: Any) -> bool:
 
 def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
     """Return the ranked trials, within 80 columns: one line a trial, the reason wrapped."""
-    view = Table(title="Trials, best first (validation window)", title_justify="left")
-    for name, justify in (("#", "right"), ("trial", "right"), ("Sharpe", "right")):
-        view.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals
     # the objective is shown where it is not the Sharpe ratio of the same row
     scored = not table["objective"].equals(table["sharpe_ratio"])
-    if scored:
-        view.add_column("objective", justify="right", no_wrap=True)
-    view.add_column("max DD", justify="right", no_wrap=True)
-    view.add_column("return", justify="right", no_wrap=True)
-    view.add_column("steps", justify="right", no_wrap=True)
     front = PARETO in table
-    if front:
-        view.add_column("Pareto", no_wrap=True)
+    names = ["#", "trial", "Sharpe", *(["objective"] if scored else [])]
+    names += ["max DD", "return", "steps", *(["Pareto"] if front else [])]
+    rows = table.iloc[:limit].to_dict("records")
+    cells = [_ranked(row, scored=scored, front=front) for row in rows]
+    view = Table(title="Trials, best first (validation window)", title_justify="left")
+    for place, name in enumerate(names):
+        # rich would measure each cell of each column: most of the time with thousands of trials
+        width = max([len(name), *(len(row[place]) for row in cells)])
+        justify: Literal["left", "right"] = "left" if name == "Pareto" else "right"
+        view.add_column(name, justify=justify, no_wrap=True, width=width)
     view.add_column("how it ended")
-    for row in table.iloc[:limit].to_dict("records"):
-        view.add_row(
-            "-" if pd.isna(row["rank"]) else str(row["rank"]),
-            str(row["trial"]),
-            number(row["sharpe_ratio"]),
-            *([number(row["objective"])] if scored else []),
-            percent(row["max_drawdown"]),
-            percent(row["total_return"]),
-            f"{row['timesteps']:,}",
-            *(["yes" if row[PARETO] else ""] if front else []),
-            Text(_ending(row)),  # not markup: errors hold brackets
-            style=_style(row),
-        )
+    for row, texts in zip(rows, cells, strict=True):
+        # not markup: errors hold brackets
+        view.add_row(*map(Text, texts), Text(_ending(row)), style=_style(row))
     return view
+
+
+def _ranked(row: Mapping[Any, Any], *, scored: bool, front: bool) -> list[str]:
+    return [
+        "-" if pd.isna(row["rank"]) else str(row["rank"]),
+        str(row["trial"]),
+        number(row["sharpe_ratio"]),
+        *([number(row["objective"])] if scored else []),
+        percent(row["max_drawdown"]),
+        percent(row["total_return"]),
+        f"{row['timesteps']:,}",
+        *(["yes" if row[PARETO] else ""] if front else []),
+    ]
 
 
 def _ending(row: Mapping[Any, Any]) -> str:

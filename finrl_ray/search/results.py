@@ -143,6 +143,15 @@ def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRec
     return next(record for record in records if record.index == index)
 
 
+def leader(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Return the trial that ranks first in the table, without making one; None if none can win."""
+    rows = [
+        {"trial": r.index, "state": r.state, "objective": r.last.get("objective")} for r in records
+    ]
+    first = min(filter(_eligible, rows), key=_sort_key, default=None)
+    return next((r for r in records if first and r.index == first["trial"]), None)
+
+
 def chosen_checkpoint(record: TrialRecord, storage: "CheckpointStorage", select: str) -> str:
     """Return the checkpoint that stands for a trial: its last, or its best evaluation's.
 

@@ -9,7 +9,7 @@ import pytest
 from finrl_ray.config import AgentConfig, EvaluationConfig, ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal import TrialRecord
-from finrl_ray.search.results import chosen_checkpoint, trial_table, winner
+from finrl_ray.search.results import chosen_checkpoint, leader, trial_table, winner
 from finrl_ray.search.storage import CheckpointStorage
 
 CONFIG = ExperimentConfig(
@@ -48,6 +48,24 @@ def test_trials_are_ranked_by_their_last_objective_and_losers_stay_in_the_table(
     assert table["best_sharpe_ratio"].tolist()[1] == 2.0
     assert table["timesteps"].tolist()[:2] == [100, 200]
     assert winner(records, CONFIG).index == 1
+    leading = leader(records)
+    assert leading is not None
+    assert leading.index == 1
+
+
+def test_without_a_table_the_same_trial_leads() -> None:
+    cases = [
+        ([record(1, 1.0), record(0, 1.0)], 0),
+        ([record(0, math.nan), record(1, -3.0, state="interrupted")], 1),
+        ([record(0, 2.0, state="rejected"), record(1, state="running")], None),
+        ([], None),
+    ]
+    for records, expected in cases:
+        leading = leader(records)
+        assert (None if leading is None else leading.index) == expected
+        table = trial_table(records, CONFIG)
+        ranked = table[table["rank"] == 1]["trial"].tolist() if len(table) else []
+        assert ranked == ([] if expected is None else [expected])
 
 
 def test_equal_objectives_are_ranked_by_order_of_creation() -> None:
