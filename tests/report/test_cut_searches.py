@@ -27,6 +27,7 @@ from finrl_ray.report.search_report import SearchReport, read_search
 from finrl_ray.report.write import write_report
 from finrl_ray.search import outputs, runner
 from finrl_ray.search.folder import SearchFolder
+from finrl_ray.search.interruption import end_trials
 from finrl_ray.search.journal import JOURNAL_FILE, append_event
 from finrl_ray.search.spaces import planned_trials
 
@@ -59,7 +60,7 @@ def interrupted(folder: SearchFolder, length: int) -> runner.SearchResult | None
     records = folder.records()
     if not records.searches:
         return None
-    runner._end_trials(folder, records, "")
+    end_trials(folder.path, records, "")
     append_event(folder.path, records, "search", state="interrupted", ended_by="")
     outputs.write_outputs(folder, records.in_order())
     return runner._result(folder, records, planned_trials(folder.config))
