@@ -126,7 +126,7 @@ def load_model(
         needs trust, with what is wrong.
     """
     kind = find_algorithm(model).model_class if isinstance(model, str) else model
-    file = model_file(path, f"a {_name(kind)} model")
+    file = model_file(path, f"{_with_article(_name(kind))} model")
     try:
         content = _read_bytes(file)
         members = _members(content)
@@ -140,7 +140,7 @@ def load_model(
         _check_finite(loaded)
     except _BUILD_ERRORS as error:
         raise ConfigError(
-            f"{file} cannot be loaded as a {_name(kind)} model: {_in_words(error)}"
+            f"{file} cannot be loaded as {_with_article(_name(kind))} model: {_in_words(error)}"
         ) from error
     beside = file.with_name(VECNORMALIZE_FILE)
     if STATISTICS_MEMBER in members or beside.exists():
@@ -335,7 +335,7 @@ def _check_algorithm(found: str | None, kind: type[BaseAlgorithm]) -> None:
     wanted = next((k.__name__ for k in kind.__mro__ if k.__name__ in known), None)
     if found is None or wanted is None or found == wanted:
         return
-    raise RefusedError(f"it is a {known.get(found, found)} model")
+    raise RefusedError(f"it is {_with_article(known.get(found, found))} model")
 
 
 def _check_finite(model: BaseAlgorithm) -> None:
@@ -349,6 +349,10 @@ def _check_finite(model: BaseAlgorithm) -> None:
 
 def _name(kind: type[BaseAlgorithm]) -> str:
     return kind.__name__.removeprefix("Fused").removeprefix("Exact").lower()
+
+
+def _with_article(name: str) -> str:
+    return f"an {name}" if name.startswith("a") else f"a {name}"
 
 
 def _in_words(error: BaseException) -> str:

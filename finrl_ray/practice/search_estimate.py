@@ -160,7 +160,7 @@ def check_duration(
     trials = "1 trial" if prepared.planned == 1 else f"{prepared.planned} trials"
     findings.ok(
         "time",
-        f"{'at most ' if early else ''}about {readable_time(total)} on this machine"
+        f"{_bound(early, total)}{readable_time(total)} on this machine"
         f"{' (search.time_budget_s)' if cut else ''}: {trials} of {readable_time(per_trial)}, "
         f"{at_once} at once. Measured were {measured.timesteps:,} timesteps in "
         f"{measured.seconds:.1f} s ({per_second:,.0f} per second) and an evaluation of "
@@ -194,6 +194,11 @@ def _check_memory(
         findings.warning("memory", words, "lower search.max_concurrent_trials")
     else:
         findings.ok("memory", words)
+
+
+def _bound(early: bool, seconds: float) -> str:
+    """Return `at most about `, or what of it fits before a time in words."""
+    return f"{'at most ' if early else ''}about " if seconds >= 1 else ""
 
 
 def readable_time(seconds: float) -> str:

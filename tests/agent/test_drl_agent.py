@@ -228,10 +228,10 @@ class TestPredictionFromFile:
         assert wrapped == account["account_value"].tolist()
 
     def test_a_missing_or_damaged_file_is_told(self, tmp_path) -> None:
-        with pytest.raises(ConfigError, match="cannot be loaded as a a2c model"):
+        with pytest.raises(ConfigError, match="cannot be loaded as an a2c model"):
             DRLAgent.DRL_prediction_load_from_file("a2c", MarketEnv(), tmp_path / "nothing.zip")
         (tmp_path / "bad.zip").write_text("not a zip")
-        with pytest.raises(ConfigError, match="cannot be loaded as a a2c model"):
+        with pytest.raises(ConfigError, match="cannot be loaded as an a2c model"):
             DRLAgent.DRL_prediction_load_from_file("a2c", MarketEnv(), tmp_path / "bad.zip")
 
     def test_a_model_of_another_algorithm_is_told(self, tmp_path) -> None:

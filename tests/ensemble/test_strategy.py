@@ -147,7 +147,7 @@ def test_seeds_depend_on_each_of_their_parts() -> None:
     ("algorithm", "kwargs", "message"),
     [
         ("ppo", {"nsteps": 64}, "ppo has no keyword 'nsteps'.*Did you mean 'n_steps'"),
-        ("ppo", {"n_steps": 1, "batch_size": 1}, "ppo cannot be built"),
+        ("ppo", {"n_steps": 1, "batch_size": 1}, "n_steps 1 x n_envs 1 = 1 sample"),
         ("sac", {"action_noise": "pink"}, "action_noise must be one of"),
         ("a2c", {"policy_kwargs": {"net_arch": "big"}}, "a2c cannot be built"),
     ],
