@@ -57,8 +57,8 @@ def show(
 def _show(search: "SearchReport", limit: int | None) -> None:
     from finrl_ray.report.tables import ranking
 
-    if len(search.table):
-        console().print(ranking(search.table, limit=limit))
+    if search.rows:
+        console().print(ranking(search.rows, limit=limit))
     else:
         console().print("no trial has started yet")
     if search.folder.kind != "train":

@@ -50,7 +50,7 @@ def test_show_as_json_has_every_trial(runs, monkeypatch, capsys) -> None:
 
 
 HEAVY = ("torch", "ray", "stable_baselines3", "gymnasium", "numba", "optuna", "matplotlib",
-         "plotly", "tensorboard", "scipy", "stockstats")  # fmt: skip
+         "plotly", "tensorboard", "scipy", "stockstats", "pandas", "pyarrow")  # fmt: skip
 LOADED = """
 import sys
 from finrl_ray.cli import main

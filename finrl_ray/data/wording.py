@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 
 # what other tools call FinRL's columns
 _ALIASES = {
@@ -17,8 +16,17 @@ _ALIASES = {
 
 def date_label(value: np.datetime64) -> str:
     """Return `2020-01-02`, or `2020-01-02 09:30:00` when there is a time of day."""
-    stamp = pd.Timestamp(value)
-    return stamp.strftime("%Y-%m-%d") if stamp == stamp.normalize() else str(stamp)
+    stamp = np.datetime64(value)
+    if stamp == stamp.astype("datetime64[D]"):
+        return str(stamp.astype("datetime64[D]"))
+    if np.isnat(stamp):
+        return "NaT"
+    second = stamp.astype("datetime64[s]")
+    parts = int((stamp - second).astype("timedelta64[ns]").astype(np.int64))
+    text = str(second).replace("T", " ")
+    if not parts:
+        return text
+    return f"{text}.{parts:09}" if parts % 1000 else f"{text}.{parts // 1000:06}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

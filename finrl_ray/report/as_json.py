@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from finrl_ray.report.search_report import SearchReport
 from finrl_ray.search.results import trial_settings
@@ -20,7 +19,9 @@ def plain(value: Any) -> Any:
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
-    if isinstance(value, pd.DataFrame):
+    # no table is there before pandas is
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, pandas.DataFrame):
         return [plain(row) for row in value.to_dict("records")]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
@@ -30,7 +31,8 @@ def plain(value: Any) -> Any:
 def _scalar(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT:
+    pandas = sys.modules.get("pandas")
+    if value is None or (pandas is not None and (value is pandas.NA or value is pandas.NaT)):
         return None
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("infinity" if value > 0 else "-infinity")
@@ -79,8 +81,8 @@ def _trials(search: SearchReport, limit: int | None) -> list[dict[str, Any]]:
     settings = {
         record.index: trial_settings(record, search.folder.config) for record in search.trials
     }
-    rows = search.table.iloc[:limit].to_dict("records")
+    names = dict.fromkeys(name for row in search.rows for name in row)
     return [
-        {str(name): settings[row["trial"]].get(str(name), value) for name, value in row.items()}
-        for row in rows
+        {name: settings[row["trial"]].get(name, row.get(name)) for name in names}
+        for row in search.rows[:limit]
     ]

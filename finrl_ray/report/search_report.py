@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-
 from finrl_ray.bounded_reading import read_json
 from finrl_ray.counts import counted
 from finrl_ray.errors import SearchError
@@ -41,11 +39,13 @@ from finrl_ray.search.journal import (
 )
 from finrl_ray.search.journal_lines import Event
 from finrl_ray.search.judging import SearchVerdict, read_verdict
-from finrl_ray.search.results import trial_table
+from finrl_ray.search.results import ranked_rows, table_of
 from finrl_ray.search.spaces import planned_trials
 from finrl_ray.search.table_files import read_csv_table, read_parquet_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from finrl_ray.confirmation.confirm import Confirmation
     from finrl_ray.report.backtest import Backtest
 
@@ -65,7 +65,7 @@ class SearchReport:
     state : `running` while a process on this machine drives it; `finished` once every planned trial
         has ended; else `interrupted`
     planned : trials that it was to start
-    table : one row per started trial, best first
+    rows : one per started trial, best first; see `ranked_rows`
     facts : `experiment.json`: versions, data hash, windows
     verdict : None before the search has ended
     opened : every opening of the test window
@@ -77,7 +77,7 @@ class SearchReport:
     records: Records = field(repr=False)
     state: SearchState
     planned: int
-    table: pd.DataFrame = field(repr=False)
+    rows: list[dict[str, Any]] = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     verdict: SearchVerdict | None
     opened: list[Opening]
@@ -105,6 +105,11 @@ class SearchReport:
         """The started trials, in order of creation."""
         return self.records.in_order()
 
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """One row per started trial, best first."""
+        return table_of(self.rows)
+
     @property
     def openings(self) -> int:
         """How often the test window has been opened."""
@@ -118,10 +123,7 @@ class SearchReport:
     @property
     def winner(self) -> int | None:
         """The number of the trial that ranks first at this moment; None if none can win."""
-        if not len(self.table):
-            return None
-        first = self.table[self.table["rank"] == 1]
-        return int(first.iloc[0]["trial"]) if len(first) else None
+        return next((int(row["trial"]) for row in self.rows if row["rank"] == 1), None)
 
     @property
     def winner_row(self) -> dict[Any, Any]:
@@ -136,19 +138,19 @@ class SearchReport:
         return sum(int(record.last.get("timesteps", 0)) for record in self.trials)
 
     @cached_property
-    def learning_curves(self) -> pd.DataFrame:
+    def learning_curves(self) -> "pd.DataFrame":
         """One row per trial and evaluation."""
         from finrl_ray.search.outputs import learning_curves
 
         return learning_curves(self.trials)
 
     @cached_property
-    def results(self) -> pd.DataFrame:
+    def results(self) -> "pd.DataFrame":
         """One row per result in the order of time; see `timeline.result_times`."""
         return result_times(self.events)
 
     @cached_property
-    def account_curve(self) -> pd.DataFrame | None:
+    def account_curve(self) -> "pd.DataFrame | None":
         """The winner's account on the days that it is judged on; None before it is written.
 
         Columns `date`, `account_value`, and `path` where a trial trains several times. It is the
@@ -164,7 +166,7 @@ class SearchReport:
             frame = frame[frame["timesteps"] == self._standing_timesteps(frame)]
         return frame.drop(columns=["trial"]).reset_index(drop=True)
 
-    def _standing_timesteps(self, frame: pd.DataFrame) -> int:
+    def _standing_timesteps(self, frame: "pd.DataFrame") -> int:
         # the journal may be ahead of the curves: its last result was cut off from its checkpoint
         written = {int(steps) for steps in frame["timesteps"].unique()}
         record = next(record for record in self.trials if record.index == self.winner)
@@ -174,17 +176,17 @@ class SearchReport:
         return int(max(results, key=lambda r: r["eval_objective"])["timesteps"])
 
     @property
-    def baseline_curves(self) -> pd.DataFrame:
+    def baseline_curves(self) -> "pd.DataFrame":
         """Account values of the baselines on the validation window: `date`, one per baseline."""
         return self._baseline_tables[1]
 
     @property
-    def baselines(self) -> pd.DataFrame:
+    def baselines(self) -> "pd.DataFrame":
         """The measures of the baselines on the validation window."""
         return self._baseline_tables[0]
 
     @cached_property
-    def _baseline_tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _baseline_tables(self) -> "tuple[pd.DataFrame, pd.DataFrame]":
         measures = self._csv(BASELINES_FILE)
         curves = self._csv(BASELINE_CURVES_FILE, dates=True)
         # they follow from the data alone: a search that has not written them has them all the same
@@ -195,13 +197,13 @@ class SearchReport:
         return measures, curves
 
     @cached_property
-    def active_returns(self) -> pd.DataFrame | None:
+    def active_returns(self) -> "pd.DataFrame | None":
         """What the verdict rests on: `date` and one column per trial; None before the end."""
         path = self.path / ACTIVE_RETURNS_FILE
         return read_parquet_table(path) if path.is_file() and self.state == "finished" else None
 
     @cached_property
-    def fold_returns(self) -> pd.DataFrame | None:
+    def fold_returns(self) -> "pd.DataFrame | None":
         """The winner's returns of every training; None where trials train once."""
         return fold_returns_of(self.path, self.winner)
 
@@ -222,11 +224,11 @@ class SearchReport:
         return read_backtest(self.path)
 
     @cached_property
-    def backtest_curves(self) -> pd.DataFrame | None:
+    def backtest_curves(self) -> "pd.DataFrame | None":
         """Account values on the test window: `date`, `agent` and the baselines."""
         return self._csv(f"{BACKTEST_FOLDER}/{CURVES_FILE}", dates=True)
 
-    def _csv(self, name: str, *, dates: bool = False) -> pd.DataFrame | None:
+    def _csv(self, name: str, *, dates: bool = False) -> "pd.DataFrame | None":
         path = self.path / name
         if not path.is_file():
             return None
@@ -289,7 +291,7 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
         # a process that still holds the folder may be writing its tables
         state="running" if driven else "finished" if finished else "interrupted",
         planned=planned,
-        table=trial_table(records.in_order(), folder.config),
+        rows=ranked_rows(records.in_order(), folder.config),
         facts=read_json(folder.path / EXPERIMENT_FILE),
         verdict=read_verdict(folder.path) if finished and not driven else None,
         opened=read_openings(folder.path),
@@ -304,7 +306,7 @@ def _end_what_was_killed(records: Records) -> None:
             record.state, record.reason = "interrupted", interruption(record)
 
 
-def fold_returns_of(path: Path, trial: int | None) -> pd.DataFrame | None:
+def fold_returns_of(path: Path, trial: int | None) -> "pd.DataFrame | None":
     """Return `fold`, `date`, `return`, `active_return` of one trial; None if there is no such."""
     file = path / FOLD_RETURNS_FILE
     if trial is None or not file.is_file():

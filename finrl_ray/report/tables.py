@@ -4,15 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
+from finrl_ray.report.long_table import LongTable
 from finrl_ray.search.results import PARETO
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from finrl_ray.report.backtest import Backtest
     from finrl_ray.report.listing import ListedSearch
     from finrl_ray.search.replay import Replay
@@ -47,31 +49,51 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def ranking(table: pd.DataFrame, *, limit: int | None = None) -> Table:
-    """Return the ranked trials, within 80 columns: one line a trial, the reason wrapped."""
+def ranking(
+    table: "pd.DataFrame | Sequence[Mapping[Any, Any]]", *, limit: int | None = None
+) -> LongTable:
+    """Return the ranked trials, within 80 columns: one line a trial, the reason wrapped.
+
+    Parameters
+    ----------
+    table : of `trial_table`, or the rows of `ranked_rows`
+    limit : rows shown; None for all
+    """
+    every = list(table) if isinstance(table, Sequence) else table.to_dict("records")
     # the objective is shown where it is not the Sharpe ratio of the same row
-    scored = not table["objective"].equals(table["sharpe_ratio"])
-    front = PARETO in table
+    scored = any(_differ(row["objective"], row["sharpe_ratio"]) for row in every)
+    front = any(PARETO in row for row in every)
     names = ["#", "trial", "Sharpe", *(["objective"] if scored else [])]
     names += ["max DD", "return", "steps", *(["Pareto"] if front else [])]
-    rows = table.iloc[:limit].to_dict("records")
+    rows = every[:limit]
     cells = [_ranked(row, scored=scored, front=front) for row in rows]
-    view = Table(title="Trials, best first (validation window)", title_justify="left")
-    for place, name in enumerate(names):
-        # rich would measure each cell of each column: most of the time with thousands of trials
-        width = max([len(name), *(len(row[place]) for row in cells)])
-        justify: Literal["left", "right"] = "left" if name == "Pareto" else "right"
-        view.add_column(name, justify=justify, no_wrap=True, width=width)
-    view.add_column("how it ended")
-    for row, texts in zip(rows, cells, strict=True):
-        # not markup: errors hold brackets
-        view.add_row(*map(Text, texts), Text(_ending(row)), style=_style(row))
-    return view
+    # rich would measure each cell of each column
+    widths = [
+        max([len(name), *(len(texts[place]) for texts in cells)])
+        for place, name in enumerate(names)
+    ]
+
+    def empty() -> Table:
+        view = Table(title="Trials, best first (validation window)", title_justify="left")
+        for name, width in zip(names, widths, strict=True):
+            justify: Literal["left", "right"] = "left" if name == "Pareto" else "right"
+            view.add_column(name, justify=justify, no_wrap=True, width=width)
+        view.add_column("how it ended")
+        return view
+
+    shown = [([*texts, _ending(row)], _style(row)) for row, texts in zip(rows, cells, strict=True)]
+    return LongTable(make=empty, rows=shown)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    if _is_number(one) and _is_number(other):
+        return bool(one != other)
+    return _is_number(one) or _is_number(other)
 
 
 def _ranked(row: Mapping[Any, Any], *, scored: bool, front: bool) -> list[str]:
     return [
-        "-" if pd.isna(row["rank"]) else str(row["rank"]),
+        str(row["rank"]) if _is_number(row["rank"]) else "-",
         str(row["trial"]),
         number(row["sharpe_ratio"]),
         *([number(row["objective"])] if scored else []),
@@ -113,7 +135,7 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def confirmation_table(table: pd.DataFrame) -> Table:
+def confirmation_table(table: "pd.DataFrame") -> Table:
     """Return confirmed configurations, the highest lower bound first, within 80 columns."""
     title = "Confirmed: annual Sharpe ratio beyond buy & hold, seeds x windows"
     view = Table(title=title, title_justify="left", min_width=len(title) + 2)
@@ -122,7 +144,7 @@ def confirmation_table(table: pd.DataFrame) -> Table:
     for row in table.to_dict("records"):
         interval = f"{number(row['iqm'])} [{number(row['iqm_low'])}, {number(row['iqm_high'])}]"
         view.add_row(
-            "-" if pd.isna(row["rank"]) else str(row["rank"]),
+            str(row["rank"]) if _is_number(row["rank"]) else "-",
             str(row["trial"]),
             str(row["search_rank"]),
             number(row["lower_bound"]),
@@ -220,7 +242,7 @@ _COMPARED = (
 )
 
 
-def comparison_view(table: pd.DataFrame) -> Table:
+def comparison_view(table: "pd.DataFrame") -> Table:
     """Return compared searches as columns, one measure a line."""
     view = Table(title="Side by side (best trial, validation window)", title_justify="left")
     view.add_column("")
@@ -231,7 +253,7 @@ def comparison_view(table: pd.DataFrame) -> Table:
     return view
 
 
-def compared_rows(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+def compared_rows(table: "pd.DataFrame") -> list[tuple[str, list[str]]]:
     """Return what is shown of compared searches: each measure, and its text per search."""
     return [
         (label, [_compared(value, style) for value in table[key]])
@@ -245,7 +267,7 @@ def _compared(value: Any, style: str) -> str:
     return format(int(value) if style == "d" else float(value), style) if _is_number(value) else "-"
 
 
-def settings_view(table: pd.DataFrame) -> Table:
+def settings_view(table: "pd.DataFrame") -> Table:
     """Return the settings in which searches differ."""
     view = Table(title="Settings that differ", title_justify="left")
     for name in table.columns:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from finrl_ray.search.journal import ENDED
 from finrl_ray.search.journal_lines import Event
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOST = ("failed", "rejected")
 _COLUMNS = (
@@ -36,7 +37,7 @@ def running_seconds(events: Sequence[Event]) -> list[float]:
     return seconds
 
 
-def result_times(events: Sequence[Event]) -> pd.DataFrame:
+def result_times(events: Sequence[Event]) -> "pd.DataFrame":
     """Return one row per result, in the order in which they came.
 
     Columns: `elapsed_s` (s the search had been running), `total_timesteps` (of all trials),
@@ -73,6 +74,9 @@ def result_times(events: Sequence[Event]) -> pd.DataFrame:
                     "best_trial": best,
                 }
             )
+    # where the table is printed, pandas would take most of the time
+    import pandas as pd
+
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
@@ -84,7 +88,7 @@ def _stand(standing: dict[int, float], trial: int, metrics: Mapping[str, Any]) -
         standing.pop(trial, None)
 
 
-def running_trials(events: Sequence[Event]) -> pd.DataFrame:
+def running_trials(events: Sequence[Event]) -> "pd.DataFrame":
     """Return how many trials were running: `elapsed_s`, `running`, one row per change."""
     running: set[str] = set()
     rows = [(0.0, 0)]
@@ -98,4 +102,6 @@ def running_trials(events: Sequence[Event]) -> pd.DataFrame:
             running.discard(event["trial_id"])
         if len(running) != before:
             rows.append((elapsed, len(running)))
+    import pandas as pd
+
     return pd.DataFrame(rows, columns=["elapsed_s", "running"])

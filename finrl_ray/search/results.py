@@ -1,11 +1,10 @@
 """The journal's trials as a ranked table, and the files that a search leaves behind."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from finrl_ray.agent.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.config import ExperimentConfig
@@ -16,6 +15,8 @@ from finrl_ray.search.pareto import non_dominated
 from finrl_ray.search_config import POPULATION
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from finrl_ray.search.storage import CheckpointStorage
 
 CLOCK_COLUMNS = ("time_s",)
@@ -34,7 +35,7 @@ _MEASURES = (
 _PATH_MEASURES = ("active_sharpe_ratio", "active_sharpe_se")
 
 
-def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.DataFrame:
+def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> "pd.DataFrame":
     """Return one row per started trial, best first.
 
     Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
@@ -47,16 +48,29 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> pd.
     can win is better in one of them and as good in all), `failures`, `error` (last line), `notes`
     (such as a damaged checkpoint that was passed over) and `time_s`.
     """
-    rows = [_row(record, config, records) for record in records]
-    rows.sort(key=_sort_key)
-    _mark_front(rows, config)
-    for position, row in enumerate(rows, start=1):
-        row["rank"] = position if _eligible(row) else None
+    return table_of(ranked_rows(records, config))
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Return the rows of `ranked_rows` as a table."""
+    # half a second that whoever only prints them can do without
+    import pandas as pd
+
     table = pd.DataFrame(rows)
     if not rows:
         return table
     table["rank"] = table["rank"].astype("Int64")
     return table
+
+
+def ranked_rows(records: Sequence[TrialRecord], config: ExperimentConfig) -> list[dict[str, Any]]:
+    """Return the rows of `trial_table`, best first; what is missing is None."""
+    rows = [_row(record, config, records) for record in records]
+    rows.sort(key=_sort_key)
+    _mark_front(rows, config)
+    for position, row in enumerate(rows, start=1):
+        row["rank"] = position if _eligible(row) else None
+    return rows
 
 
 def _mark_front(rows: Sequence[dict[str, Any]], config: ExperimentConfig) -> None:

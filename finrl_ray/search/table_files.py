@@ -1,12 +1,13 @@
 """Tables in a search's folder, read with a message where they are not what was written."""
 
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from finrl_ray.bounded_reading import require_regular
 from finrl_ray.errors import SearchError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CELL_BYTES = 8
 _PACKED_TIMES = 1000
@@ -15,7 +16,7 @@ _ALWAYS_FINE = 1 << 29
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
-def read_csv_table(path: Path, *, dates: bool = False) -> pd.DataFrame:
+def read_csv_table(path: Path, *, dates: bool = False) -> "pd.DataFrame":
     """Return a table of a search's folder that is CSV.
 
     Parameters
@@ -28,13 +29,15 @@ def read_csv_table(path: Path, *, dates: bool = False) -> pd.DataFrame:
     SearchError
         If it is missing, no regular file, or damaged.
     """
+    import pandas as pd
+
     try:
         return pd.read_csv(require_regular(path), parse_dates=["date"] if dates else None)
     except _DAMAGES as error:
         raise _damaged(path, error) from error
 
 
-def read_parquet_table(path: Path, **options: Any) -> pd.DataFrame:
+def read_parquet_table(path: Path, **options: Any) -> "pd.DataFrame":
     """Return a table of a search's folder that is Parquet.
 
     Parameters
@@ -47,6 +50,7 @@ def read_parquet_table(path: Path, **options: Any) -> pd.DataFrame:
     SearchError
         If it is missing, no regular file, damaged, or would unpack to far more than it should.
     """
+    import pandas as pd
     import pyarrow.parquet as pq
 
     try:
