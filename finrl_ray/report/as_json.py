@@ -12,9 +12,14 @@ from typing import Any
 from finrl_ray.report.search_report import SearchReport
 from finrl_ray.search.results import trial_settings
 
+# nearly all of a table, so they are asked for first
+_AS_THEY_ARE = (str, int, bool, type(None))
+
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: NaN and what is missing as null, infinity as a text."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -78,11 +83,14 @@ def search_json(search: SearchReport, *, limit: int | None = None) -> dict[str, 
 
 def _trials(search: SearchReport, limit: int | None) -> list[dict[str, Any]]:
     """Return the rows of the table, with lists and mappings as such: a table has them as texts."""
+    rows = search.rows[:limit]
+    shown = {row["trial"] for row in rows}
     settings = {
-        record.index: trial_settings(record, search.folder.config) for record in search.trials
+        record.index: trial_settings(record, search.folder.config)
+        for record in search.trials
+        if record.index in shown
     }
     names = dict.fromkeys(name for row in search.rows for name in row)
     return [
-        {name: settings[row["trial"]].get(name, row.get(name)) for name in names}
-        for row in search.rows[:limit]
+        {name: settings[row["trial"]].get(name, row.get(name)) for name in names} for row in rows
     ]

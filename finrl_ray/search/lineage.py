@@ -30,7 +30,7 @@ def segments(record: TrialRecord, records: Sequence[TrialRecord]) -> list[Segmen
     A trial that was exchanged is, up to its donor's checkpoint, what its donor was at that moment;
     so the way back goes from each exchange to the donor's exchanges before it.
     """
-    by_id = {other.trial_id: other for other in records}
+    by_id: dict[str, TrialRecord] = {}
     found: list[Segment] = []
     before, end = None, None
     while True:
@@ -41,6 +41,8 @@ def segments(record: TrialRecord, records: Sequence[TrialRecord]) -> list[Segmen
             found.append(Segment(trial=record.index, sample=sample, start=start, end=end))
         if exchange is None:
             return found[::-1]
+        # only now: most trials have no exchange, and each would index all others
+        by_id = by_id or {other.trial_id: other for other in records}
         record, before, end = by_id[exchange["donor"]], exchange["order"], start
 
 
