@@ -196,7 +196,7 @@ def _check_memory(
         findings.ok("memory", words)
 
 
-def _bound(early: bool, seconds: float) -> str:
+def _bound(early: int | None, seconds: float) -> str:
     """Return `at most about `, or what of it fits before a time in words."""
     return f"{'at most ' if early else ''}about " if seconds >= 1 else ""
 
