@@ -116,7 +116,7 @@ def test_dashboard_says_when_no_ray_here_has_one(monkeypatch, capsys) -> None:
     monkeypatch.setattr(ray_cluster, "dashboard_of", lambda address: None)
     assert run(monkeypatch, "dashboard") == 2
     error = capsys.readouterr().err
-    assert re.search(r"1 Ray\(s\) run on this machine, at a:1, but none has a dashboard", error)
+    assert re.search(r"1 Ray on this machine, at a:1, but none has a dashboard", error)
     assert "leave --no-dashboard out" in error
 
 
