@@ -154,6 +154,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror:
         plain = os.strerror(error.errno)
         return plain if plain in error.strerror else error.strerror
+    if isinstance(error, shutil.Error):  # of a copied folder: a list of all that was not copied
+        return next((text for text in map(os.strerror, NO_ROOM) if text in str(error)), str(error))
     lines = [line.strip() for line in str(error).splitlines() if says_no_room(line)]
     return (lines[-1] if lines else str(error))[:300]
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -111,6 +112,15 @@ def test_what_a_worker_has_said_is_shown_without_its_traceback() -> None:
     assert innermost(outer) is said
     wrapped = OSError(errno.ENOSPC, "Error writing. Detail: [errno 28] No space left on device")
     assert ": No space left on device" in str(no_room("x", wrapped, [], ""))
+
+
+def test_a_folder_that_was_copied_in_part_is_told_in_one_reason(tmp_path: Path) -> None:
+    names = ("/" + "long" * 100, "/" + "far" * 100)
+    left = [(*names, f"[Errno 28] No space left on device: '{name}'") for name in names]
+    expected = r"^the model cannot be written: No space left on device \("
+    told = telling_no_room("the model", [tmp_path], "Make room")
+    with pytest.raises(NoRoomError, match=expected), told:
+        raise shutil.Error(left)
 
 
 def test_a_store_without_room_is_not_waited_for() -> None:
