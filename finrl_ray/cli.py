@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,6 +88,8 @@ def main() -> None:
     """Run the command line; a known error is one message and exit code 2, unless --debug."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    if not debug:
+        threading.excepthook = _thread_ended
     try:
         # a job goes on without the `submit` that follows it
         with contextlib.nullcontext() if arguments[:1] == ["submit"] else announced():
@@ -118,6 +121,15 @@ def _without_room(error: Exception) -> str:
         "on with `finrl-ray resume` of its folder"
     )
     return str(no_room("a file", error, [Path.cwd(), tempfile.gettempdir()], remedy))
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Say a full disk plainly where a thread met it, such as the one that writes TensorBoard's."""
+    if is_no_room(ended.exc_value):
+        # the command itself fails with its remedy when it writes next
+        print(f"a thread could not write: {ended.exc_value}", file=sys.stderr)
+    else:
+        threading.__excepthook__(ended)
 
 
 def _fail(message: str) -> None:

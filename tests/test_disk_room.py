@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -145,6 +146,27 @@ def test_any_command_says_it_in_one_message(
     assert said.startswith("error: a file cannot be written: ")
     assert "Make room" in said
     assert "fault of finrl-ray" not in said
+
+
+def test_a_thread_without_room_ends_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end_in(error: Exception) -> str:
+        def fail() -> None:
+            raise error
+
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        return capsys.readouterr().err
+
+    monkeypatch.setattr("sys.argv", ["finrl-ray", "--version"])
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back afterwards
+    with pytest.raises(SystemExit):
+        cli.main()
+    capsys.readouterr()
+    assert end_in(full(errno.EDQUOT)).count("\n") == 1
+    assert "Traceback" in end_in(KeyError("x"))
 
 
 def test_pyarrow_s_own_error_has_its_number(tmp_path: Path) -> None:
