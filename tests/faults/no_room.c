@@ -61,3 +61,7 @@ ssize_t sendfile(int to, int from, off_t *at, size_t count) {
 ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *there, size_t count, unsigned flags) {
     return full(to) ? -1 : syscall(SYS_copy_file_range, from, at, to, there, count, flags);
 }
+
+ssize_t sendfile64(int to, int from, off64_t *at, size_t count) {
+    return full(to) ? -1 : syscall(SYS_sendfile, to, from, at, count);
+}
