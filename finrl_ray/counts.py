@@ -1,4 +1,4 @@
-"""Counts in words: 1 trial, 2 trials, 1,000 trials."""
+"""Counts in words: 1 trial, 2 trials, 1,000 trials, 24 MB."""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -16,3 +16,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 def times(count: int) -> str:
     """Return how often: once, 2 times."""
     return "once" if count == 1 else f"{count:,} times"
+
+
+def readable_bytes(count: float) -> str:
+    """Return `2 TB`, `1.5 GB`, `24 MB` or `80 kB`, in powers of 1000."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from finrl_ray.counts import readable_bytes
 from finrl_ray.errors import SearchError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -38,7 +39,6 @@ _TEXTS = (
     "Insufficient Storage",
     "storage quota",
 )
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 # what writing raises, besides a FinRLRayError that was made of it
 WRITE_ERRORS = (
     OSError,
@@ -93,7 +93,7 @@ def room_in(folder: str | Path) -> str:
     if found is None:
         return ""
     path, free, total = found
-    return f"{path} has {_amount(free)} free of {_amount(total)}"
+    return f"{path} has {readable_bytes(free)} free of {readable_bytes(total)}"
 
 
 def free_bytes(folder: str | Path) -> int | None:
@@ -158,10 +158,3 @@ def _reason(error: BaseException) -> str:
         return next((text for text in map(os.strerror, NO_ROOM) if text in str(error)), str(error))
     lines = [line.strip() for line in str(error).splitlines() if says_no_room(line)]
     return (lines[-1] if lines else str(error))[:300]
-
-
-def _amount(count: int) -> str:
-    value, unit = float(count), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.3g} {_UNITS[unit]}"

@@ -51,21 +51,6 @@ def own_ray() -> Iterator[OwnRay]:
 
 
 @contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables while the block runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
 def loopback_stays(address: str = LOOPBACK) -> Iterator[None]:
     """Let Ray take a loopback address as it is while the block runs.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from finrl_ray.environment_variables import environment
 from finrl_ray.ray_security import host_of, is_loopback
 
 _EXCEPTIONS = ("no_proxy", "NO_PROXY")
@@ -50,15 +51,7 @@ def opener_for(url: str, *, direct: bool = False) -> urllib.request.OpenerDirect
 def without_proxy(url: str) -> Iterator[None]:
     """Let every client that reads the environment reach a URL's host directly in the block."""
     host = host_of(url)
-    before = {name: os.environ.get(name) for name in _EXCEPTIONS}
-    kept = before["no_proxy"] or before["NO_PROXY"] or ""
+    kept = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     # lower case wins, and some read one of the two alone
-    os.environ.update(dict.fromkeys(_EXCEPTIONS, ",".join(filter(None, [kept, host]))))
-    try:
+    with environment(dict.fromkeys(_EXCEPTIONS, ",".join(filter(None, [kept, host])))):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -11,9 +11,10 @@ import ray
 from finrl_ray import __version__
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.disk_room import NoRoomError, free_bytes, room_in
+from finrl_ray.environment_variables import environment
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.interruptions import interrupted, leave_at_once
-from finrl_ray.own_ray import LOOPBACK, environment, loopback_stays, own_ray
+from finrl_ray.own_ray import LOOPBACK, loopback_stays, own_ray
 from finrl_ray.ray_cluster import (
     cluster_address,
     current_dashboard,

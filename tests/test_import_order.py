@@ -13,6 +13,7 @@ FLOORS = {
     "_typing": 0,
     "_exports": 1,
     "counts": 0,
+    "environment_variables": 0,
     "shown_path": 0,
     "whole_numbers": 1,
     "progress": 0,

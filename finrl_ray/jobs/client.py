@@ -15,6 +15,7 @@ import ray
 import requests
 from ray.job_submission import JobSubmissionClient
 
+from finrl_ray.environment_variables import environment
 from finrl_ray.errors import SearchError
 from finrl_ray.proxies import proxy_words, without_proxy
 from finrl_ray.ray_cluster import cluster_address, dashboard_of, present_token, token_refused
@@ -290,11 +291,6 @@ def _dashboard_url(address: str | None) -> tuple[str, bool]:
     return url, True  # Ray, which uses no proxy, has told its address
 
 
-@contextlib.contextmanager
-def _without_other_addresses() -> Iterator[None]:
+def _without_other_addresses() -> contextlib.AbstractContextManager[None]:
     """Hide the variables that win over the address given to Ray's client."""
-    kept = {name: os.environ.pop(name) for name in _OTHER_VARIABLES if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
+    return environment(dict.fromkeys(_OTHER_VARIABLES))

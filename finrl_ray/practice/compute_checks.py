@@ -9,11 +9,11 @@ from finrl_ray.agent.hyperparameters import resolve_sample
 from finrl_ray.agent.resources import cgroup_memory_limit
 from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
-from finrl_ray.counts import counted
+from finrl_ray.counts import counted, readable_bytes
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError
 from finrl_ray.practice.findings import FindingList
-from finrl_ray.practice.memory_estimate import PROCESS_BYTES, memory_estimate, readable_bytes
+from finrl_ray.practice.memory_estimate import PROCESS_BYTES, memory_estimate
 from finrl_ray.search.spaces import Domain, build_space, corner_samples, count_trials
 from finrl_ray.search.trial_resources import lack_here, of_one_trial, starts_own_ray
 

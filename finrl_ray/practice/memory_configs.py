@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 from finrl_ray.agent.algorithms import find_algorithm
-from finrl_ray.practice.memory_estimate import buffer_bytes, memory_estimate, readable_bytes
+from finrl_ray.counts import readable_bytes
+from finrl_ray.practice.memory_estimate import buffer_bytes, memory_estimate
 
 logger = logging.getLogger(__name__)
 

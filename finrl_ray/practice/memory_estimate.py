@@ -109,11 +109,3 @@ def _layers(inputs: int, widths: Sequence[int], outputs: int) -> int:
     """Return the number of weights and biases of a fully connected network."""
     sizes = [inputs, *widths, outputs]
     return sum((before + 1) * after for before, after in pairwise(sizes))
-
-
-def readable_bytes(count: float) -> str:
-    """Return `2 TB`, `1.5 GB`, `24 MB` or `80 kB`, in powers of 1000."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} bytes"

@@ -14,11 +14,12 @@ from finrl_ray.agent.evaluation import evaluate_episodes
 from finrl_ray.agent.hyperparameters import TrialSettings, resolve_sample
 from finrl_ray.agent.trial_state import learn_from
 from finrl_ray.config import ExperimentConfig
+from finrl_ray.counts import counted, readable_bytes
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.splits import Split
 from finrl_ray.practice.compute_checks import available_memory, concurrent_trials, largest_trial
 from finrl_ray.practice.findings import FindingList
-from finrl_ray.practice.memory_estimate import memory_estimate, readable_bytes
+from finrl_ray.practice.memory_estimate import memory_estimate
 from finrl_ray.search.preparation import PreparedSearch
 from finrl_ray.search.spaces import build_space
 from finrl_ray.search.threads import threads_of_a_trial
@@ -157,16 +158,15 @@ def check_duration(
     total = min(whole, budget) if budget is not None else whole
     early = config.search.scheduler.type != "fifo" or config.evaluation.max_no_improvement_evals
     folds = f" on each of {trainings} folds" if trainings > 1 else ""
-    trials = "1 trial" if prepared.planned == 1 else f"{prepared.planned} trials"
     findings.ok(
         "time",
         f"{_bound(early, total)}{readable_time(total)} on this machine"
-        f"{' (search.time_budget_s)' if cut else ''}: {trials} of {readable_time(per_trial)}, "
-        f"{at_once} at once. Measured were {measured.timesteps:,} timesteps in "
-        f"{measured.seconds:.1f} s ({per_second:,.0f} per second) and an evaluation of "
-        f"{1000 * measured.evaluation_s:,.0f} ms, with the agent as configured, alone and after a "
-        f"warm-up; counted are {steps:,} timesteps and {evaluations} "
-        f"{'evaluation' if evaluations == 1 else 'evaluations'} a training{folds}. Sampled values "
+        f"{' (search.time_budget_s)' if cut else ''}: {counted(prepared.planned, 'trial')} of "
+        f"{readable_time(per_trial)}, {at_once} at once. Measured were "
+        f"{measured.timesteps:,} timesteps in {measured.seconds:.1f} s ({per_second:,.0f} per "
+        f"second) and an evaluation of {1000 * measured.evaluation_s:,.0f} ms, with the agent as "
+        f"configured, alone and after a warm-up; counted are {steps:,} timesteps and "
+        f"{counted(evaluations, 'evaluation')} a training{folds}. Sampled values "
         "and trials beside each other change the pace; the start of Ray and checkpoints come on "
         "top",
     )

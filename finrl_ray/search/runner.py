@@ -21,6 +21,7 @@ from finrl_ray.available_cpus import available_cpus
 from finrl_ray.config import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.disk_room import WRITE_ERRORS, is_no_room
+from finrl_ray.environment_variables import environment
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.interruptions import forget, interrupted, note
 from finrl_ray.ray_cluster import cluster_address, current_dashboard, require_shared
@@ -435,15 +436,11 @@ def _driver_environment() -> Iterator[None]:
     forwarded = class_cache.ENV_VARS_TO_PROPAGATE
     keys = {name for name in forwarded if name.startswith("AWS_")}
     forwarded -= keys
-    before = {name: os.environ.get(name) for name in DRIVER_ENV}
-    os.environ.update({k: v for k, v in DRIVER_ENV.items() if before[k] is None})
     try:
-        yield
+        with environment({k: v for k, v in DRIVER_ENV.items() if k not in os.environ}):
+            yield
     finally:
         forwarded |= keys
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
 
 
 @contextlib.contextmanager

@@ -56,10 +56,10 @@ class SearchTrial(Trial):
         NoRoomError
             If a disk has no room: no trial could go on, so that the whole search is interrupted.
         """
+        cause = exc.cause if isinstance(exc, RayTaskError) else exc
         if is_no_room(exc):
-            cause = exc.cause if isinstance(exc, RayTaskError) else exc
             raise no_room("a file of a trial", cause, [], "Make room on its node") from exc
-        self.note_cause(exc.cause if isinstance(exc, RayTaskError) else exc)
+        self.note_cause(cause)
         super().handle_error(exc)
 
     def note_cause(self, cause: BaseException | None) -> None:
