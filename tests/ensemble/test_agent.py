@@ -338,7 +338,7 @@ def test_ctrl_c_ends_the_run_and_its_workers(tmp_path: Path) -> None:
             import signal, sys
             # a shell's background jobs, and what they start, ignore it
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            sys.path[:0] = {sys.path!r}
             from test_agent import bundled_agent, run
             try:
                 print("ready", flush=True)
