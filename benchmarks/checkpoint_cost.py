@@ -30,9 +30,9 @@ import torch as th
 from markets import synthetic_market
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray import training
-from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.config import AgentConfig, EvaluationConfig, ExperimentConfig
+from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.config.experiment import AgentConfig, EvaluationConfig, ExperimentConfig
+from finrl_ray.training import agent as training
 
 TRAIN_DAYS, VALIDATION_DAYS = 756, 252
 LIMIT_PERCENT = 3.0

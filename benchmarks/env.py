@@ -41,7 +41,7 @@ from measuring import (
     write_results,
 )
 
-from finrl_ray.env.kernel import write_observations
+from finrl_ray.env.kernel.step import write_observations
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 

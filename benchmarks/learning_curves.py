@@ -25,12 +25,12 @@ from scipy import stats
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-from finrl_ray.agent.drl_agent import DRLAgent
-from finrl_ray.agent.evaluation import evaluate_account, evaluate_episodes
-from finrl_ray.config_file import load_config
-from finrl_ray.data.loading import load_market_data
+from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.rollout import evaluate_account, evaluate_episodes
+from finrl_ray.config.load import load_config
+from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.splits import make_split
+from finrl_ray.data.windows.split import make_split
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
 

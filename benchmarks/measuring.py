@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.available_cpus import available_cpus
+from finrl_ray.machine.available_cpus import available_cpus
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("finrl_ray", "numpy", "numba", "torch", "stable_baselines3", "ray")

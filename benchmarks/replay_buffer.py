@@ -25,9 +25,9 @@ import torch as th
 from markets import synthetic_market
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from finrl_ray.agent.drl_agent import DRLAgent
-from finrl_ray.agent.model_state import capture_replay
-from finrl_ray.agent.plain_state import save_plain
+from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.state.model import capture_replay
+from finrl_ray.agents.state.plain_file import save_plain
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
 KINDS = ("ours", "sb3")

@@ -77,7 +77,7 @@ def ray_folder() -> Iterator[Path]:
 def parsed(folder: Path, overrides: dict[str, dict[str, Any]]) -> Any:
     import yaml
 
-    from finrl_ray.config_file import parse_config
+    from finrl_ray.config.load import parse_config
 
     raw = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
     for section, values in overrides.items():
@@ -104,8 +104,8 @@ def idle_trial(sample: dict[str, Any], **_: Any) -> None:
 
 def driver(trials: int, searcher: str) -> dict[str, Any]:
     """Run one search of idle trials in this process."""
-    from finrl_ray.live_view import LiveView
-    from finrl_ray.search import runner
+    from finrl_ray.cli.live_view import LiveView
+    from finrl_ray.search.run import runner
 
     marks: list[tuple[int, float, float]] = []
 
@@ -190,7 +190,8 @@ def timed_trial(folder: str) -> Callable[..., None]:
     """Return `train_trial` that appends when its parts began and ended to a file per process."""
 
     def timed(sample: dict[str, Any], **given: Any) -> None:
-        from finrl_ray import trainable, training
+        from finrl_ray.search.worker import trainable
+        from finrl_ray.training import agent as training
 
         times = {"entered": time.time()}
         plain_learn, plain_report = training.learn_from, trainable.report_to_tune
@@ -223,7 +224,7 @@ def timed_trial(folder: str) -> Callable[..., None]:
 
 def workers(count: int, trials: int, timesteps: int) -> dict[str, Any]:
     """Run one search of real trials in this process."""
-    from finrl_ray.search import runner
+    from finrl_ray.search.run import runner
 
     with ray_folder() as folder:
         runner_parts: Any = runner

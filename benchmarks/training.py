@@ -34,8 +34,8 @@ from measuring import (
     write_results,
 )
 
-from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
 CHUNKS = {"ppo": 2048, "a2c": 2000, "sac": 250, "td3": 250, "ddpg": 250}

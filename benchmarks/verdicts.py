@@ -22,11 +22,11 @@ import pandas as pd
 import ray
 from measuring import write_results
 
-from finrl_ray.config_file import parse_config
-from finrl_ray.data.generated import generated_market
-from finrl_ray.data.loading import market_data_of
-from finrl_ray.search.runner import run_search
-from finrl_ray.verdict.rule import EVIDENCE, NONE, judge
+from finrl_ray.config.load import parse_config
+from finrl_ray.data.load import market_data_of
+from finrl_ray.data.sources.generated import generated_market
+from finrl_ray.search.run.runner import run_search
+from finrl_ray.statistics.verdict import EVIDENCE, NONE, judge
 
 COST = 0.001
 ASKED = {"evidence": 0.01, "weak or better": 0.15}

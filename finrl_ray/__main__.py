@@ -1,6 +1,6 @@
 """Entry point of `finrl-ray` and `python -m finrl_ray`."""
 
-from finrl_ray.cli import main
+from finrl_ray.cli.main import main
 
 if __name__ == "__main__":
     main()

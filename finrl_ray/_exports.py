@@ -20,7 +20,7 @@ from importlib import import_module
 from inspect import ismodule
 from typing import Any
 
-from finrl_ray.private_folder import settle_folders
+from finrl_ray.files.private_folder import settle_folders
 
 Exports = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.available_cpus import available_cpus
+from finrl_ray.machine.available_cpus import available_cpus
 
 HERE = Path(__file__).parent
 FOLDER = Path.cwd()

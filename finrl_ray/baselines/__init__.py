@@ -1,1 +1,1 @@
-"""What an account without a trained agent would have done on the same days at the same costs."""
+"""Accounts without an agent."""

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.baselines.portfolios import held_curve, rebalanced_curve
 from finrl_ray.baselines.random_policy import random_policy_curves
@@ -15,9 +16,8 @@ from finrl_ray.baselines.weights import (
     minimum_variance_weights,
     train_returns,
 )
-from finrl_ray.config import EvaluationConfig, ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.experiment import EvaluationConfig, ExperimentConfig, settled_periods_per_year
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.baselines import buy_and_hold
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.performance import performance_summary, sharpe_ratio
 from finrl_ray.metrics.returns import active_returns, simple_returns

@@ -3,9 +3,9 @@
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.config import EnvConfig
+from finrl_ray.config.experiment import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.factory import make_vec_env
+from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import fit_observation_scaling
 
 N_ACCOUNTS = 64

@@ -6,8 +6,8 @@ from finrl_ray._exports import exports
 
 # imported when used, so that preparing data loads neither torch nor ray
 if TYPE_CHECKING:
-    from finrl_ray.agent.callbacks.tensorboard import TensorboardCallback as TensorboardCallback
-    from finrl_ray.agent.drl_agent import DRLAgent as DRLAgent
+    from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback as TensorboardCallback
+    from finrl_ray.agents.drl_agent import DRLAgent as DRLAgent
     from finrl_ray.compat.config_tickers import DOW_30_TICKER as DOW_30_TICKER
     from finrl_ray.compat.config_tickers import NAS_100_TICKER as NAS_100_TICKER
     from finrl_ray.compat.config_tickers import SINGLE_TICKER as SINGLE_TICKER
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from finrl_ray.compat.tuning import TuneSB3Optuna as TuneSB3Optuna
     from finrl_ray.compat.yahoo_downloader import YahooDownloader as YahooDownloader
     from finrl_ray.compat.yahoo_downloader import get_baseline as get_baseline
-    from finrl_ray.ensemble.agent import DRLEnsembleAgent as DRLEnsembleAgent
-    from finrl_ray.env.portfolio import StockPortfolioEnv as StockPortfolioEnv
+    from finrl_ray.env.portfolio.env import StockPortfolioEnv as StockPortfolioEnv
     from finrl_ray.env.stock_trading import StockTradingEnv as StockTradingEnv
+    from finrl_ray.workflows.ensemble.agent import DRLEnsembleAgent as DRLEnsembleAgent
 else:
     __getattr__, __dir__, __all__ = exports(__name__)

@@ -13,11 +13,11 @@ import pandas as pd
 
 from finrl_ray._typing import DateArray
 from finrl_ray.data.features import why_never_finite
-from finrl_ray.data.long_columns import read_flags
-from finrl_ray.data.long_dates import read_dates
-from finrl_ray.data.long_format import market_data_from_long
+from finrl_ray.data.frames.columns import read_flags
+from finrl_ray.data.frames.dates import read_dates
+from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.labels import date_label, listed
 from finrl_ray.data.market_data import TRADABLE_COLUMN
-from finrl_ray.data.wording import date_label, listed
 from finrl_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def with_plain_dates(df: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with one writing of each date, which sorts as the dates do.
 
     Dates are left as they are written where that holds already; else texts become ISO texts without
-    a time zone (instants by UTC's clock, see `finrl_ray.data.long_dates`), and others datetime64.
+    a time zone (instants by UTC's clock, see `finrl_ray.data.frames.dates`), and others datetime64.
 
     Raises
     ------

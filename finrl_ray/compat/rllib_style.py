@@ -9,20 +9,20 @@ from typing import Any, Literal
 import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray.agent.algorithms import ALGORITHMS
-from finrl_ray.agent.drl_agent import as_vec_env
-from finrl_ray.agent.model_files import load_model
-from finrl_ray.agent.normalization import read_statistics, under_statistics
+from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.agents.normalization import read_statistics, under_statistics
+from finrl_ray.agents.saved_models.model_files import load_model
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
 from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, unpack_env
-from finrl_ray.config import EnvConfig, ExperimentConfig
+from finrl_ray.config.experiment import EnvConfig, ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.report.backtest import load_winner
-from finrl_ray.search.folder import open_folder
-from finrl_ray.search.results import trial_table, winner
-from finrl_ray.search.runner import SearchResult, resume_search, run_search
-from finrl_ray.training import MODEL_FILE
+from finrl_ray.search.folder.folder import open_folder
+from finrl_ray.search.results.table import trial_table, winner
+from finrl_ray.search.run.runner import SearchResult, resume_search, run_search
+from finrl_ray.training.agent import MODEL_FILE
+from finrl_ray.workflows.backtest import load_winner
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class DRLlibv2:
         return experiment_of(self._unpacked, self._name, self._seed, sections, type(self))
 
     def train_tune_model(self) -> SearchResult:
-        """Run the search; see `finrl_ray.search.runner.run_search`."""
+        """Run the search; see `finrl_ray.search.run.runner.run_search`."""
         result = run_search(self.to_config(), market_data=self._unpacked.market_data)
         self.path = result.path
         return result

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
-from finrl_ray.data.spacing import periods_per_year as spacing_of
+from finrl_ray.data.periods_per_year import periods_per_year as spacing_of
 from finrl_ray.env.finrl_frame import to_dates
 from finrl_ray.errors import DataError
 from finrl_ray.metrics.performance import performance_summary

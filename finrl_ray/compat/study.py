@@ -16,10 +16,10 @@ from optuna.distributions import (
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from finrl_ray.agent.hyperparameters import resolve_sample
-from finrl_ray.search.folder import SearchFolder, open_folder
-from finrl_ray.search.journal import TrialRecord
-from finrl_ray.search.spaces import Domain, build_space
+from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.search.folder.folder import SearchFolder, open_folder
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.sampling.domains import Domain, build_space
 
 logger = logging.getLogger(__name__)
 

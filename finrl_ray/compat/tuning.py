@@ -11,8 +11,8 @@ import optuna
 import pandas as pd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from finrl_ray.agent.drl_agent import DRLAgent, as_vec_env
-from finrl_ray.agent.normalization import read_statistics, under_statistics
+from finrl_ray.agents.drl_agent import DRLAgent, as_vec_env
+from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.compat.statistics import backtest_stats
 from finrl_ray.compat.study import PATH_KEY, EndedStudy, study_of
 from finrl_ray.compat.unpacked_env import (
@@ -22,14 +22,14 @@ from finrl_ray.compat.unpacked_env import (
     market_of,
     unpack_env,
 )
-from finrl_ray.counts import times
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.wording import date_label
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.report.backtest import load_winner
-from finrl_ray.report.openings import count_openings, record_opening
-from finrl_ray.search.folder import open_folder
-from finrl_ray.search.runner import run_search
+from finrl_ray.search.folder.folder import open_folder
+from finrl_ray.search.folder.test_openings import count_openings, record_opening
+from finrl_ray.search.run.runner import run_search
+from finrl_ray.support.counts import times
+from finrl_ray.workflows.backtest import load_winner
 
 logger = logging.getLogger(__name__)
 

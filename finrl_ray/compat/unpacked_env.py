@@ -8,14 +8,14 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
-from finrl_ray.agent.env_state import wrappers
-from finrl_ray.config import EnvConfig, ExperimentConfig
-from finrl_ray.config_file import parse_config
+from finrl_ray.agents.state.env import wrappers
+from finrl_ray.config.experiment import EnvConfig, ExperimentConfig
+from finrl_ray.config.load import parse_config
+from finrl_ray.config.zoo_keys import NORMALIZE_OF_FLAGS
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.accounting import Accounts
+from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
 from finrl_ray.errors import ConfigError
-from finrl_ray.zoo_keys import NORMALIZE_OF_FLAGS
 
 _SHARED = sorted({f.name for f in fields(EnvConfig)} & {f.name for f in fields(TradingRules)})
 

@@ -6,8 +6,8 @@ from datetime import date
 import pandas as pd
 
 from finrl_ray.compat.filling import by_date_and_ticker, row_dates
-from finrl_ray.config import DataConfig
-from finrl_ray.data.yahoo import read_yahoo
+from finrl_ray.config.experiment import DataConfig
+from finrl_ray.data.sources.yahoo import read_yahoo
 from finrl_ray.errors import ConfigError
 
 _COLUMNS = ["date", "open", "high", "low", "close", "volume", "tic", "day"]

@@ -1,1 +1,1 @@
-"""Prices and features: sources, indicators, windows."""
+"""From prices to `MarketData`."""

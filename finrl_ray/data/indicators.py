@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.counts import counted
+from finrl_ray.data.labels import did_you_mean
 from finrl_ray.data.market_data import PRICE_COLUMNS
-from finrl_ray.data.wording import did_you_mean
 from finrl_ray.errors import DataError
+from finrl_ray.support.counts import counted
 
 FINRL_INDICATORS = (
     "macd",

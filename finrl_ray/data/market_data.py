@@ -248,9 +248,9 @@ class MarketData:
         df : frame with `date`, `tic`, `close`, and optionally `open`, `high`, `low`, `volume`
             and any numeric columns
         features : names of columns of `df` to use as features, in observation order
-        options : see `finrl_ray.data.long_format.market_data_from_long`
+        options : see `finrl_ray.data.frames.long_format.market_data_from_long`
         """
-        from finrl_ray.data.long_format import market_data_from_long
+        from finrl_ray.data.frames.long_format import market_data_from_long
 
         return market_data_from_long(df, features=features, **options)[0]
 

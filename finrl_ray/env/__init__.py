@@ -1,1 +1,1 @@
-"""Trading environments over shared market arrays."""
+"""The trading environments for Gymnasium and SB3."""

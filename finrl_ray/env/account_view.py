@@ -7,9 +7,9 @@ import numpy as np
 from gymnasium import spaces
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray
-from finrl_ray.env import memories
-from finrl_ray.env.accounting import Accounts
-from finrl_ray.env.history import AccountHistory
+from finrl_ray.env import finrl_memories as memories
+from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.settings import (
     check_previous_state,

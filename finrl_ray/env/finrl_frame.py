@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray, IntArray
+from finrl_ray.data.frames.columns import read_tickers
+from finrl_ray.data.frames.dates import read_dates, written_dates
 from finrl_ray.data.indicators import is_indicator
-from finrl_ray.data.long_columns import read_tickers
-from finrl_ray.data.long_dates import read_dates, written_dates
+from finrl_ray.data.labels import how_to_compute
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.wording import how_to_compute
-from finrl_ray.env.arrays import Market, as_read_only
+from finrl_ray.env.kernel.arrays import Market, as_read_only
 from finrl_ray.env.market_table import (
     MarketTable,
     check_length,

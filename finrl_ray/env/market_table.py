@@ -12,7 +12,7 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, Float32Array, FloatArray
 from finrl_ray.data.market_data import TRADABLE_COLUMN, MarketData
-from finrl_ray.env.arrays import Market, as_read_only
+from finrl_ray.env.kernel.arrays import Market, as_read_only
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling, market_columns
 from finrl_ray.errors import ConfigError, DataError

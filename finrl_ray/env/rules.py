@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from finrl_ray.config import NOT_IN_FINRL, EnvConfig, Fill
-from finrl_ray.data.wording import did_you_mean
+from finrl_ray.config.experiment import NOT_IN_FINRL, EnvConfig, Fill
+from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
 
 TimeLimit = Literal["truncate", "dummy_step"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray, IntArray
 from finrl_ray.errors import ConfigError
-from finrl_ray.float32_range import FLOAT32_MAX
+from finrl_ray.support.float32_range import FLOAT32_MAX
 
 
 @dataclass(eq=False, kw_only=True)

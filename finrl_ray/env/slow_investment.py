@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finrl_ray.config import EnvConfig
+from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.splits import Split, Window
-from finrl_ray.data.wording import date_label
+from finrl_ray.data.windows.split import Split, Window
 
 SLOW_SHARE = 0.1
 """Of a window's rows, from which on it is said."""

@@ -8,7 +8,7 @@ import numpy as np
 from finrl_ray._typing import AnyArray, Float32Array
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_view import AccountView
-from finrl_ray.env.options import (
+from finrl_ray.env.constructor import (
     DEFAULTS,
     build_accounts,
     build_table,

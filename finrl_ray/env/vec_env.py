@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from finrl_ray._typing import AnyArray, Float32Array
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_view import AccountView, env_spaces
-from finrl_ray.env.options import DEFAULTS, build_accounts, build_table
+from finrl_ray.env.constructor import DEFAULTS, build_accounts, build_table
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.errors import ConfigError

@@ -1,1 +1,1 @@
-"""A search as a job of a Ray cluster: sent, followed, and its results fetched."""
+"""A search as a Ray job."""

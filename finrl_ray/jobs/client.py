@@ -15,11 +15,11 @@ import ray
 import requests
 from ray.job_submission import JobSubmissionClient
 
-from finrl_ray.environment_variables import environment
+from finrl_ray.cluster.nodes import cluster_address, dashboard_of, present_token, token_refused
+from finrl_ray.cluster.proxies import proxy_words, without_proxy
+from finrl_ray.cluster.security import dashboard_exposure, host_of, is_loopback, token_mode_wanted
 from finrl_ray.errors import SearchError
-from finrl_ray.proxies import proxy_words, without_proxy
-from finrl_ray.ray_cluster import cluster_address, dashboard_of, present_token, token_refused
-from finrl_ray.ray_security import dashboard_exposure, host_of, is_loopback, token_mode_wanted
+from finrl_ray.support.environment_variables import environment
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from finrl_ray.config import ExperimentConfig
-from finrl_ray.config_file import dump_config, load_config
-from finrl_ray.ray_security import require_no_secret
-from finrl_ray.storage_url import is_url
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.load import dump_config, load_config
+from finrl_ray.storage.url import is_url, require_no_secret
 
 CONFIG_FILE = "config.yaml"
 STORAGE_VARIABLE = "FINRL_RAY_STORAGE"

@@ -1,1 +1,1 @@
-"""SB3's algorithms without their avoidable overhead; no market, no Ray."""
+"""SB3's training code, faster."""

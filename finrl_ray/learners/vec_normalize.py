@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray
-from finrl_ray.compiled_cache import cached_njit
+from finrl_ray.machine.compiled_cache import cached_njit
 
 _LEAST_COLUMNS = 2
 """NumPy sums a single column in another order than several."""

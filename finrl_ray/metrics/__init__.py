@@ -1,1 +1,1 @@
-"""Performance measures on returns and account values."""
+"""Measures of one account."""

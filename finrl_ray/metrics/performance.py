@@ -9,7 +9,6 @@ never traded) is 0.0; a ratio whose denominator vanishes otherwise is NaN.
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.counts import counted
 from finrl_ray.errors import DataError
 from finrl_ray.metrics.returns import (
     account_values,
@@ -19,6 +18,7 @@ from finrl_ray.metrics.returns import (
     check_returns,
     simple_returns,
 )
+from finrl_ray.support.counts import counted
 
 MIN_PERIODS = 3
 """Returns needed before a ratio means anything."""

@@ -1,1 +1,1 @@
-"""Watching a run from outside: TensorBoard, live figures and text, from its files alone."""
+"""Live views of a run, from its files."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import ConfigError
+from finrl_ray.files.atomic import atomic_path
 
 DASHBOARD_FILE = "finrl_ray_dashboard.json"
 DISCOVERY_FILE = "prom_metrics_service_discovery.json"

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.bounded_reading import read_arrays, require_regular
 from finrl_ray.errors import DataError, SearchError
+from finrl_ray.files.bounded_reading import read_arrays, require_regular
 from finrl_ray.monitoring.event_files import EVENT_PATTERN, read_scalars
 
 EPISODES_FILES = ("plots/performance.csv", "performance.csv")
@@ -144,7 +144,7 @@ def read_evaluations(path: Path) -> dict[str, FloatArray]:
 def read_search(folder: Path) -> dict[str, Any]:
     """Return `curves`, `trial_states`, `best_objective` and `finished` of a search folder."""
     # here, because it imports Ray, which a training run without a search does not need
-    from finrl_ray.search.journal import ENDED, read_journal
+    from finrl_ray.search.journal.events import ENDED, read_journal
 
     records = read_journal(folder)
     trials = records.in_order()

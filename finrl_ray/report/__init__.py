@@ -1,1 +1,1 @@
-"""What is read after a search: backtest, figures, the HTML report, tables for the terminal."""
+"""A search as tables, figures and one HTML page."""

@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.report.search_report import SearchReport
-from finrl_ray.search.results import trial_settings
+from finrl_ray.report.read_search import SearchReport
+from finrl_ray.search.results.table import trial_settings
 
 # nearly all of a table, so they are asked for first
 _AS_THEY_ARE = (str, int, bool, type(None))

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from finrl_ray.bounded_reading import read_json
 from finrl_ray.errors import FinRLRayError, SearchError
-from finrl_ray.search.folder_files import EXPERIMENT_FILE
-from finrl_ray.search.folder_lock import is_driven
-from finrl_ray.search.folder_place import local_folder
-from finrl_ray.search.journal import ENDED, is_finished, read_journal
-from finrl_ray.search.judging import read_verdict
-from finrl_ray.search.results import leader
-from finrl_ray.search.sealed_config import EditedConfigError, open_config
-from finrl_ray.search.spaces import planned_trials
-from finrl_ray.shown_path import shown_path
-from finrl_ray.storage_url import child_url, is_url
+from finrl_ray.files.bounded_reading import read_json
+from finrl_ray.files.shown_path import shown_path
+from finrl_ray.search.folder.lock import is_driven
+from finrl_ray.search.folder.names import EXPERIMENT_FILE
+from finrl_ray.search.folder.place import local_folder
+from finrl_ray.search.folder.sealed_config import EditedConfigError, open_config
+from finrl_ray.search.journal.events import ENDED, is_finished, read_journal
+from finrl_ray.search.results.table import leader
+from finrl_ray.search.results.verdict import read_verdict
+from finrl_ray.search.sampling.domains import planned_trials
+from finrl_ray.storage.url import child_url, is_url
 
 # whatever is wrong with one folder, the others are listed
 _DAMAGES = (
@@ -104,7 +104,7 @@ def _remote_searches(url: str) -> list[str]:
     # of no use to a folder of this machine
     import pyarrow.fs as pafs
 
-    from finrl_ray.object_store import in_words, open_store
+    from finrl_ray.storage.object_store import in_words, open_store
 
     try:
         filesystem, root = open_store(url)

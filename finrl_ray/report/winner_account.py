@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agent.atomic_file import atomic_path
-from finrl_ray.agent.evaluation import evaluate_account
+from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.history import AccountHistory
+from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.errors import SearchError
-from finrl_ray.report.backtest import TRADES_FILE, load_winner, winners_env, winners_model_file
-from finrl_ray.report.search_report import SearchReport
-from finrl_ray.search.folder_files import BACKTEST_FOLDER
-from finrl_ray.search.table_files import read_csv_table, read_parquet_table
+from finrl_ray.files.atomic import atomic_path
+from finrl_ray.report.read_search import SearchReport
+from finrl_ray.search.folder.names import BACKTEST_FOLDER
+from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
+from finrl_ray.workflows.backtest import TRADES_FILE, load_winner, winners_env, winners_model_file
 
 ACCOUNT_FILE = "winner_account.parquet"
 _MODEL = "model"

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from finrl_ray.agent.atomic_file import atomic_path
 from finrl_ray.errors import SearchError
-from finrl_ray.progress import Progress, unseen
-from finrl_ray.report.blocks import Page
-from finrl_ray.report.chart import Figure
-from finrl_ray.report.html import render
-from finrl_ray.report.matplotlib_chart import draw_files
-from finrl_ray.report.search_page import search_page
-from finrl_ray.report.search_report import read_search
-from finrl_ray.search.mirror import FolderMirror
+from finrl_ray.files.atomic import atomic_path
+from finrl_ray.report.charts.matplotlib import draw_files
+from finrl_ray.report.charts.model import Figure
+from finrl_ray.report.pages.blocks import Page
+from finrl_ray.report.pages.html import render
+from finrl_ray.report.pages.search import search_page
+from finrl_ray.report.read_search import read_search
+from finrl_ray.search.folder.mirror import FolderMirror
+from finrl_ray.support.progress import Progress, unseen
 
 REPORT_FILE = "report.html"
 FIGURES_FOLDER = "report"

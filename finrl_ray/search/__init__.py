@@ -1,1 +1,1 @@
-"""The search: spaces, scheduling, running, results."""
+"""Hyperparameter search on Ray Tune."""

@@ -12,10 +12,10 @@ from finrl_ray.baselines.curves import (
     measures_table,
 )
 from finrl_ray.baselines.random_policy import random_policy_curves
-from finrl_ray.config import EnvConfig, ExperimentConfig
-from finrl_ray.config_file import parse_config
+from finrl_ray.config.experiment import EnvConfig, ExperimentConfig
+from finrl_ray.config.load import parse_config
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources import read_bundled
+from finrl_ray.data.sources.named import read_bundled
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.returns import active_returns
 

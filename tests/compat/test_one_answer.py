@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from finrl_ray.compat.preprocessing import FeatureEngineer, data_split
-from finrl_ray.config import DataConfig, SplitConfig
-from finrl_ray.data.loading import load_market_data
+from finrl_ray.config.experiment import DataConfig, SplitConfig
+from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources import _EXACT_FLOATS, read_bundled
-from finrl_ray.data.splits import make_split
+from finrl_ray.data.sources.named import _EXACT_FLOATS, read_bundled
+from finrl_ray.data.windows.split import make_split
+from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.create import create_env
-from finrl_ray.env.history import AccountHistory
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, DataError
 

@@ -9,11 +9,11 @@ import pytest
 from compat_envs import TINY, env_over, processed
 from stable_baselines3.common.vec_env import VecNormalize
 
-from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.compat.tuning import TuneSB3Optuna
 from finrl_ray.errors import ConfigError
-from finrl_ray.report.openings import count_openings
-from finrl_ray.search.folder import open_folder
+from finrl_ray.search.folder.folder import open_folder
+from finrl_ray.search.folder.test_openings import count_openings
 
 TRAIN, TRADE = ("2004-12-01", "2005-12-01"), ("2005-12-01", "2006-05-01")
 

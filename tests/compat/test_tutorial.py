@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from repository import REPOSITORY
 
-from finrl_ray.config_file import load_config
+from finrl_ray.config.load import load_config
 
-DOC = (Path(__file__).parents[2] / "docs" / "migration.md").read_text(encoding="utf-8")
+DOC = (REPOSITORY / "docs" / "migration.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", DOC, flags=re.DOTALL)
 SMALL = {
     "TIMESTEPS = 50_000": "TIMESTEPS = 256",

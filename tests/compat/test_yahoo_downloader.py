@@ -10,8 +10,8 @@ import pytest
 from finrl_ray.compat import yahoo_downloader
 from finrl_ray.compat.preprocessing import FeatureEngineer
 from finrl_ray.compat.yahoo_downloader import YahooDownloader, get_baseline
-from finrl_ray.config import DataConfig
-from finrl_ray.data.yahoo import read_yahoo
+from finrl_ray.config.experiment import DataConfig
+from finrl_ray.data.sources.yahoo import read_yahoo
 from finrl_ray.errors import ConfigError
 
 

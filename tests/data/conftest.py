@@ -1,13 +1,13 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from repository import SHARED
 
-from finrl_ray.data.sources import read_bundled
+from finrl_ray.data.sources.named import read_bundled
 
-SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED_DATA = SHARED / "data"
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finrl_ray.config import DataConfig
+from finrl_ray.config.experiment import DataConfig
 from finrl_ray.data.features import add_features
-from finrl_ray.data.loading import load_market_data
-from finrl_ray.data.long_format import market_data_from_long
+from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.load import load_market_data
 from finrl_ray.errors import DataError
 
 ARRAYS = ("dates", "open", "high", "low", "close", "volume", "features", "tradable",
@@ -83,8 +83,8 @@ def test_hash_without_features(bundled_frame):
 
 def test_hash_is_equal_across_processes():
     code = (
-        "from finrl_ray.config import DataConfig\n"
-        "from finrl_ray.data.loading import load_market_data\n"
+        "from finrl_ray.config.experiment import DataConfig\n"
+        "from finrl_ray.data.load import load_market_data\n"
         "print(load_market_data(DataConfig(turbulence=True))[0].content_hash)"
     )
     done = subprocess.run(

@@ -1,15 +1,15 @@
 """Splits, delistings, renames and late listings are found, and real prices are left in peace."""
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from repository import SHARED
 
-from finrl_ray.config import DataConfig
-from finrl_ray.data.loading import market_data_of
+from finrl_ray.config.experiment import DataConfig
+from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.price_findings import (
     PriceFinding,
@@ -17,7 +17,7 @@ from finrl_ray.data.price_findings import (
     market_findings,
     price_findings,
 )
-from finrl_ray.data.sources import read_bundled
+from finrl_ray.data.sources.named import read_bundled
 
 DAYS = pd.bdate_range("2019-01-01", periods=400)
 EVENT = 250
@@ -172,6 +172,6 @@ def test_coins_by_the_hour() -> None:
 
 def test_real_prices_have_none() -> None:
     assert price_findings(read_bundled(), DataConfig()) == ()
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = SHARED / "data"
     for path in folder.glob("*.parquet"):
         assert price_findings(pd.read_parquet(path), DataConfig(source=path.name)) == ()

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 import ray
-
-sys.path.append(str(Path(__file__).parents[1] / "search"))
+from repository import REPOSITORY
 from small_search import small_config, write_small_config
 
-from finrl_ray.cli import main
-from finrl_ray.search.runner import run_search
+from finrl_ray.cli.main import main
+from finrl_ray.search.run.runner import run_search
 
-ROOT = Path(__file__).parents[2]
+ROOT = REPOSITORY
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "experiments").glob("*/README.md")),
@@ -77,27 +76,26 @@ RUN = {
 }
 # command -> the test that runs it: it serves until it is ended, or needs a cluster or a store
 ELSEWHERE = {
-    "finrl-ray tensorboard DIR": "tests/search/test_tensorboard_log.py::_check_command",
-    "finrl-ray dashboard": "tests/test_cli_cluster.py::"
+    "finrl-ray tensorboard DIR": "tests/search/loggers/test_tensorboard.py::_check_command",
+    "finrl-ray dashboard": "tests/cli/test_cluster.py::"
     "test_dashboard_prints_each_dashboard_of_this_machine_once",
-    "finrl-ray submit CONFIG": "tests/jobs/test_submit.py",
-    "finrl-ray submit experiments/quickstart/config.yaml": "tests/jobs/test_submit.py",
-    "finrl-ray tune CONFIG --address auto": "tests/jobs/test_joining.py",
-    "finrl-ray resume DIR --address auto": "tests/jobs/test_joining.py",
-    "finrl-ray resume DIR --add-trials N": "tests/search/test_more_trials.py::"
+    "finrl-ray submit CONFIG": "tests/jobs/test_client.py",
+    "finrl-ray submit experiments/quickstart/config.yaml": "tests/jobs/test_client.py",
+    "finrl-ray tune CONFIG --address auto": "tests/cluster/test_joining.py",
+    "finrl-ray resume DIR --address auto": "tests/cluster/test_joining.py",
+    "finrl-ray resume DIR --add-trials N": "tests/integration/test_more_trials.py::"
     "test_the_command_adds_trials_and_sets_what_may_change",
-    "finrl-ray resume DIR --set search.time_budget_s=7200": "tests/search/test_more_trials.py::"
+    "finrl-ray resume DIR --set search.time_budget_s=7200": "tests/integration/"
+    "test_more_trials.py::test_the_command_adds_trials_and_sets_what_may_change",
+    "finrl-ray resume DIR --set KEY=VALUE": "tests/integration/test_more_trials.py::"
     "test_the_command_adds_trials_and_sets_what_may_change",
-    "finrl-ray resume DIR --set KEY=VALUE": "tests/search/test_more_trials.py::"
-    "test_the_command_adds_trials_and_sets_what_may_change",
-    "finrl-ray resume URL": "tests/search/test_object_storage.py",
-    "finrl-ray --install-completion": "tests/test_cli_reading.py::"
-    "test_the_shell_completes_commands",
+    "finrl-ray resume URL": "tests/integration/test_object_storage.py",
+    "finrl-ray --install-completion": "tests/cli/test_read.py::test_the_shell_completes_commands",
     "make test": ".ci/run",
     "make reference": "tests/docs/test_site.py::test_generated_pages_are_up_to_date",
     "make docs": "tests/docs/test_site.py::test_the_site_builds_without_a_warning",
-    "tensorboard --logdir runs": "tests/search/test_tensorboard_log.py::_check_command",
-    "mlflow ui --backend-store-uri DIR/mlruns": "tests/search/test_trackers.py::"
+    "tensorboard --logdir runs": "tests/search/loggers/test_tensorboard.py::_check_command",
+    "mlflow ui --backend-store-uri DIR/mlruns": "tests/search/loggers/test_trackers.py::"
     "test_mlflow_has_every_trial",
 }
 # they take hours, a cloud account or a login: that they exist and are well formed is all that is

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
+ROOT = REPOSITORY
 DOCS = ROOT / "docs"
 
 

@@ -1,21 +1,19 @@
 """The Python of those pages that no other test runs."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "report"))
 from made_search import made_search
+from repository import REPOSITORY
 
 from finrl_ray import MarketData, StockTradingVecEnv
-from finrl_ray.agent import trial_state
-from finrl_ray.data.sources import read_bundled
+from finrl_ray.agents.state import training_state as trial_state
+from finrl_ray.data.sources.named import read_bundled
 
 STATE_NAMES = ("save_state", "capture_state", "restore_state", "load_state", "learn_from")
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = REPOSITORY / "docs"
 
 
 def blocks(page: str) -> list[str]:

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.config_file import parse_config
+from finrl_ray.config.load import parse_config
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.splits import make_split
+from finrl_ray.data.windows.split import make_split
 from finrl_ray.env.stock_trading import StockTradingEnv
-from finrl_ray.search.preparation import prepare_search
+from finrl_ray.search.run.prepare import prepare_search
 
 HOURS = 24 * 40
 

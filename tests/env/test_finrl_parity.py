@@ -2,17 +2,16 @@
 
 import contextlib
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from env_markets import finrl_frame, hand_market, random_market
+from repository import SHARED
 
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import DataError
 
-SHARED = Path(__file__).parents[3] / "shared"
 INDICATORS = [
     "macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30", "close_30_sma", "close_60_sma",
 ]  # fmt: skip

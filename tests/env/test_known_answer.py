@@ -9,13 +9,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from finrl_ray.agent.drl_agent import DRLAgent
-from finrl_ray.agent.evaluation import evaluate_account
-from finrl_ray.config import EnvConfig
+from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.rollout import evaluate_account
+from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.config.experiment import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources import read_bundled
-from finrl_ray.env.baselines import buy_and_hold
-from finrl_ray.env.factory import make_vec_env
+from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import fit_observation_scaling
 
 pytestmark = pytest.mark.slow

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from finrl_ray.config import EnvConfig
+from finrl_ray.config.experiment import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources import read_bundled
-from finrl_ray.env.factory import make_env, make_vec_env
+from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.env.make import make_env, make_vec_env
 from finrl_ray.errors import DataError
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from env_markets import hand_market
 
-from finrl_ray.config import EnvConfig, SplitConfig
-from finrl_ray.data.splits import make_split
-from finrl_ray.env.factory import make_vec_env
+from finrl_ray.config.experiment import EnvConfig, SplitConfig
+from finrl_ray.data.windows.split import make_split
+from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.slow_investment import slow_investment
 
 # two tickers at 10 and 30: a full buy of hmax shares costs 40 hmax a day

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.config_file import load_config
+from finrl_ray.config.load import load_config
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.jobs.client import _Printed
+from finrl_ray.jobs.fetch import _packed, _place, _unpack
 from finrl_ray.jobs.pack import archive_name, digest, pack
 from finrl_ray.jobs.package import (
     make_package,
@@ -19,7 +20,6 @@ from finrl_ray.jobs.package import (
     remote_storage,
     resume_entrypoint,
 )
-from finrl_ray.jobs.results import _packed, _place, _unpack
 
 
 def shell(word: str, **variables: str) -> str:

@@ -12,7 +12,7 @@ from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
-from finrl_ray.agent.drl_agent import DRLAgent
+from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.vec_env import StockTradingVecEnv
 

@@ -10,12 +10,12 @@ import torch as th
 from bit_equality import assert_equal_bits
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray.learners.choice import learner_class
-from finrl_ray.learners.learner import sb3_class
-from finrl_ray.learners.off_policy_exact import ExactDDPG, ExactSAC, ExactTD3
-from finrl_ray.learners.off_policy_fused import FusedDDPG, FusedSAC, FusedTD3
-from finrl_ray.learners.on_policy_exact import ExactA2C, ExactPPO
-from finrl_ray.learners.on_policy_fused import FusedA2C, FusedPPO
+from finrl_ray.learners.base import sb3_class
+from finrl_ray.learners.off_policy.exact import ExactDDPG, ExactSAC, ExactTD3
+from finrl_ray.learners.off_policy.fused import FusedDDPG, FusedSAC, FusedTD3
+from finrl_ray.learners.on_policy.exact import ExactA2C, ExactPPO
+from finrl_ray.learners.on_policy.fused import FusedA2C, FusedPPO
+from finrl_ray.learners.registry import learner_class
 
 CLASSES: dict[type[BaseAlgorithm], Any] = {
     **dict.fromkeys((FusedPPO, FusedA2C, ExactPPO, ExactA2C), on_policy_cases.make_model),

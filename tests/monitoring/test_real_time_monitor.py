@@ -143,7 +143,7 @@ class TestShowing:
     def test_neither_pyplot_nor_ipython_is_imported(self) -> None:
         code = (
             "import sys; import finrl_ray.monitoring.real_time_monitor; "
-            "import finrl_ray.agent.callbacks.performance_monitor; "
+            "import finrl_ray.agents.callbacks.performance_monitor; "
             "print([m for m in ('IPython', 'matplotlib.pyplot', 'ray') if m in sys.modules])"
         )
         out = subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from made_search import made_search
 
-from finrl_ray.report.comparison import read_searches, write_comparison
+from finrl_ray.report.pages.comparison import read_searches, write_comparison
 from finrl_ray.report.write import write_report
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ from made_search import EVALUATIONS, STEPS, made_search
 from PIL import Image
 
 from finrl_ray.report import figures
-from finrl_ray.report.chart import Bars, Figure, Line, Parallel, Points, Rule
+from finrl_ray.report.charts.model import Bars, Figure, Line, Parallel, Points, Rule
 from finrl_ray.report.figures.accounts import drawdown, monthly_table
 from finrl_ray.report.figures.hyperparameters import Axis, compared
 from finrl_ray.report.figures.positions import held_weights
-from finrl_ray.report.search_report import SearchReport, read_search
+from finrl_ray.report.read_search import SearchReport, read_search
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from made_search import made_search
 from memory_store import MemoryStore
 from rich.console import Console
 
-from finrl_ray import object_store
 from finrl_ray.errors import SearchError
 from finrl_ray.report.listing import ListedSearch, list_searches
-from finrl_ray.report.search_report import read_search
-from finrl_ray.report.tables import listing_table
-from finrl_ray.search.folder import sole_driver
+from finrl_ray.report.read_search import read_search
+from finrl_ray.report.terminal_tables import listing_table
+from finrl_ray.search.folder.folder import sole_driver
+from finrl_ray.storage import object_store
 
 
 def test_every_state(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from finrl_ray.config import ExperimentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.report.long_table import LongTable
-from finrl_ray.report.tables import ranking
-from finrl_ray.search.journal import TrialRecord
-from finrl_ray.search.results import ranked_rows, trial_table
+from finrl_ray.report.terminal_tables import ranking
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.results.table import ranked_rows, trial_table
 
 PLAIN = [
     "completed after 4 evaluations",

@@ -18,16 +18,15 @@ import pandas as pd
 import pytest
 import ray
 import torch as th
-
-sys.path.append(str(Path(__file__).parents[1] / "search"))
 from small_search import small_config
 
-from finrl_ray.cli import main
-from finrl_ray.report import backtest, figures
-from finrl_ray.report.search_report import SearchReport, read_search
+from finrl_ray.cli.main import main
+from finrl_ray.report import figures
+from finrl_ray.report.read_search import SearchReport, read_search
 from finrl_ray.report.winner_account import ACCOUNT_FILE, test_account, validation_account
 from finrl_ray.report.write import write_report
-from finrl_ray.search.runner import run_search
+from finrl_ray.search.run.runner import run_search
+from finrl_ray.workflows import backtest
 
 pytestmark = pytest.mark.slow
 

@@ -1,10 +1,11 @@
 """Every figure of the report, as functions of a search: `figures.account_curves(read_search(DIR))`.
 
-Each returns a `finrl_ray.report.chart.Figure`: `.plotly()` for Plotly's figure, `.save("x.png")` or
-`.save("x.svg")` for a file, `.table` for what is shown; a notebook shows it as it is.
+Each returns a `finrl_ray.report.charts.model.Figure`: `.plotly()` for Plotly's figure,
+`.save("x.png")` or `.save("x.svg")` for a file, `.table` for what is shown; a notebook shows it as
+it is.
 """
 
-from finrl_ray.report.chart import Figure
+from finrl_ray.report.charts.model import Figure
 from finrl_ray.report.figures.accounts import (
     account_curves,
     monthly_returns,
@@ -15,7 +16,7 @@ from finrl_ray.report.figures.luck import seeds_and_windows, trial_sharpes
 from finrl_ray.report.figures.positions import positions, turnover_and_costs
 from finrl_ray.report.figures.progress import best_so_far, learning_curves
 from finrl_ray.report.figures.throughput import throughput
-from finrl_ray.report.search_report import SearchReport, read_search
+from finrl_ray.report.read_search import SearchReport, read_search
 
 ALL = (
     best_so_far,

@@ -19,9 +19,9 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agent.hyperparameters import resolve_sample
-from finrl_ray.report.chart import Bars, Figure, Panel, Parallel
-from finrl_ray.report.search_report import SearchReport
+from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.report.charts.model import Bars, Figure, Panel, Parallel
+from finrl_ray.report.read_search import SearchReport
 
 _MOST_AXES = 14
 _LEAST_TRIALS = 8

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config import settled_periods_per_year
-from finrl_ray.report.chart import Areas, Bars, Figure, Line, Panel
+from finrl_ray.config.experiment import settled_periods_per_year
+from finrl_ray.report.charts.model import Areas, Bars, Figure, Line, Panel
 from finrl_ray.report.figures.accounts import NO_WINNER
-from finrl_ray.report.search_report import SearchReport
+from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.winner_account import test_account, validation_account
 
 _MOST_TICKERS = 10

@@ -313,9 +313,9 @@ def patch_trainable(module):
 
 
 PATCHES = {
-    "finrl_ray.training": patch_training,
-    "finrl_ray.trainable": patch_trainable,
-    "finrl_ray.agent.callbacks.evaluation": patch_evaluation,
+    "finrl_ray.training.agent": patch_training,
+    "finrl_ray.search.worker.trainable": patch_trainable,
+    "finrl_ray.agents.callbacks.evaluation": patch_evaluation,
     "stable_baselines3.common.base_class": patch_base_class,
     "stable_baselines3.common.vec_env.base_vec_env": patch_vec_env,
     "stable_baselines3.a2c.a2c": patch_algorithm,

@@ -1,1 +1,0 @@
-"""SB3 agents under FinRL's names."""

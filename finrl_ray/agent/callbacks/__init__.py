@@ -1,1 +1,0 @@
-"""SB3 callbacks, one a file."""

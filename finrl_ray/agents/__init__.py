@@ -1,0 +1,1 @@
+"""SB3 models under FinRL's names."""

@@ -1,0 +1,199 @@
+"""Names of the algorithms, their default keywords, and the check of keywords given by users."""
+
+import copy
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import (
+    ActionNoise,
+    NormalActionNoise,
+    OrnsteinUhlenbeckActionNoise,
+)
+from torch import nn
+
+from finrl_ray.agents.algorithm_defaults import ACTION_NOISE_NAMES, DEFAULTS
+from finrl_ray.agents.schedules import parse_schedule
+from finrl_ray.data.labels import did_you_mean
+from finrl_ray.errors import ConfigError
+from finrl_ray.learners.registry import LEARNER_NAMES, learner_class
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """An SB3 algorithm and the keywords it is built with when the user names none.
+
+    Parameters
+    ----------
+    model_class : the SB3 class
+    defaults : read-only keywords, those of FinRL; what is not named is SB3's own default
+    """
+
+    model_class: type[BaseAlgorithm]
+    defaults: Mapping[str, Any]
+
+
+_MODEL_CLASSES: Mapping[str, type[BaseAlgorithm]] = MappingProxyType(
+    {"a2c": A2C, "ppo": PPO, "ddpg": DDPG, "td3": TD3, "sac": SAC}
+)
+ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
+    {name: Algorithm(_MODEL_CLASSES[name], defaults) for name, defaults in DEFAULTS.items()}
+)
+
+ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
+    dict(zip(ACTION_NOISE_NAMES, (NormalActionNoise, OrnsteinUhlenbeckActionNoise), strict=True))
+)
+ACTION_NOISE_SIGMA = 0.1
+"""Deviation of a noise given by name, as in FinRL; actions are within [-1, 1]."""
+
+ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
+    {
+        "relu": nn.ReLU,
+        "tanh": nn.Tanh,
+        "elu": nn.ELU,
+        "leaky_relu": nn.LeakyReLU,
+        "selu": nn.SELU,
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+    }
+)
+
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
+"""Keywords that take a schedule."""
+
+
+def find_algorithm(algorithm: str) -> Algorithm:
+    """Return the algorithm of a name such as `"ppo"`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no algorithm of that name.
+    """
+    _require_choice("the algorithm", algorithm, ALGORITHMS)
+    return ALGORITHMS[algorithm]
+
+
+def find_learner(model_class: type[BaseAlgorithm], learner: str) -> type[BaseAlgorithm]:
+    """Return the class that trains an SB3 algorithm with a learner such as `"fused"`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no learner of that name.
+    """
+    _require_choice("the learner", learner, LEARNER_NAMES)
+    return learner_class(model_class, learner)
+
+
+@cache
+def model_keywords(algorithm: str) -> frozenset[str]:
+    """Return the keywords that an algorithm's constructor accepts, without `policy` and `env`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no algorithm of that name.
+    """
+    names = inspect.signature(find_algorithm(algorithm).model_class).parameters
+    return frozenset(n for n in names if n not in ("policy", "env") and not n.startswith("_"))
+
+
+def check_model_kwargs(algorithm: str, model_kwargs: Mapping[str, Any]) -> None:
+    """Refuse keywords that the algorithm does not have.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest right name, and the algorithms that do accept the keyword.
+    """
+    known = model_keywords(algorithm)
+    for name in model_kwargs:
+        if name in known:
+            continue
+        others = [other for other in ALGORITHMS if name in model_keywords(other)]
+        message = f"{algorithm} has no keyword {name!r} in model_kwargs{_nearest(name, known)}"
+        if others:
+            message += f" ({', '.join(others)} would accept {name!r})"
+        raise ConfigError(f"{message}; it accepts {', '.join(sorted(known))}")
+
+
+def resolve_model_kwargs(
+    algorithm: str, model_kwargs: Mapping[str, Any] | None = None, *, n_actions: int
+) -> dict[str, Any]:
+    """Return the constructor keywords: FinRL's defaults, overlaid with the caller's.
+
+    Texts become objects: `action_noise` by name, schedules (`"lin_3e-4"`), `activation_fn` inside
+    `policy_kwargs`, and a `train_freq` list becomes a tuple. The caller's dict is not changed, and
+    the result shares no object with it.
+
+    Parameters
+    ----------
+    algorithm : name of the algorithm
+    model_kwargs : keywords of the SB3 class; each wins over the default of the same name
+    n_actions : entries of one action
+
+    Raises
+    ------
+    ConfigError
+        If a keyword, a name or a schedule is not known.
+    """
+    given = copy.deepcopy(dict(model_kwargs or {}))
+    check_model_kwargs(algorithm, given)
+    kwargs = {**ALGORITHMS[algorithm].defaults, **given}
+    for name in SCHEDULED:
+        if kwargs.get(name) is not None:
+            kwargs[name] = parse_schedule(kwargs[name])
+    if isinstance(kwargs.get("action_noise"), str):
+        kwargs["action_noise"] = make_action_noise(kwargs["action_noise"], n_actions)
+    if isinstance(kwargs.get("train_freq"), list):
+        kwargs["train_freq"] = tuple(kwargs["train_freq"])
+    if kwargs.get("policy_kwargs") is not None:
+        kwargs["policy_kwargs"] = resolve_policy_kwargs(kwargs["policy_kwargs"])
+    return kwargs
+
+
+def resolve_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy in which a named `activation_fn` is the torch class.
+
+    Raises
+    ------
+    ConfigError
+        If there is no activation of that name.
+    """
+    resolved = copy.deepcopy(dict(policy_kwargs))
+    name = resolved.get("activation_fn")
+    if isinstance(name, str):
+        _require_choice("policy_kwargs.activation_fn", name, ACTIVATIONS)
+        resolved["activation_fn"] = ACTIVATIONS[name]
+    return resolved
+
+
+def make_action_noise(name: str, n_actions: int) -> ActionNoise:
+    """Return an exploration noise of mean 0 and deviation `ACTION_NOISE_SIGMA`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no noise of that name.
+    """
+    _require_choice("action_noise", name, ACTION_NOISES)
+    sigma = np.full(n_actions, ACTION_NOISE_SIGMA)
+    return ACTION_NOISES[name](mean=np.zeros(n_actions), sigma=sigma)
+
+
+def _require_choice(what: str, name: str, choices: Collection[str]) -> None:
+    if name not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ConfigError(f"{what} must be one of {listed}, got {name!r}{_nearest(name, choices)}")
+
+
+def _nearest(name: str, choices: Collection[str]) -> str:
+    hint = did_you_mean(str(name), choices)
+    return f".{hint}" if hint else ""

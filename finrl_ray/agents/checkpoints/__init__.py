@@ -1,0 +1,1 @@
+"""The files of a checkpoint: written whole, loaded with a message."""

@@ -1,0 +1,195 @@
+"""Which values an SB3 keyword can train with; SB3 itself checks few of them before training."""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from finrl_ray.agents.algorithm_defaults import ACTION_NOISE_NAMES
+from finrl_ray.agents.schedules import parse_schedule
+from finrl_ray.errors import ConfigError
+
+# smallest value of keywords that are whole numbers
+INTEGERS: Mapping[str, int] = MappingProxyType(
+    {
+        "n_steps": 1,
+        "batch_size": 1,
+        "n_epochs": 1,
+        "buffer_size": 1,
+        "learning_starts": 0,
+        "policy_delay": 1,
+        "target_update_interval": 1,
+        "sde_sample_freq": -1,
+        "stats_window_size": 1,
+        "n_envs": 1,
+    }
+)
+WHOLE_LISTS = ("net_arch", "train_freq", "gradient_steps")
+"""Keywords that are whole numbers too, or lists with some."""
+# (low, high, low included, high included) of keywords that are real numbers
+RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
+    {
+        "learning_rate": (0.0, 1.0, False, False),
+        "clip_range": (0.0, math.inf, False, False),
+        "clip_range_vf": (0.0, math.inf, False, False),
+        "gamma": (0.0, 1.0, True, True),
+        "gae_lambda": (0.0, 1.0, True, True),
+        "tau": (0.0, 1.0, False, True),
+        "ent_coef": (0.0, math.inf, True, False),
+        "vf_coef": (0.0, math.inf, True, False),
+        "max_grad_norm": (0.0, math.inf, False, False),
+        "target_kl": (0.0, math.inf, False, False),
+        "rms_prop_eps": (0.0, math.inf, False, False),
+        "target_policy_noise": (0.0, math.inf, True, False),
+        "target_noise_clip": (0.0, math.inf, True, False),
+    }
+)
+# SB3's default of normalize_advantage, of the algorithms that have it
+NORMALIZES: Mapping[str, bool] = MappingProxyType({"ppo": True, "a2c": False})
+OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
+SWITCHES = ("use_sde", "normalize_advantage", "optimize_memory_usage", "use_rms_prop")
+
+
+def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
+    """Refuse values that a keyword cannot be trained with.
+
+    Parameters
+    ----------
+    algorithm : name of the algorithm
+    kwargs : keywords of its class, translated (no `one_minus_gamma`), and `n_envs`
+
+    Raises
+    ------
+    ConfigError
+        Naming the keyword, what must hold and what came.
+    """
+    for name, value in kwargs.items():
+        if value is None and name in OPTIONAL:
+            continue
+        if name in INTEGERS:
+            _require_integer(name, value, INTEGERS[name])
+        elif name in RANGES:
+            _check_number(algorithm, name, value)
+        elif name in SWITCHES and not isinstance(value, bool):
+            raise ConfigError(f"{name} must be true or false, got {value!r}")
+        elif name in _SPECIAL:
+            _SPECIAL[name](value)
+
+
+def check_advantages(algorithm: str, kwargs: Mapping[str, Any], n_envs: int) -> None:
+    """Refuse to normalise the advantages of a single sample, whose deviation is not a number.
+
+    Parameters
+    ----------
+    algorithm : name of the algorithm
+    kwargs : all keywords that its class is built with, defaults that are not SB3's own included
+    n_envs : accounts stepped together
+
+    Raises
+    ------
+    ConfigError
+        If A2C would update on one sample, or PPO have rollouts or batches of one, and
+        `normalize_advantage` is set.
+    """
+    if algorithm not in NORMALIZES or not kwargs.get("normalize_advantage", NORMALIZES[algorithm]):
+        return
+    n_steps = kwargs.get("n_steps")
+    rule = "normalize_advantage divides by the deviation of the advantages of one"
+    remedy = "or set normalize_advantage to false"
+    if n_steps is not None and n_steps * n_envs == 1:
+        raise ConfigError(
+            f"{rule} update, and of n_steps {n_steps} x n_envs {n_envs} = 1 sample there is none: "
+            f"the first update would make every parameter NaN. Raise n_steps or n_envs, {remedy}"
+        )
+    if algorithm == "ppo" and kwargs.get("batch_size") == 1:
+        raise ConfigError(
+            f"{rule} batch, and batch_size 1 has none; batch_size must be >= 2, {remedy}"
+        )
+
+
+def _require_integer(name: str, value: Any, low: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ConfigError(f"{name} must be a whole number >= {low}, got {value!r}")
+
+
+def _check_number(algorithm: str, name: str, value: Any) -> None:
+    if isinstance(value, str):
+        value = _number_of_text(algorithm, name, value)
+        if value is None:
+            return
+    low, high, low_in, high_in = RANGES[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    inside = number and (low <= value if low_in else low < value)
+    inside = inside and (value <= high if high_in else value < high)
+    if not inside:
+        brackets = "[" if low_in else "(", "]" if high_in else ")"
+        raise ConfigError(
+            f"{name} must be a number within {brackets[0]}{low:g}, {high:g}{brackets[1]}, "
+            f"got {value!r}"
+        )
+
+
+def _number_of_text(algorithm: str, name: str, text: str) -> Any:
+    """Return the number in a text such as `lin_3e-4` or `auto_0.1`; None for `auto` itself."""
+    if name == "ent_coef" and algorithm == "sac" and text.startswith("auto"):
+        start = text.removeprefix("auto").removeprefix("_")
+        return None if text == "auto" else _as_float(name, start, text)
+    if name in ("learning_rate", "clip_range", "clip_range_vf"):
+        parse_schedule(text)
+        return float(text.removeprefix("lin_"))
+    return text
+
+
+def _as_float(name: str, text: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"{name} must be a number, 'auto', or 'auto_' and a number, got {whole!r}"
+        ) from None
+
+
+def _check_train_freq(value: Any) -> None:
+    pair = isinstance(value, list | tuple) and len(value) == 2
+    count, unit = value if pair else (value, "step")
+    whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+    if not whole or unit not in ("step", "episode"):
+        raise ConfigError(
+            "train_freq must be a whole number >= 1, or [number, 'step'] or [number, 'episode'], "
+            f"got {value!r}"
+        )
+
+
+def _check_gradient_steps(value: Any) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < -1 or value == 0:
+        raise ConfigError(f"gradient_steps must be a whole number >= 1, or -1, got {value!r}")
+
+
+def _check_noise(value: Any) -> None:
+    named = isinstance(value, str) and value in ACTION_NOISE_NAMES
+    if not named and not callable(value):
+        raise ConfigError(f"action_noise must be one of {list(ACTION_NOISE_NAMES)}, got {value!r}")
+
+
+def _check_policy_kwargs(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"policy_kwargs must be keys and values, got {value!r}")
+    if "net_arch" in value and not isinstance(value["net_arch"], str):
+        _check_net_arch(value["net_arch"])
+
+
+def _check_net_arch(arch: Any) -> None:
+    branches = arch.values() if isinstance(arch, dict) else [arch]
+    for widths in branches:
+        listed = isinstance(widths, list | tuple)
+        if not listed or any(not isinstance(w, int) or w < 1 for w in widths):
+            raise ConfigError(f"net_arch must be a list of layer widths >= 1, got {arch!r}")
+
+
+_SPECIAL = {
+    "train_freq": _check_train_freq,
+    "gradient_steps": _check_gradient_steps,
+    "action_noise": _check_noise,
+    "policy_kwargs": _check_policy_kwargs,
+}

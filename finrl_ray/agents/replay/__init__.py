@@ -1,0 +1,1 @@
+"""The compact replay buffer."""

@@ -1,1 +1,0 @@
-"""The leak audit: whether the data and features of an experiment know the future."""

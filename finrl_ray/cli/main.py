@@ -1,0 +1,390 @@
+"""The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from finrl_ray.cli import cluster, judge, read
+from finrl_ray.cli.screen import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    AddressOption,
+    DashboardOption,
+    FolderArgument,
+    JsonOption,
+    OpenOption,
+    ReportOption,
+    TrustOption,
+    console,
+    end_findings,
+    end_on_agreement,
+    progress_bar,
+    quiet,
+    say,
+    show_backtest,
+    show_finding,
+    show_findings,
+    show_result,
+    show_training,
+)
+from finrl_ray.errors import FinRLRayError
+from finrl_ray.files.disk_full import is_no_room, no_room
+from finrl_ray.support.interruptions import announced, interrupted, leaves_at_once
+
+FailOption = Annotated[
+    bool,
+    typer.Option(
+        "--fail-on-no-evidence",
+        help="End with exit code 3 unless the verdict is evidence or weak evidence.",
+    ),
+]
+
+# for the thread that answers, on a busy machine
+_ANSWERED_S = 5.0
+
+
+class _Commands(TyperGroup):
+    """The group of all commands, which says how one was interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            interrupted(_ANSWERED_S)
+        except SystemExit as ended:
+            # as Ray's own handler ends a process
+            if ended.code != signal.SIGTERM or not interrupted(_ANSWERED_S):
+                raise
+        print("interrupted before anything was lost", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+app = typer.Typer(
+    name="finrl-ray",
+    cls=_Commands,
+    help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3. "
+    "Add --debug to any command to see the traceback of an error.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(help="A config.yaml; see `finrl-ray new`.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override one value: --set agent.total_timesteps=20000."),
+]
+
+
+def main() -> None:
+    """Run the command line; a known error is one message and exit code 2, unless --debug."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    if not debug:
+        threading.excepthook = _thread_ended
+    try:
+        # a job goes on without the `submit` that follows it
+        with contextlib.nullcontext() if arguments[:1] == ["submit"] else announced():
+            app(args=arguments, prog_name="finrl-ray", standalone_mode=True)
+    except SystemExit as ended:
+        if leaves_at_once():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
+    except FinRLRayError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except Exception as error:
+        if debug:
+            raise
+        if is_no_room(error):
+            _fail(_without_room(error))
+        _fail(
+            f"unexpected {type(error).__name__}: {error}\n"
+            "This is a fault of finrl-ray; run again with --debug for the traceback."
+        )
+
+
+def _without_room(error: Exception) -> str:
+    remedy = (
+        "Make room, then run the command again; a search or a training that was interrupted goes "
+        "on with `finrl-ray resume` of its folder"
+    )
+    return str(no_room("a file", error, [Path.cwd(), tempfile.gettempdir()], remedy))
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Say a full disk plainly where a thread met it, such as the one that writes TensorBoard's."""
+    if is_no_room(ended.exc_value):
+        # the command itself fails with its remedy when it writes next
+        print(f"a thread could not write: {ended.exc_value}", file=sys.stderr)
+    else:
+        threading.__excepthook__(ended)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_ERROR)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from finrl_ray._version import __version__
+
+        print(f"finrl-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    # typer makes `--version` from the parameter; its callback has done the work
+    del version
+    from finrl_ray.files.private_folder import settle_folders
+
+    settle_folders()
+
+
+@app.command()
+def tune(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    with_backtest: Annotated[
+        bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
+    ] = False,
+    fail_on_no_evidence: FailOption = False,
+    with_report: ReportOption = True,
+    open_page: OpenOption = False,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
+) -> None:
+    """Run a hyperparameter search."""
+    from finrl_ray.config.load import load_config
+
+    loaded = load_config(config, overrides or [])
+    quiet()
+    from finrl_ray.cli.live_view import LiveView
+    from finrl_ray.search.run.prepare import prepare_search
+    from finrl_ray.search.run.runner import run_search
+
+    with _naming(config), progress_bar() as progress:
+        prepared = prepare_search(
+            loaded, base_dir=config.parent, address=address, progress=progress
+        )
+    screen = console()
+    screen.print(prepared.describe(), highlight=False, markup=False)
+    screen.print("joining Ray" if address else "starting Ray (a few seconds)")
+    result = run_search(prepared, make_view=LiveView, address=address, dashboard=dashboard)
+    show_result(
+        result,
+        with_backtest,
+        fail_on_no_evidence=fail_on_no_evidence,
+        with_report=with_report,
+        open_page=open_page,
+    )
+
+
+@app.command()
+def resume(
+    folder: FolderArgument,
+    add_trials: Annotated[
+        int | None,
+        typer.Option(
+            "--add-trials",
+            help="Give the search so many trials more; one that has finished is open again.",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a value that may change in a search: --set search.max_failures=0."
+        ),
+    ] = None,
+    with_backtest: Annotated[
+        bool, typer.Option("--backtest", help="Open the test window for the winner at the end.")
+    ] = False,
+    fail_on_no_evidence: FailOption = False,
+    with_report: ReportOption = True,
+    open_page: OpenOption = False,
+    address: AddressOption = None,
+    dashboard: DashboardOption = True,
+    trust: TrustOption = False,
+) -> None:
+    """Go on with an interrupted search or training run from its checkpoints.
+
+    A training run ends as it was started, with the test window or (`--no-test`) without.
+    """
+    quiet()
+    from finrl_ray.search.folder.folder import open_folder
+    from finrl_ray.search.run.config_changes import require_search
+
+    opened = open_folder(folder)
+    if add_trials is not None or overrides:
+        require_search(opened)
+    if opened.kind == "train":
+        from finrl_ray.workflows.pipeline.from_config import resume_training, wants_test
+
+        path, completed = resume_training(opened.path, say=say)
+        show_training(path, completed, with_test=with_backtest or wants_test(path), trust=trust)
+        return
+    from finrl_ray.cli.live_view import LiveView
+    from finrl_ray.search.run.runner import resume_search
+
+    if opened.kind == "confirmation":
+        from finrl_ray.workflows.confirm import resume_confirmation
+
+        judge.show_confirmation(
+            resume_confirmation(
+                folder, make_view=LiveView, address=address, dashboard=dashboard, trust=trust
+            )
+        )
+        return
+    result = resume_search(
+        folder,
+        add_trials=add_trials,
+        overrides=overrides or (),
+        make_view=LiveView,
+        address=address,
+        dashboard=dashboard,
+        trust=trust,
+    )
+    show_result(
+        result,
+        with_backtest,
+        fail_on_no_evidence=fail_on_no_evidence,
+        with_report=with_report,
+        open_page=open_page,
+        trust=trust,
+    )
+
+
+@app.command()
+def train(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    with_test: Annotated[
+        bool,
+        typer.Option(
+            "--test/--no-test", help="Open the test window once, at the end, or leave it sealed."
+        ),
+    ] = True,
+) -> None:
+    """Train one agent as configured, without Ray, and evaluate it on the test window."""
+    from finrl_ray.config.load import load_config
+
+    loaded = load_config(config, overrides or [])
+    quiet()
+    from finrl_ray.workflows.pipeline.from_config import train_from_config
+
+    with _naming(config), progress_bar() as progress:
+        path, completed = train_from_config(
+            loaded, base_dir=config.parent, say=say, open_test=with_test, progress=progress
+        )
+    show_training(path, completed, with_test=with_test)
+
+
+@app.command()
+def doctor(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    measure: Annotated[
+        bool, typer.Option(help="Train for some seconds to estimate time and memory of the search.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for everything that is wrong with a config before a night of compute."""
+    quiet()
+    from finrl_ray.diagnostics.doctor.doctor import diagnose_config
+
+    report = diagnose_config(
+        config, overrides or [], measure=measure, listener=None if as_json else show_finding
+    )
+    if as_json:
+        show_findings(report, as_json=True)
+    else:
+        end_findings(report)
+
+
+@app.command()
+def backtest(
+    folder: FolderArgument,
+    again: Annotated[
+        bool, typer.Option("--again", help="Open the test window once more; this is recorded.")
+    ] = False,
+    trust: TrustOption = False,
+) -> None:
+    """Run the winner on the sealed test window, beside buy & hold."""
+    quiet()
+    from finrl_ray.workflows.backtest import backtest as run_backtest
+
+    show_backtest(run_backtest(folder, again=again, trust=trust))
+
+
+@app.command()
+def replay(
+    folder: FolderArgument,
+    trial: Annotated[
+        int | None, typer.Option(help="Number of the trial; the winner if left out.", min=0)
+    ] = None,
+) -> None:
+    """Train a trial again from the journal alone, and compare it with what was recorded.
+
+    A trial of population based training is trained with its whole schedule of hyperparameters.
+    Ends as `reproduce` does.
+    """
+    quiet()
+    from finrl_ray.report.terminal_tables import schedule_table
+    from finrl_ray.search.reproduce.replay import replay as run_replay
+
+    result = run_replay(folder, trial)
+    console().print(schedule_table(result))
+    print(f"model: {result.path}")
+    steps = result.recorded["timesteps"]
+    what = f"trial {result.trial} at {steps:,} timesteps is"
+    end_on_agreement(result, what, [", ".join(result.differences)])
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the experiment, and of its folder.")],
+    parent: Annotated[
+        Path, typer.Option("--in", help="Folder in which the new folder is made.")
+    ] = Path("experiments"),
+) -> None:
+    """Write a commented config to start from."""
+    from finrl_ray.config.template import new_experiment
+
+    path = new_experiment(name, parent)
+    console().print(
+        f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True, markup=False
+    )
+
+
+read.register(app)
+judge.register(app)
+cluster.register(app)
+
+
+@contextlib.contextmanager
+def _naming(config: Path) -> Iterator[None]:
+    """Put the config file's name in front of errors that are found after it was read."""
+    from finrl_ray.errors import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}") from error

@@ -1,0 +1,1 @@
+"""Ray itself: starting it, joining it, leaving it, who may talk to it."""

@@ -1,0 +1,1 @@
+"""Every key of the YAML file: type, default, check; reading, writing, describing it."""

@@ -1,0 +1,1 @@
+"""FinRL's long frames, cell by cell, into arrays."""

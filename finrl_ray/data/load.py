@@ -1,0 +1,188 @@
+"""`load_market_data`: a `DataConfig` -> `MarketData` and the report of what was done."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray.config.experiment import DataConfig
+from finrl_ray.data.features import (
+    add_features,
+    add_turbulence,
+    available_indicators,
+    flat_until,
+)
+from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.indicators import FINRL_INDICATORS, is_indicator
+from finrl_ray.data.labels import date_label, listed
+from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.report import DataReport
+from finrl_ray.data.sources.named import SP500_FIRST_DATE, read_source
+from finrl_ray.errors import DataError
+from finrl_ray.support.progress import Progress, unseen
+
+_SOURCE_WORDS = {
+    "bundled": "Bundled daily prices of four US stocks (Quandl WIKI, public domain)",
+    "sp500": "Adjusted daily closes of 20 large US stocks from skfolio",
+    "noise": "Generated prices without anything to find (no real market)",
+    "planted": "Generated prices with a planted edge (no real market)",
+    "yahoo": "Daily prices from Yahoo, adjusted for splits and dividends",
+}
+
+
+def load_market_data(
+    config: DataConfig, base_dir: Path = Path(), *, progress: Progress = unseen
+) -> tuple[MarketData, DataReport]:
+    """Return the market data that a configuration describes, and a report of what was done.
+
+    Features are computed on the whole history, before any window is cut, so the first row of each
+    window has complete indicators; they are causal, so nothing leaks by that.
+
+    Parameters
+    ----------
+    config : the `data` section
+    base_dir : folder from which a relative path in `config.source` is looked up
+    progress : told of downloads and of features
+
+    Raises
+    ------
+    DataError
+        If the source cannot be read or used; see docs/data.md.
+    ConfigError
+        If the source needs an extra that is not installed.
+    """
+    return market_data_of(read_source(config, base_dir, progress), config, progress=progress)
+
+
+def market_data_of(
+    df: pd.DataFrame, config: DataConfig, *, progress: Progress = unseen
+) -> tuple[MarketData, DataReport]:
+    """Return what `load_market_data` does, from the rows of the source.
+
+    Parameters
+    ----------
+    df : frame in FinRL's long format; not changed
+    config : the `data` section
+    progress : told of features
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used; see docs/data.md.
+    """
+    plan = _plan_features(config, df)
+    try:
+        market_data, report = market_data_from_long(
+            df,
+            features=plan.columns,
+            tickers=config.tickers,
+            start=config.start,
+            end=config.end,
+            market_columns=config.market_columns,
+            max_late_rows=config.max_late_rows,
+            timezone=config.timezone,
+        )
+    except DataError as error:
+        raise DataError(f"data.source {config.source!r}: {error}") from error
+    report = replace(report, source=_SOURCE_WORDS.get(config.source, f"The file {config.source}"))
+    indicators = plan.indicators
+    notes = [*_source_notes(config), *plan.notes]
+    if config.features == "finrl":
+        indicators = available_indicators(market_data, indicators)
+        left_out = [name for name in plan.indicators if name not in indicators]
+        if left_out:
+            notes.append(
+                f"Of FinRL's indicators {listed(left_out)} were left out, because they need "
+                "columns that the source does not have for every ticker."
+            )
+    market_data = add_features(market_data, indicators, progress)
+    if config.turbulence:
+        market_data = add_turbulence(market_data)
+    order = [name for name in plan.order if name in market_data.feature_names]
+    market_data = _with_feature_order(market_data, order)
+    return market_data, report.with_notes(*notes, *_warmup_notes(market_data, indicators))
+
+
+def _source_notes(config: DataConfig) -> list[str]:
+    if config.source == "sp500" and config.start is not None:
+        first = date.fromisoformat(SP500_FIRST_DATE)
+        if config.start < first:
+            return [f"Rows before {first} are never read: their prices are rounded too coarsely."]
+    return []
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FeaturePlan:
+    order: tuple[str, ...]
+    columns: tuple[str, ...]
+    indicators: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _plan_features(config: DataConfig, df: pd.DataFrame) -> _FeaturePlan:
+    order = FINRL_INDICATORS if config.features == "finrl" else config.features
+    repeated = sorted({name for name in order if order.count(name) > 1})
+    if repeated:
+        raise DataError(f"data.features must name each feature once; twice: {listed(repeated)}")
+    columns = tuple(name for name in order if name in df.columns)
+    shadowed = [name for name in columns if name not in PRICE_COLUMNS and is_indicator(name)]
+    notes: tuple[str, ...] = ()
+    if shadowed:
+        notes = (
+            f"The source has columns {listed(shadowed)}; they are used as they are instead of "
+            "being computed, so whether they look ahead is up to the source.",
+        )
+    indicators = tuple(name for name in order if name not in columns)
+    return _FeaturePlan(order=order, columns=columns, indicators=indicators, notes=notes)
+
+
+def _with_feature_order(market_data: MarketData, order: list[str]) -> MarketData:
+    if list(market_data.feature_names) == order:
+        return market_data
+    positions = [market_data.feature_names.index(name) for name in order]
+    features = np.ascontiguousarray(market_data.features[:, :, positions])
+    return replace(market_data, features=features, feature_names=tuple(order))
+
+
+def _flat_notes(market_data: MarketData) -> list[str]:
+    """Say which tickers' prices stood still while the others' indicators were complete."""
+    last = market_data.warmup - 1
+    late = np.flatnonzero(~np.isfinite(market_data.features[last]).all(axis=1))
+    notes = []
+    for asset in late.tolist():
+        moved = flat_until(market_data, asset)
+        if market_data.warmup // 2 < moved < market_data.n_periods:
+            notes.append(
+                f"Warning: the price of {market_data.tickers[asset]} does not move before "
+                f"{date_label(market_data.dates[moved])}, so that its indicators have no value and "
+                f"all tickers wait until {date_label(market_data.dates[market_data.warmup])}; "
+                "leave the ticker out, or start later."
+            )
+    return notes
+
+
+def _warmup_notes(market_data: MarketData, indicators: tuple[str, ...]) -> list[str]:
+    if market_data.warmup == 0:
+        return []
+    if market_data.warmup >= market_data.n_periods:
+        raise DataError(
+            f"the features are complete only after {market_data.warmup} rows, but the data has "
+            f"{market_data.n_periods}; use more data or shorter windows"
+        )
+    first = date_label(market_data.dates[market_data.warmup])
+    notes = [f"The first {market_data.warmup} rows are warm-up; the first complete row is {first}."]
+    notes += _flat_notes(market_data)
+    own_quotes = market_data.tradable[: market_data.warmup + 1].sum(axis=0)
+    gappy = [
+        name
+        for name, count in zip(market_data.tickers, own_quotes, strict=True)
+        if indicators and count < market_data.warmup + 1
+    ]
+    if gappy:
+        notes.append(
+            f"{listed(gappy)} have gaps in the warm-up, so their first indicators use fewer "
+            "quotes than the nominal window."
+        )
+    return notes

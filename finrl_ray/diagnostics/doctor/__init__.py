@@ -1,0 +1,1 @@
+"""What `finrl-ray doctor` looks at."""

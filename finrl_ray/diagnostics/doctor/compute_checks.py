@@ -1,0 +1,124 @@
+"""Whether a search fits into the memory and onto the cores of this machine."""
+
+import math
+from collections.abc import Mapping
+
+import psutil
+
+from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.diagnostics.findings import FindingList
+from finrl_ray.diagnostics.memory_estimate import PROCESS_BYTES, memory_estimate
+from finrl_ray.errors import ConfigError
+from finrl_ray.machine.available_cpus import available_cpus
+from finrl_ray.machine.resources import cgroup_memory_limit
+from finrl_ray.search.run.trial_resources import lack_here, of_one_trial, starts_own_ray
+from finrl_ray.search.sampling.domains import Domain, build_space, corner_samples, count_trials
+from finrl_ray.support.counts import counted, readable_bytes
+
+COMFORTABLE = 0.8
+"""Share of the available memory up to which a search fits comfortably."""
+
+
+def available_memory() -> int:
+    """Return the bytes that may still be used: of the machine, and of the cgroup's limit."""
+    machine = int(psutil.virtual_memory().available)
+    limit = cgroup_memory_limit()
+    return machine if limit is None else min(machine, limit)
+
+
+def check_compute(config: ExperimentConfig, market_data: MarketData, findings: FindingList) -> None:
+    """Look at the memory and the cores that the trials take at once."""
+    space = build_space(config)
+    concurrent = concurrent_trials(config, space)
+    _check_cores(config, findings)
+    trial, largest = largest_trial(config, space, market_data)
+    needed = concurrent * trial
+    available = available_memory()
+    parts = (
+        f"{readable_bytes(PROCESS_BYTES)} for the process, {readable_bytes(largest)} for buffers "
+        "and networks"
+    )
+    if concurrent > 1:
+        words = (
+            f"{counted(concurrent, 'trial')} at once of up to {readable_bytes(trial)} each "
+            f"({parts}) take"
+        )
+    else:
+        words = f"one trial ({parts}) takes"
+    words += f" about {readable_bytes(needed)}; {readable_bytes(available)} are available"
+    on_policy = config.agent.algorithm in ("ppo", "a2c")
+    remedy = f"lower {'n_steps, n_envs' if on_policy else 'buffer_size'}, net_arch"
+    remedy += " or search.max_concurrent_trials" if concurrent > 1 else ""
+    if needed > available:
+        findings.error("memory", f"{words}: this will not fit", remedy)
+    elif needed > COMFORTABLE * available:
+        findings.warning("memory", f"{words}: this will be tight", remedy)
+    else:
+        findings.ok("memory", words)
+
+
+def fits(config: ExperimentConfig, market_data: MarketData) -> bool:
+    """Return whether one trial of the agent as configured, nothing sampled, fits into memory."""
+    return largest_trial(config, {}, market_data)[0] <= available_memory()
+
+
+def concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:
+    """Return how many trials run at once on the CPUs that this process may use."""
+    search = config.search
+    by_cores = max(1, math.floor(available_cpus() / search.cpus_per_trial))
+    planned = max(1, count_trials(space, search))
+    limits = [by_cores, planned]
+    if search.max_concurrent_trials is not None:
+        limits.append(search.max_concurrent_trials)
+    return min(limits)
+
+
+def largest_trial(
+    config: ExperimentConfig, space: Mapping[str, Domain], market_data: MarketData
+) -> tuple[int, int]:
+    """Return the bytes of the largest trial, and of its buffer and networks alone."""
+    n_assets, n_features = market_data.n_assets, len(market_data.feature_names)
+    observation_size = 1 + n_assets * (2 + n_features)
+    largest = 0
+    for sample in corner_samples(space) or [{}]:
+        try:
+            settings = resolve_sample(sample, config.agent)
+        except ConfigError:
+            continue  # reported with the space
+        size = memory_estimate(
+            config.agent.algorithm,
+            settings.model_kwargs,
+            observation_size,
+            n_assets,
+            settings.n_envs,
+            shares_market=True,
+        )
+        largest = max(largest, size)
+    # the observation table of the env, in float32, beside the market's own float64 arrays
+    market = market_data.n_periods * n_assets * (n_features + 6) * 12
+    return PROCESS_BYTES + largest + market, largest
+
+
+def _check_cores(config: ExperimentConfig, findings: FindingList) -> None:
+    search, cores = config.search, available_cpus()
+    if not starts_own_ray(None):
+        findings.note(
+            "search.cpus_per_trial",
+            f"a Ray will be joined: whether one of its nodes has {of_one_trial(config)} for a "
+            "trial is seen when the search starts",
+        )
+        return
+    lack = lack_here(config)
+    if lack:
+        findings.error("search", lack)
+        return
+    wanted = (search.max_concurrent_trials or 1) * search.cpus_per_trial
+    if wanted > cores:
+        findings.warning(
+            "search.max_concurrent_trials",
+            f"{search.max_concurrent_trials} trials of {search.cpus_per_trial:g} CPU each need "
+            f"{wanted:g} cores, and this process may use {cores}: the others wait",
+            "lower it, or run on a cluster",
+        )

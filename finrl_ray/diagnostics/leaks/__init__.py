@@ -1,0 +1,1 @@
+"""What `finrl-ray audit` looks at."""

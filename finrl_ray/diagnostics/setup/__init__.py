@@ -1,0 +1,1 @@
+"""What can be wrong with an env and a model before training."""

@@ -1,1 +1,0 @@
-"""The rolling ensemble strategy: the best validated agent of each quarter trades the next."""

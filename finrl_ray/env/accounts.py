@@ -1,0 +1,445 @@
+"""`Accounts`: E accounts over one market, stepped together by the kernel."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
+from finrl_ray.env import order_limits as limits
+from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
+from finrl_ray.env.kernel.sorting_network import sorting_network
+from finrl_ray.env.kernel.step import step_accounts, value_of
+from finrl_ray.env.market_table import MarketTable
+from finrl_ray.env.rules import TradingRules
+from finrl_ray.env.settings import AccountSettings, per_account
+from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.support.float32_range import FLOAT32_MAX
+
+# FinRL makes whole numbers of its orders, which larger ones would become negative by
+_INT64 = 2.0**63
+_SETTING_ARRAYS = (
+    "initial_amount",
+    "initial_shares",
+    "hmax",
+    "buy_rate",
+    "sell_rate",
+    "threshold",
+    "start_row",
+    "random_start",
+    "numpy_cash",
+)
+_BOOK_SCALARS = (
+    "cash",
+    "day",
+    "start",
+    "last",
+    "value",
+    "reward",
+    "cost",
+    "n_trades",
+    "turbulence",
+    "finished",
+    "has_traded",
+)
+
+
+class Accounts:
+    """The state of E accounts over one market; single envs have E = 1.
+
+    Parameters
+    ----------
+    table : the market
+    rules : how orders are treated
+    settings : what each account starts from; changed only through the env's attributes
+    reward_scaling : reward per unit of change of the account value
+    record_trades : keep the executed shares of every step (E * T * N numbers)
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range or needs data that the market does not have.
+    """
+
+    def __init__(
+        self,
+        table: MarketTable,
+        rules: TradingRules,
+        settings: AccountSettings,
+        *,
+        reward_scaling: float,
+        record_trades: bool,
+    ) -> None:
+        scaling = float(per_account("reward_scaling", reward_scaling, 1)[0])
+        if not 0 < scaling <= FLOAT32_MAX:
+            raise ConfigError(
+                f"reward_scaling must be > 0 and at most {FLOAT32_MAX:.2g}, the largest float32, "
+                f"got {reward_scaling}"
+            )
+        self.table = table
+        self.rules = rules
+        self.settings = settings
+        self.reward_scaling = scaling
+        self.record_trades = record_trades
+        self.n_envs = len(settings.initial_amount)
+        self.episode = np.zeros(self.n_envs, dtype=np.int64)
+        self.books = self._new_books()
+        self.limits = limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
+        self._kernel_limits = limits.in_kernel(self.limits)
+        self._buffers()
+        self.settings_changed()
+        for index in range(self.n_envs):
+            self.start_episode(index, int(settings.start_row[index]))
+
+    def _new_books(self) -> Books:
+        e, n, days = self.n_envs, self.table.n_assets, self.table.n_periods
+        steps = days - 1 if self.record_trades else 0
+        return Books(
+            records=np.zeros(e, dtype=ACCOUNT),
+            shares=np.zeros((e, n)),
+            buy_rate=self.settings.buy_rate,
+            sell_rate=self.settings.sell_rate,
+            ledger=np.zeros((e, days, len(LEDGER_COLUMNS))),
+            trades=np.zeros((e, steps, n)),
+        )
+
+    def _buffers(self) -> None:
+        shape = (self.n_envs, self.table.n_assets)
+        self._orders = np.empty(shape)
+        self._executed = np.empty(shape)
+        self._sequence: IntArray = np.zeros(shape, dtype=np.int64)
+        self._observation_shape = (self.n_envs, self.table.observation_size)
+
+    def settings_changed(self) -> None:
+        """Check the settings and derive what a step needs from them.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is out of range, or a turbulence threshold has no series to compare with.
+        """
+        self.settings.check(self.table.n_periods)
+        self._check_orders()
+        limits.check_lots(self.limits, self.settings.hmax)
+        if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
+            raise ConfigError(
+                f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
+                "does not have; add it (to a MarketData by from_finrl's market_columns), or name "
+                "another in risk_indicator_col"
+            )
+        self.books.records["threshold"] = self.settings.threshold
+        self._hmax: dict[Any, AnyArray] = {np.dtype(np.float64): self.settings.hmax}
+        narrow = np.float64 if self.settings.hmax_is_wide else np.float32
+        self._hmax[np.dtype(np.float32)] = self.settings.hmax.astype(narrow)
+        finrl = self.rules.ties == "argsort"
+        self._switches = Switches(
+            reward_scaling=self.reward_scaling,
+            lag=int(self.rules.fill == "next_open"),
+            fractional=self.rules.fractional_shares,
+            finrl_prices=not self.rules.clean_data,
+            finrl_liquidation=self.rules.halt == "first_indicator",
+            count_empty=self.rules.count_empty_trades,
+            presorted=finrl,
+            dummy_step=self.rules.time_limit == "dummy_step",
+        )
+
+    def _check_orders(self) -> None:
+        most = self.settings.hmax
+        if self.rules.ties == "argsort" and (most >= _INT64).any():
+            raise ConfigError(
+                f"hmax must be less than {_INT64:.2g} shares where orders are whole numbers of 64 "
+                f"bits, as FinRL's (parity), got {most.max():g}"
+            )
+
+    # -- episodes -----------------------------------------------------------------------------
+
+    def first_row(self, index: int, rng: np.random.Generator | None) -> int:
+        """Return the row on which the next episode of account `index` starts."""
+        # accounts take turns through the segments, each in its own order, so that every row is
+        # visited equally often
+        segments = self.table.segments
+        first, stop = segments[(int(self.episode[index]) + index) % len(segments)]
+        if self.settings.random_start[index]:
+            assert rng is not None
+            return first + int(rng.integers(0, max(1, (stop - first) // 2)))
+        if len(segments) > 1:
+            return first
+        return int(self.settings.start_row[index]) if self.rules.start_at_day else 0
+
+    def begin_episode(self, index: int, row: int) -> None:
+        """Reset account `index` to `row` and count the episode."""
+        self.episode[index] += 1
+        self.start_episode(index, row)
+
+    def start_episode(self, index: int, row: int) -> None:
+        """Reset account `index` to `row`.
+
+        Raises
+        ------
+        ConfigError
+            If `row` leaves no step to take.
+        """
+        stop = next((stop for _, stop in self.table.segments if row < stop), 0)
+        if not 0 <= row <= stop - 2:
+            raise ConfigError(
+                f"start_row must be within 0..{self.table.n_periods - 2} and not the last of a "
+                f"segment, got {row}"
+                if self.table.seams
+                else f"start_row must be within 0..{self.table.n_periods - 2}, got {row}"
+            )
+        account, close = self.books.records[index], self.table.market.close[row]
+        first_value = self._set_positions(index, close)
+        cash, threshold = float(account["cash"]), float(self.settings.threshold[index])
+        ruled = self.rules.first_day_risk and not math.isnan(threshold)
+        # one assignment for all fields, because one for each takes longer than the rest of a reset
+        self.books.records[index] = Account(
+            cash=cash,
+            value=value_of(cash, self.books.shares[index], close),
+            reward=float(account["reward"]),
+            cost=0.0,
+            turbulence=float(self.table.market.risk[row]) if ruled else 0.0,
+            threshold=threshold,
+            day=row,
+            start=row,
+            last=stop - 1,
+            n_trades=0,
+            finished=False,
+            # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
+            has_traded=self.table.n_assets == 1 or bool(self.settings.numpy_cash[index]),
+        )
+        limits.start_limits(self.limits, index, self.books.shares[index], close)
+        self.books.ledger[index, 0] = (first_value, cash, 0.0, 0.0, 0.0)
+
+    def _set_positions(self, index: int, close: FloatArray) -> float:
+        """Set cash and shares; return the first account value."""
+        settings, books = self.settings, self.books
+        shares = settings.initial_shares[index]
+        if not settings.initial[index] and self.episode[index] > 0:
+            return self._continue_positions(index, close)
+        held = shares
+        if not settings.initial[index]:
+            # before the first reset FinRL shows the previous state but values the initial one
+            self._continue_positions(index, close)
+        else:
+            if self.table.n_assets == 1 and not self.rules.single_ticker_shares:
+                held = np.zeros(1)
+            books.records["cash"][index] = settings.initial_amount[index]
+            books.shares[index] = held
+        if self.rules.clean_data:
+            return float(value_of(float(books.records["cash"][index]), books.shares[index], close))
+        return float(settings.initial_amount[index] + np.sum(shares * close))
+
+    def _continue_positions(self, index: int, close: FloatArray) -> float:
+        n = self.table.n_assets
+        previous = self.settings.previous_state[index]
+        self.books.records["cash"][index] = previous[0]
+        self.books.shares[index] = previous[1 + n : 1 + 2 * n]
+        return float(value_of(float(previous[0]), self.books.shares[index], close))
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def step(self, actions: AnyArray) -> Float32Array:
+        """Trade and advance every account by one day; return new observations (E, S).
+
+        Rewards and ends of episodes are the fields `reward` and `finished` of `books.records`.
+
+        Parameters
+        ----------
+        actions : array of shape (E, N)
+            Orders as fractions of hmax; values beyond -1..1 are taken as they are.
+
+        Raises
+        ------
+        ValueError
+            If an action is NaN or infinite, or the shape is wrong.
+        DataError
+            If an order is undefined because of a price of 0 (FinRL's rules only), or an account
+            has come to more than the float32 of observations and rewards can hold.
+        """
+        self._write_orders(actions)
+        observations = np.empty(self._observation_shape, dtype=np.float32)
+        status = step_accounts(
+            self._orders,
+            self._executed,
+            self._sequence,
+            # not kept, because pickling loses the read-only flag, on which code is specialised
+            sorting_network(self.table.n_assets),
+            observations,
+            tuple(self.table.market),
+            tuple(self.books),
+            tuple(self._switches),
+            self._kernel_limits,
+        )
+        if status != 0:
+            self._raise_status(status, actions)
+        return observations
+
+    def _write_orders(self, actions: AnyArray) -> None:
+        if actions.shape != self._orders.shape:
+            raise ValueError(
+                f"actions must have shape {self._orders.shape} (accounts, tickers), got "
+                f"{actions.shape}"
+            )
+        hmax = self._hmax.get(actions.dtype)
+        if hmax is None:
+            hmax, actions = self.settings.hmax, actions.astype(np.float64)
+        # float32 actions are multiplied in float32, as FinRL does: 0.29 * 100 is 29 and not 28.99
+        np.multiply(actions, hmax, out=self._orders)
+        if self.rules.ties == "argsort":
+            self._argsort_orders()
+
+    def _argsort_orders(self) -> None:
+        if not np.isfinite(self._orders).all():
+            return
+        orders = self._orders.astype(np.int64)
+        liquidate = self.books.records["turbulence"] >= self.settings.threshold
+        orders[liquidate] = -self.settings.hmax[liquidate].astype(np.int64)
+        # the same call on the same dtype as FinRL: how it breaks ties decides who gets the cash
+        self._sequence[:] = np.argsort(orders, axis=-1)
+        self._orders[:] = orders
+
+    def _raise_status(self, status: int, actions: AnyArray) -> None:
+        if status > self._orders.size:
+            self._raise_beyond(status - 1 - self._orders.size)
+        index, asset = divmod(abs(status) - 1, self.table.n_assets)
+        ticker = self.table.tickers[asset]
+        label = self.table.labels[self.books.records["day"][index]]
+        if status > 0:
+            raise ValueError(
+                f"actions must be finite, got {actions[index, asset]} for {ticker} in account "
+                f"{index} on {label}; check the policy for NaN weights and the observations' scale"
+            )
+        raise DataError(
+            f"{ticker} has a price of 0 on {label}, for which FinRL's rules have no quantity to "
+            "buy; use parity=False, which carries the last price and trades nothing"
+        )
+
+    def _raise_beyond(self, index: int) -> None:
+        account = self.books.records[index]
+        raise DataError(
+            f"account {index} has left the range of float32, in which an agent sees cash, shares "
+            f"and rewards (up to {FLOAT32_MAX:.2g}), on {self.table.labels[account['day']]}: its "
+            f"value is {account['value']:.3g}, its cash {account['cash']:.3g}, its largest "
+            f"position {self.books.shares[index].max():.3g} shares and its reward "
+            f"{account['reward']:.3g}. Look at the prices of the days before; start with a smaller "
+            "env.initial_amount, or take a smaller env.reward_scaling"
+        )
+
+    def observation(self, index: int) -> Float32Array:
+        """Return what account `index` sees, as a new array of shape (S,)."""
+        market, n = self.table.market, self.table.n_assets
+        row = market.table[self.books.records["day"][index]]
+        result = np.empty(self.table.observation_size, dtype=np.float32)
+        with np.errstate(over="ignore"):  # said below
+            result[0] = self.books.records["cash"][index] * market.factors[0]
+            result[1 + n : 1 + 2 * n] = self.books.shares[index] * market.factors[1:]
+        result[1 : 1 + n] = row[:n]
+        result[1 + 2 * n :] = row[n:]
+        if not np.isfinite(result).all():
+            self._raise_beyond(index)
+        return result
+
+    # -- results ------------------------------------------------------------------------------
+
+    def n_steps(self, index: int) -> int:
+        """Return the number of days that account `index` has traded in this episode."""
+        return int(self.books.records["day"][index] - self.books.records["start"][index])
+
+    def column(self, index: int, name: str) -> FloatArray:
+        """Return one column of account `index`'s ledger, of shape (steps + 1,), as a view."""
+        rows = self.n_steps(index) + 1
+        return self.books.ledger[index, :rows, LEDGER_COLUMNS.index(name)]
+
+    @property
+    def last_executed(self) -> FloatArray:
+        """Executed shares (E, N) of the last day that was traded, sells negative, as a view."""
+        return self._executed
+
+    def scaled_rewards(self, index: int) -> list[float]:
+        """Return what `step` has paid account `index` so far, penalties and scaling included."""
+        rewards = self.column(index, "reward")[1:]
+        taken_off = limits.penalties(self.limits, index, self.n_steps(index))
+        if taken_off is not None:
+            rewards = rewards - taken_off
+        scaled: list[float] = (rewards * self.reward_scaling).tolist()
+        return scaled
+
+    def executed_shares(self, index: int) -> FloatArray | None:
+        """Return executed shares of shape (steps, N) as a view, None if they are not recorded."""
+        if not self.record_trades:
+            return None
+        return self.books.trades[index, : self.n_steps(index)]
+
+    def history(self, index: int) -> AccountHistory:
+        """Return the episode of account `index` so far, as copies."""
+        start, end = int(self.books.records["start"][index]), int(self.books.records["day"][index])
+        trades = self.executed_shares(index)
+        return AccountHistory(
+            dates=self.table.dates[start : end + 1].copy(),
+            tickers=self.table.tickers,
+            account_value=self.column(index, "account_value").copy(),
+            cash=self.column(index, "cash").copy(),
+            rewards=self.column(index, "reward")[1:].copy(),
+            trades=None if trades is None else trades.copy(),
+            cost=self.column(index, "cost")[1:].copy(),
+            traded_amount=self.column(index, "traded_amount")[1:].copy(),
+            n_trades=int(self.books.records["n_trades"][index]),
+            initial_amount=float(self.settings.initial_amount[index]),
+        )
+
+    # -- saving and restoring -------------------------------------------------------------------
+
+    def get_state(self, index: int) -> dict[str, Any]:
+        """Return everything the future of account `index` depends on, as copies."""
+        trades = self.executed_shares(index)
+        return {
+            "market": self.table.fingerprint,
+            "books": {name: self.books.records[name][index].item() for name in _BOOK_SCALARS},
+            "shares": self.books.shares[index].copy(),
+            "ledger": self.books.ledger[index, : self.n_steps(index) + 1].copy(),
+            "trades": None if trades is None else trades.copy(),
+            "episode": int(self.episode[index]),
+            "limits": limits.limits_state(self.limits, index, self.n_steps(index)),
+            "settings": {
+                name: getattr(self.settings, name)[index].copy() for name in _SETTING_ARRAYS
+            },
+            "hmax_is_wide": self.settings.hmax_is_wide,
+            "initial": self.settings.initial[index],
+            "previous_state": list(self.settings.previous_state[index]),
+        }
+
+    def set_state(self, index: int, state: dict[str, Any]) -> None:
+        """Put account `index` where `get_state` found it.
+
+        Raises
+        ------
+        ConfigError
+            If the state is of another market or of other options, or its trades were not recorded
+            but must be.
+        """
+        if state["market"] != self.table.fingerprint:
+            raise ConfigError(
+                f"this state belongs to another market ({state['market']}), the env trades "
+                f"{self.table.fingerprint}; build the env on the same window of the same data"
+            )
+        if self.record_trades and state["trades"] is None:
+            raise ConfigError(
+                "this state was saved with record_trades=False; build the env with the same"
+            )
+        # states of envs without such options may lack the key
+        limits.restore_limits(self.limits, index, state.get("limits", {}))
+        for name, value in state["books"].items():
+            self.books.records[name][index] = value
+        for name, value in state["settings"].items():
+            getattr(self.settings, name)[index] = value
+        rows = len(state["ledger"])
+        self.books.shares[index] = state["shares"]
+        self.books.ledger[index, :rows] = state["ledger"]
+        if self.record_trades:
+            self.books.trades[index, : rows - 1] = state["trades"]
+        self.episode[index] = state["episode"]
+        self.settings.hmax_is_wide = state["hmax_is_wide"]
+        self.settings.initial[index] = state["initial"]
+        self.settings.previous_state[index] = list(state["previous_state"])
+        self.settings_changed()

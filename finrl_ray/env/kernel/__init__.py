@@ -1,0 +1,1 @@
+"""The compiled trading rules and the arrays that they read and write."""

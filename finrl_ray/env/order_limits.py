@@ -1,0 +1,97 @@
+"""What stop loss, lots, cool-down and cash penalty remember of each account."""
+
+from typing import Any
+
+import numpy as np
+
+from finrl_ray._typing import FloatArray
+from finrl_ray.env.kernel.arrays import Limits
+from finrl_ray.env.rules import TradingRules
+from finrl_ray.env.settings import per_ticker
+from finrl_ray.errors import ConfigError
+
+_MEMORIES = ("buy_price", "free_from", "penalty")
+
+
+def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) -> Limits:
+    """Return the kernel's form of the options, with memories for E accounts.
+
+    Raises
+    ------
+    ConfigError
+        If `lot_size` has another length than the tickers.
+    """
+    stop = 0.0 if rules.stop_loss is None else float(rules.stop_loss)
+    ratio = rules.profit_loss_ratio
+    lots = np.zeros(0)
+    if rules.lot_size is not None:
+        lots = per_ticker("lot_size", rules.lot_size, 1, n_assets)[0]
+    penalised = rules.cash_penalty_proportion > 0
+    return Limits(
+        stop=stop,
+        profit=np.inf if ratio is None else 1.0 + float(ratio) * (1.0 - stop),
+        cooldown=int(rules.cooldown),
+        cash_share=float(rules.cash_penalty_proportion),
+        lots=lots,
+        buy_price=np.zeros((n_envs, n_assets if stop else 0)),
+        free_from=np.zeros((n_envs, n_assets if rules.cooldown else 0), dtype=np.int64),
+        penalty=np.zeros((n_envs, n_periods - 1 if penalised else 0)),
+    )
+
+
+def in_kernel(limits: Limits) -> Limits | None:
+    """Return what the kernel is given: None if every option is off."""
+    return limits if limits.lots.size or _in_use(limits) else None
+
+
+def check_lots(limits: Limits, hmax: FloatArray) -> None:
+    """Raise ConfigError if an order of `hmax`, of shape (E, N), is less than a lot."""
+    if limits.lots.size and (hmax < limits.lots).any():
+        index, asset = (int(i) for i in np.argwhere(hmax < limits.lots)[0])
+        raise ConfigError(
+            f"hmax must be at least lot_size, got {hmax[index, asset]:g} and "
+            f"{limits.lots[asset]:g} for ticker number {asset}: no order could ever be filled"
+        )
+
+
+def start_limits(limits: Limits, index: int, shares: FloatArray, close: FloatArray) -> None:
+    """Begin an episode of account `index`: what it holds counts as bought at `close`."""
+    if limits.buy_price.shape[1]:
+        limits.buy_price[index] = np.where(shares > 0, close, 0.0)
+    limits.free_from[index] = 0
+
+
+def penalties(limits: Limits, index: int, n_steps: int) -> FloatArray | None:
+    """Return what the cash penalty took off each step's reward, in currency; None without one."""
+    return limits.penalty[index, :n_steps] if limits.penalty.shape[1] else None
+
+
+def limits_state(limits: Limits, index: int, n_steps: int) -> dict[str, Any]:
+    """Return the memories of account `index` that are in use, as copies."""
+    state = {name: getattr(limits, name)[index] for name in _MEMORIES}
+    state["penalty"] = state["penalty"][:n_steps]
+    return {name: state[name].copy() for name in _in_use(limits)}
+
+
+def restore_limits(limits: Limits, index: int, state: dict[str, Any]) -> None:
+    """Put back what `limits_state` returned.
+
+    Raises
+    ------
+    ConfigError
+        If the state was saved under other options.
+    """
+    wanted = _in_use(limits)
+    if set(state) != set(wanted):
+        raise ConfigError(
+            f"this state was saved with memories for {sorted(state)} and the env needs "
+            f"{sorted(wanted)}; build the env with the same stop_loss, cooldown and "
+            "cash_penalty_proportion"
+        )
+    for name in wanted:
+        values = state[name]
+        getattr(limits, name)[index, : len(values)] = values
+
+
+def _in_use(limits: Limits) -> list[str]:
+    return [name for name in _MEMORIES if getattr(limits, name).shape[1]]

@@ -1,0 +1,1 @@
+"""Parameters, optimizers and activations on flat arrays."""

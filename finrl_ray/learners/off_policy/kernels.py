@@ -1,0 +1,321 @@
+"""Compiled elementwise passes of the fused SAC, TD3 and DDPG, each one pass over its arrays.
+
+All arrays are of float32 and C-contiguous. Shapes, with B rows of a batch, K critics, A actions and
+W units of a layer of all networks together:
+
+    values, errors, following   (K, B)
+    outcomes                    (B, 1): rewards, dones, discounts
+
+NaN goes through everything, as in torch.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.machine.compiled_cache import cached_njit
+
+compiled = cached_njit(nogil=True, error_model="numpy")
+
+_ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
+_EPSILON = np.float32(1e-6)
+_LOG_SQRT_TWO_PI = np.float32(math.log(math.sqrt(2 * math.pi)))
+
+
+@compiled
+def adam(arrays: tuple[Float32Array, ...], rates: tuple[Any, ...]) -> None:
+    """Take a step of Adam on P parameters.
+
+    Parameters
+    ----------
+    arrays : parameters, gradients, and moving averages of gradients and of their squares, each of
+        shape (P,)
+    rates : step size, 1 - beta1, beta2, 1 - beta2, what roots of squares are multiplied by, eps
+    """
+    values, gradients, average, square = arrays
+    step, share, keep_square, share_square, scale, eps = rates
+    for i in range(values.shape[0]):
+        g = gradients[i]
+        m = average[i] + (g - average[i]) * share
+        v = square[i] * keep_square + g * g * share_square
+        average[i] = m
+        square[i] = v
+        values[i] -= step * m / (np.sqrt(v) * scale + eps)
+
+
+@compiled
+def adam_and_follow(
+    arrays: tuple[Float32Array, ...], rates: tuple[Any, ...], target: Float32Array, tau: Any
+) -> None:
+    """Take a step of Adam, and move targets (P,) towards the values by a fraction `tau`."""
+    values, gradients, average, square = arrays
+    step, share, keep_square, share_square, scale, eps = rates
+    for i in range(values.shape[0]):
+        g = gradients[i]
+        m = average[i] + (g - average[i]) * share
+        v = square[i] * keep_square + g * g * share_square
+        average[i] = m
+        square[i] = v
+        value = values[i] - step * m / (np.sqrt(v) * scale + eps)
+        values[i] = value
+        target[i] = target[i] * (_ONE - tau) + tau * value
+
+
+@compiled
+def gather(
+    rows: IntArray,
+    accounts: IntArray,
+    held: tuple[Float32Array, ...],
+    inputs: Float32Array,
+    rewards: Float32Array,
+    dones: Float32Array,
+) -> None:
+    """Copy B transitions of a replay buffer's ring.
+
+    Parameters
+    ----------
+    rows, accounts : arrays of shape (B,)
+    held : observations and next observations (R, E, S), actions (R, E, A), rewards, dones and
+        timeouts (R, E)
+    inputs : array of shape (2B, S + A)
+        Filled with observations and actions, and in its second half with next observations.
+    rewards, dones : filled; an episode that a time limit has cut is not done
+    """
+    observations, next_observations, actions, held_rewards, held_dones, timeouts = held
+    batch, width = rows.shape[0], observations.shape[2]
+    for b in range(batch):
+        row, e = rows[b], accounts[b]
+        inputs[b, :width] = observations[row, e]
+        inputs[b, width:] = actions[row, e]
+        inputs[batch + b, :width] = next_observations[row, e]
+        rewards[b, 0] = held_rewards[row, e]
+        dones[b, 0] = held_dones[row, e] * (_ONE - timeouts[row, e])
+
+
+@compiled
+def relu(values: Float32Array, bias: Float32Array) -> None:
+    """Add a bias to each row of (B, W) and set what is negative to zero, in place."""
+    for i in range(values.shape[0]):
+        row = values[i]
+        for j in range(row.shape[0]):
+            x = row[j] + bias[j]
+            row[j] = _ZERO if x <= _ZERO else x
+
+
+@cached_njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def weigh(hidden: Float32Array, weights: Float32Array, values: Float32Array) -> None:
+    """Fill values (K, B) with each critic's part of hidden (B, K*H) times its weights (K, H)."""
+    n_critics, width = weights.shape
+    for i in range(hidden.shape[0]):
+        for k in range(n_critics):
+            row, weight = hidden[i, k * width : (k + 1) * width], weights[k]
+            total = _ZERO
+            for j in range(width):
+                total += row[j] * weight[j]
+            values[k, i] = total
+
+
+@compiled
+def spread_errors(
+    errors: Float32Array,
+    weights: Float32Array,
+    hidden: Float32Array,
+    gradients: Float32Array,
+    weight_gradients: Float32Array,
+    bias_gradient: Float32Array,
+) -> None:
+    """Bring errors of values back through the critics' last layers.
+
+    Parameters
+    ----------
+    errors : array of shape (K, B)
+    weights : array of shape (K, H)
+    hidden : array of shape (B, K*H)
+        What the last layers have seen.
+    gradients : array of shape (B, K*H), filled
+    weight_gradients, bias_gradient : arrays of shapes (K, H) and (K,), filled
+    """
+    n_critics, width = weights.shape
+    weight_gradients[:] = _ZERO
+    bias_gradient[:] = _ZERO
+    for i in range(hidden.shape[0]):
+        for k in range(n_critics):
+            error = errors[k, i]
+            bias_gradient[k] += error
+            weight, gradient = weights[k], weight_gradients[k]
+            row = hidden[i, k * width : (k + 1) * width]
+            out = gradients[i, k * width : (k + 1) * width]
+            for j in range(width):
+                gradient[j] += error * row[j]
+                out[j] = error * weight[j]
+
+
+@compiled
+def value_errors(
+    values: Float32Array,
+    bias: Float32Array,
+    following: Float32Array,
+    following_bias: Float32Array,
+    bonus: Float32Array,
+    outcomes: tuple[Float32Array, Float32Array, Float32Array],
+    scale: Any,
+    errors: Float32Array,
+) -> Any:
+    """Fill the gradients of the critics' loss by their values; return the loss.
+
+    Parameters
+    ----------
+    values, following : of critics now and of targets at what was seen next, without their biases
+    bias, following_bias : arrays of shape (K,)
+    bonus : array of shape (B,)
+        Added to the targets' lowest value.
+    outcomes : rewards, dones and discounts
+    scale : the loss is this times the sum of the critics' mean squared errors
+    errors : filled
+    """
+    rewards, dones, discounts = outcomes
+    n_critics, batch = values.shape
+    factor = _TWO * scale / np.float32(batch)
+    total = 0.0
+    for i in range(batch):
+        lowest = following[0, i] + following_bias[0]
+        for k in range(1, n_critics):
+            other = following[k, i] + following_bias[k]
+            if other < lowest or other != other:
+                lowest = other
+        wanted = rewards[i, 0] + (_ONE - dones[i, 0]) * discounts[i, 0] * (lowest + bonus[i])
+        for k in range(n_critics):
+            error = values[k, i] + bias[k] - wanted
+            errors[k, i] = factor * error
+            total += error * error
+    return total * scale / batch
+
+
+@compiled
+def lowest_value(
+    values: Float32Array, bias: Float32Array, log_prob: Float32Array, coefficient: Any, errors: Any
+) -> Any:
+    """Return SAC's actor loss; fill its gradients by the critics' values, without their biases."""
+    n_critics, batch = values.shape
+    share = -_ONE / np.float32(batch)
+    total = 0.0
+    for i in range(batch):
+        best = 0
+        lowest = values[0, i] + bias[0]
+        errors[0, i] = _ZERO
+        for k in range(1, n_critics):
+            errors[k, i] = _ZERO
+            other = values[k, i] + bias[k]
+            if other < lowest or other != other:
+                lowest = other
+                best = k
+        errors[best, i] = share
+        total += coefficient * log_prob[i] - lowest
+    return total / batch
+
+
+@compiled
+def perturb(actions: Float32Array, noise: Float32Array, clip: Any, inputs: Float32Array) -> None:
+    """Write the target actor's actions with clipped noise into the last A columns of `inputs`."""
+    first = inputs.shape[1] - actions.shape[1]
+    for i in range(actions.shape[0]):
+        row = inputs[i, first:]
+        for j in range(actions.shape[1]):
+            shift = min(max(noise[i, j], -clip), clip)
+            action = actions[i, j] + shift
+            # written so that NaN stays NaN
+            action = -_ONE if action < -_ONE else action
+            row[j] = _ONE if action > _ONE else action
+
+
+@compiled
+def clamp_log_std(outputs: Float32Array, low: Any, high: Any, inside: Any) -> None:
+    """Clamp the second half of outputs (B, 2A) in place; fill where (B, A) it was inside."""
+    n_actions = inside.shape[1]
+    for i in range(inside.shape[0]):
+        for j in range(n_actions):
+            x = outputs[i, n_actions + j]
+            inside[i, j] = low <= x <= high
+            x = low if x < low else x
+            outputs[i, n_actions + j] = high if x > high else x
+
+
+@compiled
+def log_density_inputs(
+    actions: Float32Array,
+    noise: Float32Array,
+    outputs: Float32Array,
+    inner: Float32Array,
+    log_prob: Float32Array,
+) -> None:
+    """Fill the Gaussian part of SAC's `log_prob` (B,), and `inner` (B, A), whose log is missing.
+
+    Parameters
+    ----------
+    actions, noise : arrays of shape (B, A)
+        Squashed actions, and the standard normal numbers they come from.
+    outputs : array of shape (B, 2A)
+        Means and clamped logarithms of deviations.
+    """
+    n_actions = actions.shape[1]
+    for i in range(actions.shape[0]):
+        total = _ZERO
+        for j in range(n_actions):
+            drawn, action = noise[i, j], actions[i, j]
+            total -= _HALF * drawn * drawn + outputs[i, n_actions + j] + _LOG_SQRT_TWO_PI
+            inner[i, j] = _ONE - action * action + _EPSILON
+        log_prob[i] = total
+
+
+@compiled
+def subtract_sums(log_prob: Float32Array, logarithms: Float32Array) -> float:
+    """Subtract the sum of each row of (B, A) in place; return the sum of the results."""
+    result = 0.0
+    for i in range(logarithms.shape[0]):
+        total = _ZERO
+        for j in range(logarithms.shape[1]):
+            total += logarithms[i, j]
+        log_prob[i] -= total
+        result += log_prob[i]
+    return result
+
+
+@compiled
+def squash_back(
+    actions: Float32Array,
+    noise: Float32Array,
+    deviations: Float32Array,
+    inside: Any,
+    coefficient: Any,
+    gradients: Float32Array,
+    out: Float32Array,
+    bias_gradient: Float32Array,
+) -> None:
+    """Fill the gradients of SAC's loss by the actor's outputs (B, 2A), and by their bias (2A,).
+
+    Parameters
+    ----------
+    actions, noise, deviations : arrays of shape (B, A)
+    inside : array of shape (B, A)
+        Whether the logarithm of the deviation was not clamped.
+    coefficient : of the entropy
+    gradients : array of shape (B, A)
+        Of the loss by actions, through the critics.
+    """
+    batch, n_actions = actions.shape
+    share = coefficient / np.float32(batch)
+    bias_gradient[:] = _ZERO
+    for i in range(batch):
+        for j in range(n_actions):
+            action = actions[i, j]
+            rest = _ONE - action * action
+            by_mean = gradients[i, j] * rest + share * (_TWO * action) * rest / (rest + _EPSILON)
+            by_log_std = by_mean * noise[i, j] * deviations[i, j] - share
+            if not inside[i, j]:
+                by_log_std = _ZERO
+            out[i, j] = by_mean
+            out[i, n_actions + j] = by_log_std
+            bias_gradient[j] += by_mean
+            bias_gradient[n_actions + j] += by_log_std

@@ -1,0 +1,236 @@
+"""PPO and A2C with rollouts and updates written out on the memory of SB3's policy.
+
+Forward, gradients and the optimizer's step are products of torch into arrays that are made once,
+and compiled elementwise passes between them. Random numbers, minibatches and formulas are SB3's, so
+an update differs from SB3's by rounding alone; parameters, optimizer and buffers stay SB3's own
+objects throughout.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch as th
+
+from finrl_ray._typing import AnyArray, Float32Array
+from finrl_ray.learners.base import FUSED
+from finrl_ray.learners.flat.denormals import flushed_denormals
+from finrl_ray.learners.flat.optimizers import (
+    FlatOptimizer,
+    flatten_optimizer,
+)
+from finrl_ray.learners.on_policy.actor_critic import (
+    ActorCritic,
+    parameter_order,
+    reason_against_arrays,
+)
+from finrl_ray.learners.on_policy.exact import (
+    ExactA2C,
+    ExactOnPolicy,
+    ExactPPO,
+    flatten_rollout,
+)
+from finrl_ray.learners.on_policy.kernels import (
+    advantages_of,
+    clipped_surrogate,
+    explained_variance,
+    normalize,
+    policy_gradient,
+    sum_of_squares,
+)
+from finrl_ray.learners.on_policy.updates import Acting, Fused, Update, step_flat
+
+_f32 = np.float32
+
+
+class FusedOnPolicy(ExactOnPolicy):
+    """What the fused PPO and A2C share."""
+
+    wanted = FUSED
+    own_attributes = (*ExactOnPolicy.own_attributes, "_fused")
+
+    def _reason_against_fused(self) -> str:
+        if np.dtype(self.observation_space.dtype) != _f32:
+            return f"observations are of {self.observation_space.dtype}"
+        return reason_against_arrays(self.policy)
+
+    def _prepare_fused(self) -> None:
+        policy: Any = self.policy
+        self._fused = self._on_flat(flatten_optimizer(policy.optimizer, parameter_order(policy)))
+
+    def _on_flat(self, optimizer: FlatOptimizer) -> Fused:
+        flat = optimizer.flat
+        return Fused(
+            ActorCritic(self.policy, flat),
+            optimizer,
+            {},
+            {},
+            flat.values.numpy(),
+            flat.gradients.numpy(),
+            [moment.numpy() for moment in optimizer.moments],
+        )
+
+    def _current(self) -> Fused:
+        """Return the memory, made anew where something has replaced parameters or moments."""
+        fused = self._fused
+        if fused.optimizer.flat is not fused.networks.flat:
+            self._fused = fused = self._on_flat(fused.optimizer)
+        return fused
+
+    def _acting(self, n_rows: int) -> Acting:
+        fused = self._fused
+        if not fused.optimizer.works_on(fused.networks.flat):
+            fused = self._current()  # a callback has loaded parameters in the middle of a rollout
+        if n_rows not in fused.acting:
+            fused.acting[n_rows] = Acting(fused.networks, n_rows)
+        return fused.acting[n_rows]
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
+        """Fill the rollout buffer as SB3 does; False if a callback has stopped training."""
+        if self.learner == FUSED:
+            self._current()
+        return super().collect_rollouts(*args, **kwargs)
+
+    def _act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
+        if self.learner != FUSED:
+            return super()._act(observations)
+        return self._acting(len(observations)).act(observations)
+
+    def _values_of(self, observations: th.Tensor) -> th.Tensor:
+        if self.learner != FUSED:
+            return super()._values_of(observations)
+        return self._acting(len(observations)).judge(observations)
+
+    def _finish_rollout(self, last_values: th.Tensor, dones: AnyArray) -> None:
+        buffer = self.rollout_buffer
+        if self.learner != FUSED:
+            super()._finish_rollout(last_values, dones)
+            return
+        advantages_of(
+            buffer.rewards,
+            buffer.values,
+            buffer.episode_starts,
+            last_values.numpy()[:, 0],
+            dones.astype(_f32),
+            _f32(buffer.gamma),
+            _f32(buffer.gamma * buffer.gae_lambda),
+            buffer.advantages,
+        )
+        buffer.returns = buffer.advantages + buffer.values
+
+    def _update_for(self, fused: Fused, n_rows: int) -> Update:
+        if n_rows not in fused.updates:
+            fused.updates[n_rows] = Update(fused.networks, n_rows)
+        return fused.updates[n_rows]
+
+    def _rollout_arrays(self) -> tuple[AnyArray, ...]:
+        buffer = self.rollout_buffer
+        flatten_rollout(buffer)
+        return (
+            buffer.observations,
+            buffer.actions,
+            buffer.values,
+            buffer.log_probs,
+            buffer.advantages,
+            buffer.returns,
+        )
+
+    def _take_fused_step(self, fused: Fused, update: Update) -> None:
+        """Fill all gradients, and move the parameters along them, clipped."""
+        update.rows.backward(update.observations)
+        norm = math.sqrt(sum_of_squares(fused.gradients))
+        # of a NaN norm everything becomes NaN, as in torch
+        scale = self.max_grad_norm / (norm + 1e-6)
+        step_flat(fused, _f32(1.0 if scale > 1.0 else scale))
+
+    def train(self) -> None:
+        """Update the policy on the rollouts that were collected last."""
+        if self.learner != FUSED:
+            super().train()
+            return
+        with flushed_denormals():
+            self._train_fused()
+
+    def _train_fused(self) -> None:
+        raise NotImplementedError
+
+    def _mean_deviation(self) -> float:
+        if self.learner != FUSED:
+            return super()._mean_deviation()
+        log_std = self._fused.networks.log_std
+        return float(np.add.reduce(np.exp(log_std))) / len(log_std)
+
+    def _explained_variance(self) -> Any:
+        if self.learner != FUSED:
+            return super()._explained_variance()
+        buffer = self.rollout_buffer
+        return float(explained_variance(buffer.values, buffer.returns))
+
+
+class FusedPPO(FusedOnPolicy, ExactPPO):
+    """SB3's PPO with its rollouts and updates written out; arguments and files are SB3's."""
+
+    def _train_fused(self) -> None:
+        self._update_learning_rate(self.policy.optimizer)
+        progress = self._current_progress_remaining
+        clip_range = float(self.clip_range(progress))  # type: ignore[operator]  # a schedule by now
+        clip_range_vf = None
+        if self.clip_range_vf is not None:
+            clip_range_vf = float(self.clip_range_vf(progress))  # type: ignore[operator]
+        fused, arrays = self._current(), self._rollout_arrays()
+        n_rows, size = len(arrays[0]), self.batch_size
+        parts: list[list[float]] = []
+        for epoch in range(self.n_epochs):
+            divergences: list[float] = []
+            stopped = False
+            order = np.random.permutation(n_rows)  # noqa: NPY002  # SB3's own random stream
+            for start in range(0, n_rows, size):
+                update = self._update_for(fused, min(size, n_rows - start))
+                update.load(order[start : start + size], arrays)
+                part, divergence = self._fused_loss(update, clip_range, clip_range_vf)
+                parts.append(part)
+                divergences.append(divergence)
+                if self.target_kl is not None and divergence > 1.5 * self.target_kl:
+                    stopped = True
+                    self._say_early_stop(epoch, divergence)
+                    break
+                self._take_fused_step(fused, update)
+            self._n_updates += 1
+            if stopped:
+                break
+        policy_loss, value_loss, entropy_loss, _ = parts[-1]
+        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
+        self._log(parts, divergences, loss, clip_range, clip_range_vf)
+
+    def _fused_loss(
+        self, update: Update, clip_range: float, clip_range_vf: float | None
+    ) -> tuple[list[float], float]:
+        """Fill the slopes of the outputs; return the parts of the loss and the KL divergence."""
+        entropy = update.evaluate_actions()
+        if self.normalize_advantage and len(update.advantages) > 1:
+            normalize(update.advantages)
+        policy_loss, outside, divergence = clipped_surrogate(
+            update.log_probs, update.old_log_probs, update.advantages, clip_range, update.weights
+        )
+        limit = math.nan if clip_range_vf is None else clip_range_vf
+        value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), limit)
+        return [policy_loss, value_loss, -entropy, outside], divergence
+
+
+class FusedA2C(FusedOnPolicy, ExactA2C):
+    """SB3's A2C with its rollouts and updates written out; arguments and files are SB3's."""
+
+    def _train_fused(self) -> None:
+        self._update_learning_rate(self.policy.optimizer)
+        fused, arrays = self._current(), self._rollout_arrays()
+        update = self._update_for(fused, len(arrays[0]))
+        order = np.random.permutation(len(arrays[0]))  # noqa: NPY002  # SB3's own random stream
+        update.load(order, arrays)
+        entropy = update.evaluate_actions()
+        if self.normalize_advantage:
+            normalize(update.advantages)
+        policy_loss = policy_gradient(update.log_probs, update.advantages, update.weights)
+        value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), math.nan)
+        self._take_fused_step(fused, update)
+        self._n_updates += 1
+        self._log(policy_loss, value_loss, -entropy)

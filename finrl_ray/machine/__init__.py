@@ -1,0 +1,1 @@
+"""What this computer and this process have: CPUs, memory, vector instructions."""

@@ -1,1 +1,0 @@
-"""One agent from data to its test evaluation, in one folder."""

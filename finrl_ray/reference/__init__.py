@@ -1,1 +1,0 @@
-"""The configuration described for people and for editors, from the dataclasses alone."""

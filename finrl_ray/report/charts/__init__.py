@@ -1,0 +1,1 @@
+"""What a figure shows, and the two libraries that draw it."""

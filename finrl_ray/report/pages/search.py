@@ -1,0 +1,379 @@
+"""The page of one search: which sections, which figures, which words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
+from finrl_ray.config.load import config_text
+from finrl_ray.report import figures
+from finrl_ray.report.charts.model import Figure
+from finrl_ray.report.figures.hyperparameters import compared
+from finrl_ray.report.pages.blocks import (
+    Block,
+    Cell,
+    Column,
+    FigureBlock,
+    Page,
+    Row,
+    Section,
+    TableBlock,
+    TextBlock,
+    Tile,
+    VerdictBlock,
+    cell,
+    number_cell,
+)
+from finrl_ray.report.read_search import SearchReport
+from finrl_ray.report.terminal_tables import number, percent
+from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK
+from finrl_ray.support.counts import counted, times
+from finrl_ray.support.progress import Progress, unseen
+
+_MEASURES = (
+    ("sharpe_ratio", "Sharpe", ".2f"),
+    ("max_drawdown", "max DD", ".1%"),
+    ("total_return", "return", ".1%"),
+    ("annual_volatility", "volatility", ".1%"),
+    ("turnover", "turnover / year", ".2f"),
+)
+_STRATEGY_MEASURES = (
+    ("total_return", "return", ".1%"),
+    ("annual_return", "per year", ".1%"),
+    ("annual_volatility", "volatility", ".1%"),
+    ("max_drawdown", "max DD", ".1%"),
+    ("sharpe_ratio", "Sharpe", ".2f"),
+    ("sortino_ratio", "Sortino", ".2f"),
+    ("calmar_ratio", "Calmar", ".2f"),
+    ("active_sharpe_ratio", "beyond buy & hold", ".2f"),
+)
+_FIGURES_OF_VERDICT = (
+    ("n_trials", "N, configurations tried", ",.0f", ""),
+    ("n_with_returns", "of which left returns", ",.0f", ""),
+    ("n_periods", "T, days", ",.0f", ""),
+    ("sharpe_annual", "annual Sharpe ratio beyond buy & hold", ".3f", ""),
+    ("standard_error_annual", "its standard error", ".3f", "for the skewness and kurtosis found"),
+    ("skew", "skewness", ".2f", ""),
+    ("kurtosis", "kurtosis", ".2f", "3 for a normal distribution"),
+    ("psr", "probabilistic Sharpe ratio", ".3f", "that the true ratio is above 0"),
+    ("psr_h0", "the same, by the formula of 2025", ".3f", ""),
+    ("luck_annual", "expected best of N without skill", ".3f", "annual Sharpe ratio (SR0)"),
+    ("dsr", "deflated Sharpe ratio", ".3f", f"evidence: at least {DSR_LEAST}"),
+    ("dsr_calibrated", "its variant of 2025", ".3f", ""),
+    ("spa_p", "p-value, SPA test", ".3f", f"evidence: below {P_BELOW}"),
+    ("reality_check_p", "p-value, reality check", ".3f", ""),
+    ("sidak_p", "p-value, Sidak", ".3f", f"weak evidence: below {P_BELOW}"),
+    ("pbo", "probability of backtest overfitting", ".3f", f"evidence: at most {PBO_MOST}"),
+    ("effective_trials", "independent trials that N resemble", ".1f", "for display only"),
+    ("min_track_record_periods", "days to tell the winner from SR0", ",.0f", ""),
+    ("min_backtest_years", "years below which luck alone shows such a ratio", ".1f", ""),
+    ("needed_evidence_annual", "Sharpe ratio needed for evidence", ".2f", ""),
+    ("needed_weak_annual", "Sharpe ratio needed for weak evidence", ".2f", ""),
+)
+_OTHER_DAYS = (
+    "Trials were judged on the days of their folds, beside buy & hold on those same days: see the "
+    "account below."
+)
+_TONES = {EVIDENCE: "good", WEAK: "middle"}
+
+
+def search_page(search: SearchReport, progress: Progress = unseen) -> Page:
+    """Return the page of a search in whatever state it is.
+
+    Parameters
+    ----------
+    search : what `read_search` has read
+    progress : told before each figure is computed
+    """
+    drawn = _figures(search, progress)
+    sections = [
+        Section(
+            anchor="winner", title="The best trial beside the baselines", blocks=_winner(search)
+        ),
+        Section(
+            anchor="search",
+            title="How the search went",
+            blocks=[drawn["best_so_far"], drawn["learning_curves"]],
+        ),
+        Section(anchor="trials", title="Every started trial", blocks=_trials(search)),
+        Section(
+            anchor="luck",
+            title="Skill or luck",
+            blocks=[drawn["trial_sharpes"], drawn["seeds_and_windows"], *_verdict_table(search)],
+        ),
+        Section(
+            anchor="account",
+            title="What the account did",
+            lines=_openings(search),
+            blocks=[
+                drawn[name]
+                for name in (
+                    "account_curves",
+                    "test_account_curves",
+                    "monthly_returns",
+                    "positions",
+                    "turnover_and_costs",
+                )
+            ],
+        ),
+        Section(
+            anchor="hyperparameters",
+            title="Hyperparameters",
+            blocks=[drawn["parallel_coordinates"], drawn["importance"]],
+        ),
+        Section(
+            anchor="resources", title="Resources", blocks=[drawn["throughput"], *_costs(search)]
+        ),
+        Section(anchor="reproduce", title="How to reproduce it", blocks=_reproduce(search)),
+    ]
+    config = search.folder.config
+    return Page(
+        kind="finrl-ray, a hyperparameter search",
+        title=search.name,
+        subtitle=f"{config.agent.algorithm.upper()} on {_tickers(search)}; started "
+        f"{search.facts.get('created', '')}; {search.path}",
+        state=search.state_sentence(),
+        verdict=_verdict(search),
+        tiles=_tiles(search),
+        sections=sections,
+        footer="Made by finrl-ray. Past prices are no promise; a search says what it has seen, on "
+        "the days that it has seen.",
+    )
+
+
+def _figures(search: SearchReport, progress: Progress) -> dict[str, FigureBlock]:
+    total = len(figures.ALL)
+    drawn = {}
+    for done, make in enumerate(figures.ALL):
+        progress(make.__name__.replace("_", " "), done, total)
+        figure: Figure = make(search)
+        drawn[figure.name] = FigureBlock(figure=figure, wide=figure.name == "parallel_coordinates")
+    return drawn
+
+
+def _tickers(search: SearchReport) -> str:
+    tickers = search.folder.market_data.tickers
+    if len(tickers) <= 6:
+        return ", ".join(tickers)
+    return f"{len(tickers)} tickers ({', '.join(tickers[:4])}, ...)"
+
+
+def _verdict(search: SearchReport) -> VerdictBlock:
+    if search.verdict is not None:
+        first, *rest = search.verdict.sentences()
+        tone = _TONES.get(search.verdict.verdict.kind, "bad")
+        return VerdictBlock(headline=first, lines=rest, tone=tone)
+    lines = [f"how the trials stand: {search.lost_sentence()}"]
+    if search.folder.kind == "confirmation":
+        headline = "a confirmation ranks configurations again; the verdict is that of its search"
+        return VerdictBlock(headline=headline, lines=lines)
+    headline = "no verdict yet: luck is only told from skill once every trial has ended"
+    if search.state == "finished":
+        headline = f"no verdict was written; `finrl-ray resume {search.path}` writes it"
+    return VerdictBlock(headline=headline, lines=lines)
+
+
+def _openings(search: SearchReport) -> list[str]:
+    if not search.openings:
+        return ["The test window is sealed: nothing here has seen it."]
+    return [
+        f"The test window has been opened {times(search.openings)}.",
+        *(f"Opened {opening.sentence()}" for opening in search.opened),
+    ]
+
+
+def _tiles(search: SearchReport) -> list[Tile]:
+    tiles = []
+    if search.winner is not None:
+        row = search.winner_row
+        so_far = "" if search.state == "finished" else " so far"
+        tiles += [
+            Tile(label=f"best trial{so_far}", value=str(search.winner), note=str(row["state"])),
+            Tile(label="Sharpe ratio", value=number(row["sharpe_ratio"]), note="validation"),
+            Tile(label="max drawdown", value=percent(row["max_drawdown"]), note="validation"),
+        ]
+    verdict = search.verdict
+    if verdict is not None and not math.isnan(verdict.verdict.sharpe_annual):
+        beyond = number(verdict.verdict.sharpe_annual)
+        tiles.append(Tile(label="beyond buy & hold", value=beyond, note="annual Sharpe ratio"))
+    opened = search.backtest
+    if opened is not None:
+        agent = opened.measures["agent"]
+        value = number(agent.get("sharpe_ratio"))
+        tiles.append(
+            Tile(label="Sharpe ratio, test", value=value, note=counted(search.openings, "opening"))
+        )
+    return [
+        *tiles,
+        Tile(label="trials ended", value=f"{search.n_ended:,}", note=f"of {search.planned:,}"),
+        Tile(label="env steps", value=f"{search.total_timesteps:,}", note="all trials"),
+        Tile(label="wall time", value=_duration(search.records.time_s), note="pauses left out"),
+    ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _winner(search: SearchReport) -> list[Block]:
+    title = "On the validation window, on which the winner was chosen"
+    rows: list[dict[Any, Any]] = list(search.baselines.to_dict("records"))
+    note = ""
+    if search.folder.plan is not None:
+        title, note = "Baselines on the validation window", _OTHER_DAYS
+    elif search.winner is not None:
+        beyond = math.nan if search.verdict is None else search.verdict.verdict.sharpe_annual
+        own = {"strategy": "agent", "active_sharpe_ratio": beyond, **search.winner_row}
+        rows = [own, *rows]
+    blocks: list[Block] = [_strategies(title, {str(row["strategy"]): row for row in rows}, note)]
+    opened = search.backtest
+    if opened is not None:
+        start, end = opened.window
+        title = f"On the test window, {start} to {end} (not included)"
+        p_value = number(opened.difference_p)
+        note = f"p-value that agent and buy & hold have one Sharpe ratio: {p_value}. "
+        blocks.append(_strategies(title, opened.measures, note + " ".join(opened.notes)))
+    return blocks
+
+
+def _strategies(
+    title: str, measures: Mapping[str, Mapping[Any, Any]], note: str = ""
+) -> TableBlock:
+    columns = [Column(label="strategy")]
+    columns += [Column(label=label, numeric=True) for _, label, _ in _STRATEGY_MEASURES]
+    rows = []
+    for name, values in measures.items():
+        cells = [Cell(text=LABELS.get(name, name))]
+        cells += [number_cell(values.get(key), style) for key, _, style in _STRATEGY_MEASURES]
+        if name == BUY_AND_HOLD:  # beyond itself it has nothing
+            cells[-1] = Cell(text="", sort="", numeric=True)
+        rows.append(Row(cells=cells, tone="first" if name == "agent" else ""))
+    caption = f"All at the same costs on the same days. {note}".strip()
+    return TableBlock(title=title, columns=columns, rows=rows, caption=caption)
+
+
+def _trials(search: SearchReport) -> list[Block]:
+    table = search.table
+    if not len(table):
+        return [TextBlock(title="Trials", text="No trial has been started.", open=True)]
+    varied = [axis.name for axis in compared(search)[2] if axis.name in table]
+    own = search.metric != "eval/sharpe_ratio"
+    columns = [
+        Column(label="#", numeric=True),
+        Column(label="trial", numeric=True),
+        Column(label="state"),
+    ]
+    columns += [Column(label="objective", numeric=True)] if own else []
+    columns += [Column(label=label, numeric=True) for _, label, _ in _MEASURES]
+    columns += [Column(label="timesteps", numeric=True), Column(label="how it ended")]
+    columns += [Column(label=name, numeric=_numeric(table[name])) for name in varied]
+    names = ("evaluations", "crashes", "time, s")
+    columns += [Column(label=name, numeric=True) for name in names]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [
+            number_cell(None if pd.isna(row["rank"]) else row["rank"], ".0f"),
+            number_cell(row["trial"], ".0f"),
+            Cell(text=str(row["state"])),
+            *([number_cell(row["objective"])] if own else []),
+            *(number_cell(row.get(key), style) for key, _, style in _MEASURES),
+            number_cell(row["timesteps"], ",.0f"),
+            Cell(text="; ".join(str(row[k]) for k in ("reason", "notes") if row[k])),
+            *(cell(row[name]) for name in varied),
+            number_cell(row["evaluations"], ".0f"),
+            number_cell(row["failures"], ".0f"),
+            number_cell(row["time_s"], ".1f"),
+        ]
+        lost = row["state"] in ("failed", "rejected")
+        tone = "first" if not pd.isna(row["rank"]) and row["rank"] == 1 else "lost" if lost else ""
+        rows.append(Row(cells=cells, tone=tone))
+    caption = (
+        "Best first, by the last evaluation on the validation window. Stopped, failed and rejected "
+        "trials keep their row: each was a chance to be lucky. Hyperparameters that all trials "
+        "share are in the config below. A click on a column sorts by it."
+    )
+    return [TableBlock(title="", columns=columns, rows=rows, caption=caption, tall=True)]
+
+
+def _numeric(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(values))
+
+
+def _verdict_table(search: SearchReport) -> list[Block]:
+    if search.verdict is None:
+        return []
+    found = search.verdict.verdict.to_dict()
+    rows = [
+        Row(cells=[Cell(text=label), _figure_cell(found.get(key), style), Cell(text=note)])
+        for key, label, style, note in _FIGURES_OF_VERDICT
+    ]
+    columns = [Column(label="figure"), Column(label="value", numeric=True), Column(label="")]
+    caption = (
+        "On returns beyond those of buy & hold, out of sample. The formulas and their sources are "
+        "in docs/statistics.md."
+    )
+    title = "Every figure of the verdict"
+    return [TableBlock(title=title, columns=columns, rows=rows, caption=caption, sortable=False)]
+
+
+def _figure_cell(value: Any, style: str) -> Cell:
+    return Cell(text="infinite", numeric=True) if value == "infinity" else number_cell(value, style)
+
+
+def _costs(search: SearchReport) -> list[Block]:
+    seconds, trials = search.records.time_s, search.trials
+    busy = sum(record.time_s for record in trials)
+    config = search.folder.config.search
+    rows: Sequence[tuple[str, str]] = (
+        ("wall time, pauses left out", _duration(seconds)),
+        ("time of all trials together", _duration(busy)),
+        ("trials at once, on average", number(busy / seconds) if seconds > 0 else "-"),
+        ("env steps of all trials", f"{search.total_timesteps:,}"),
+        (
+            "env steps per second",
+            f"{search.total_timesteps / seconds:,.0f}" if seconds > 0 else "-",
+        ),
+        ("starts of the search", str(len(search.records.lives))),
+        ("crashes of trials", str(sum(record.failures for record in trials))),
+        ("CPUs per trial", f"{config.cpus_per_trial:g}"),
+        ("GPUs per trial", f"{config.gpus_per_trial:g}"),
+        (
+            "CPUs of the machine that drove it",
+            str(search.facts.get("versions", {}).get("cpu_count")),
+        ),
+    )
+    return [
+        TableBlock(
+            title="",
+            columns=[Column(label="resource"), Column(label="used", numeric=True)],
+            rows=[Row(cells=[Cell(text=a), Cell(text=b, numeric=True)]) for a, b in rows],
+            sortable=False,
+        )
+    ]
+
+
+def _reproduce(search: SearchReport) -> list[Block]:
+    facts = search.facts
+    commands = (
+        f"finrl-ray reproduce {search.path}    # trains the winner again and compares every "
+        f"number\nfinrl-ray tune {search.path / 'config.yaml'}    # the whole search again"
+    )
+    data = facts.get("data", {})
+    seen = [
+        *(str(line) for line in data.get("lines", [])),
+        f"SHA-256 of the prices and features as used: {facts.get('data_hash', '')}",
+        *(str(line) for line in facts.get("split", [])),
+        "trials were sent the rows of train and validation alone",
+    ]
+    versions = "\n".join(f"{name:<20} {value}" for name, value in facts.get("versions", {}).items())
+    return [
+        TextBlock(title="Commands", text=commands, open=True),
+        TextBlock(title="Data and windows", text="\n".join(seen), open=True),
+        TextBlock(title="Versions", text=f"{versions}\nseed {facts.get('seed', '')}", open=True),
+        TextBlock(title="Configuration", text=config_text(search.folder.config)),
+    ]

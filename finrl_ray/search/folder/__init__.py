@@ -1,0 +1,1 @@
+"""A search's folder: names, opening, checkpoints, the copy in a store."""

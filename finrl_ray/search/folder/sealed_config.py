@@ -1,0 +1,397 @@
+"""The config that a search was made with, kept in its folder, against `config.yaml` as it is.
+
+A search whose config changes half way mixes trials of two experiments in one table. So the config
+is written twice: `config.yaml`, for people, and `experiment.json`, with a hash. Keys that cannot
+change a trial's result may differ between the two; with any other difference the folder is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.load import config_to_dict, load_config, parse_config
+from finrl_ray.config.search import OPTIONS_OF
+from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
+from finrl_ray.search.journal.events import read_journal
+from finrl_ray.search.sampling.objective import whole_time
+
+SEALED: tuple[str, ...] = (
+    "seed",
+    "data.source",
+    "data.tickers",
+    "data.start",
+    "data.end",
+    "data.features",
+    "data.turbulence",
+    "data.market_columns",
+    "data.max_late_rows",
+    "data.timezone",
+    "split.train",
+    "split.validation",
+    "split.test",
+    "validation.scheme",
+    "validation.n_windows",
+    "validation.train_window",
+    "validation.start",
+    "validation.n_groups",
+    "validation.n_test_groups",
+    "validation.purge",
+    "validation.embargo",
+    "validation.seeds",
+    "validation.objective",
+    "env.hmax",
+    "env.initial_amount",
+    "env.buy_cost_pct",
+    "env.sell_cost_pct",
+    "env.reward_scaling",
+    "env.turbulence_threshold",
+    "env.risk_indicator_col",
+    "env.fill",
+    "env.fractional_shares",
+    "env.random_start",
+    "env.cash_penalty_proportion",
+    "env.stop_loss",
+    "env.profit_loss_ratio",
+    "env.lot_size",
+    "env.cooldown",
+    "env.observation_scaling",
+    "env.parity",
+    "agent.algorithm",
+    "agent.total_timesteps",
+    "agent.n_envs",
+    "agent.learner",
+    "agent.policy",
+    "agent.model_kwargs",
+    "agent.normalize",
+    "evaluation.eval_freq",
+    "evaluation.metric",
+    "evaluation.periods_per_year",
+    "evaluation.risk_free_rate",
+    "evaluation.index_column",
+    "evaluation.max_no_improvement_evals",
+    "evaluation.min_evals",
+    "search.searcher",
+    "search.scheduler.type",
+    "search.scheduler.grace_period",
+    "search.scheduler.reduction_factor",
+    "search.scheduler.brackets",
+    "search.scheduler.min_samples",
+    "search.scheduler.perturbation_interval",
+    "search.scheduler.burn_in",
+    "search.scheduler.quantile_fraction",
+    "search.scheduler.resample_probability",
+    "search.scheduler.mutations",
+    "search.scheduler.synch",
+    "search.space",
+    "search.default_space",
+    "search.initial_points",
+    "search.objectives",
+    "search.select",
+    "search.max_drawdown_limit",
+    "search.threads_per_trial",
+    "search.gpus_per_trial",
+)
+"""Keys on which a trial's result, or what is made of it, depends."""
+
+CHANGEABLE: Mapping[str, str] = MappingProxyType(
+    {
+        "name": "a label",
+        "data.cache_dir": "a path; the folder has the data",
+        "search.num_samples": "more trials; the first ones stay as they are",
+        "search.max_concurrent_trials": "how many trials run at once",
+        "search.cpus_per_trial": "what a trial reserves; it computes with threads_per_trial",
+        "search.max_failures": "how often a crashed trial is tried again",
+        "search.trial_timeout_s": "how long a silent trial is waited for",
+        "search.time_budget_s": "when the search ends",
+        "search.timesteps_budget": "when the search ends",
+        "search.stop_after_no_improvement": "when the search ends",
+        "search.max_disk_gb": "when the search ends",
+        "search.keep_checkpoints": "which checkpoints stay",
+        "search.storage_path": "a path; the folder stays where it is",
+        "search.local_path": "a path; the folder stays where it is",
+        "search.trackers": "who is told",
+    }
+)
+"""Keys that may change between the start of a search and what follows, and what they are."""
+
+_THREADS = "search.threads_per_trial"
+_NOT_IN = object()
+_SHOWN_CHARACTERS = 200
+_FILE_ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+class EditedConfigError(SearchError):
+    """The config of a search is not the one that it was made with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A key that differs.
+
+    Parameters
+    ----------
+    key : dotted
+    former, now : plain values
+    """
+
+    key: str
+    former: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key} was {_shown(self.former)}, is {_shown(self.now)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedConfig:
+    """What a search's folder says of its config.
+
+    Parameters
+    ----------
+    config : what the search goes on with
+    accepted : the sealed one; None in a folder that was made before configs were sealed
+    digest : of the sealed keys
+    """
+
+    config: ExperimentConfig
+    accepted: ExperimentConfig | None
+    digest: str
+
+
+def seal_of(config: ExperimentConfig) -> dict[str, Any]:
+    """Return what `experiment.json` keeps of a config."""
+    content = config_to_dict(config)
+    return {"config": content, "config_hash": config_hash(content)}
+
+
+def config_hash(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 over the keys of a written config that may not change.
+
+    Of `data.source` and `search.gpus_per_trial` only a part may not; they are left out.
+    """
+    free = (*CHANGEABLE, *_COUNTS_AS)
+    kept = {key: value for key, value in _leaves(content) if key not in free}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        inner = isinstance(value, Mapping) and any(k.startswith(f"{key}.") for k in SEALED)
+        yield from _leaves(value, f"{key}.") if inner else [(key, value)]
+
+
+def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
+    """Return the config of a search's folder.
+
+    Where `config.yaml` has the same values in another order, in other words or with the defaults
+    spelled out, the sealed one is returned, with those keys of the file that may change.
+
+    Parameters
+    ----------
+    folder : of the search
+    facts : its `experiment.json`
+
+    Raises
+    ------
+    ConfigError
+        If `config.yaml` is no valid config.
+    EditedConfigError
+        If it differs in a key that may not change, naming the key and both values.
+    SearchError
+        If the sealed config was changed.
+    """
+    path = folder / CONFIG_FILE
+    now, content = load_config(path), facts.get("config")
+    if content is None and "config_hash" not in facts:
+        return OpenedConfig(config=now, accepted=None, digest=config_hash(config_to_dict(now)))
+    if not isinstance(content, Mapping) or config_hash(content) != facts.get("config_hash"):
+        raise EditedConfigError(
+            f"the config in {folder / EXPERIMENT_FILE} does not match its hash: the file was "
+            "edited or damaged; put back a copy of it"
+        )
+    digest = str(facts["config_hash"])
+    if json.dumps(config_to_dict(now)) == json.dumps(content):
+        return OpenedConfig(config=now, accepted=now, digest=digest)
+    accepted = parse_config(content, where=str(folder / EXPERIMENT_FILE))
+    found = sealed_changes(accepted, now)
+    fixed_number = facts.get("kind") != "search"
+    if fixed_number and accepted.search.num_samples != now.search.num_samples:
+        found += [c for c in free_changes(accepted, now) if c.key == "search.num_samples"]
+    if found:
+        raise EditedConfigError(_edited(path, found, str(facts.get("kind"))))
+    config = with_free_keys(accepted, now)
+    if config.search.num_samples < accepted.search.num_samples:
+        _require_not_fewer(folder, accepted, config)
+    return OpenedConfig(config=config, accepted=accepted, digest=digest)
+
+
+def _edited(path: Path, found: list[Change], kind: str) -> str:
+    what, command = ("training", "train") if kind == "train" else ("search", "tune")
+    lines = "".join(f"\n  - {one}" for one in found)
+    value = "the former value" if len(found) == 1 else "the former values"
+    return (
+        f"{path} is not the config that the {what} was made with:{lines}\nIts trials, and all that "
+        f"it has written, belong to {value}: restore {value} (kept in {EXPERIMENT_FILE} under "
+        f"'config'), or start a new {what} with the edited file: finrl-ray {command} {path}"
+    )
+
+
+def _require_not_fewer(folder: Path, accepted: ExperimentConfig, config: ExperimentConfig) -> None:
+    """Refuse fewer trials than there are."""
+    # the spaces of all algorithms, which take a second to import and are seldom needed here
+    from finrl_ray.search.sampling.domains import planned_trials
+
+    created, planned = len(read_journal(folder).trials), planned_trials(config)
+    if planned < created:
+        change = Change(
+            key="search.num_samples",
+            former=accepted.search.num_samples,
+            now=config.search.num_samples,
+        )
+        raise EditedConfigError(
+            f"{folder / CONFIG_FILE}: {change}, which is {planned:,} trials, and the search has "
+            f"{created:,} already, which all count; set it to what it was, or higher"
+        )
+
+
+def sealed_changes(former: ExperimentConfig, now: ExperimentConfig) -> list[Change]:
+    """Return the keys in which two configs differ that may not change.
+
+    A default that follows from another key (an eighth of the timesteps) is no change of its own.
+    """
+    before, after = _settled(former), _settled(now)
+    written = config_to_dict(former), config_to_dict(now)
+    found = []
+    for key in SEALED:
+        same = _equal(*(_at(content, key) for content in written))
+        if not same or key == _THREADS:  # which follows from a key that may change
+            found += _differences(key, _at(before, key), _at(after, key))
+    return found
+
+
+def free_changes(former: ExperimentConfig, now: ExperimentConfig) -> list[Change]:
+    """Return the keys in which two configs differ that may change."""
+    before, after = config_to_dict(former), config_to_dict(now)
+    keys = (*CHANGEABLE, *_COUNTS_AS)
+    found = (Change(key=key, former=_at(before, key), now=_at(after, key)) for key in keys)
+    return [change for change in found if not _equal(change.former, change.now)]
+
+
+def with_free_keys(accepted: ExperimentConfig, now: ExperimentConfig) -> ExperimentConfig:
+    """Return the sealed config with those keys of another that may change."""
+    merged = config_to_dict(accepted)
+    lay_free_keys(config_to_dict(now), merged)
+    return parse_config(merged)
+
+
+def lay_free_keys(given: Mapping[str, Any], over: dict[str, Any]) -> None:
+    """Put those keys of one written config that may change in the place of another's."""
+    for key in (*CHANGEABLE, *_COUNTS_AS):
+        *sections, name = key.split(".")
+        target: Any = over
+        for section in sections:
+            target = target[section]
+        target[name] = _at(given, key)
+
+
+def _settled(config: ExperimentConfig) -> dict[str, Any]:
+    """Return a config as plain values, with defaults in the place of nulls that stand for them."""
+    content = config_to_dict(config)
+    scheduler, validation = config.search.scheduler, config.validation
+    eighth = max(1, whole_time(config) // 8)
+    for name in OPTIONS_OF[scheduler.type]:
+        value = content["search"]["scheduler"][name]
+        if value is None:
+            timed = name in ("grace_period", "perturbation_interval")
+            value = eighth if timed else scheduler.option(name)
+        content["search"]["scheduler"][name] = value
+    for name in validation.own_options:
+        content["validation"][name] = _plain(validation.option(name))
+    if "purge" in validation.own_options and validation.purge is None:
+        content["validation"]["purge"] = 2 if config.env.fill == "next_open" else 1
+    if validation.has_paths and validation.objective is None:
+        content["validation"]["objective"] = "active_sharpe_lcb"
+    content["search"]["threads_per_trial"] = config.search.threads
+    for key, counts_as in _COUNTS_AS.items():
+        section, name = key.split(".")
+        content[section][name] = counts_as(content[section][name])
+    return content
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _source(value: str) -> str:
+    """Return what a source counts as: the folder has the data, wherever the file lies."""
+    return "a file" if value.lower().endswith(_FILE_ENDINGS) else value
+
+
+_COUNTS_AS: Mapping[str, Any] = MappingProxyType(
+    # with any GPU trials train on it, without on the CPU
+    {"data.source": _source, "search.gpus_per_trial": lambda gpus: "some" if gpus else "none"}
+)
+
+
+def _at(content: Mapping[str, Any], key: str) -> Any:
+    found: Any = content
+    for name in key.split("."):
+        found = found[name]
+    return found
+
+
+def _differences(key: str, former: Any, now: Any) -> list[Change]:
+    """Return in which entries two values differ; their order does not count."""
+    if isinstance(former, Mapping) and isinstance(now, Mapping):
+        names = dict.fromkeys((*former, *now))
+        return [
+            change
+            for name in names
+            for change in _differences(
+                f"{key}.{name}", former.get(name, _NOT_IN), now.get(name, _NOT_IN)
+            )
+        ]
+    return [] if _equal(former, now) else [Change(key=key, former=former, now=now)]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Return whether two plain values are equal; 1 is 1.0, and true is no number."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return set(one) == set(other) and all(_equal(one[name], other[name]) for name in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _shown(value: Any) -> str:
+    if value is _NOT_IN:
+        return "not there"
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def require_free(config: ExperimentConfig, wanted: ExperimentConfig, where: Path) -> None:
+    """Refuse to set keys of a search that may not change.
+
+    Raises
+    ------
+    ConfigError
+        Naming each key, both values, and what may change.
+    """
+    found = sealed_changes(config, wanted)
+    if found:
+        lines = "".join(
+            f"\n  - {one.key} is {_shown(one.former)}, would be {_shown(one.now)}" for one in found
+        )
+        raise ConfigError(
+            f"--set cannot change what the trials of a search depend on:{lines}\nStart a new "
+            f"search instead: finrl-ray tune {where} --set ... What may change: "
+            f"{', '.join(CHANGEABLE)}"
+        )

@@ -1,0 +1,1 @@
+"""The durable record of a search: events, and what they add up to."""

@@ -1,0 +1,157 @@
+"""The lines of a journal as events: bounded, well formed, and without a path out of the folder."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from finrl_ray.errors import SearchError
+from finrl_ray.files.bounded_reading import MB, parse_json, require_regular
+from finrl_ray.files.contained_path import inner_name, plain_name
+
+LINE_BYTES = 16 * MB
+JOURNAL_BYTES = 4 << 30
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_STATES = ("running", "completed", "stopped", "rejected", "failed", "interrupted")
+
+Event = dict[str, Any]
+Check = Callable[[Any], bool]
+
+
+def read_lines(path: Path) -> Iterator[Event]:
+    """Yield the events of a journal that are whole; half a line of a killed driver is left out.
+
+    Each has its number, `n`.
+
+    Raises
+    ------
+    SearchError
+        If it is no regular file, is too large to be a journal, or names a path out of its folder.
+    """
+    try:
+        require_regular(path, JOURNAL_BYTES)
+        with path.open("rb") as file:
+            number = 0
+            for place, line in enumerate(_lines(file, path), start=1):
+                event = _event(line, number)
+                if event is None:
+                    continue
+                number = event["n"]
+                _check_paths(event, f"{path}, line {place},")
+                yield event
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SearchError(f"{path} cannot be read: {error}") from error
+
+
+def _lines(file: Any, path: Path) -> Iterator[bytes]:
+    first = True
+    while line := file.readline(LINE_BYTES + 1):
+        if len(line) > LINE_BYTES:
+            raise SearchError(
+                f"{path} has a line of more than {LINE_BYTES:,} bytes: it is not the journal of a "
+                "search, or is damaged; put back a copy of it"
+            )
+        yield line.removeprefix(_BYTE_ORDER_MARK) if first else line
+        first = False
+
+
+def _event(line: bytes, before: int) -> Event | None:
+    """Return the event of a line, or None if it is damaged."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        event = parse_json(line.decode("utf-8", errors="replace"))
+        event.setdefault("n", before + 1)
+        if is_well_formed(event):
+            return dict(event)
+    return None
+
+
+def is_well_formed(event: Mapping[str, Any]) -> bool:
+    """Return whether an event's fields are of the types that are written.
+
+    One of a kind that is not known, from a later version, is.
+    """
+    if not (_is_count(event["n"]) and isinstance(event["event"], str)):
+        return False
+    needed = _FIELDS.get(event["event"], {})
+    present = all(check(event[name]) for name, check in needed.items())
+    return present and all(check(event[name]) for name, check in _OPTIONAL.items() if name in event)
+
+
+def _check_paths(event: Event, where: str) -> None:
+    for name in ("trial_id", "donor"):
+        if name in event:
+            plain_name(event[name], f"{where} {name}")
+    for name in ("path", "checkpoint"):
+        if name in event:
+            event[name] = inner_name(event[name], where)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e12  # NaN is not
+
+
+def _is_sample(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_number(value: Any) -> bool:
+    if value is None or isinstance(value, float):
+        return True
+    return isinstance(value, int) and abs(value) < 2**63
+
+
+def _is_metrics(value: Any) -> bool:
+    if not isinstance(value, dict) or not _is_count(value.get("timesteps")):
+        return False
+    numbers = [v for k, v in value.items() if k.startswith("eval/") or k in _NUMBERS]
+    texts = [value[k] for k in ("stop_reason", "notes") if value.get(k) is not None]
+    return all(map(_is_number, numbers)) and all(map(_is_text, texts))
+
+
+_NUMBERS = ("objective", "eval_objective", "seed", "folds", "paths")
+_FIELDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
+    {
+        "search": {"state": _is_text},
+        "created": {"trial_id": _is_text, "index": _is_count, "sample": _is_sample},
+        "start": {"trial_id": _is_text},
+        "result": {"trial_id": _is_text, "metrics": _is_metrics},
+        "checkpoint": {"trial_id": _is_text, "timesteps": _is_count, "path": _is_text},
+        "exploit": {
+            "trial_id": _is_text,
+            "timesteps": _is_count,
+            "donor": _is_text,
+            "sample": _is_sample,
+            "checkpoint": _is_text,
+        },
+        "recover": {"trial_id": _is_text},
+        "note": {"trial_id": _is_text, "text": _is_text},
+        "end": {
+            "trial_id": _is_text,
+            "state": lambda value: value in _STATES,
+            "reason": _is_text,
+        },
+        "back": {"to": _is_count},
+    }
+)
+_OPTIONAL: Mapping[str, Check] = MappingProxyType(
+    {
+        "time": _is_time,
+        "index": _is_count,
+        "sample": _is_sample,
+        "iteration": _is_count,
+        "decision": _is_text,
+        "ended_by": _is_text,
+        "error": _is_text,
+    }
+)

@@ -1,0 +1,1 @@
+"""TensorBoard, MLflow, Weights & Biases and Ray's dashboard."""

@@ -1,0 +1,234 @@
+"""A running search in Ray's dashboard: one named task per trial, and its measures as metrics.
+
+Trials share a few actors that outlive them, so Ray's own tables show actors where a person looks
+for trials. The board is one actor without CPUs that holds one call open per running trial, under
+the trial's name, and that exports gauges through Ray's metrics.
+"""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import ray
+from ray import tune
+
+from finrl_ray.search.journal.events import ENDED, Records, TrialRecord
+
+logger = logging.getLogger(__name__)
+
+_EVERY_S = 1.0
+# looking at thousands of trials takes longer; it takes at most this share of the time
+_SHARE = 0.05
+_SPEED_OVER_S = 30.0
+_AT_ONCE = 10_000
+_LAST_CALL_S = 10.0
+STATES = ("running", "completed", "stopped", "rejected", "failed", "interrupted", "waiting")
+GAUGES = {
+    "finrl_ray_trials": ("trials of a search, by state", ("search", "state")),
+    "finrl_ray_best_objective": ("best objective of all trials so far", ("search",)),
+    "finrl_ray_best_sharpe": ("validation Sharpe ratio of the best trial so far", ("search",)),
+    "finrl_ray_best_drawdown": ("validation drawdown (<= 0) of the best trial so far", ("search",)),
+    "finrl_ray_failures": ("attempts of trials that ended in an error, restarts too", ("search",)),
+    "finrl_ray_steps_per_second": ("env steps per second, over all trials", ("search",)),
+    "finrl_ray_trial_sharpe": ("last validation Sharpe ratio of a trial", ("search", "trial")),
+    "finrl_ray_trial_drawdown": ("last validation drawdown of a trial", ("search", "trial")),
+    "finrl_ray_trial_timesteps": ("env steps that a trial has done", ("search", "trial")),
+}
+"""The gauges by name, with what they say and their tags; Ray puts `ray_` before each name."""
+
+Sample = tuple[str, dict[str, str], float]
+"""One gauge's name, its tags and its value."""
+
+
+class HasRecords(Protocol):
+    """What the board reads: the journal of the running search."""
+
+    @property
+    def records(self) -> Records:
+        """The trials as they are."""
+
+
+def trial_name(record: TrialRecord) -> str:
+    """Return the name under which a trial is in the dashboard: `trial_00003`."""
+    return f"trial_{record.index:05d}"
+
+
+class TrialFailedError(Exception):
+    """What ends the named task of a trial that failed, so that the dashboard shows it as failed."""
+
+
+class Board:
+    """The actor: one open call per running trial, and the gauges."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        from ray.util.metrics import Gauge
+
+        self._asyncio = asyncio
+        self._ends: dict[str, Any] = {}
+        self._gauges = {
+            name: Gauge(name, description=says, tag_keys=tags)
+            for name, (says, tags) in GAUGES.items()
+        }
+
+    def _end_of(self, name: str) -> Any:
+        # a trial that starts again after its end is a new task, with an end of its own
+        future = self._ends.get(name)
+        if future is None:
+            future = self._ends[name] = self._asyncio.get_running_loop().create_future()
+        return future
+
+    async def trial(self, name: str) -> str:
+        """Return when the trial ends; raise if it failed."""
+        state, reason = await self._end_of(name)
+        self._ends.pop(name, None)
+        if state == "failed":
+            raise TrialFailedError(reason)
+        return f"{state}: {reason}"
+
+    async def end(self, name: str, state: str, reason: str) -> None:
+        """Let the open call of a trial return."""
+        future = self._end_of(name)
+        if not future.done():
+            future.set_result((state, reason))
+
+    async def show(self, samples: Sequence[Sample]) -> None:
+        """Set gauges."""
+        for name, tags, value in samples:
+            self._gauges[name].set(value, tags=tags)
+
+
+class SearchBoard(tune.Callback):
+    """Ray Tune callback that keeps the board; a fault of the board never reaches the search.
+
+    Parameters
+    ----------
+    search : the search's name, the tag of every gauge
+    journal : read at most once a second
+    planned : number of trials of the whole search
+    """
+
+    def __init__(self, search: str, journal: HasRecords, planned: int) -> None:
+        self.search = search
+        self.journal = journal
+        self.planned = planned
+        self.actor: Any = None
+        self.open: dict[str, Any] = {}
+        self.shown: set[str] = set()
+        self.history: deque[tuple[float, int]] = deque()
+        self.next = -math.inf
+        self.broken = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles callbacks when a search starts; handles belong to the running cluster
+        return {**self.__dict__, "actor": None, "open": {}}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Bring the board up to date, once a second at most."""
+        now = time.monotonic()
+        if now >= self.next:
+            self._guarded(now, ending=False)
+            self.next = now + max(_EVERY_S, (time.monotonic() - now) / _SHARE)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Close the calls that are still open."""
+        self._guarded(time.monotonic(), ending=True)
+
+    def _guarded(self, now: float, *, ending: bool) -> None:
+        if self.broken:
+            return
+        try:
+            last = self._update(now, ending=ending)
+            if ending and ray.is_initialized():
+                # the last values leave before the cluster may be shut down
+                ray.wait([last], timeout=_LAST_CALL_S)
+        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
+            self.broken = True
+            logger.warning("the dashboard shows this search no longer: %s", error)
+
+    def _update(self, now: float, *, ending: bool) -> Any:
+        records = self.journal.records.in_order()
+        if self.actor is None:
+            # a search that goes on shows what is trained from now on
+            self.shown = {trial_name(record) for record in records if record.state in ENDED}
+            # `name` of a call, not of the actor, is what the dashboard's task table shows
+            self.actor = ray.remote(Board).options(num_cpus=0, max_concurrency=_AT_ONCE).remote()
+        for record in records:
+            self._follow(record, ending)
+        return self.actor.show.remote(self.samples(records, now))
+
+    def _follow(self, record: TrialRecord, ending: bool) -> None:
+        name, running = trial_name(record), record.state == "running"
+        # a short trial has begun and ended between two looks
+        unseen = record.state in ENDED and name not in self.shown
+        if (unseen or (running and not ending)) and name not in self.open:
+            self.open[name] = self.actor.trial.options(name=name).remote(name)
+            self.shown.add(name)
+        if name in self.open and (not running or ending):
+            state = "interrupted" if running else record.state
+            self.actor.end.remote(name, state, record.reason)
+            # the failed ones hold an error that nobody asks for
+            self.open.pop(name)
+
+    def samples(self, records: Sequence[TrialRecord], now: float) -> list[Sample]:
+        """Return what the gauges should show.
+
+        Parameters
+        ----------
+        records : the started trials
+        now : s, of a clock that never goes back
+        """
+        tags = {"search": self.search}
+        counts = {state: sum(r.state == state for r in records) for state in STATES}
+        counts["waiting"] = max(0, self.planned - len(records))
+        found: list[Sample] = [
+            ("finrl_ray_trials", {**tags, "state": state}, float(count))
+            for state, count in counts.items()
+        ]
+        failures = float(sum(record.failures for record in records))
+        found.append(("finrl_ray_failures", tags, failures))
+        found.append(("finrl_ray_steps_per_second", tags, self._speed(records, now)))
+        best = max(_eligible(records), key=lambda r: r.last["objective"], default=None)
+        if best is not None:
+            found += _measures(best, tags, {"objective": "best_objective", **_named("best")})
+        for record in records:
+            if record.state not in ENDED or record is best:
+                own = {**tags, "trial": trial_name(record)}
+                found += _measures(record, own, {"timesteps": "trial_timesteps", **_named("trial")})
+        return found
+
+    def _speed(self, records: Sequence[TrialRecord], now: float) -> float:
+        steps = sum(int(r.last.get("timesteps", 0)) for r in records)
+        self.history.append((now, steps))
+        while len(self.history) > 2 and now - self.history[1][0] >= _SPEED_OVER_S:
+            self.history.popleft()
+        then, before = self.history[0]
+        return max(0, steps - before) / (now - then) if now > then else 0.0
+
+
+def _named(of: str) -> dict[str, str]:
+    return {"eval/sharpe_ratio": f"{of}_sharpe", "eval/max_drawdown": f"{of}_drawdown"}
+
+
+def _eligible(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [
+        record
+        for record in records
+        if record.state not in ("failed", "rejected") and _finite(record.last.get("objective"))
+    ]
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _measures(record: TrialRecord, tags: dict[str, str], names: dict[str, str]) -> list[Sample]:
+    return [
+        (f"finrl_ray_{gauge}", tags, float(record.last[key]))
+        for key, gauge in names.items()
+        if _finite(record.last.get(key))
+    ]

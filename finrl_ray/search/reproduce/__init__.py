@@ -1,0 +1,1 @@
+"""Training the same again, and comparing."""

@@ -1,0 +1,237 @@
+"""`reproduction.zip`: one file with all that it takes to train the winner again, and what came out.
+
+It holds the rows of train and validation, never those of the test window. The same search gives the
+same bytes.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from finrl_ray._typing import AnyArray
+from finrl_ray.agents.saved_models.model_files import load_model
+from finrl_ray.config.load import config_to_dict, parse_config
+from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
+from finrl_ray.data.npz import read_market_data, save_market_data
+from finrl_ray.data.windows.folds import Fold, ValidationPlan
+from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.files.atomic import atomic_path
+from finrl_ray.files.bounded_reading import (
+    ARRAY_BYTES,
+    check_members,
+    parse_json,
+    read_arrays,
+    read_member,
+)
+from finrl_ray.machine.processor import processor_facts
+from finrl_ray.search.folder.folder import SearchFolder, versions
+from finrl_ray.search.folder.names import REPRODUCTION_FILE
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.lineage import Segment, segments
+from finrl_ray.search.reproduce.rerun import TrialInputs, inputs_of
+from finrl_ray.training.agent import EVALUATIONS_FILE, MODEL_FILE
+from finrl_ray.training.folds import FOLDS_FILE
+from finrl_ray.training.threads import threads_per_trial
+
+FORMAT = 1
+_MANIFEST, _CONFIG, _DATA, _CURVES = "manifest.json", "config.yaml", "market_data.npz", "curves.npz"
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recorded:
+    """What a reproduction file holds.
+
+    Parameters
+    ----------
+    trial : the winner's number
+    inputs : what it reads
+    schedule : how it was trained
+    results : its evaluations on the last stretch of the schedule, in order
+    curves : account values of these evaluations, of shape (evaluations, days); for a trial of
+        several trainings the returns of all of them, of shape (days,)
+    parameters : SHA-256 over the arrays of the final policy; empty where no single model stands for
+        the trial
+    versions : of Python, the machine and the packages
+    processor : `processor_facts` of where the search ended; empty in files of earlier versions
+    """
+
+    trial: int
+    inputs: TrialInputs
+    schedule: tuple[Segment, ...]
+    results: tuple[dict[str, Any], ...]
+    curves: AnyArray
+    parameters: str
+    versions: Mapping[str, str]
+    processor: Mapping[str, str]
+
+
+def write_reproduction(
+    folder: SearchFolder, record: TrialRecord, records: Sequence[TrialRecord], checkpoint: Path
+) -> None:
+    """Write the file of a search's winner.
+
+    Parameters
+    ----------
+    folder : of the search
+    record : the winner
+    records : all trials, through which the winner may have come about
+    checkpoint : folder of the winner's last checkpoint
+    """
+    inputs, schedule = inputs_of(folder), segments(record, records)
+    data = folder.development
+    first = folder.split.train.first_row
+    windows = {
+        window.name: [window.first_row - first, window.stop_row - first]
+        for window in (folder.split.train, folder.split.validation)
+    }
+    results = results_of_last_stretch(record.results, schedule)
+    manifest = {
+        "format": FORMAT,
+        "trial": record.index,
+        "schedule": [dataclasses.asdict(segment) for segment in schedule],
+        "results": results,
+        "windows": windows,
+        "plan": None if inputs.plan is None else dataclasses.asdict(inputs.plan),
+        "data_hash": data.content_hash,
+        "parameters": parameters_hash(checkpoint, folder.config.agent.algorithm),
+        "versions": versions(),
+        "processor": processor_facts(threads_per_trial(folder.config)),
+    }
+    curves = io.BytesIO()
+    np.savez(curves, curves=read_curves(checkpoint, len(results)))
+    with tempfile.TemporaryDirectory() as scratch:
+        save_market_data(data, Path(scratch) / _DATA)
+        content = {
+            _MANIFEST: json.dumps(manifest, indent=1).encode(),
+            _CONFIG: yaml.safe_dump(config_to_dict(folder.config), sort_keys=False).encode(),
+            _DATA: (Path(scratch) / _DATA).read_bytes(),
+            _CURVES: curves.getvalue(),
+        }
+    with (
+        atomic_path(folder.path / REPRODUCTION_FILE) as temporary,
+        zipfile.ZipFile(temporary, "w") as file,
+    ):
+        for name, value in content.items():
+            file.writestr(zipfile.ZipInfo(name, _TIME), value, zipfile.ZIP_DEFLATED)
+
+
+def results_of_last_stretch(
+    results: Sequence[dict[str, Any]], schedule: Sequence[Segment]
+) -> list[dict[str, Any]]:
+    """Return the evaluations that the last stretch of a schedule has led to."""
+    return [result for result in results if result["timesteps"] > schedule[-1].start]
+
+
+def read_curves(checkpoint: Path, n_results: int) -> AnyArray:
+    """Return the account values of a checkpoint's last evaluations, or the returns of its folds."""
+    folds = checkpoint / FOLDS_FILE
+    path = folds if folds.is_file() else checkpoint / EVALUATIONS_FILE
+    file = read_arrays(path)
+    if folds.is_file():
+        return file["returns"]
+    values: AnyArray = file["account_value"][:, 0, :]
+    return values[len(values) - n_results :]
+
+
+def parameters_hash(checkpoint: Path, algorithm: str) -> str:
+    """Return the SHA-256 over the policy's arrays; empty if the checkpoint has no model."""
+    if not (checkpoint / MODEL_FILE).is_file():
+        return ""
+    model = load_model(algorithm, checkpoint / MODEL_FILE, device="cpu")
+    digest = hashlib.sha256()
+    for name, value in sorted(model.policy.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def read_reproduction(path: Path) -> Recorded:
+    """Return what a reproduction file holds.
+
+    Raises
+    ------
+    SearchError
+        If it is missing, damaged or of another format.
+    """
+    if not path.is_file():
+        raise SearchError(
+            f"there is no {path}; it is written when a search ends with a winner, or by "
+            f"`finrl-ray resume {path.parent}`"
+        )
+    try:
+        with zipfile.ZipFile(path) as file, tempfile.TemporaryDirectory() as scratch:
+            check_members(file)
+            manifest = parse_json(read_member(file, _MANIFEST))
+            if manifest["format"] != FORMAT:
+                raise SearchError(
+                    f"{path} has format {manifest['format']!r}, and this version of finrl-ray "
+                    f"reads {FORMAT}; use the version that wrote it "
+                    f"({manifest.get('versions', {}).get('finrl-ray', 'not known')})"
+                )
+            (Path(scratch) / _DATA).write_bytes(read_member(file, _DATA, ARRAY_BYTES))
+            data = read_market_data(Path(scratch) / _DATA, manifest["data_hash"])
+            config = parse_config(load_yaml(read_member(file, _CONFIG, TEXT_BYTES).decode("utf-8")))
+            curves = read_arrays(io.BytesIO(read_member(file, _CURVES, ARRAY_BYTES)))["curves"]
+        inputs = TrialInputs(
+            config=config,
+            train_data=data.rows(*manifest["windows"]["train"]),
+            validation_data=data.rows(*manifest["windows"]["validation"]),
+            development=data,
+            plan=_plan(manifest["plan"]),
+        )
+        return Recorded(
+            trial=manifest["trial"],
+            inputs=inputs,
+            schedule=tuple(Segment(**segment) for segment in manifest["schedule"]),
+            results=tuple(manifest["results"]),
+            curves=curves,
+            parameters=manifest["parameters"],
+            versions=manifest["versions"],
+            processor=dict(manifest.get("processor", {})),
+        )
+    except SearchError:
+        raise
+    except (
+        FinRLRayError,
+        zipfile.BadZipFile,
+        zlib.error,
+        yaml.YAMLError,
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise SearchError(
+            f"{path} is damaged ({error}); fetch it again, or delete it and let `finrl-ray resume` "
+            "of its search write it anew"
+        ) from error
+
+
+def _plan(content: Mapping[str, Any] | None) -> ValidationPlan | None:
+    if content is None:
+        return None
+    paths = tuple(
+        tuple(
+            Fold(
+                **{name: tuple(tuple(part) for part in fold[name]) for name in ("train", "judged")}
+            )
+            for fold in path
+        )
+        for path in content["paths"]
+    )
+    return ValidationPlan(**{**content, "paths": paths})

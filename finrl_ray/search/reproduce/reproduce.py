@@ -1,0 +1,209 @@
+"""`reproduce`: train the winner of a search again and compare every number with what was."""
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finrl_ray.errors import SearchError
+from finrl_ray.machine.processor import differences_of, processor_facts
+from finrl_ray.search.folder.folder import open_folder, versions
+from finrl_ray.search.folder.names import REPRODUCTION_FILE
+from finrl_ray.search.journal.events import is_finished
+from finrl_ray.search.reproduce.agreement import (
+    TOLERANCE,
+    Agreement,
+    agreement_of,
+    different_names,
+    distance,
+)
+from finrl_ray.search.reproduce.archive import (
+    Recorded,
+    parameters_hash,
+    read_curves,
+    read_reproduction,
+    results_of_last_stretch,
+)
+from finrl_ray.search.reproduce.rerun import NotReachedError, Seen, train_schedule
+from finrl_ray.search.sampling.domains import planned_trials
+from finrl_ray.support.counts import counted
+from finrl_ray.training.agent import TrialDivergedError
+from finrl_ray.training.threads import threads_per_trial
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What came of training the winner again.
+
+    Parameters
+    ----------
+    trial : its number in the search
+    timesteps : trained
+    evaluations : how many were compared
+    differences : what is not equal, in sentences; empty if everything is, bit for bit
+    largest_difference : largest relative difference of account values (of returns, absolute, for a
+        trial of several trainings)
+    largest_of_all : the same, or that of the evaluations' measures if it is larger
+    changed : versions and machine that differ: name to (recorded, here)
+    elsewhere : the same of the processor and its libraries
+    processor_known : whether the file says on which processor it was recorded
+    """
+
+    trial: int
+    timesteps: int
+    evaluations: int
+    differences: tuple[str, ...]
+    largest_difference: float
+    changed: Mapping[str, tuple[str, str]]
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    processor_known: bool = True
+    largest_of_all: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether every number is what it was."""
+        return not self.differences
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the comparison means: on another processor it is one up to a tolerance."""
+        return agreement_of(
+            equal=self.exact,
+            largest=self.largest_of_all,
+            elsewhere=bool(self.elsewhere) or not self.processor_known,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            **asdict(self),
+            "exact": self.exact,
+            "agreement": self.agreement,
+            "tolerance": TOLERANCE,
+        }
+
+
+def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
+    """Train the winner of a finished search again, in this process, and compare.
+
+    Parameters
+    ----------
+    path : the search's folder, its URL, or a `reproduction.zip` alone
+    say : called with a line for each evaluation
+
+    Raises
+    ------
+    SearchError
+        If the search has not ended or has no winner, or the file is damaged.
+    """
+    recorded = read_reproduction(_file_of(path))
+    reported: list[dict[str, Any]] = []
+
+    def seen(metrics: dict[str, Any]) -> None:
+        reported.append(metrics)
+        say(f"evaluated at {metrics['timesteps']:,} timesteps")
+
+    until = recorded.results[-1]["timesteps"]
+    try:
+        return _compared(recorded, until, reported, seen)
+    except (NotReachedError, TrialDivergedError) as error:
+        # the file is whole, so what trains differently here is a result and no mistake
+        return _result(recorded, until, [str(error)], math.inf, math.inf)
+
+
+def _compared(
+    recorded: Recorded, until: int, reported: list[dict[str, Any]], seen: Seen
+) -> Reproduction:
+    with tempfile.TemporaryDirectory() as scratch:
+        _, checkpoint = train_schedule(
+            recorded.inputs, recorded.schedule, until, Path(scratch), seen
+        )
+        results = results_of_last_stretch(reported, recorded.schedule)
+        curves = read_curves(checkpoint, len(recorded.results))
+        parameters = parameters_hash(checkpoint, recorded.inputs.config.agent.algorithm)
+    differences = [*_other_results(recorded, results)]
+    largest = _largest(recorded.curves, curves)
+    measures = _largest_of_measures(recorded, results)
+    if not np.array_equal(recorded.curves, curves, equal_nan=True):
+        differences.append(f"account values differ by up to {largest:.3g}")
+    if parameters != recorded.parameters:
+        differences.append("the parameters of the final policy differ")
+    return _result(recorded, until, differences, largest, max(largest, measures))
+
+
+def _result(
+    recorded: Recorded, until: int, differences: list[str], largest: float, of_all: float
+) -> Reproduction:
+    here = versions()
+    processor = processor_facts(threads_per_trial(recorded.inputs.config))
+    return Reproduction(
+        trial=recorded.trial,
+        timesteps=until,
+        evaluations=len(recorded.results),
+        differences=tuple(differences),
+        largest_difference=largest,
+        changed={
+            name: (value, here.get(name, "not installed"))
+            for name, value in recorded.versions.items()
+            if here.get(name) != value
+        },
+        elsewhere=differences_of(recorded.processor, processor),
+        processor_known=bool(recorded.processor),
+        largest_of_all=of_all,
+    )
+
+
+def _file_of(path: str | Path) -> Path:
+    if str(path).endswith(".zip"):
+        return Path(path)
+    folder = open_folder(path)
+    if folder.kind != "search":
+        raise SearchError(
+            f"{folder.path} is not the folder of a search; what `finrl-ray train` has trained is "
+            "trained again by running it again"
+        )
+    if not is_finished(folder.records(), planned_trials(folder.config)):
+        raise SearchError(
+            f"the winner is known once the search has ended; go on with: finrl-ray resume "
+            f"{folder.path}"
+        )
+    return folder.path / REPRODUCTION_FILE
+
+
+def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[str]:
+    """Return in words the first evaluation that is not as recorded."""
+    if len(results) != len(recorded.results):
+        return [f"{counted(len(results), 'evaluation')} instead of {len(recorded.results)}"]
+    for before, after in zip(recorded.results, results, strict=True):
+        names = different_names(before, after)
+        if names:
+            first = names[0]
+            return [
+                f"the evaluation at {before['timesteps']:,} timesteps is the first that differs: "
+                f"{first} was {before[first]}, is {after.get(first)}"
+            ]
+    return []
+
+
+def _largest_of_measures(recorded: Recorded, results: list[dict[str, Any]]) -> float:
+    if len(results) != len(recorded.results):
+        return math.inf
+    pairs = zip(recorded.results, results, strict=True)
+    return max((distance(before, after) for before, after in pairs), default=0.0)
+
+
+def _largest(recorded: Any, found: Any) -> float:
+    if recorded.shape != found.shape:
+        return float("inf")
+    apart = np.abs(recorded - found)
+    if recorded.ndim == 2:
+        apart = apart / np.maximum(np.abs(recorded), 1e-300)
+    apart = apart[~(np.isnan(recorded) & np.isnan(found))]
+    largest = float(apart.max()) if apart.size else 0.0
+    return math.inf if math.isnan(largest) else largest

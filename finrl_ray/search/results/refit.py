@@ -1,0 +1,53 @@
+"""The winner of a search with several folds, trained once more on all rows before the test window.
+
+Each of its trainings has left rows out to be judged on, so none of them is the agent that one would
+trade. The name is scikit-learn's.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+from finrl_ray.agents.hyperparameters import to_python
+from finrl_ray.agents.normalization import VECNORMALIZE_FILE
+from finrl_ray.agents.saved_models.model_files import save_model
+from finrl_ray.files.copy import copy_tree
+from finrl_ray.files.manifest import damage, seal, sealed_facts
+from finrl_ray.search.folder.folder import SearchFolder
+from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.training.agent import MODEL_FILE, fit_scaling
+from finrl_ray.training.folds import fold_seed, train_on
+from finrl_ray.training.threads import threads_of_a_trial
+
+logger = logging.getLogger(__name__)
+
+
+def refit(folder: SearchFolder, record: TrialRecord) -> None:
+    """Train the winner's configuration on train and validation and write `final_model/`.
+
+    It is trained in this process with the seed of the trial's first training. What an earlier end
+    of the search has written for the same sample stays.
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    target = folder.path / FINAL_MODEL_FOLDER
+    sample = {name: to_python(value) for name, value in record.sample.items()}
+    if target.is_dir() and not damage(target) and sealed_facts(target).get("sample") == sample:
+        return
+    logger.info("training the winner, trial %d, on all rows before the test", record.index)
+    config = folder.config
+    with threads_of_a_trial(config):
+        rows = folder.final_train_data
+        seed = fold_seed(config, sample, 0)
+        model = train_on(sample, config, rows, fit_scaling(config, rows), seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        save_model(model, Path(scratch) / MODEL_FILE)
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None:
+            normalizer.save(str(Path(scratch) / VECNORMALIZE_FILE))
+        seal(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
+        copy_tree(Path(scratch), target)

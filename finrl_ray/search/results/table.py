@@ -1,0 +1,193 @@
+"""The journal's trials as a ranked table, and the files that a search leaves behind."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import POPULATION
+from finrl_ray.errors import SearchError
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.lineage import lineage, segments
+from finrl_ray.search.results.pareto import non_dominated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from finrl_ray.search.folder.checkpoints import CheckpointStorage
+
+CLOCK_COLUMNS = ("time_s",)
+PARETO = "pareto"
+_ORDER = {"completed": 0, "stopped": 0, "running": 0, "interrupted": 0, "rejected": 1, "failed": 2}
+_MEASURES = (
+    "sharpe_ratio",
+    "max_drawdown",
+    "total_return",
+    "annual_return",
+    "annual_volatility",
+    "sortino_ratio",
+    "calmar_ratio",
+    "turnover",
+)
+_PATH_MEASURES = ("active_sharpe_ratio", "active_sharpe_se")
+
+
+def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> "pd.DataFrame":
+    """Return one row per started trial, best first.
+
+    Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
+    `state`, `reason`, `objective`, the performance measures of the last evaluation on the
+    validation window (means over all trainings where a trial has several, with
+    `active_sharpe_ratio`, its standard error `active_sharpe_se`, and the worst `max_drawdown`),
+    `best_<metric>`, `timesteps`, `folds` and `paths` done, `evaluations`, `seed`, the
+    hyperparameters really used (under population based training the last ones, with the column
+    `lineage`, the trial's ancestors), with several objectives `pareto` (whether no other trial that
+    can win is better in one of them and as good in all), `failures`, `error` (last line), `notes`
+    (such as a damaged checkpoint that was passed over) and `time_s`.
+    """
+    return table_of(ranked_rows(records, config))
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Return the rows of `ranked_rows` as a table."""
+    # half a second that whoever only prints them can do without
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    if not rows:
+        return table
+    table["rank"] = table["rank"].astype("Int64")
+    return table
+
+
+def ranked_rows(records: Sequence[TrialRecord], config: ExperimentConfig) -> list[dict[str, Any]]:
+    """Return the rows of `trial_table`, best first; what is missing is None."""
+    rows = [_row(record, config, records) for record in records]
+    rows.sort(key=_sort_key)
+    _mark_front(rows, config)
+    for position, row in enumerate(rows, start=1):
+        row["rank"] = position if _eligible(row) else None
+    return rows
+
+
+def _mark_front(rows: Sequence[dict[str, Any]], config: ExperimentConfig) -> None:
+    """Mark the trials that are best when all objectives count, of those that can win."""
+    names = config.search.objectives
+    if not names:
+        return
+    values = [[row[name] if _eligible(row) else None for name in names] for row in rows]
+    front = non_dominated(np.array(values, dtype=np.float64).reshape(-1, len(names)))
+    for row, best in zip(rows, front, strict=True):
+        row[PARETO] = bool(best)
+
+
+def _row(
+    record: TrialRecord, config: ExperimentConfig, records: Sequence[TrialRecord]
+) -> dict[str, Any]:
+    last = record.last
+    metric = config.evaluation.metric
+    population = config.search.scheduler.type in POPULATION
+    paths = config.validation.has_paths
+    values = [r[f"eval/{metric}"] for r in record.results if f"eval/{metric}" in r]
+    finite = [value for value in values if math.isfinite(value)]
+    return {
+        "rank": None,
+        "trial": record.index,
+        "state": record.state,
+        "reason": record.reason,
+        "objective": last.get("objective"),
+        **{name: last.get(f"eval/{name}") for name in _measures_of(config)},
+        f"best_{metric}": max(finite, default=None),
+        "timesteps": last.get("timesteps", 0),
+        **({name: last.get(name, 0) for name in ("folds", "paths")} if paths else {}),
+        "evaluations": len(record.results),
+        # the random streams of a copy are those of its first ancestor
+        "seed": trial_seed(config.seed, segments(record, records)[0].sample),
+        **{name: _plain(v) for name, v in trial_settings(record, config).items()},
+        **({"lineage": lineage(record, records)} if population else {}),
+        **({PARETO: False} if config.search.objectives else {}),
+        "failures": record.failures,
+        "error": record.reason if record.state == "failed" else "",
+        "notes": "; ".join(record.notes),
+        "time_s": round(record.time_s, 3),
+    }
+
+
+def _measures_of(config: ExperimentConfig) -> tuple[str, ...]:
+    return (*_PATH_MEASURES, *_MEASURES) if config.validation.has_paths else _MEASURES
+
+
+def trial_settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+    """Return the hyperparameters that a trial has really used, by their names in the table."""
+    return resolve_sample(record.sample, config.agent).flat()
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, list | tuple | dict) else value
+
+
+def _eligible(row: dict[str, Any]) -> bool:
+    objective = row["objective"]
+    return _ORDER[row["state"]] == 0 and objective is not None and math.isfinite(objective)
+
+
+def _sort_key(row: dict[str, Any]) -> tuple[int, float, int]:
+    objective = row["objective"]
+    worth = objective if objective is not None and math.isfinite(objective) else -math.inf
+    return (_ORDER[row["state"]] if worth > -math.inf else 3, -worth, row["trial"])
+
+
+def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRecord:
+    """Return the trial that ranks first.
+
+    Raises
+    ------
+    SearchError
+        If no trial can win, with how many started and how they ended.
+    """
+    table = trial_table(records, config)
+    ranked = table[table["rank"] == 1] if len(table) else table
+    if not len(ranked):
+        states = table["state"].value_counts().to_dict() if len(table) else {}
+        raise SearchError(f"no trial of {len(records)} can win: {states or 'none has started'}")
+    index = int(ranked.iloc[0]["trial"])
+    return next(record for record in records if record.index == index)
+
+
+def leader(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Return the trial that ranks first in the table, without making one; None if none can win."""
+    rows = [
+        {"trial": r.index, "state": r.state, "objective": r.last.get("objective")} for r in records
+    ]
+    first = min(filter(_eligible, rows), key=_sort_key, default=None)
+    return next((r for r in records if first and r.index == first["trial"]), None)
+
+
+def chosen_checkpoint(record: TrialRecord, storage: "CheckpointStorage", select: str) -> str:
+    """Return the checkpoint that stands for a trial: its last, or its best evaluation's.
+
+    Returns
+    -------
+    str
+        Its path in the search's folder.
+
+    Raises
+    ------
+    SearchError
+        If none of the trial's checkpoints is there.
+    """
+    scores = {r["timesteps"]: r["eval_objective"] for r in record.results}
+    order = sorted(record.checkpoints, reverse=True)
+    if select != "last":
+        order.sort(key=lambda steps: (-scores.get(steps, -math.inf), steps))
+    for steps in order:
+        if storage.exists(record.checkpoints[steps]):
+            return record.checkpoints[steps]
+    place = storage.url or storage.folder
+    raise SearchError(
+        f"trial {record.index} has no checkpoint under {place}; was the folder moved without its "
+        "ray/ subfolder?"
+    )

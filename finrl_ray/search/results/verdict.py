@@ -1,0 +1,129 @@
+"""The verdict on a search: what counts as a trial, and whose returns are judged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.search import POPULATION
+from finrl_ray.errors import SearchError
+from finrl_ray.files.atomic import atomic_path
+from finrl_ray.files.bounded_reading import read_json
+from finrl_ray.search.folder.folder import SearchFolder
+from finrl_ray.search.folder.names import VERDICT_FILE
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.statistics.verdict import NONE, Verdict, judge
+from finrl_ray.statistics.verdict_text import verdict_sentences
+
+if TYPE_CHECKING:
+    from finrl_ray.search.results.returns import TrialReturns
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchVerdict:
+    """The verdict on a search.
+
+    Parameters
+    ----------
+    verdict : the word and its figures
+    trial : the winner's number; None if no trial can win
+    states : trials by how they ended
+    """
+
+    verdict: Verdict
+    trial: int | None
+    states: Mapping[str, int]
+
+    @property
+    def shows_evidence(self) -> bool:
+        """Whether the word is `evidence`, or at least `weak evidence`."""
+        return bool(self.verdict.kind != NONE)
+
+    def sentences(self) -> list[str]:
+        """Return it in words, the headline first."""
+        first, *rest = verdict_sentences(self.verdict, sum(self.states.values()))
+        ended = ", ".join(f"{count} {state}" for state, count in self.states.items())
+        return [first, *rest, f"how the trials ended: {ended or 'none was started'}"]
+
+
+def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfig) -> int:
+    """Return N of the statistics: every chance that a search has had to be lucky.
+
+    Each started trial is one, however it ended. Under population based training each exchange
+    begins another configuration. With `search.select: best` a trial is judged by its best
+    evaluation, so that each of its evaluations is one.
+    """
+    if config.search.select == "best":
+        return sum(max(1, len(record.results)) for record in records)
+    population = config.search.scheduler.type in POPULATION
+    return len(records) + sum(len(r.exploits) for r in records if population)
+
+
+def judge_search(
+    folder: SearchFolder,
+    records: Sequence[TrialRecord],
+    returns: "TrialReturns",
+    best: TrialRecord | None,
+) -> SearchVerdict:
+    """Return the verdict on the trial that ranks first.
+
+    Parameters
+    ----------
+    folder : of the search
+    records : all trials that were started
+    returns : of those that have left some, on the same days
+    best : the one that ranks first; None if none can win
+    """
+    trial = None if best is None else best.index
+    column = returns.trials.index(trial) if trial in returns.trials else None
+    verdict = judge(
+        returns.active,
+        column,
+        n_trials=max(1, configurations_tried(records, folder.config)),
+        periods_per_year=settled_periods_per_year(folder.config.evaluation),
+        seed=folder.config.seed,
+    )
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state] = states.get(record.state, 0) + 1
+    return SearchVerdict(verdict=verdict, trial=trial, states=states)
+
+
+def write_verdict(folder: Path, judged: SearchVerdict) -> None:
+    """Write `verdict.json`: the word, the sentences, every figure."""
+    content: dict[str, Any] = {
+        "verdict": judged.verdict.kind,
+        "sentences": judged.sentences(),
+        "trial": judged.trial,
+        "states": dict(judged.states),
+        "figures": judged.verdict.to_dict(),
+    }
+    with atomic_path(folder / VERDICT_FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_verdict(folder: Path) -> SearchVerdict | None:
+    """Return the verdict in a search's folder; None if it has none yet.
+
+    Raises
+    ------
+    SearchError
+        If the file is damaged.
+    """
+    path = folder / VERDICT_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path)
+        return SearchVerdict(
+            verdict=Verdict.from_dict(content["figures"]),
+            trial=content["trial"],
+            states=content["states"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SearchError(
+            f"{path} is damaged ({error!r}); delete it, and `finrl-ray resume {folder}` writes it "
+            "again"
+        ) from error

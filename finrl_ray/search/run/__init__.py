@@ -1,0 +1,1 @@
+"""Preparing, running, resuming and finishing a search."""

@@ -1,0 +1,53 @@
+"""How many trials have room on the Ray that is connected."""
+
+import logging
+import math
+from collections.abc import Callable
+from functools import partial
+
+import ray
+
+from finrl_ray.cluster.nodes import most_cpus
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.machine.available_cpus import available_cpus
+from finrl_ray.search.schedulers.make import samples_all_first
+from finrl_ray.support.cached_for import Lasting
+from finrl_ray.training.threads import crowding, threads_per_trial
+
+logger = logging.getLogger(__name__)
+
+ROOM_S = 1.0
+"""How long the number of trials that have room is believed."""
+
+
+def trial_limit(config: ExperimentConfig) -> Callable[[], float]:
+    """Return a function that says how many trials may be alive at once."""
+    if samples_all_first(config):
+        return lambda: math.inf  # those that wait for the others to be compared with count too
+    most = config.search.max_concurrent_trials
+    if most is not None:
+        return lambda: most
+    return Lasting(
+        partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial), ROOM_S
+    )
+
+
+def _room(cpus: float, gpus: float) -> float:
+    """Return how many trials have room; asking Ray takes a millisecond."""
+    room = most_cpus() // cpus
+    if gpus:
+        resources: dict[str, float] = ray.cluster_resources()
+        room = min(room, resources.get("GPU", 0.0) // gpus)
+    return max(1.0, room)
+
+
+def warn_of_crowding(config: ExperimentConfig, planned: int) -> None:
+    """Log a warning if trials that run at once have more threads than there are cores."""
+    most = config.search.max_concurrent_trials
+    room = _room(config.search.cpus_per_trial, config.search.gpus_per_trial)
+    at_once = min(planned, room, math.inf if most is None else most)
+    # what other nodes have beyond what they offer cannot be known here
+    cores = most_cpus() if len(ray.nodes()) > 1 else available_cpus()
+    warning = crowding(at_once, threads_per_trial(config), cores)
+    if warning:
+        logger.warning(warning)

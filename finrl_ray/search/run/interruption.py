@@ -1,0 +1,54 @@
+"""How a search ends before its trials have: what is noted of them, and a disk without room."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from finrl_ray.files.disk_full import WRITE_ERRORS, NoRoomError, innermost, no_room
+from finrl_ray.search.folder.folder import SearchFolder
+from finrl_ray.search.journal.events import Records, append_event, interruption, unfinished
+from finrl_ray.search.journal.state_files import StateFiles
+from finrl_ray.search.run.outputs import write_outputs
+
+
+def end_trials(folder: Path, records: Records, spent: str) -> None:
+    """Note how trials ended that Ray has said nothing of.
+
+    Parameters
+    ----------
+    folder : of the search
+    records : what its journal says
+    spent : why the search has ended; empty if it was interrupted
+    """
+    for record in unfinished(records.trials.values()):
+        if not record.started:
+            continue
+        state, reason = ("stopped", spent) if spent else ("interrupted", interruption(record))
+        content = {"trial_id": record.trial_id, "state": state, "reason": reason}
+        append_event(folder, records, "end", **content)
+
+
+def interrupted_for_room(folder: SearchFolder, error: BaseException) -> NoRoomError:
+    """Note that a search is interrupted, as far as there is room for it, and return why.
+
+    No attempt of a trial is used up: those that had started go on from their checkpoints.
+
+    Parameters
+    ----------
+    folder : of the search
+    error : of a disk without room
+    """
+    with contextlib.suppress(*WRITE_ERRORS):
+        # what is on the disk: of what could not be written the driver's memory is ahead
+        records = folder.records()
+        StateFiles(folder.path).drop_ahead(records.number)
+        end_trials(folder.path, records, "")
+        append_event(folder.path, records, "search", state="interrupted", ended_by="")
+        write_outputs(folder, records.in_order())
+    found = innermost(error) or no_room(
+        "a file of the search", error, [folder.path, tempfile.gettempdir()], "Make room"
+    )
+    return NoRoomError(
+        f"{found}\nThe search is interrupted; what was reported is kept, and no attempt of a trial "
+        f"is used up. Once there is room, go on with: finrl-ray resume {folder.path}"
+    )

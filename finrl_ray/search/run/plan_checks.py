@@ -1,0 +1,48 @@
+"""What is refused of searcher, scheduler and initial points before anything starts."""
+
+import math
+from collections.abc import Mapping
+
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import POPULATION
+from finrl_ray.errors import ConfigError
+from finrl_ray.search.sampling.domains import Domain, count_trials
+from finrl_ray.search.sampling.initial_points import check_points
+from finrl_ray.search.schedulers.make import make_scheduler, samples_all_first
+from finrl_ray.support.extras import EXTRAS, require_extra
+
+MIN_POPULATION = 2
+MOST_AT_ONCE = 100_000
+"""Trials of a scheduler that has all of them wait for each other."""
+
+
+def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
+    """Check what `build_space` cannot know: points, mutations, installed extras.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, what came, what must hold.
+    """
+    search = config.search
+    check_points(config, space)
+    if search.searcher in EXTRAS:
+        require_extra(search.searcher, f"search.searcher {search.searcher!r}")
+    for tracker in search.trackers:
+        require_extra(tracker, f"search.trackers {tracker!r}")
+    make_scheduler(config, space)  # refuses mutations that cannot be
+    if search.scheduler.type in POPULATION and search.num_samples < MIN_POPULATION:
+        raise ConfigError(
+            f"search.num_samples must be >= {MIN_POPULATION} for search.scheduler.type "
+            f"{search.scheduler.type!r}, whose trials learn from each other, got "
+            f"{search.num_samples}"
+        )
+    most = MOST_AT_ONCE if samples_all_first(config) else math.inf
+    if (planned := count_trials(space, search)) > most:
+        raise ConfigError(
+            f"search.num_samples must give at most {MOST_AT_ONCE:,} trials for "
+            f"search.scheduler.type {search.scheduler.type!r}, which starts them all before it "
+            f"compares the first, got {planned:,}"
+        )
+    if search.searcher == "bohb" and not any(len(d.values) > 1 for d in space.values()):
+        raise ConfigError("search.searcher 'bohb' needs something to search over in search.space")

@@ -1,0 +1,462 @@
+"""Starting, resuming and finishing a search."""
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import ray
+from ray import tune
+from ray.tune.error import TuneError
+from ray.tune.execution import class_cache
+
+from finrl_ray.cluster.nodes import cluster_address, current_dashboard, require_shared
+from finrl_ray.cluster.session import ray_session
+from finrl_ray.cluster.watchdog import watching
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import PAUSING
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.files.disk_full import WRITE_ERRORS, is_no_room
+from finrl_ray.files.writable_folder import require_writable
+from finrl_ray.machine.available_cpus import available_cpus
+from finrl_ray.search.folder.checkpoints import CheckpointStorage
+from finrl_ray.search.folder.folder import (
+    FolderKind,
+    SearchFolder,
+    create_folder,
+    open_folder,
+    sole_driver,
+)
+from finrl_ray.search.folder.mirror import FolderMirror, require_newest
+from finrl_ray.search.journal.events import (
+    Records,
+    append_event,
+    error_line,
+    is_finished,
+)
+from finrl_ray.search.journal.state_files import StateFiles, StoredState
+from finrl_ray.search.loggers.ray_dashboard import SearchBoard
+from finrl_ray.search.loggers.tensorboard import TensorBoardLog
+from finrl_ray.search.loggers.trackers import make_trackers
+from finrl_ray.search.results.table import trial_table
+from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
+from finrl_ray.search.run.concurrency import trial_limit, warn_of_crowding
+from finrl_ray.search.run.config_changes import take_changes
+from finrl_ray.search.run.interruption import end_trials, interrupted_for_room
+from finrl_ray.search.run.outputs import TRIALS_FILE, write_outputs
+from finrl_ray.search.run.prepare import PreparedSearch, prepare_search, require_place
+from finrl_ray.search.run.trial_resources import (
+    of_one_trial,
+    require_room,
+    require_room_here,
+    starts_own_ray,
+)
+from finrl_ray.search.sampling.domains import build_space, planned_trials
+from finrl_ray.search.sampling.searchers import make_searcher
+from finrl_ray.search.schedulers.make import METRIC, make_scheduler, trial_label
+from finrl_ray.search.tune.commit import SearchKeeper, read_for_resume, require_trusted
+from finrl_ray.search.tune.journal_callback import SearchJournal
+from finrl_ray.search.tune.resumable_scheduler import KeptScheduler
+from finrl_ray.search.tune.retention import CheckpointRetention, delete_at_once, prune
+from finrl_ray.search.tune.stopper import BudgetStopper
+from finrl_ray.search.tune.trial_source import TrialFeed
+from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial, train_trial
+from finrl_ray.storage.url import is_url
+from finrl_ray.support.environment_variables import environment
+from finrl_ray.support.interruptions import forget, interrupted, note
+from finrl_ray.training.threads import thread_variables, threads_per_trial
+
+logger = logging.getLogger(__name__)
+
+# besides the threads that it may use: a reused actor needs time for the clean-up of its last trial,
+# and with one malloc arena its memory stays flat over many trials
+WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
+# no screens and no log files that nobody reads; Ray's own snapshots, which nobody reads either, at
+# the end alone
+DRIVER_ENV = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # the feed says how many trials may wait
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+# how far apart the processes of a group get one signal
+_ONE_SIGNAL_S = 1.0
+ViewFactory = Callable[[SearchFolder, SearchJournal, int], tune.Callback]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What `run_search` and `resume_search` return.
+
+    Parameters
+    ----------
+    path : the search's folder
+    table : one row per started trial, best first (see `finrl_ray.search.results.table.trial_table`)
+    finished : whether every planned trial has ended; if not, `resume_search(path)` goes on
+    planned : number of trials that the search was to start
+    ended_by : why it has ended before that, such as a budget that is spent; empty if it has not
+    remote : URL of its checkpoints and of a copy of its folder; empty if all is in `path`
+    judged : whether the winner is more than luck; None before any trial has started
+    """
+
+    path: Path
+    table: pd.DataFrame
+    finished: bool
+    planned: int
+    ended_by: str = ""
+    remote: str = ""
+    judged: SearchVerdict | None = None
+
+
+def run_search(
+    config: ExperimentConfig | PreparedSearch,
+    *,
+    base_dir: Path = Path(),
+    market_data: MarketData | None = None,
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+    kind: FolderKind = "search",
+) -> SearchResult:
+    """Run a whole search and write its folder.
+
+    Parameters
+    ----------
+    config : the experiment, or what `prepare_search` returned for it
+    base_dir : folder that relative paths of the config are looked up from
+    market_data : prices already in memory
+    make_view : makes a Ray Tune callback that shows progress
+    address : a cluster to join (see `finrl_ray.cluster.session`); None: what RAY_ADDRESS names, or
+        a Ray of our own
+    dashboard : start the dashboard of a Ray of our own
+    kind : what its folder says that it is
+
+    Raises
+    ------
+    ConfigError, DataError
+        Before anything is started or written.
+    SearchError
+        If the search's folder cannot be written or Ray fails.
+    """
+    prepared = (
+        config
+        if isinstance(config, PreparedSearch)
+        else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
+    )
+    config = prepared.config
+    require_place(config)
+    search = config.search
+    place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
+    session = _session(config, address, dashboard)
+    with _driver_environment(), session:
+        require_room(of_one_trial(config), "a trial")
+        # only once Ray answers is there something to keep in a folder
+        folder = create_folder(
+            config, prepared.market_data, prepared.split, prepared.data_report, place, kind
+        )
+        _require_seen(folder)
+        with sole_driver(folder):
+            return _run(folder, prepared.planned, make_view)
+
+
+def resume_search(
+    path: str | Path,
+    *,
+    add_trials: int | None = None,
+    overrides: Sequence[str] = (),
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+    trust: bool = False,
+) -> SearchResult:
+    """Go on with an interrupted search: ended trials stay, others continue from checkpoints.
+
+    Parameters
+    ----------
+    path : the search's folder, or the URL of one
+    add_trials : trials more than the search has; one that has ended is open again, and its verdict
+        counts them all. After an interruption it goes on without this
+    overrides : `key=value` strings, of keys that may change in a search (docs/search.md)
+    make_view, address, dashboard : as for `run_search`
+    trust : run code that is in the state of somebody else's search; see docs/trust.md
+
+    Raises
+    ------
+    ConfigError
+        If a key may not change, or so many trials cannot be added.
+    SearchError
+        If the folder is no search's, what it needs is damaged beyond its copies or needs `trust`,
+        its config was edited in what may not change, or Ray fails.
+    """
+    folder = open_folder(path)
+    if folder.kind == "train":
+        raise SearchError(
+            f"{folder.path} was made by `finrl-ray train`, which trains in one go; run it again"
+        )
+    require_writable("the folder of a search that goes on", folder.path)
+    with sole_driver(folder):
+        records = folder.records()
+        if folder.remote:
+            require_newest(folder.path, folder.remote)
+        if add_trials is not None or not is_finished(records, planned_trials(folder.config)):
+            # before anything is noted: the same command is given again with `trust`
+            require_trusted(folder.path, trust=trust)
+        folder = take_changes(folder, records, add_trials=add_trials, overrides=overrides)
+        planned = planned_trials(folder.config)
+        if not is_finished(records, planned):
+            require_trusted(folder.path, trust=trust)
+            session = _session(folder.config, address, dashboard)
+            with _driver_environment(), session:
+                require_room(of_one_trial(folder.config), "a trial")
+                _require_seen(folder)
+                return _run(folder, planned, make_view, trust=trust)
+        with FolderMirror(folder.path, folder.remote):
+            if not _is_written(folder, records):
+                write_outputs(folder, records.in_order())
+        return _result(folder, records, planned)
+
+
+def _is_written(folder: SearchFolder, records: Records) -> bool:
+    """Return whether a finished search's outputs are there, and are those of all its trials."""
+    if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
+        return False
+    if folder.kind != "search":
+        return True
+    judged = read_verdict(folder.path)
+    return judged is not None and sum(judged.states.values()) == len(records.in_order())
+
+
+def _require_seen(folder: SearchFolder) -> None:
+    if not folder.remote:
+        require_shared(folder.path)
+
+
+def _run(
+    folder: SearchFolder, planned: int, make_view: ViewFactory | None, *, trust: bool = False
+) -> SearchResult:
+    """Run the search, or the rest of it, and write what comes out; Ray is up.
+
+    Raises
+    ------
+    NoRoomError
+        If a disk has no room: the search is then interrupted, as by Ctrl-C.
+    """
+    with FolderMirror(folder.path, folder.remote) as mirror:
+        try:
+            return _run_mirrored(folder, planned, make_view, mirror, trust=trust)
+        except WRITE_ERRORS as error:
+            if not is_no_room(error):
+                raise
+            raise interrupted_for_room(folder, error) from error
+
+
+def _run_mirrored(
+    folder: SearchFolder,
+    planned: int,
+    make_view: ViewFactory | None,
+    mirror: FolderMirror,
+    *,
+    trust: bool,
+) -> SearchResult:
+    warn_of_crowding(folder.config, planned)
+    storage = CheckpointStorage(folder.path, folder.remote)
+    records, state, files = read_for_resume(folder.path, trust=trust)
+    append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
+    keeper = _make_keeper(folder, records, state, files)
+    journal = SearchJournal(keeper, folder.config, storage)
+    delete = mirror.delete if folder.remote else delete_at_once(storage)
+    retention = CheckpointRetention(journal, folder.config, delete)
+    stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
+    pausing = folder.config.search.scheduler.type in PAUSING
+    feed = TrialFeed(keeper, state, planned, trial_limit(folder.config), storage, pausing=pausing)
+    callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
+    kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
+    try:
+        with _sigterm_as_interrupt(), watching(kept):
+            if interrupted():  # while Ray was started, which may have swallowed it
+                raise KeyboardInterrupt
+            _make_tuner(folder, feed, keeper, stopper, callbacks).fit()
+    except KeyboardInterrupt:
+        pass  # before Ray's own handler was in place, or a second time; the journal decides below
+    except (ray.exceptions.RayError, TuneError, OSError) as error:
+        # Ray ends with files that nobody reads; a store that is away then does no harm
+        # where there is no room the records may be ahead of the journal
+        lost = not is_finished(records, planned) and not interrupted(_ONE_SIGNAL_S)
+        if lost or is_no_room(error):
+            raise _in_words(error, kept) from error
+    remove_leftovers()
+    # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
+    end_trials(folder.path, records, stopper.reason)
+    finished = is_finished(records, planned)
+    append_event(
+        folder.path,
+        records,
+        "search",
+        state="finished" if finished else "interrupted",
+        ended_by=stopper.reason,
+    )
+    if finished:
+        prune(storage, records.in_order(), folder.config.search.keep_checkpoints, delete)
+    write_outputs(folder, records.in_order())
+    return _result(folder, records, planned)
+
+
+def _in_words(error: BaseException, kept: str) -> SearchError:
+    """Return what Ray raised as one message; an error of our own in it speaks for itself."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, FinRLRayError):
+        return SearchError(str(cause))
+    return SearchError(f"Ray failed: {error_line(str(cause))}. {kept}")
+
+
+def _make_keeper(
+    folder: SearchFolder, records: Records, state: StoredState | None, files: StateFiles
+) -> SearchKeeper:
+    space = build_space(folder.config)
+    searcher, scheduler = make_searcher(folder.config, space), make_scheduler(folder.config, space)
+    return SearchKeeper(folder.path, records, searcher, scheduler, files)
+
+
+def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResult:
+    return SearchResult(
+        path=folder.path,
+        table=trial_table(records.in_order(), folder.config),
+        finished=is_finished(records, planned),
+        planned=planned,
+        ended_by=records.ended_by,
+        remote=folder.remote,
+        judged=read_verdict(folder.path),
+    )
+
+
+def _make_tuner(
+    folder: SearchFolder,
+    feed: TrialFeed,
+    keeper: SearchKeeper,
+    stopper: BudgetStopper,
+    callbacks: list[tune.Callback],
+) -> tune.Tuner:
+    config = folder.config
+    trainable = tune.with_resources(
+        _trainable(folder),
+        {"cpu": config.search.cpus_per_trial, "gpu": config.search.gpus_per_trial},
+    )
+    return tune.Tuner(
+        trainable,
+        param_space={},
+        tune_config=tune.TuneConfig(
+            metric=METRIC,
+            mode="max",
+            search_alg=feed,
+            scheduler=KeptScheduler(keeper, feed.storage),
+            num_samples=feed.planned,
+            reuse_actors=True,
+            trial_name_creator=trial_label,
+            trial_dirname_creator=trial_label,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.ray_path.name,
+            storage_path=feed.storage.root,
+            storage_filesystem=None if feed.storage.is_local else feed.storage.filesystem,
+            stop=stopper,
+            callbacks=callbacks,
+            failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
+            verbose=0,
+        ),
+    )
+
+
+def _trainable(folder: SearchFolder) -> Any:
+    """Return the function that Ray runs, with the rows that its trials may read."""
+    config, plan = folder.config, folder.plan
+    if plan is not None:
+        return tune.with_parameters(
+            train_path_trial, config=config, development=folder.development, plan=plan
+        )
+    return tune.with_parameters(
+        train_trial,
+        config=config,
+        train_data=folder.train_data,
+        validation_data=folder.validation_data,
+    )
+
+
+def _views(
+    folder: SearchFolder, journal: SearchJournal, planned: int, make_view: ViewFactory | None
+) -> list[tune.Callback]:
+    view = [make_view(folder, journal, planned)] if make_view else []
+    board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
+    written = TensorBoardLog(folder.path, folder.config, journal)
+    return [*view, *board, written, *make_trackers(folder)]
+
+
+def _session(
+    config: ExperimentConfig, address: str | None, dashboard: bool
+) -> contextlib.AbstractContextManager[None]:
+    if starts_own_ray(address):
+        require_room_here(config)
+    num_cpus = None
+    most = config.search.max_concurrent_trials
+    if most is not None and config.search.scheduler.type in PAUSING:
+        # trials come back from their pauses; only the number of CPUs keeps them from running
+        if ray.is_initialized() or cluster_address(address) is not None:
+            logger.warning(
+                "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "
+                "joined: as many trials run as there are CPUs for",
+                config.search.scheduler.type,
+            )
+        else:
+            wanted = math.ceil(most * config.search.cpus_per_trial)
+            num_cpus = max(1, min(wanted, available_cpus()))
+    worker_env = {**WORKER_ENV, **thread_variables(threads_per_trial(config))}
+    return ray_session(worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard)
+
+
+@contextlib.contextmanager
+def _driver_environment() -> Iterator[None]:
+    """Set Ray Tune's switches, and keep it from passing storage keys on to its workers.
+
+    It would put them into the description of the workers' environment, which Ray logs. Workers have
+    the environment of their node; on this machine that is ours.
+    """
+    forwarded = class_cache.ENV_VARS_TO_PROPAGATE
+    keys = {name for name in forwarded if name.startswith("AWS_")}
+    forwarded -= keys
+    try:
+        with environment({k: v for k, v in DRIVER_ENV.items() if k not in os.environ}):
+            yield
+    finally:
+        forwarded |= keys
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a search as Ctrl-C does, with a snapshot (Ray alone would take none)."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR1"):
+        yield
+        return
+
+    def as_interrupt(number: int, frame: object) -> None:
+        note(number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGTERM, as_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        forget()

@@ -1,0 +1,1 @@
+"""What is sampled: domains, first points, searchers, the objective."""

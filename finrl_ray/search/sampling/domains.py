@@ -1,0 +1,359 @@
+"""Search spaces: their YAML form, the defaults per algorithm, and their form for Ray Tune."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from finrl_ray.agents.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
+from finrl_ray.agents.keyword_checks import INTEGERS
+from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.search import SearchConfig
+from finrl_ray.data.labels import did_you_mean
+from finrl_ray.errors import ConfigError
+from finrl_ray.support.whole_numbers import as_whole
+
+_ON_POLICY: dict[str, Any] = {
+    "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
+    "one_minus_gae_lambda": {"loguniform": [1e-3, 0.2]},
+    "ent_coef": {"loguniform": [1e-8, 0.1]},
+    "max_grad_norm": {"loguniform": [0.3, 2.0]},
+    "net_arch": {"choice": ["tiny", "small", "medium"]},
+    "activation_fn": {"choice": ["tanh", "relu"]},
+}
+_OFF_POLICY: dict[str, Any] = {
+    "learning_rate": {"loguniform": [1e-5, 2e-3]},
+    "batch_size": {"choice": [64, 128, 256, 512]},
+    "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
+    "tau": {"loguniform": [1e-3, 0.08]},
+    "train_freq": {"choice": [1, 2, 4, 8]},
+    # as many updates as steps were taken: with SB3's default, 1, the choice of train_freq would be
+    # one of the updates per step, which decides most of the time and of what is learned
+    "gradient_steps": -1,
+    "learning_starts": {"choice": [100, 500, 1000]},
+    "net_arch": {"choice": ["tiny", "small", "medium"]},
+}
+# Ranges after the habits of rl-baselines3-zoo (hyperparams_opt.py): learning rates end at 2e-3
+DEFAULT_SPACES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "ppo": {
+            "learning_rate": {"loguniform": [1e-5, 2e-3]},
+            "n_steps": {"choice": [128, 256, 512, 1024, 2048]},
+            "batch_size": {"choice": [32, 64, 128, 256, 512]},
+            "n_epochs": {"choice": [5, 10, 20]},
+            "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
+            **_ON_POLICY,
+        },
+        "a2c": {
+            "learning_rate": {"loguniform": [1e-5, 2e-3]},
+            "n_steps": {"choice": [5, 8, 16, 32, 64, 128]},
+            "vf_coef": {"uniform": [0.2, 0.8]},
+            **_ON_POLICY,
+        },
+        "ddpg": {
+            **_OFF_POLICY,
+            "action_noise": {"choice": ["normal", "ornstein_uhlenbeck"]},
+        },
+        "td3": {
+            **_OFF_POLICY,
+            "action_noise": {"choice": ["normal", "ornstein_uhlenbeck"]},
+            "policy_delay": {"choice": [1, 2, 4]},
+        },
+        "sac": {**_OFF_POLICY, "ent_coef": {"choice": ["auto", "auto_0.1", 0.01, 0.1]}},
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """One checked entry of a search space.
+
+    Parameters
+    ----------
+    kind : `choice`, `uniform`, `loguniform`, `randint`, `quniform`, `grid` or `constant`
+    values : the arguments of that kind; for `choice` and `grid` the options, for `constant` one
+        value, else the bounds (`randint` excludes the upper one, as Ray does)
+    """
+
+    kind: str
+    values: tuple[Any, ...]
+
+
+def _check_numbers(kind: str, values: Sequence[Any], count: int) -> None:
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if len(values) != count or not numeric:
+        raise ConfigError(f"{kind} needs {count} numbers, got {list(values)}")
+    if not values[0] < values[1]:
+        raise ConfigError(f"{kind} needs low < high, got {list(values)}")
+
+
+def _check_uniform(values: Sequence[Any]) -> None:
+    _check_numbers("uniform", values, 2)
+
+
+def _check_loguniform(values: Sequence[Any]) -> None:
+    _check_numbers("loguniform", values, 2)
+    if values[0] <= 0:
+        raise ConfigError(f"loguniform needs low > 0, got {list(values)}")
+
+
+def _check_randint(values: Sequence[Any]) -> None:
+    _check_numbers("randint", values, 2)
+    if not all(isinstance(v, int) for v in values):
+        raise ConfigError(f"randint needs whole numbers, got {list(values)}")
+
+
+def _check_quniform(values: Sequence[Any]) -> None:
+    _check_numbers("quniform", values, 3)
+    if not 0 < values[2] <= values[1] - values[0]:
+        raise ConfigError(
+            f"quniform needs [low, high, step] with 0 < step <= high - low, got {list(values)}"
+        )
+    multiples = [bound / values[2] for bound in values[:2]]
+    if not all(math.isclose(m, round(m), abs_tol=1e-9) for m in multiples):
+        raise ConfigError(
+            f"quniform needs low and high to be multiples of step, got {list(values)}"
+        )
+
+
+def _check_options(values: Sequence[Any]) -> None:
+    if not values:
+        raise ConfigError("choice and grid need at least one option, got []")
+
+
+_CHECKS: dict[str, Callable[[Sequence[Any]], None]] = {
+    "choice": _check_options,
+    "grid": _check_options,
+    "uniform": _check_uniform,
+    "loguniform": _check_loguniform,
+    "randint": _check_randint,
+    "quniform": _check_quniform,
+}
+
+
+def parse_domain(entry: Any) -> Domain:
+    """Return the checked form of one YAML entry; a plain value becomes a constant.
+
+    Raises
+    ------
+    ConfigError
+        If the kind is unknown or its arguments cannot be sampled.
+    """
+    if not isinstance(entry, dict):
+        return Domain(kind="constant", values=(entry,))
+    if len(entry) != 1:
+        raise ConfigError(f"needs one of {sorted(_CHECKS)}, got keys {list(entry)}")
+    kind, values = next(iter(entry.items()))
+    if kind not in _CHECKS:
+        raise ConfigError(
+            f"{kind!r} is none of {sorted(_CHECKS)}.{did_you_mean(str(kind), _CHECKS)}"
+        )
+    if not isinstance(values, list | tuple):
+        raise ConfigError(f"{kind} needs a list, got {values!r}")
+    if kind == "randint":
+        values = [as_whole(value) for value in values]
+    _CHECKS[kind](values)
+    return Domain(kind=kind, values=tuple(values))
+
+
+def build_space(config: ExperimentConfig) -> dict[str, Domain]:
+    """Return the algorithm's default space with the config's entries laid over it, all checked.
+
+    Raises
+    ------
+    ConfigError
+        Naming `search.space.<key>`, what came and what must hold.
+    """
+    agent, search = config.agent, config.search
+    _check_aliases(search.space, "search.space")
+    _check_aliases(agent.model_kwargs, "agent.model_kwargs")
+    space = _parsed(config)
+    _check_names(space, agent)
+    _check_corners(space, agent)
+    if not space and search.num_samples > 1:
+        raise ConfigError(
+            "search.space is empty, so all trials would be equal; add entries to search.space, "
+            "set search.default_space to true, or set search.num_samples to 1"
+        )
+    return _with_grids(space, search)
+
+
+def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
+    """Return the domains of a config, each of them checked on its own."""
+    agent, search = config.agent, config.search
+    defaults = DEFAULT_SPACES[agent.algorithm] if search.default_space else {}
+    settled = _canonical(agent.model_kwargs) | _canonical(search.space)
+    if "train_freq" in agent.model_kwargs and "train_freq" not in search.space:
+        settled.add("gradient_steps")  # an agent's own rhythm stays whole
+    entries = {n: e for n, e in defaults.items() if ALIASES.get(n, n) not in settled}
+    space = {}
+    for name, entry in {**entries, **search.space}.items():
+        try:
+            space[name] = parse_domain(entry)
+        except ConfigError as error:
+            raise ConfigError(f"search.space.{name}: {error}") from None
+    return space
+
+
+def _with_grids(space: dict[str, Domain], search: SearchConfig) -> dict[str, Domain]:
+    if search.searcher == "grid":
+        return {name: _as_grid(name, domain) for name, domain in space.items()}
+    if search.searcher != "random" and any(d.kind == "grid" for d in space.values()):
+        raise ConfigError(
+            f"search.space: grid needs search.searcher 'grid' or 'random', got {search.searcher!r}"
+        )
+    return space
+
+
+def _as_grid(name: str, domain: Domain) -> Domain:
+    if domain.kind == "constant":
+        return domain
+    if domain.kind in ("uniform", "loguniform"):
+        raise ConfigError(
+            f"search.space.{name}: {domain.kind} has no end of values; for searcher 'grid' list "
+            "some with grid, or fix one (set search.default_space to false to leave the default "
+            "space out)"
+        )
+    return Domain(kind="grid", values=grid_options(domain))
+
+
+def grid_options(domain: Domain) -> tuple[Any, ...]:
+    """Return every value of a domain that has a finite number of them."""
+    if domain.kind == "randint":
+        return tuple(range(*domain.values))
+    if domain.kind == "quniform":
+        low, high, step = domain.values
+        steps = range(round(low / step), round(high / step) + 1)
+        # 0.3 for 3 * 0.1, which is 0.30000000000000004
+        return tuple(
+            k * step if isinstance(step, int) else float(f"{k * step:.12g}") for k in steps
+        )
+    return domain.values
+
+
+def _canonical(given: Mapping[str, Any]) -> set[str]:
+    """Return the names given, aliases and the keys of `policy_kwargs` as what they stand for."""
+    policy_kwargs = given.get("policy_kwargs")
+    nested: set[str] = set()
+    if isinstance(policy_kwargs, dict):
+        listed = [option for kind in ("choice", "grid") for option in policy_kwargs.get(kind) or ()]
+        for option in listed or [policy_kwargs]:
+            nested |= set(option) if isinstance(option, dict) else set()
+    return {ALIASES.get(name, name) for name in given} | nested
+
+
+def _check_aliases(given: Mapping[str, Any], where: str) -> None:
+    for alias, name in ALIASES.items():
+        if alias in given and name in given:
+            raise ConfigError(f"{where}: {alias} and {name} say the same thing; give one of them")
+
+
+def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
+    # SB3 takes seconds to load, and a folder's trials are counted without it
+    from finrl_ray.agents.algorithms import check_model_kwargs
+
+    for where, names in (("search.space", list(space)), ("agent.model_kwargs", agent.model_kwargs)):
+        if "seed" in names:
+            raise ConfigError(
+                f"{where}: seed cannot be fixed or searched over: each trial's seed is derived "
+                "from the top-level `seed` and recorded; set that instead"
+            )
+        plain = {name: None for name in names if name not in DERIVED_NAMES}
+        try:
+            check_model_kwargs(agent.algorithm, plain)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    for name, domain in space.items():
+        if name in INTEGERS and domain.kind in ("uniform", "loguniform"):
+            raise ConfigError(
+                f"search.space.{name}: {name} is a whole number; use randint, quniform or choice "
+                f"instead of {domain.kind}"
+            )
+    if "one_minus_gae_lambda" in space and agent.algorithm not in ("ppo", "a2c"):
+        raise ConfigError(f"search.space.one_minus_gae_lambda: {agent.algorithm} has no GAE")
+
+
+def _check_corners(space: Mapping[str, Domain], agent: AgentConfig) -> None:
+    """Check every option and bound of the space, one name at a time so that errors can name it."""
+    try:
+        resolve_sample({}, agent)
+    except ConfigError as error:
+        raise ConfigError(f"agent.model_kwargs: {error}") from None
+    never = Domain(kind="constant", values=(agent.model_kwargs.get("normalize_advantage"),))
+    normalized = corner_values(space.get("normalize_advantage", never))
+    # batches of one sample are allowed where no trial normalises advantages
+    base = {"normalize_advantage": False} if set(normalized) == {False} else {}
+    for name, domain in space.items():
+        for value in corner_values(domain):
+            try:
+                resolve_sample({**base, name: value}, agent)
+            except ConfigError as error:
+                raise ConfigError(f"search.space.{name}: {error}") from None
+    shortest: dict[str, Any] = {
+        name: min(corner_values(space[name]))
+        for name in ("n_steps", "n_envs", "batch_size")
+        if name in space
+    }
+    if "normalize_advantage" in space:
+        shortest["normalize_advantage"] = True in normalized
+    try:
+        resolve_sample(shortest, agent)
+    except ConfigError as error:
+        raise ConfigError(f"search.space can draw {shortest}: {error}") from None
+
+
+def corner_values(domain: Domain) -> tuple[Any, ...]:
+    """Return every option of a domain, or the values at its two ends."""
+    if domain.kind == "quniform":
+        low, high, step = domain.values
+        return (round(low / step) * step, round(high / step) * step)
+    if domain.kind == "randint":
+        return (domain.values[0], domain.values[1] - 1)
+    return domain.values
+
+
+def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
+    """Return samples in which every option and every bound of the space appears at least once."""
+    options = {name: corner_values(domain) for name, domain in space.items()}
+    count = max((len(values) for values in options.values()), default=1)
+    return [
+        {name: values[min(i, len(values) - 1)] for name, values in options.items()}
+        for i in range(count)
+    ]
+
+
+def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:
+    """Return how many trials the search starts: samples times the size of the grid.
+
+    Initial points are among the samples, but come on top of a grid, which would else have holes.
+    """
+    grids = [len(domain.values) for domain in space.values() if domain.kind == "grid"]
+    if not grids:
+        return search.num_samples
+    return search.num_samples * math.prod(grids) + len(search.initial_points)
+
+
+def planned_trials(config: ExperimentConfig) -> int:
+    """Return how many trials the search of a config starts, whose space was checked before."""
+    return count_trials(_with_grids(_parsed(config), config.search), config.search)
+
+
+def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]:
+    """Return the space as Ray Tune's `param_space`, with a draw for the trial's seed."""
+    from ray import tune
+
+    makers: dict[str, Callable[..., Any]] = {
+        "choice": lambda *options: tune.choice(list(options)),
+        "grid": lambda *options: tune.grid_search(list(options)),
+        "uniform": tune.uniform,
+        "loguniform": tune.loguniform,
+        "randint": tune.randint,
+        "quniform": tune.quniform,
+        "constant": lambda value: value,
+    }
+    params = {name: makers[domain.kind](*domain.values) for name, domain in space.items()}
+    if searcher in ("random", "grid"):
+        # Optuna would take the draw for a hyperparameter and model its effect
+        params[SEED_DRAW] = tune.randint(0, 2**31 - 1)
+    return params

@@ -1,0 +1,147 @@
+"""The samples that a search runs first: given by the user, or FinRL's defaults."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, resolve_sample
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.data.labels import did_you_mean
+from finrl_ray.errors import ConfigError
+from finrl_ray.search.sampling.domains import Domain, grid_options
+
+FINRL_POINT = "finrl"
+# what SB3's policies are built with when FinRL names nothing
+_ON_POLICY_NET = {"net_arch": [64, 64], "activation_fn": "tanh"}
+_POLICY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "a2c": _ON_POLICY_NET,
+    "ppo": _ON_POLICY_NET,
+    "ddpg": {"net_arch": [400, 300], "activation_fn": "relu"},
+    "td3": {"net_arch": [400, 300], "activation_fn": "relu"},
+    "sac": {"net_arch": [256, 256], "activation_fn": "relu"},
+}
+
+
+def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
+    """Refuse points with names that the space has not, or values that cannot be trained with.
+
+    A value outside its range is allowed: the point is run as it is.
+
+    Raises
+    ------
+    ConfigError
+        Naming `search.initial_points[i]`, what came and what must hold.
+    """
+    for index, point in enumerate(config.search.initial_points):
+        where = f"search.initial_points[{index}]"
+        given = finrl_point(config.agent.algorithm, space) if point == FINRL_POINT else point
+        assert isinstance(given, dict)
+        for name in given:
+            if name not in space:
+                raise ConfigError(f"{where}: {_not_in_space(name, space)}")
+        try:
+            resolve_sample(given, config.agent)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+def _not_in_space(name: str, space: Mapping[str, Domain]) -> str:
+    twins = {**ALIASES, **{value: key for key, value in ALIASES.items()}}
+    twin = twins.get(name)
+    if twin in space:
+        return f"the space has {twin} instead of {name}; give {twin}, which is 1 - {name}"
+    return (
+        f"{name!r} is not in the search space, which has {', '.join(space)}; add it to "
+        f"search.space.{did_you_mean(str(name), space)}"
+    )
+
+
+def finrl_point(algorithm: str, space: Mapping[str, Domain]) -> dict[str, Any]:
+    """Return FinRL's default of every name in the space; what the space fixes stays fixed."""
+    return {
+        name: domain.values[0]
+        if domain.kind == "constant"
+        else _finrl_value(algorithm, name, domain)
+        for name, domain in space.items()
+    }
+
+
+def _finrl_value(algorithm: str, name: str, domain: Domain) -> Any:
+    if name in ALIASES:
+        # rounded, because 1 - 0.99 is 0.010000000000000009
+        return round(1.0 - _finrl_keyword(algorithm, ALIASES[name]), 12)
+    if name == "net_arch":
+        return _as_option(_POLICY_DEFAULTS[algorithm][name], domain)
+    if name == "n_envs":
+        return 1
+    if name == "policy_kwargs":
+        return {}
+    return _finrl_keyword(algorithm, name)
+
+
+def _finrl_keyword(algorithm: str, name: str) -> Any:
+    known = {**_POLICY_DEFAULTS[algorithm], **ALGORITHMS[algorithm].defaults}
+    if name in known:
+        return known[name]
+    return inspect.signature(ALGORITHMS[algorithm].model_class).parameters[name].default
+
+
+def _as_option(widths: list[int], domain: Domain) -> Any:
+    """Return a network under the name that the space has for it."""
+    for option in domain.values:
+        named = NET_ARCHS.get(option) if isinstance(option, str) else option
+        if isinstance(named, list | tuple) and list(named) == widths:
+            return option
+    return widths
+
+
+def complete_points(
+    config: ExperimentConfig, space: Mapping[str, Domain], *, seed_draw: bool
+) -> list[dict[str, Any]]:
+    """Return the initial points as whole samples; missing values are drawn.
+
+    Parameters
+    ----------
+    config : the experiment
+    space : its search space
+    seed_draw : give each point the draw that random search gives its samples
+    """
+    rng = np.random.default_rng([config.seed, 1])
+    samples = []
+    for point in config.search.initial_points:
+        given = finrl_point(config.agent.algorithm, space) if point == FINRL_POINT else point
+        assert isinstance(given, dict)
+        sample = {n: given[n] if n in given else draw(d, rng) for n, d in space.items()}
+        if seed_draw:
+            sample[SEED_DRAW] = int(rng.integers(0, 2**31 - 1))
+        samples.append(sample)
+    return samples
+
+
+def draw(domain: Domain, rng: np.random.Generator) -> Any:
+    """Return one value of a domain, as a plain Python value."""
+    if domain.kind == "uniform":
+        return float(rng.uniform(*domain.values))
+    if domain.kind == "loguniform":
+        low, high = np.log(domain.values)
+        # rounding in the logarithm must not leave the range
+        return float(np.clip(np.exp(rng.uniform(low, high)), *domain.values))
+    if domain.kind == "randint":
+        return int(rng.integers(*domain.values))
+    options = domain.values if domain.kind == "constant" else grid_options(domain)
+    return options[int(rng.integers(len(options)))]
+
+
+def contains(domain: Domain, value: Any) -> bool:
+    """Return whether a domain can give a value."""
+    if domain.kind in ("uniform", "loguniform"):
+        low, high = domain.values
+        return isinstance(value, int | float) and low <= value <= high
+    if domain.kind == "randint":
+        low, high = domain.values
+        return isinstance(value, int) and low <= value < high
+    options = domain.values if domain.kind == "constant" else grid_options(domain)
+    return value in options

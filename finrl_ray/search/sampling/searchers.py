@@ -1,0 +1,238 @@
+"""The config's searcher as Ray Tune's: what each trial samples, reproducibly from the seed."""
+
+import copy
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from finrl_ray.agents.hyperparameters import to_python
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.search.sampling.domains import Domain, count_trials, grid_options
+from finrl_ray.search.sampling.drawn_samples import DrawnSamples
+from finrl_ray.search.sampling.initial_points import complete_points, contains
+from finrl_ray.search.sampling.objective import METRIC
+from finrl_ray.support.extras import require_extra
+from finrl_ray.support.global_random import OwnRandom
+
+# Optuna's own number; HyperOpt's would be 20, more than most searches have trials
+STARTUP_TRIALS = 10
+
+
+def make_searcher(config: ExperimentConfig, space: Mapping[str, Domain]) -> Searcher:
+    """Return the searcher, seeded and ready; its suggestions are whole samples.
+
+    It limits neither the number of trials nor how many run at once, except that the samples of
+    random and grid search come to an end.
+
+    Raises
+    ------
+    ConfigError
+        If the searcher needs an extra that is not installed.
+    """
+    constants = {name: d.values[0] for name, d in space.items() if len(d.values) == 1}
+    domains = {name: domain for name, domain in space.items() if name not in constants}
+    # Optuna would take the draw for a hyperparameter and model its effect
+    seed_draw = config.search.searcher in ("random", "grid")
+    points = complete_points(config, space, seed_draw=seed_draw)
+    if not seed_draw and domains:
+        return ModelSearcher(config, domains, constants, points)
+    fixed = {name: Domain(kind="constant", values=(value,)) for name, value in constants.items()}
+    total = count_trials(space, config.search)
+    return SampleList(
+        DrawnSamples(space if seed_draw else fixed, config.seed, total, points, seed_draw=seed_draw)
+    )
+
+
+class SampleList(Searcher):
+    """Ray Tune searcher that learns nothing: drawn samples, until there are no more."""
+
+    def __init__(self, samples: DrawnSamples) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next sample, or `Searcher.FINISHED`."""
+        sample = self.samples.draw()
+        return Searcher.FINISHED if sample is None else sample
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Do nothing: the samples do not depend on results."""
+
+
+class ModelSearcher(Searcher):
+    """Ray Tune searcher around one of Ray's that learn, in terms of this package's samples.
+
+    The inner searcher sees choices as labels and steps as whole numbers, which every library can
+    represent; it is told finite numbers or a failure, never NaN, from which none recovers. Initial
+    points that its space can represent are queued in it. Others are run as they are, and it never
+    hears of them.
+
+    Parameters
+    ----------
+    config : the experiment
+    domains : what is searched over
+    constants : what every sample has besides
+    points : whole samples to begin with
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        domains: Mapping[str, Domain],
+        constants: Mapping[str, Any],
+        points: list[dict[str, Any]],
+    ) -> None:
+        super().__init__()
+        self.domains = dict(domains)
+        self.constants = dict(constants)
+        self.total_timesteps = config.agent.total_timesteps
+        self.objectives = [f"eval/{name}" for name in config.search.objectives]
+        self.random = OwnRandom(config.seed)
+        # the points still to come; None stands for one that is queued in the inner searcher
+        self.points = [None if self._inside(point) else point for point in points]
+        queued = [
+            self._encode(p) for p, own in zip(points, self.points, strict=True) if own is None
+        ]
+        self.live: set[str] = set()
+        self.told: set[tuple[str, int]] = set()
+        self.learns_from_budgets = config.search.searcher == "bohb"
+        with self.random.swapped():
+            self.inner = _INNER[config.search.searcher](config, queued)
+            metric: Any = self.objectives or METRIC
+            mode: Any = ["max"] * len(self.objectives) or "max"
+            self.inner.set_search_properties(metric, mode, self._encoded_space())
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next sample; None when the inner searcher waits."""
+        if self.points and (own := self.points.pop(0)) is not None:
+            return copy.deepcopy(own)
+        drawn: Any
+        with self.random.swapped():
+            drawn = self.inner.suggest(trial_id)
+        if drawn is None or drawn == Searcher.FINISHED:
+            return drawn
+        self.live.add(trial_id)
+        decoded = {name: self._decoded(name, value) for name, value in drawn.items()}
+        return {**copy.deepcopy(self.constants), **decoded}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass results at the ends of HyperBand's rungs on to BOHB; the others learn at the end."""
+        if trial_id in self.live and self.learns_from_budgets:
+            self._tell_budget(trial_id, result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the inner searcher how a trial ended; without finite measures it failed."""
+        if trial_id not in self.live:
+            return
+        self.live.discard(trial_id)
+        names = self.objectives or [METRIC]
+        finite = bool(result) and all(_is_finite((result or {}).get(name)) for name in names)
+        failed = error or not finite
+        with self.random.swapped():
+            if not failed and self.learns_from_budgets and result:
+                self._tell_budget(trial_id, result)
+            self.inner.on_trial_complete(trial_id, None if failed else result, error=failed)
+
+    def _tell_budget(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell BOHB the result of a budget once: Ray leaves out those that end a trial."""
+        steps = int(result["timesteps"])  # BOHB is not used where the unit is paths
+        budget = result.get("hyperband_info", {}).get("budget")
+        if budget is None and steps >= self.total_timesteps:
+            budget = self.total_timesteps
+        if budget is None or (trial_id, steps) in self.told or not _is_finite(result.get(METRIC)):
+            return
+        self.told.add((trial_id, steps))
+        with self.random.swapped():
+            told = {METRIC: result[METRIC], "hyperband_info": {"budget": float(budget)}}
+            self.inner.on_trial_result(trial_id, told)
+
+    # -- what HyperBand for BOHB tells its searcher, and how many BOHB lets run at once -----------
+
+    def on_pause(self, trial_id: str) -> None:
+        """Pass on, for trials that the inner searcher knows."""
+        if trial_id in self.live and self.learns_from_budgets:
+            self.inner.on_pause(trial_id)  # type: ignore[attr-defined]  # TuneBOHB has it
+
+    def on_unpause(self, trial_id: str) -> None:
+        """Pass on, for trials that the inner searcher knows."""
+        if trial_id in self.live and self.learns_from_budgets:
+            self.inner.on_unpause(trial_id)  # type: ignore[attr-defined]  # TuneBOHB has it
+
+    # -- this package's samples and those of the inner searcher -----------------------------------
+
+    def _inside(self, point: Mapping[str, Any]) -> bool:
+        fixed = all(point[name] == value for name, value in self.constants.items())
+        return fixed and all(contains(d, point[name]) for name, d in self.domains.items())
+
+    def _encoded_space(self) -> dict[str, Any]:
+        from ray import tune
+
+        encoded: dict[str, Any] = {}
+        for name, domain in self.domains.items():
+            if domain.kind == "quniform":
+                encoded[name] = tune.randint(0, len(grid_options(domain)))
+            elif domain.kind == "choice":
+                encoded[name] = tune.choice([str(k) for k in range(len(domain.values))])
+            else:
+                encoded[name] = getattr(tune, domain.kind)(*domain.values)
+        return encoded
+
+    def _encode(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        encoded = {}
+        for name, domain in self.domains.items():
+            value = point[name]
+            if domain.kind in ("quniform", "choice"):
+                position = grid_options(domain).index(value)
+                value = str(position) if domain.kind == "choice" else position
+            encoded[name] = value
+        return encoded
+
+    def _decoded(self, name: str, value: Any) -> Any:
+        domain = self.domains[name]
+        if domain.kind in ("quniform", "choice"):
+            return copy.deepcopy(grid_options(domain)[int(value)])
+        if domain.kind == "randint":
+            return int(value)
+        # some libraries take the logarithm of the bounds and leave them by rounding
+        return min(max(float(value), float(domain.values[0])), float(domain.values[1]))
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(to_python(value), int | float) and math.isfinite(value)
+
+
+def _optuna(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return OptunaSearch(seed=config.seed, points_to_evaluate=points)
+
+
+def _hyperopt(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
+    require_extra("hyperopt", "search.searcher 'hyperopt'")
+    from ray.tune.search.hyperopt import HyperOptSearch
+
+    return HyperOptSearch(
+        points_to_evaluate=points or None,
+        n_initial_points=STARTUP_TRIALS,
+        random_state_seed=config.seed,
+    )
+
+
+def _bohb(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
+    require_extra("bohb", "search.searcher 'bohb'")
+    from ray.tune.search.bohb import TuneBOHB
+
+    logging.getLogger("hpbandster").setLevel(logging.WARNING)
+    return TuneBOHB(points_to_evaluate=points, seed=config.seed)
+
+
+_INNER = {"optuna": _optuna, "hyperopt": _hyperopt, "bohb": _bohb}

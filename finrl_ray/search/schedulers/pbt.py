@@ -1,0 +1,237 @@
+"""Population based training as a deterministic, journaled scheduler on top of Ray's."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ray import tune
+from ray.train._internal.session import _FutureTrainingResult
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.search.sampling.domains import Domain
+from finrl_ray.search.sampling.drawn_samples import plain_value
+from finrl_ray.search.sampling.objective import comparable, time_attr
+from finrl_ray.search.schedulers.mutations import mutable_domains, mutate
+from finrl_ray.support.global_random import OwnRandom
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploit:
+    """One exchange: a trial that goes on as a changed copy of a better one.
+
+    Parameters
+    ----------
+    trial_id : of the trial that is replaced
+    donor_id : of the trial that is copied
+    timesteps : of the donor's checkpoint
+    sample : all hyperparameters with which the trial goes on
+    checkpoint : of the donor
+    """
+
+    trial_id: str
+    donor_id: str
+    timesteps: int
+    sample: dict[str, Any]
+    checkpoint: tune.Checkpoint
+
+
+class Population(PopulationBasedTraining):
+    """What PBT and PB2 have in common here.
+
+    Ray's draws from the global generators; here from the experiment's seed. A trial that ends
+    leaves the population, and those that wait for it are exchanged without it, where Ray's would
+    wait for ever. Nothing is exchanged at the end of training. Trials that are added when all
+    others have ended are a population of their own.
+
+    Attributes
+    ----------
+    exploits : each exchange, oldest first
+    """
+
+    def __init__(self, config: ExperimentConfig, interval: int, **kwargs: Any) -> None:
+        settings = config.search.scheduler
+        # a page per exchange, which the journal has too
+        logging.getLogger("ray.tune.schedulers.pbt").setLevel(logging.WARNING)
+        super().__init__(
+            time_attr=time_attr(config),
+            perturbation_interval=interval,
+            quantile_fraction=settings.option("quantile_fraction"),
+            synch=settings.option("synch"),
+            log_config=False,  # the journal has it
+            **kwargs,
+        )
+        self._burn_in_period = settings.option("burn_in")
+        self._begin()
+        self.total_timesteps = config.agent.total_timesteps
+        self.random = OwnRandom(config.seed)
+        self.generator = np.random.default_rng([config.seed, 2])
+        self.exploits: list[Exploit] = []
+        self.gone: set[str] = set()
+
+    def _begin(self) -> None:
+        """Wait for the first exchange of a population."""
+        self._next_perturbation_sync = max(self._perturbation_interval, self._burn_in_period)
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Take a trial in; the first after all others have ended begins another population."""
+        others: list[Trial] = list(self._trial_state)
+        if others and all(t.trial_id in self.gone or t.is_finished() for t in others):
+            self._begin()
+        # not PB2's, which looks for values that a sample lacks; here each has every one
+        PopulationBasedTraining.on_trial_add(self, tune_controller, trial)
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        """Exchange the trial when its time has come; a trial at its end leaves."""
+        if result[self._time_attr] >= self.total_timesteps or result.get("stop_reason"):
+            self._leave(tune_controller, trial)
+            return str(TrialScheduler.CONTINUE)
+        seen = comparable(result)
+        with self.random.swapped():
+            if self._synch:
+                return self._on_synchronous_result(tune_controller, trial, seen)
+            return str(super().on_trial_result(tune_controller, trial, seen))
+
+    def choose_trial_to_run(self, tune_controller: "TuneController") -> "Trial | None":
+        """Choose the trial that is furthest behind; of those that wait for a process, the last.
+
+        Ray's chooses the same trial until it runs, so that the others get no process meanwhile.
+        """
+        trials: list[Trial] = tune_controller.get_trials()
+        due = [
+            trial
+            for trial in trials
+            if trial.status in (trial.PENDING, trial.PAUSED) and not self._waits(trial)
+        ]
+        due.sort(key=lambda trial: self._trial_state[trial].last_train_time)
+        staged = getattr(tune_controller, "_staged_trials", ())
+        return next((trial for trial in due if trial not in staged), due[0] if due else None)
+
+    def _waits(self, trial: "Trial") -> bool:
+        """Return whether a trial has come to the next exchange and the others have not."""
+        reached = self._trial_state[trial].last_train_time >= self._next_perturbation_sync
+        return bool(self._synch and reached)
+
+    def on_trial_complete(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> None:
+        """Let the trial leave."""
+        self._leave(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Let the trial leave."""
+        self._leave(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Let the trial leave."""
+        self._leave(tune_controller, trial)
+
+    def _leave(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        self.gone.add(trial.trial_id)
+        self._trial_state[trial].last_score = None  # out of the quantiles
+        if self._synch and self._all_wait(tune_controller):
+            with self.random.swapped():
+                self._exchange(tune_controller)
+
+    def _on_synchronous_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        steps = result[self._time_attr]
+        if steps < self._next_perturbation_sync:
+            return str(TrialScheduler.CONTINUE)
+        self._save_trial_state(self._trial_state[trial], steps, result, trial)
+        if self._all_wait(tune_controller):
+            self._exchange(tune_controller)
+        # an exchanged trial is paused already
+        paused = trial.status == trial.PAUSED
+        return str(TrialScheduler.NOOP if paused else TrialScheduler.PAUSE)
+
+    def _members(self, tune_controller: "TuneController") -> list["Trial"]:
+        return [
+            trial
+            for trial in tune_controller.get_trials()
+            if trial.trial_id not in self.gone and not trial.is_finished()
+        ]
+
+    def _all_wait(self, tune_controller: "TuneController") -> bool:
+        members = self._members(tune_controller)
+        return bool(members) and all(self._waits(trial) for trial in members)
+
+    def _exchange(self, tune_controller: "TuneController") -> None:
+        """Exchange the whole population, the best first, whose checkpoints the worst go on from."""
+        worst, best = self._quantiles()
+        members = self._members(tune_controller)
+        others = [trial for trial in members if trial not in worst and trial not in best]
+        for trial in [*best, *others, *worst]:
+            # not the time of whoever came last, which depends on timing
+            self._trial_state[trial].last_perturbation_time = int(self._next_perturbation_sync)
+            self._checkpoint_or_exploit(trial, tune_controller, best, worst)
+        furthest = max(self._trial_state[trial].last_train_time for trial in members)
+        following = self._next_perturbation_sync + self._perturbation_interval
+        self._next_perturbation_sync = max(following, furthest)
+
+    def _checkpoint_or_exploit(
+        self,
+        trial: "Trial",
+        tune_controller: "TuneController",
+        upper_quantile: list["Trial"],
+        lower_quantile: list["Trial"],
+    ) -> None:
+        super()._checkpoint_or_exploit(trial, tune_controller, upper_quantile, lower_quantile)
+        state = self._trial_state[trial]
+        if isinstance(state.last_checkpoint, _FutureTrainingResult):
+            # a few milliseconds: the trial has written it with its report. A future could neither
+            # be kept on disk nor stay true once the trial trains on.
+            saved = state.last_checkpoint.resolve()
+            state.last_checkpoint = saved.checkpoint if saved else None
+
+    def _exploit(
+        self, tune_controller: "TuneController", trial: "Trial", trial_to_clone: "Trial"
+    ) -> None:
+        super()._exploit(tune_controller, trial, trial_to_clone)
+        # a trial that is still writing its checkpoint Ray notes down as to be stopped after it, and
+        # then drops that checkpoint: the note would end the trial at the first one of its new life
+        tune_controller._cached_trial_decisions.pop(trial.trial_id, None)
+        donor = self._trial_state[trial_to_clone]
+        assert isinstance(donor.last_checkpoint, tune.Checkpoint)
+        exploit = Exploit(
+            trial_id=trial.trial_id,
+            donor_id=trial_to_clone.trial_id,
+            timesteps=int(donor.last_train_time),
+            sample=plain_value(trial.config),
+            checkpoint=donor.last_checkpoint,
+        )
+        self.exploits.append(exploit)
+
+
+class PopulationScheduler(Population):
+    """Ray's PBT whose changed values stay within the search space."""
+
+    name = "pbt"
+
+    def __init__(
+        self, config: ExperimentConfig, space: Mapping[str, Domain], interval: int
+    ) -> None:
+        self.domains = mutable_domains(config, space, continuous=False)
+        settings = config.search.scheduler
+        super().__init__(
+            config,
+            interval,
+            # Ray needs the names alone: the values come from _get_new_config
+            hyperparam_mutations={n: list(d.values) for n, d in self.domains.items()},
+            resample_probability=settings.option("resample_probability"),
+        )
+
+    def _get_new_config(
+        self, trial: "Trial", trial_to_clone: "Trial"
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        chance = self._resample_probability
+        return mutate(trial_to_clone.config, self.domains, chance, self.generator), {}

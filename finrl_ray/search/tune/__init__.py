@@ -1,0 +1,1 @@
+"""What is handed to Ray Tune: search algorithm, scheduler, callbacks, stopper."""

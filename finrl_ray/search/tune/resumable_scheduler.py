@@ -1,0 +1,154 @@
+"""A trial scheduler whose memory survives: any of Ray's, with what it decides written down."""
+
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from finrl_ray.cluster.watchdog import lost_process
+from finrl_ray.search.folder.checkpoints import CheckpointStorage
+from finrl_ray.search.journal.events import STOP
+from finrl_ray.search.tune.commit import SearchKeeper
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+
+class KeptScheduler(TrialScheduler):
+    """Passes everything on to `keeper.scheduler`, less what a restart must not tell it.
+
+    A trial that starts again from its checkpoint, after a crash or in a resumed search, is to the
+    scheduler the trial that it was: it keeps its place in rungs, brackets and populations.
+    """
+
+    def __init__(self, keeper: SearchKeeper, storage: CheckpointStorage) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's
+        self.keeper = keeper
+        self.storage = storage
+        self.undecided = [
+            trial_id
+            for trial_id, record in keeper.records.trials.items()
+            if record.decision == STOP
+        ]
+
+    @property
+    def inner(self) -> TrialScheduler:
+        """The scheduler that decides."""
+        return self.keeper.scheduler
+
+    @property
+    def metric(self) -> str | None:
+        """What is maximised."""
+        metric: str | None = self.inner.metric
+        return metric
+
+    @property
+    def supports_buffered_results(self) -> bool:
+        """Whether several results may be handed over together."""
+        return False
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Pass metric and mode on to a scheduler that was made without them."""
+        if self.inner.metric is not None:
+            return True
+        self.keeper.scheduler_changed()
+        return bool(self.inner.set_search_properties(metric, mode, **spec))
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
+        """Pass on a trial that the scheduler does not know."""
+        if trial.trial_id not in self.keeper.known:
+            self.inner.on_trial_add(tune_controller, trial)
+            self.keeper.know(trial.trial_id)
+            self._changed()
+
+    def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
+        """Pass on an error after which the trial is not started again."""
+        if not trial.should_recover() and not lost_process():
+            self.inner.on_trial_error(tune_controller, trial)
+            self._changed()
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
+    ) -> str:
+        """Decide as the scheduler does; the recorder writes result and decision down."""
+        self.keeper.hold()
+        decision: str = self.inner.on_trial_result(tune_controller, trial, result)
+        self.keeper.decisions[trial.trial_id] = decision
+        self._changed()
+        return decision
+
+    def on_trial_complete(
+        self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
+    ) -> None:
+        """Pass on."""
+        self.inner.on_trial_complete(tune_controller, trial, result)
+        self._changed()
+
+    def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
+        """Pass on."""
+        self.inner.on_trial_remove(tune_controller, trial)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Have the scheduler pickled with the next event, and write down what it has exchanged."""
+        if type(self.inner) is not FIFOScheduler:  # it knows nothing that could change
+            self.keeper.scheduler_changed()
+        exploits: list[Any] = getattr(self.inner, "exploits", [])
+        if not exploits:
+            return
+        written = sum(len(r.exploits) for r in self.keeper.records.trials.values())
+        for exploit in exploits[written + self.keeper.held("exploit") :]:
+            self.keeper.write(
+                "exploit",
+                trial_id=exploit.trial_id,
+                donor=exploit.donor_id,
+                timesteps=exploit.timesteps,
+                sample=exploit.sample,
+                checkpoint=self.storage.relative(exploit.checkpoint.path),
+            )
+
+    def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
+        """Choose as the scheduler does, after carrying out what it had decided before a kill."""
+        while self.undecided:
+            trial = tune_controller.get_trial(self.undecided.pop())
+            if trial is not None:
+                tune_controller._set_trial_status(trial, Trial.RUNNING)
+                tune_controller.stop_trial(trial)
+        chosen = self._choose(tune_controller)
+        if chosen is not None:
+            _restage(tune_controller, chosen)
+        return chosen
+
+    def _choose(self, tune_controller: "TuneController") -> Trial | None:
+        own = getattr(type(self.inner), "choose_trial_to_run", None)
+        if own is not FIFOScheduler.choose_trial_to_run:
+            self.keeper.scheduler_changed()
+            chosen: Trial | None = self.inner.choose_trial_to_run(tune_controller)
+            return chosen
+        # FIFO's choice without its look at every trial that has ever been: the first that is
+        # pending, else the first that is paused
+        live: list[Trial] = sorted(tune_controller.get_live_trials(), key=_place)
+        for status in (Trial.PENDING, Trial.PAUSED):
+            for trial in live:
+                if trial.status == status:
+                    return trial
+        return None
+
+    def debug_string(self) -> str:
+        """Return the scheduler's own words."""
+        return str(self.inner.debug_string())
+
+
+def _place(trial: Trial) -> int:
+    return int(trial.trial_id)
+
+
+def _restage(tune_controller: "TuneController", trial: Trial) -> None:
+    """Let Ray ask for a process again that it counts on and no longer has.
+
+    Where a process is taken over by one trial while it starts for another, Ray can be left with a
+    trial that is neither running nor waiting for anything.
+    """
+    lost = trial in tune_controller._staged_trials and trial not in tune_controller._trial_to_actor
+    if lost and trial not in tune_controller._resetting_trials:
+        tune_controller._unstage_trial_with_resources(trial)

@@ -1,0 +1,1 @@
+"""Inference: how much of a result is luck, and the verdict."""

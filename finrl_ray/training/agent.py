@@ -1,0 +1,406 @@
+"""One agent from a config: its envs, its model, its evaluations, its checkpoints; no Ray.
+
+A trial is a pure function of (config, data, sample): its seed is derived from the experiment's seed
+and the sample, and a checkpoint holds everything that its future depends on.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv
+
+from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
+from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
+from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
+from finrl_ray.agents.normalization import VECNORMALIZE_FILE
+from finrl_ray.agents.saved_models.model_files import save_model
+from finrl_ray.agents.state.training_state import (
+    capture_state,
+    learn_from,
+    load_state,
+    restore_state,
+    save_state,
+)
+from finrl_ray.agents.torch_startup import leave_compiler_out
+from finrl_ray.config.experiment import (
+    EvaluationConfig,
+    ExperimentConfig,
+    settled_periods_per_year,
+)
+from finrl_ray.config.search import SearchConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.periods_per_year import with_periods_per_year
+from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
+from finrl_ray.errors import FinRLRayError
+from finrl_ray.files.manifest import seal
+from finrl_ray.learners.vec_normalize import LeanVecNormalize
+from finrl_ray.support.counts import counted
+
+MODEL_FILE = "model.zip"
+STATE_FILE = "state.pt"
+EVALUATIONS_FILE = "evaluations.npz"
+
+Report: TypeAlias = Callable[[dict[str, Any], Callable[[Path], None]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a training starts.
+
+    Parameters
+    ----------
+    checkpoint : folder of an earlier checkpoint of the same run, to go on from; None: from scratch
+    unreported : whether the evaluation that the checkpoint was made at has not been reported yet
+    notes : what the reader of the results should know of the start; reported once
+    """
+
+    checkpoint: Path | None = None
+    unreported: bool = False
+    notes: str = ""
+
+
+FROM_SCRATCH = Start()
+
+
+class TrialDivergedError(FinRLRayError, RuntimeError):
+    """A trial whose parameters are no longer finite numbers."""
+
+
+def train_agent(
+    sample: Mapping[str, Any],
+    config: ExperimentConfig,
+    train_data: MarketData,
+    validation_data: MarketData,
+    report: Report,
+    start: Start = FROM_SCRATCH,
+) -> BaseAlgorithm:
+    """Train one configuration to its end, reporting after each evaluation.
+
+    Parameters
+    ----------
+    sample : hyperparameters laid over `config.agent`; empty for the agent as configured
+    config : the experiment
+    train_data, validation_data : the rows of the two windows; no other rows are read
+    report : see `SafePointCallback`
+    start : where training starts
+
+    Returns
+    -------
+    BaseAlgorithm
+        The model as training left it; its envs are closed.
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    config = with_periods_per_year(config, train_data.dates)
+    seed = trial_seed(config.seed, sample)
+    settings = resolve_sample(sample, config.agent)
+    env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
+    model = build_model(config, settings, env, seed, device=device_of(config))
+    try:
+        callback = SafePointCallback(config, eval_env, seed, report, notes=start.notes)
+        if start.checkpoint is not None:
+            callback.restore(model, start.checkpoint)
+            if start.unreported:
+                callback.report_latest(model)
+        learn_from(
+            model,
+            config.agent.total_timesteps,
+            callback,
+            callback.at_safe_point,
+            resumed=start.checkpoint is not None,
+        )
+        return model
+    except ValueError as error:
+        # what SB3 and the env say of NaN is a page of numbers; say which parameter it is instead
+        check_finite(model, error)
+        raise
+    finally:
+        env.close()
+        eval_env.close()
+
+
+def make_trial_envs(
+    config: ExperimentConfig,
+    settings: TrialSettings,
+    seed: int,
+    train_data: MarketData,
+    validation_data: MarketData,
+) -> tuple[VecEnv, VecEnv]:
+    """Return the training env and the env of the validation window, normalised alike."""
+    scaling = fit_scaling(config, train_data)
+    eval_env: VecEnv = make_vec_env(
+        validation_data, config.env, seed=seed, scaling=scaling, training=False
+    )
+    if config.agent.normalize:
+        gamma = settings.model_kwargs.get("gamma", 0.99)
+        norm_obs = config.agent.normalize != "rewards"
+        eval_env = LeanVecNormalize(
+            eval_env, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
+        )
+    return make_training_env(config, settings, seed, train_data, scaling), eval_env
+
+
+def make_training_env(
+    config: ExperimentConfig,
+    settings: TrialSettings,
+    seed: int,
+    train_data: MarketData,
+    scaling: ObservationScaling | None,
+) -> VecEnv:
+    """Return the env of the rows that are trained on, normalised as the config says."""
+    env: VecEnv = make_vec_env(
+        train_data, config.env, n_envs=settings.n_envs, seed=seed, scaling=scaling
+    )
+    if not config.agent.normalize:
+        return env
+    return LeanVecNormalize(
+        env,
+        gamma=settings.model_kwargs.get("gamma", 0.99),
+        norm_obs=config.agent.normalize != "rewards",
+        norm_reward=config.agent.normalize != "observations",
+    )
+
+
+def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> ObservationScaling | None:
+    """Return the observation scaling fitted on the train window, if the config asks for one."""
+    if config.env.observation_scaling == "none":
+        return None
+    return fit_observation_scaling(train_data, config.env.initial_amount)
+
+
+def device_of(config: ExperimentConfig) -> str:
+    """Return torch's device of a trial: a GPU that it has not reserved is another one's."""
+    return "auto" if config.search.gpus_per_trial else "cpu"
+
+
+def build_model(
+    config: ExperimentConfig,
+    settings: TrialSettings,
+    env: VecEnv,
+    seed: int,
+    *,
+    tensorboard_log: str | None = None,
+    device: str = "auto",
+) -> BaseAlgorithm:
+    """Return a fresh SB3 model that logs to the folder `tensorboard_log`, or nowhere if None.
+
+    `device` is torch's, for models whose own keywords do not name one.
+    """
+    leave_compiler_out()
+    model = DRLAgent(env).get_model(
+        config.agent.algorithm,
+        policy=config.agent.policy,
+        model_kwargs={"device": device, **settings.model_kwargs},
+        verbose=0,
+        seed=seed,
+        tensorboard_log=tensorboard_log,
+        learner=config.agent.learner,
+    )
+    if tensorboard_log is None:
+        model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+class SafePointCallback(BaseCallback):
+    """SB3 callback that evaluates at safe points and reports what it finds with a checkpoint.
+
+    A safe point is the top of SB3's learning loop, after an update and before the next rollout:
+    the only place where a checkpoint holds all of a run (see docs/agent.md).
+
+    Parameters
+    ----------
+    config : the experiment
+    eval_env : the env of the validation window
+    seed : of the trial, reported with each result
+    report : called after each evaluation with the metrics, flat and of Python numbers, and a
+        function that writes a checkpoint into a folder
+    notes : goes into the first report
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        eval_env: VecEnv,
+        seed: int,
+        report: Report,
+        *,
+        notes: str = "",
+    ) -> None:
+        super().__init__()
+        self.metrics: dict[str, Any] = {}
+        self.notes = notes
+        self.report = report
+        self.config = config
+        self.seed = seed
+        self.evaluation = make_evaluation(config.evaluation, eval_env)
+        self.objectives: list[float] = []
+
+    def _init_callback(self) -> None:
+        self.evaluation.init_callback(self.model)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def at_safe_point(self, model: BaseAlgorithm) -> bool:
+        """Evaluate and report when an evaluation is due; return whether to train on."""
+        if self.metrics.get("stop_reason"):
+            return False  # restored from a checkpoint at which the trial had ended itself
+        done = model.num_timesteps >= self.config.agent.total_timesteps
+        if not self.evaluation.is_due() and not done:
+            return True
+        if model.num_timesteps in self.evaluation.evaluation_timesteps[-1:]:
+            return False  # restored from the checkpoint of its last evaluation
+        check_finite(model)
+        measures = self.evaluation.evaluate_now()
+        self.objectives.append(measures["objective"])
+        stop_reason = self._stop_reason(measures)
+        self._report(model, measures, stop_reason)
+        return not stop_reason and not done
+
+    def _stop_reason(self, measures: Mapping[str, float]) -> str:
+        breach = drawdown_breach(measures, self.config.search)
+        if breach:
+            return breach
+        if not self.evaluation.continue_training:
+            since_best = len(self.objectives) - 1 - int(np.argmax(self.objectives))
+            return f"no improvement in {counted(since_best, 'evaluation')}"
+        return ""
+
+    def _report(
+        self, model: BaseAlgorithm, measures: Mapping[str, float], stop_reason: str
+    ) -> None:
+        metrics = trial_metrics(measures, self.objectives, self.config.search)
+        metrics |= {
+            "timesteps": int(model.num_timesteps),
+            "seed": self.seed,
+            "stop_reason": stop_reason,
+        }
+        self.metrics = metrics
+        self.report_latest(model)
+
+    def report_latest(self, model: BaseAlgorithm) -> None:
+        """Report the latest evaluation with a checkpoint, maybe again after a crash."""
+        notes, self.notes = self.notes, ""
+        metrics = {**self.metrics, "notes": notes} if notes else self.metrics
+        self.report(metrics, partial(self.save, model))
+
+    def save(self, model: BaseAlgorithm, folder: Path) -> None:
+        """Write an ordinary SB3 model, its normalisation, the exact state and all evaluations.
+
+        A manifest, written last, tells a whole checkpoint from a damaged one.
+        """
+        save_model(model, folder / MODEL_FILE)
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None:
+            normalizer.save(str(folder / VECNORMALIZE_FILE))
+        own = {
+            "objectives": self.objectives,
+            "evaluation": self.evaluation.get_state(),
+            "metrics": self.metrics,
+            "seed": self.seed,
+        }
+        save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
+        self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
+        seal(folder, timesteps=int(model.num_timesteps))
+
+    def restore(self, model: BaseAlgorithm, folder: Path) -> None:
+        """Put a fresh model, its env and this callback back to where a checkpoint was made."""
+        state = load_state(folder / STATE_FILE)
+        self.evaluation.set_state(state["callback"]["evaluation"])
+        self.objectives = list(state["callback"]["objectives"])
+        self.metrics = dict(state["callback"]["metrics"])
+        # of the run that began here, also where its hyperparameters have changed since
+        self.seed = state["callback"]["seed"]
+        restore_state(model, state["model"])
+
+
+def make_evaluation(
+    evaluation: EvaluationConfig,
+    eval_env: VecEnv,
+    *,
+    log_path: str | None = None,
+    best_model_save_path: str | None = None,
+) -> TradingEvalCallback:
+    """Return the evaluation that a config asks for, early stopping included."""
+    patience = evaluation.max_no_improvement_evals
+    return TradingEvalCallback(
+        eval_env,
+        callback_after_eval=None
+        if patience is None
+        else StopTrainingOnNoModelImprovement(patience, evaluation.min_evals),
+        eval_freq=evaluation.eval_freq,
+        n_eval_episodes=1,
+        log_path=log_path,
+        best_model_save_path=best_model_save_path,
+        metric=evaluation.metric,
+        periods_per_year=settled_periods_per_year(evaluation),
+        risk_free_rate=evaluation.risk_free_rate,
+        verbose=0,
+    )
+
+
+def trial_metrics(
+    measures: Mapping[str, float], objectives: Sequence[float], search: SearchConfig
+) -> dict[str, Any]:
+    """Return what one evaluation is reported as: `eval/...`, `objective`, `eval_objective`.
+
+    Parameters
+    ----------
+    measures : of the evaluation
+    objectives : of all evaluations so far, this one included
+    search : says whether the last or the best of them stands for the trial
+    """
+    current = float(measures["objective"])
+    metrics = {
+        f"eval/{name}": float(value) for name, value in measures.items() if name != "objective"
+    }
+    objective = float(max(objectives)) if search.select == "best" else current
+    return {**metrics, "objective": objective, "eval_objective": current}
+
+
+def drawdown_breach(measures: Mapping[str, float], search: SearchConfig) -> str:
+    """Return in words that a drawdown is beyond the config's limit, or an empty text."""
+    limit, drawdown = search.max_drawdown_limit, measures["max_drawdown"]
+    if limit is None or not drawdown < limit:
+        return ""
+    return f"drawdown {drawdown:.1%} is beyond the limit of {limit:.1%}"
+
+
+def check_finite(model: BaseAlgorithm, cause: Exception | None = None) -> None:
+    """Raise if a network parameter is NaN or infinite, naming it.
+
+    With `cause`, what training was stopped by, also if torch has refused the policy's distribution
+    although every parameter is a number: a log deviation of 100 is one, its exponential is not.
+
+    Raises
+    ------
+    TrialDivergedError
+        With the parameter's or the quantity's name, the timestep and what usually helps.
+    """
+    remedy = "a lower learning_rate, a lower max_grad_norm or agent.normalize usually helps"
+    for name, parameter in model.policy.named_parameters():
+        if not bool(th.isfinite(parameter).all()):
+            raise TrialDivergedError(
+                f"parameter {name} is NaN or infinite after {model.num_timesteps} timesteps; "
+                f"{remedy}"
+            ) from cause
+    refused = re.match(r"Expected parameter (\w+) ", str(cause))
+    if refused:
+        raise TrialDivergedError(
+            f"the {refused[1]} of the policy's actions is NaN or infinite after "
+            f"{model.num_timesteps} timesteps; {remedy}"
+        ) from cause

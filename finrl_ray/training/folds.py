@@ -1,0 +1,315 @@
+"""One configuration trained and judged fold after fold; no Ray.
+
+Each fold is a training from scratch with a seed of its own, for `agent.total_timesteps`, and one
+look at its judged rows. After each the trial reports: the mean over all folds so far, and how many
+whole paths they make. A checkpoint holds the folds that are done; a trial that goes on from one
+trains the next fold as if it had never been stopped.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from finrl_ray._typing import AnyArray, DateArray, FloatArray
+from finrl_ray.agents.callbacks.measures import UNDEFINED_OBJECTIVE
+from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
+from finrl_ray.agents.rollout import evaluate_account
+from finrl_ray.agents.state.training_state import learn_from
+from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.periods_per_year import with_periods_per_year
+from finrl_ray.data.windows.folds import Fold, ValidationPlan
+from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import ObservationScaling
+from finrl_ray.files.bounded_reading import read_arrays
+from finrl_ray.files.manifest import seal
+from finrl_ray.metrics.performance import performance_summary, sharpe_ratio, turnover
+from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
+from finrl_ray.statistics.sharpe_inference import estimate_sharpe, sharpe_standard_error
+from finrl_ray.training.agent import (
+    FROM_SCRATCH,
+    Report,
+    Start,
+    build_model,
+    check_finite,
+    device_of,
+    drawdown_breach,
+    fit_scaling,
+    make_training_env,
+)
+
+FOLDS_FILE = "folds.npz"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldResult:
+    """What one training has come to on its judged rows.
+
+    Parameters
+    ----------
+    fold : its number in the plan
+    seed : of the training
+    timesteps : that it took
+    dates : array of shape (R,), the days on which returns were earned
+    returns : array of shape (R,), the account's simple returns; one fewer per segment than rows
+    active : array of shape (R,), `returns` less those of buy & hold on the same days
+    turnover : per year, the mean over the segments
+    """
+
+    fold: int
+    seed: int
+    timesteps: int
+    dates: DateArray
+    returns: FloatArray
+    active: FloatArray
+    turnover: float
+
+
+def train_folds(
+    sample: Mapping[str, Any],
+    config: ExperimentConfig,
+    development: MarketData,
+    plan: ValidationPlan,
+    report: Report,
+    start: Start = FROM_SCRATCH,
+) -> list[FoldResult]:
+    """Train and judge one configuration on every fold, reporting after each.
+
+    Parameters
+    ----------
+    sample : hyperparameters laid over `config.agent`
+    config : the experiment
+    development : the rows of train and validation; no other rows are read
+    plan : the folds, as rows of `development`
+    report : called after each fold with the metrics, flat and of Python numbers, and a function
+        that writes a checkpoint into a folder
+    start : where the trial starts; its checkpoint holds the folds that are done
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    config = with_periods_per_year(config, development.dates)
+    done = [] if start.checkpoint is None else read_folds(start.checkpoint)
+    notes = start.notes
+    if done and start.unreported:
+        _report(done, config, report, notes)
+        notes = ""
+    for number in range(len(done), len(plan.folds)):
+        if done and _breach(done, config):
+            return done
+        done.append(_run_fold(sample, config, development, plan.folds[number], number))
+        _report(done, config, report, notes)
+        notes = ""
+    return done
+
+
+def fold_seed(config: ExperimentConfig, sample: Mapping[str, Any], number: int) -> int:
+    """Return the seed of a trial's training `number`, within 0..2**31-1."""
+    return (trial_seed(config.seed, sample) + number) % 2**31
+
+
+def train_on(
+    sample: Mapping[str, Any],
+    config: ExperimentConfig,
+    train_data: MarketData,
+    scaling: ObservationScaling | None,
+    seed: int,
+) -> BaseAlgorithm:
+    """Return a model trained from scratch on some rows, with its training env.
+
+    Parameters
+    ----------
+    sample : hyperparameters laid over `config.agent`
+    config : the experiment
+    train_data : the rows
+    scaling : what `fit_scaling` gives for them
+    seed : of the training
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    settings = resolve_sample(sample, config.agent)
+    env = make_training_env(config, settings, seed, train_data, scaling)
+    model = build_model(config, settings, env, seed, device=device_of(config))
+    try:
+        learn_from(model, config.agent.total_timesteps, at_safe_point=_finite)
+        check_finite(model)
+    except ValueError as error:
+        check_finite(model, error)
+        raise
+    return model
+
+
+def _finite(model: BaseAlgorithm) -> bool:
+    check_finite(model)
+    return True
+
+
+def _run_fold(
+    sample: Mapping[str, Any],
+    config: ExperimentConfig,
+    development: MarketData,
+    fold: Fold,
+    number: int,
+) -> FoldResult:
+    seed = fold_seed(config, sample, number)
+    train_data = development.take(fold.train)
+    scaling = fit_scaling(config, train_data)
+    model = train_on(sample, config, train_data, scaling, seed)
+    periods = settled_periods_per_year(config.evaluation)
+    dates, returns, active, traded = [], [], [], []
+    for first, stop in fold.judged:
+        judged = development.rows(first, stop)
+        env = make_vec_env(judged, config.env, seed=seed, scaling=scaling, training=False)
+        (history,) = evaluate_account(model, env)
+        dates.append(history.dates[1:])
+        returns.append(simple_returns(history.account_value))
+        active.append(active_returns(history.account_value, buy_and_hold(judged, config.env)))
+        traded.append(
+            turnover(history.traded_amount, history.account_value, periods_per_year=periods)
+        )
+    assert model.env is not None
+    model.env.close()
+    return FoldResult(
+        fold=number,
+        seed=seed,
+        timesteps=int(model.num_timesteps),
+        dates=np.concatenate(dates),
+        returns=np.concatenate(returns),
+        active=np.concatenate(active),
+        turnover=float(np.average(traded, weights=[len(part) for part in returns])),
+    )
+
+
+def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[str, Any]:
+    """Return what a trial reports after its latest fold.
+
+    `eval/...` are means over the folds, except `eval/max_drawdown`, the worst of them. `objective`
+    is that of `validation.objective`; where it is not a number, one worse than agents come to.
+    """
+    periods = settled_periods_per_year(config.evaluation)
+    measures = [_measures(result, config) for result in done]
+    metrics = {
+        f"eval/{name}": float(np.mean([m[name] for m in measures]))
+        for name in measures[0]
+        if name != "max_drawdown"
+    }
+    metrics["eval/max_drawdown"] = float(min(m["max_drawdown"] for m in measures))
+    sharpes = [m["active_sharpe_ratio"] for m in measures]
+    metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done, periods)
+    if config.validation.objective == "metric":
+        name = config.evaluation.metric
+        objective = metrics[f"eval/{name}"]
+    else:
+        name = "sharpe_ratio"
+        objective = metrics["eval/active_sharpe_ratio"] - metrics["eval/active_sharpe_se"]
+    if not np.isfinite(objective):
+        objective = UNDEFINED_OBJECTIVE[name]
+    own_path = config.validation.trainings_per_path
+    return {
+        **metrics,
+        "objective": float(objective),
+        "eval_objective": float(objective),
+        "timesteps": sum(result.timesteps for result in done),
+        "folds": len(done),
+        "paths": len(done) // own_path,
+        "seed": done[0].seed,
+        "stop_reason": _breach(done, config),
+    }
+
+
+def _measures(result: FoldResult, config: ExperimentConfig) -> dict[str, float]:
+    evaluation = config.evaluation
+    periods = settled_periods_per_year(evaluation)
+    summary = performance_summary(
+        account_values(result.returns),
+        periods_per_year=periods,
+        risk_free_rate=evaluation.risk_free_rate,
+    )
+    active = sharpe_ratio(result.active, periods_per_year=periods)
+    return {**summary, "turnover": result.turnover, "active_sharpe_ratio": active}
+
+
+def _standard_error(
+    sharpes: Sequence[float], done: Sequence[FoldResult], periods_per_year: float
+) -> float:
+    """Return the standard error of the mean; of a single fold that of its own Sharpe ratio.
+
+    One fold's spread is unknown, and to call it 0 would let trials that were stopped early win.
+    """
+    if len(sharpes) > 1:
+        return float(np.std(sharpes, ddof=1) / np.sqrt(len(sharpes)))
+    estimate = estimate_sharpe(done[0].active)
+    if not np.isfinite(estimate.sharpe) or not np.isfinite(estimate.skew):
+        return 0.0
+    error = sharpe_standard_error(
+        estimate.sharpe, estimate.n_periods, skew=estimate.skew, kurtosis=estimate.kurtosis
+    )
+    return float(error * np.sqrt(periods_per_year))
+
+
+def _breach(done: Sequence[FoldResult], config: ExperimentConfig) -> str:
+    """Return in words that the latest fold's drawdown is beyond the config's limit."""
+    return drawdown_breach(_measures(done[-1], config), config.search)
+
+
+def _report(
+    done: Sequence[FoldResult], config: ExperimentConfig, report: Report, notes: str
+) -> None:
+    metrics = fold_metrics(done, config)
+    if notes:
+        metrics["notes"] = notes
+    kept = list(done)
+
+    def save(folder: Path) -> None:
+        write_folds(kept, folder)
+        seal(folder, timesteps=metrics["timesteps"])
+
+    report(metrics, save)
+
+
+def write_folds(done: Sequence[FoldResult], folder: Path) -> None:
+    """Write the folds that are done into a checkpoint's folder."""
+    lengths = [len(result.returns) for result in done]
+    np.savez(
+        folder / FOLDS_FILE,
+        seed=np.array([result.seed for result in done]),
+        timesteps=np.array([result.timesteps for result in done]),
+        turnover=np.array([result.turnover for result in done]),
+        length=np.array(lengths),
+        dates=np.concatenate([result.dates for result in done]),
+        returns=np.concatenate([result.returns for result in done]),
+        active=np.concatenate([result.active for result in done]),
+    )
+
+
+def read_folds(folder: Path) -> list[FoldResult]:
+    """Return the folds of a checkpoint's folder, in order."""
+    return folds_of((folder / FOLDS_FILE).read_bytes())
+
+
+def folds_of(content: bytes) -> list[FoldResult]:
+    """Return the folds that `write_folds` wrote, from the content of the file."""
+    arrays: dict[str, AnyArray] = read_arrays(io.BytesIO(content))
+    bounds = np.cumsum(arrays["length"])[:-1]
+    series = {name: np.split(arrays[name], bounds) for name in ("dates", "returns", "active")}
+    return [
+        FoldResult(
+            fold=number,
+            seed=int(arrays["seed"][number]),
+            timesteps=int(arrays["timesteps"][number]),
+            turnover=float(arrays["turnover"][number]),
+            **{name: parts[number] for name, parts in series.items()},
+        )
+        for number in range(len(arrays["length"]))
+    ]

@@ -1,0 +1,1 @@
+"""Whole tasks above a search or beside it."""

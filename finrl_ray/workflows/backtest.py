@@ -1,0 +1,309 @@
+"""The winner on the sealed test window, beside buy & hold: the one place that opens it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from finrl_ray._typing import FloatArray
+from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
+from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
+from finrl_ray.agents.rollout import evaluate_account
+from finrl_ray.agents.saved_models.model_files import load_model
+from finrl_ray.agents.torch_startup import leave_compiler_out
+from finrl_ray.baselines.curves import baseline_curves, curve_measures
+from finrl_ray.baselines.names import BUY_AND_HOLD
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.make import make_vec_env
+from finrl_ray.errors import DataError, SearchError
+from finrl_ray.files.atomic import atomic_path
+from finrl_ray.files.bounded_reading import read_json
+from finrl_ray.metrics.returns import active_returns, simple_returns
+from finrl_ray.search.folder.folder import SearchFolder, open_folder
+from finrl_ray.search.folder.mirror import FolderMirror
+from finrl_ray.search.folder.names import (
+    BACKTEST_FOLDER,
+    BEST_MODEL_FOLDER,
+    CURVES_FILE,
+    FINAL_MODEL_FOLDER,
+)
+from finrl_ray.search.folder.test_openings import Opening, read_openings, record_opening
+from finrl_ray.search.journal.events import TrialRecord, is_finished, unfinished
+from finrl_ray.search.results.table import winner
+from finrl_ray.search.run.outputs import FINAL_MODEL_FILE
+from finrl_ray.search.sampling.domains import planned_trials
+from finrl_ray.statistics.sharpe_difference import sharpe_difference
+from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
+from finrl_ray.training.agent import MODEL_FILE, fit_scaling
+
+RESULT_FILE = "backtest.json"
+TRADES_FILE = "trades.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backtest:
+    """The result of opening the test window.
+
+    Parameters
+    ----------
+    trial : the winner's number
+    window : first date and date after the last, ISO
+    measures : per name (`agent`, `buy_and_hold` and the other baselines) the performance measures
+        on the test window, and the Sharpe ratio beyond buy & hold
+    openings : how often the test window has been opened so far, this time included
+    opened : each of these, with its window, its config and its model
+    repeated : whether this is an earlier result shown again, without opening the window
+    notes : baselines that are missing, and why
+    psr : probability that the true Sharpe ratio of the returns beyond buy & hold is above 0; NaN
+        where it is not defined
+    difference_p : p-value that agent and buy & hold have the same Sharpe ratio (Ledoit and Wolf);
+        NaN for fewer than 20 returns, or where one does not move
+    """
+
+    trial: int
+    window: tuple[str, str]
+    measures: Mapping[str, Mapping[str, float]]
+    openings: int
+    repeated: bool
+    opened: tuple[Opening, ...] = ()
+    notes: tuple[str, ...] = ()
+    psr: float = math.nan
+    difference_p: float = math.nan
+
+
+def load_winner(
+    folder: SearchFolder, *, trust: bool = False
+) -> tuple[TrialRecord, BaseAlgorithm, Path]:
+    """Return the winning trial, its model, and the file that the model was read from.
+
+    Parameters
+    ----------
+    folder : of the search
+    trust : see `finrl_ray.agents.saved_models.model_files.load_model`
+
+    Raises
+    ------
+    SearchError
+        If no trial can win or its model is not in the folder.
+    ConfigError
+        If the model is damaged, or needs trust.
+    """
+    record = winner(folder.records().in_order(), folder.config)
+    source = winners_model_file(folder)
+    if not source.is_file():
+        raise SearchError(
+            f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
+        )
+    leave_compiler_out()
+    model = load_model(folder.config.agent.algorithm, source, device="cpu", trust=trust)
+    return record, model, source
+
+
+def winners_model_file(folder: SearchFolder) -> Path:
+    """Return where the winner's model is, or will be; its VecNormalize statistics lie beside it."""
+    best = folder.config.search.select == "best"
+    if folder.kind == "train":
+        # the training pipeline's names, which are those of SB3 and of FinRL's training guide
+        trained = Path(BEST_MODEL_FOLDER, BEST_MODEL_FILE) if best else FINAL_MODEL_FILE
+        return folder.path / trained
+    return folder.path / (BEST_MODEL_FOLDER if best else FINAL_MODEL_FOLDER) / MODEL_FILE
+
+
+def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
+    """Run the winner of a finished search on the test window, once, and record that it was done.
+
+    Parameters
+    ----------
+    path : the search's folder
+    again : open the window although it has been opened before; each opening is recorded
+    trust : run code that is in the folder's model, where it is not one that this package has
+        written; see docs/trust.md
+
+    Raises
+    ------
+    SearchError
+        If the search has not ended, has no winner, or an earlier result belongs to another model.
+    """
+    folder = open_folder(path)
+    if folder.kind == "confirmation":
+        raise SearchError(
+            f"{folder.path} holds new trainings of a search's best, whose test window stays with "
+            "the search; give the folder of the search, two folders up"
+        )
+    _require_finished(folder)
+    record, model, source = load_winner(folder, trust=trust)
+    model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
+    earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
+    if earlier.is_file() and not again:
+        return _read(earlier, read_openings(folder.path), model_hash)
+    window = folder.split.test
+    if not window.is_usable:
+        raise SearchError(
+            f"the test window [{str(window.start)[:10]}, {str(window.end)[:10]}) holds "
+            f"{window.n_rows} rows of the data that the search in {folder.path} was given; there "
+            "is nothing to open"
+        )
+    test_data = window.cut(folder.market_data)
+    dates = (str(window.start)[:10], str(window.end)[:10])
+    env = winners_env(folder, test_data, source, trust=trust)
+    # an opening counts wherever the folder is read
+    with FolderMirror(folder.path, folder.remote):
+        record_opening(folder, record, source, dates)
+        opened = read_openings(folder.path)
+        history = evaluate_account(model, env)[0]
+        baselines = baseline_curves(test_data, folder.final_train_data, folder.config)
+        curves = {"agent": history.account_value, **baselines.curves}
+        measures = curve_measures(curves, folder.config.evaluation)
+        result = Backtest(
+            trial=record.index,
+            window=dates,
+            measures=measures,
+            openings=len(opened),
+            repeated=False,
+            opened=tuple(opened),
+            notes=baselines.notes,
+            psr=_psr(history.account_value, baselines.curves[BUY_AND_HOLD]),
+            difference_p=_difference_p(history.account_value, baselines.curves[BUY_AND_HOLD]),
+        )
+        table = pd.DataFrame({"date": history.dates, **curves})
+        _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
+    return result
+
+
+def winners_env(
+    folder: SearchFolder, market_data: MarketData, source: Path, *, trust: bool = False
+) -> VecEnv:
+    """Return an env over one window in which the winner's model acts as it was trained.
+
+    Parameters
+    ----------
+    folder : of the search
+    market_data : the window
+    source : file of the model; its statistics of VecNormalize are read where `agent.normalize` is
+        set
+    trust : see `finrl_ray.agents.normalization.read_statistics`
+
+    Raises
+    ------
+    SearchError
+        If the statistics are missing.
+    ConfigError
+        If they are damaged, or need trust.
+    """
+    scaling = fit_scaling(folder.config, folder.final_train_data)
+    env: VecEnv = make_vec_env(market_data, folder.config.env, scaling=scaling, training=False)
+    if folder.config.agent.normalize:
+        statistics = read_statistics(source, trust=trust)
+        if statistics is None:
+            raise SearchError(
+                f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the "
+                "model was trained under it"
+            )
+        env = under_statistics(env, statistics, evaluating=True)
+    return env
+
+
+def _write(
+    target: Path,
+    result: Backtest,
+    model_hash: str,
+    curves: pd.DataFrame,
+    trades: Any,
+    test_data: MarketData,
+) -> None:
+    target.mkdir(exist_ok=True)
+    with atomic_path(target / CURVES_FILE) as temporary:
+        curves.to_csv(temporary, index=False)
+    shares = pd.DataFrame(trades + 0.0, columns=list(test_data.tickers))  # -0.0 reads badly
+    shares.insert(0, "date", curves["date"].iloc[: len(shares)])
+    with atomic_path(target / TRADES_FILE) as temporary:
+        shares.to_csv(temporary, index=False)
+    content = {
+        "trial": result.trial,
+        "model_hash": model_hash,
+        "window": list(result.window),
+        "measures": {name: dict(values) for name, values in result.measures.items()},
+        "notes": list(result.notes),
+        "psr": None if math.isnan(result.psr) else result.psr,
+        "difference_p": None if math.isnan(result.difference_p) else result.difference_p,
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    with atomic_path(target / RESULT_FILE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_backtest(path: Path) -> Backtest | None:
+    """Return what the last opening of a search's test window has shown; None if there was none.
+
+    Raises
+    ------
+    SearchError
+        If the file is damaged.
+    """
+    file = path / BACKTEST_FOLDER / RESULT_FILE
+    return _read(file, read_openings(path)) if file.is_file() else None
+
+
+def _read(file: Path, opened: Sequence[Opening], model_hash: str | None = None) -> Backtest:
+    try:
+        content = read_json(file)
+        if model_hash is not None and content["model_hash"] != model_hash:
+            raise SearchError(
+                f"{file} was measured with another model than today's winner; --again opens the "
+                "test window once more, for this one"
+            )
+        start, end = content["window"]
+        return Backtest(
+            trial=content["trial"],
+            window=(start, end),
+            measures=content["measures"],
+            openings=len(opened),
+            repeated=True,
+            opened=tuple(opened),
+            notes=tuple(content.get("notes", ())),
+            psr=_number(content.get("psr")),
+            difference_p=_number(content.get("difference_p")),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SearchError(
+            f"{file} is damaged ({error!r}); --again opens the test window once more"
+        ) from error
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _psr(account_value: FloatArray, held: FloatArray) -> float:
+    found = estimate_sharpe(active_returns(account_value, held))
+    if found.flag:
+        return math.nan
+    return probabilistic_sharpe_ratio(
+        found.sharpe, found.n_periods, skew=found.skew, kurtosis=found.kurtosis
+    )
+
+
+def _difference_p(account_value: FloatArray, held: FloatArray) -> float:
+    try:
+        return sharpe_difference(simple_returns(account_value), simple_returns(held)).p_value
+    except DataError:
+        return math.nan
+
+
+def _require_finished(folder: SearchFolder) -> None:
+    records = folder.records()
+    planned = 1 if folder.kind == "train" else planned_trials(folder.config)
+    if not is_finished(records, planned):
+        started = records.in_order()
+        ended = len(started) - len(unfinished(started))
+        raise SearchError(
+            f"the test window is opened for the winner of a finished search, but {ended} of "
+            f"{planned} trials have ended; go on with it first: finrl-ray resume {folder.path}"
+        )

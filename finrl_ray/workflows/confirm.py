@@ -1,0 +1,294 @@
+"""`confirm`: the best of a search trained again, in parallel, and ranked by what is left of them.
+
+The best of many is partly lucky with its seed and its window. New seeds and several windows take
+that luck away; they do not make the prices new, on which the configurations were chosen.
+"""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from finrl_ray._typing import FloatArray
+from finrl_ray.agents.hyperparameters import SEED_DRAW, to_python
+from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.search import SchedulerConfig
+from finrl_ray.config.validation import ValidationConfig
+from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.files.atomic import atomic_path
+from finrl_ray.metrics.performance import sharpe_ratio
+from finrl_ray.search.folder.checkpoints import CheckpointStorage
+from finrl_ray.search.folder.folder import SearchFolder, open_folder
+from finrl_ray.search.journal.events import TrialRecord, is_finished
+from finrl_ray.search.results.returns import trial_folds
+from finrl_ray.search.results.table import trial_table
+from finrl_ray.search.results.table_files import read_csv_table
+from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
+from finrl_ray.search.sampling.domains import planned_trials
+from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
+from finrl_ray.training.folds import FoldResult
+
+CONFIRMATION_FOLDER = "confirmation"
+TABLE_FILE = "confirmation.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What `confirm` returns.
+
+    Parameters
+    ----------
+    path : the folder of the new trainings, itself that of a search
+    table : one row per configuration, the highest lower bound first: `rank`, `trial` (its number in
+        the search), `search_rank`, `lower_bound` (annual; mean less standard error),
+        `active_sharpe_ratio` (mean over seeds x windows), `active_sharpe_se`, `iqm` with
+        `iqm_low` and `iqm_high` (interquartile mean, and its 95 % interval over seeds),
+        `max_drawdown` (worst), `folds` and the state
+    finished : whether every training has ended; if not, `finrl-ray resume PATH` goes on
+    """
+
+    path: Path
+    table: pd.DataFrame
+    finished: bool
+
+
+def confirm(
+    path: str | Path,
+    *,
+    top: int = 5,
+    seeds: int = 5,
+    windows: int = 4,
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+) -> Confirmation:
+    """Train the best configurations of a finished search with new seeds over walk-forward windows.
+
+    The windows cover the second half of the rows before the test window, or all of the validation
+    window where that begins earlier; each follows a training on all rows before it. The test window
+    stays sealed.
+
+    Parameters
+    ----------
+    path : the search's folder
+    top : configurations, best first
+    seeds : trainings of each configuration on each window
+    windows : windows
+    make_view, address, dashboard : as for `run_search`
+
+    Raises
+    ------
+    ConfigError
+        If a number is less than 1, or the windows leave nothing to train on.
+    SearchError
+        If the search has not ended or none of its trials can win.
+    """
+    for name, value in (("top", top), ("seeds", seeds), ("windows", windows)):
+        if value < 1:
+            raise ConfigError(f"{name} must be >= 1, got {value}")
+    folder = open_folder(path)
+    chosen = best_records(folder, top)
+    config = confirmation_config(folder, chosen, seeds=seeds, windows=windows)
+    result = run_search(
+        config,
+        market_data=folder.market_data,
+        make_view=make_view,
+        address=address,
+        dashboard=dashboard,
+        kind="confirmation",
+    )
+    return summarised(result, [record.index for record in chosen])
+
+
+def resume_confirmation(
+    path: str | Path,
+    *,
+    make_view: ViewFactory | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+    trust: bool = False,
+) -> Confirmation:
+    """Go on with an interrupted confirmation.
+
+    Parameters
+    ----------
+    path : its own folder, in the folder of the search
+    make_view, address, dashboard : as for `run_search`
+    trust : as for `resume_search`
+
+    Raises
+    ------
+    SearchError
+        If the folder is no confirmation's, or does not lie in the search that it belongs to.
+    """
+    folder = open_folder(path)
+    if folder.kind != "confirmation":
+        raise SearchError(f"{folder.path} is not the folder of a confirmation")
+    points = folder.config.search.initial_points
+    chosen = best_records(open_folder(folder.path.parents[1]), len(points))
+    if [_plain_sample(record) for record in chosen] != list(points):
+        raise SearchError(
+            f"{folder.path} does not confirm the best of the search in {folder.path.parents[1]}; "
+            "was one of the folders moved?"
+        )
+    result = resume_search(
+        path, make_view=make_view, address=address, dashboard=dashboard, trust=trust
+    )
+    return summarised(result, [record.index for record in chosen])
+
+
+def best_records(folder: SearchFolder, top: int) -> list[TrialRecord]:
+    """Return the trials that rank first, at most `top`.
+
+    Raises
+    ------
+    SearchError
+        If the folder is no search's, or the search has not ended or has no winner.
+    """
+    if folder.kind != "search":
+        raise SearchError(f"{folder.path} is not the folder of a search, whose best are confirmed")
+    records = folder.records()
+    if not is_finished(records, planned_trials(folder.config)):
+        raise SearchError(
+            f"only a finished search is confirmed; go on with: finrl-ray resume {folder.path}"
+        )
+    table = trial_table(records.in_order(), folder.config)
+    ranked = table[table["rank"].notna()] if len(table) else table
+    if not len(ranked):
+        raise SearchError(f"no trial of the search in {folder.path} can win")
+    by_index = {record.index: record for record in records.in_order()}
+    return [by_index[int(index)] for index in ranked["trial"].iloc[:top]]
+
+
+def confirmation_config(
+    folder: SearchFolder, chosen: Sequence[TrialRecord], *, seeds: int, windows: int
+) -> ExperimentConfig:
+    """Return the config that trains the chosen samples, each on every window with every seed."""
+    config = folder.config
+    first, stop = folder.split.train.first_row, folder.split.validation.stop_row
+    begin = min(folder.split.validation.first_row, first + (stop - first) // 2)
+    start = np.datetime_as_string(folder.market_data.dates[begin], unit="D")
+    validation = ValidationConfig(
+        scheme="walk_forward",
+        n_windows=windows,
+        seeds=seeds,
+        start=pd.Timestamp(str(start)).date(),
+    )
+    samples = tuple(_plain_sample(record) for record in chosen)
+    search = dataclasses.replace(
+        config.search,
+        num_samples=len(samples),
+        searcher="random",
+        scheduler=SchedulerConfig(type="fifo"),
+        space={name: _without_grid(entry) for name, entry in config.search.space.items()},
+        initial_points=samples,
+        objectives=(),
+        select="last",
+        timesteps_budget=None,
+        time_budget_s=None,
+        stop_after_no_improvement=None,
+        storage_path=str(folder.path / CONFIRMATION_FOLDER),
+    )
+    return dataclasses.replace(
+        config,
+        name=f"confirm_{config.name}"[:100],
+        seed=new_seed(config.seed),
+        validation=validation,
+        evaluation=dataclasses.replace(
+            config.evaluation, max_no_improvement_evals=None, min_evals=0
+        ),
+        search=search,
+    )
+
+
+def new_seed(seed: int) -> int:
+    """Return a seed of which none of a search's own is derived, within 0..2**31-1."""
+    return int.from_bytes(hashlib.sha256(f"confirm {seed}".encode()).digest()[:4], "big") >> 1
+
+
+def _plain_sample(record: TrialRecord) -> dict[str, Any]:
+    return {n: to_python(v) for n, v in record.sample.items() if n != SEED_DRAW}
+
+
+def _without_grid(entry: Any) -> Any:
+    """Return an entry of the space as one that random search draws from."""
+    return {"choice": entry["grid"]} if isinstance(entry, dict) and "grid" in entry else entry
+
+
+def summarised(result: SearchResult, trials: Sequence[int]) -> Confirmation:
+    """Return and write the table of a search that trained the trials `trials` of another again."""
+    folder = open_folder(result.path)
+    records = folder.records().in_order()
+    folds = trial_folds(records, CheckpointStorage(folder.path, folder.remote))
+    rows = [_row(record, folds.get(record.index, []), trials, folder.config) for record in records]
+    rows.sort(key=lambda row: (row["lower_bound"] is None, -(row["lower_bound"] or 0.0)))
+    for position, row in enumerate(rows, start=1):
+        row["rank"] = None if row["lower_bound"] is None else position
+    table = pd.DataFrame(rows)
+    if len(table):
+        table["rank"] = table["rank"].astype("Int64")
+    _write(result.path / TABLE_FILE, table.to_csv(index=False))
+    return Confirmation(path=result.path, table=table, finished=result.finished)
+
+
+def _row(
+    record: TrialRecord,
+    folds: Sequence[FoldResult],
+    trials: Sequence[int],
+    config: ExperimentConfig,
+) -> dict[str, Any]:
+    last, can_win = record.last, record.state == "completed"
+    row: dict[str, Any] = {
+        "rank": None,
+        "trial": trials[record.index],
+        "search_rank": record.index + 1,
+        "lower_bound": last.get("objective") if can_win else None,
+        "active_sharpe_ratio": last.get("eval/active_sharpe_ratio"),
+        "active_sharpe_se": last.get("eval/active_sharpe_se"),
+        "iqm": None,
+        "iqm_low": None,
+        "iqm_high": None,
+        "max_drawdown": last.get("eval/max_drawdown"),
+        "folds": last.get("folds", 0),
+        "state": record.state,
+        "reason": record.reason,
+    }
+    if can_win:
+        matrix = sharpe_matrix(folds, config)
+        low, high = interquartile_mean_interval(matrix, seed=config.seed)
+        row |= {"iqm": interquartile_mean(matrix), "iqm_low": low, "iqm_high": high}
+    return row
+
+
+def sharpe_matrix(folds: Sequence[FoldResult], config: ExperimentConfig) -> FloatArray:
+    """Return the annual active Sharpe ratios of a whole trial, of shape (seeds, windows)."""
+    periods = settled_periods_per_year(config.evaluation)
+    ratios = [sharpe_ratio(result.active, periods_per_year=periods) for result in folds]
+    return np.array(ratios).reshape(config.validation.seeds, -1)
+
+
+def read_confirmation(path: Path) -> Confirmation | None:
+    """Return the latest confirmation in a search's folder; None if there is none."""
+    found = sorted((path / CONFIRMATION_FOLDER).glob(f"*/{TABLE_FILE}"), key=_made_at)
+    if not found:
+        return None
+    table = read_csv_table(found[-1])
+    return Confirmation(
+        path=found[-1].parent, table=table, finished=bool((table["state"] == "completed").all())
+    )
+
+
+def _made_at(table: Path) -> str:
+    stamp = re.search(r"_(\d{8}_\d{6})_", table.parent.name)
+    return stamp[1] if stamp else ""
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""FinRL's rolling ensemble strategy."""

@@ -1,0 +1,1 @@
+"""One model over chunk after chunk of data."""

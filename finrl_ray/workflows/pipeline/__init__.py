@@ -1,0 +1,1 @@
+"""One agent, from its data to its test."""

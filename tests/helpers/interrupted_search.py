@@ -1,0 +1,74 @@
+"""Searches in a process of their own, to be ended by signals and resumed."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+UNCLOCKED = ["time_s", "failures"]
+
+
+def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "tune",
+        str(config),
+        "--no-dashboard",
+        "--no-report",
+        *arguments,
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=config.parent,
+        start_new_session=True,
+    )
+
+
+def resuming(folder: Path) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "resume",
+        str(folder),
+        "--no-dashboard",
+        "--no-report",
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "resume",
+        str(folder),
+        "--no-dashboard",
+        "--no-report",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def wait_for_results(storage: Path, count: int, process: "subprocess.Popen[str]") -> Path:
+    deadline = time.monotonic() + 1200
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0]
+        for folder in storage.glob("small_*"):
+            journal = folder / "journal.jsonl"
+            if journal.exists() and journal.read_text().count('"event": "result"') >= count:
+                return folder
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("the search reported too little in two minutes")
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "trials.csv").drop(columns=UNCLOCKED)

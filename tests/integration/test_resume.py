@@ -1,0 +1,150 @@
+"""Searches in a process of their own, ended by signals and resumed: the same table in the end."""
+
+import os
+import signal
+import time
+
+import pandas as pd
+import pytest
+from interrupted_search import resume, resuming, start, table, wait_for_results
+from small_search import write_small_config
+
+from finrl_ray.search.journal.events import read_journal
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    home = tmp_path_factory.mktemp("undisturbed")
+    process = start(write_small_config(home / "config.yaml", home / "runs"))
+    out = process.communicate(timeout=1200)[0]
+    assert process.returncode == 0, out
+    (folder,) = (home / "runs").iterdir()
+    return table(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "after"),
+    [
+        (signal.SIGINT, 130, 5),
+        pytest.param(signal.SIGTERM, 130, 9, marks=pytest.mark.long),
+        (signal.SIGKILL, -9, 7),
+    ],
+)
+def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
+    number, exit_code, after, undisturbed, tmp_path
+) -> None:
+    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    folder = wait_for_results(tmp_path / "runs", after, process)
+    os.kill(process.pid, number)
+    out = process.communicate(timeout=1200)[0]
+    assert process.returncode == exit_code, out
+    if exit_code == 130:
+        assert f"go on with: finrl-ray resume {folder}" in out.replace("\n", " ")
+        assert "interrupted" in set(table(folder)["state"])
+        assert "Traceback" not in out
+    resumed = resume(folder)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    pd.testing.assert_frame_equal(table(folder), undisturbed)
+
+
+@pytest.mark.long
+def test_sigterm_to_the_whole_group_interrupts_a_search_and_loses_nothing(
+    undisturbed, tmp_path
+) -> None:
+    # as a batch system ends a job: Ray's own processes get it too, some before the driver
+    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    folder = wait_for_results(tmp_path / "runs", 8, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    out = process.communicate(timeout=1200)[0]
+    assert process.returncode == 130, out
+    assert "stopping; what was reported is kept" in out
+    assert "interrupted" in out
+    assert "Ray was lost" not in out
+    assert "Traceback" not in out
+    states = {record.state for record in read_journal(folder).trials.values()}
+    assert "failed" not in states
+    resumed = resume(folder)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    pd.testing.assert_frame_equal(table(folder), undisturbed)
+
+
+@pytest.mark.long
+def test_a_search_killed_and_interrupted_again_while_it_goes_back_loses_no_trial(
+    undisturbed, tmp_path
+) -> None:
+    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    folder = wait_for_results(tmp_path / "runs", 6, process)
+    process.kill()
+    process.communicate(timeout=1200)
+    # the second life ends before its first report
+    second = resuming(folder)
+    while '"resumed"' not in (folder / "journal.jsonl").read_text():
+        assert second.poll() is None, second.communicate()[0]
+        time.sleep(0.02)
+    second.send_signal(signal.SIGINT)
+    out = second.communicate(timeout=1200)[0]
+    assert second.returncode == 130, out
+    # and goes on elsewhere: nothing in the folder names the place where it began
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    resumed = resume(elsewhere)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    pd.testing.assert_frame_equal(table(elsewhere), undisturbed)
+
+
+SHORT = {"algorithm": "a2c", "total_timesteps": 512, "n_envs": 4}
+SPACE = {
+    "learning_rate": {"loguniform": [1e-4, 1e-2]},
+    "n_steps": 8,
+    "net_arch": "tiny",
+    "ent_coef": {"uniform": [0.0, 0.1]},
+}
+PLANS: dict[str, dict[str, object]] = {
+    "optuna": {
+        "searcher": "optuna",
+        "num_samples": 14,  # the first ten are random
+        "max_concurrent_trials": 1,
+        "scheduler": {"type": "asha", "grace_period": 128},
+    },
+    "pbt": {"num_samples": 4, "scheduler": {"type": "pbt", "perturbation_interval": 128}},
+}
+
+
+@pytest.mark.parametrize(
+    ("plan", "after"), [pytest.param("optuna", 18, marks=pytest.mark.long), ("pbt", 9)]
+)
+def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
+    plan, after, tmp_path
+) -> None:
+    folders = []
+    for name in ("undisturbed", "killed"):
+        storage = tmp_path / name
+        search = {**PLANS[plan], "storage_path": str(storage), "space": SPACE,
+                  "default_space": False}  # fmt: skip
+        config = write_small_config(
+            tmp_path / f"{name}.yaml", storage, agent=SHORT, evaluation={"eval_freq": 128},
+            search=search,
+        )  # fmt: skip
+        process = start(config)
+        if name == "killed":
+            folder = wait_for_results(storage, after, process)
+            process.kill()
+            process.communicate(timeout=1200)
+            told = (folder / "journal.jsonl").read_text().count('"event": "result"')
+            resumed = resume(folder)
+            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+            # what was known before the kill was not computed again
+            results = (folder / "journal.jsonl").read_text().count('"event": "result"')
+            assert results == len(pd.read_csv(folder / "learning_curves.csv")) >= told
+        else:
+            out = process.communicate(timeout=1200)[0]
+            assert process.returncode == 0, out
+            (folder,) = storage.iterdir()
+        folders.append(folder)
+    undisturbed, killed = map(table, folders)
+    pd.testing.assert_frame_equal(killed, undisturbed)
+    if plan == "optuna":
+        assert undisturbed["state"].eq("stopped").any()
+    else:
+        assert undisturbed["lineage"].notna().any()

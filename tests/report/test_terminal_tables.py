@@ -1,0 +1,25 @@
+"""The ranked table on a terminal: what it says of each trial."""
+
+from rich.console import Console
+
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.report.terminal_tables import ranking
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.results.table import trial_table
+
+
+def test_a_checkpoint_that_was_passed_over_is_said_beside_how_the_trial_ended() -> None:
+    metrics = {"timesteps": 100, "objective": 1.0, "eval/sharpe_ratio": 1.0}
+    records = [
+        TrialRecord(
+            trial_id=f"{index:05d}", index=index, sample={}, state="completed",
+            reason="completed 100 timesteps", results=[metrics], notes=notes,
+        )
+        for index, notes in enumerate([[], ["checkpoint_000001 is damaged: [x]"]])
+    ]  # fmt: skip
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(ranking(trial_table(records, ExperimentConfig())))
+    first, second = (line for line in capture.get().splitlines() if "completed" in line)
+    assert "completed 100 timesteps; checkpoint_000001 is damaged: [x]" in second
+    assert "damaged" not in first

@@ -1,0 +1,104 @@
+"""The ranked table: who can win, in which order, with which values."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finrl_ray.config.experiment import AgentConfig, EvaluationConfig, ExperimentConfig
+from finrl_ray.errors import SearchError
+from finrl_ray.search.folder.checkpoints import CheckpointStorage
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.results.table import chosen_checkpoint, leader, trial_table, winner
+
+CONFIG = ExperimentConfig(
+    agent=AgentConfig(total_timesteps=1000), evaluation=EvaluationConfig(eval_freq=100)
+)
+
+
+def record(index: int, *objectives: float, state: Any = "completed", **fields: Any) -> TrialRecord:
+    results = [
+        {
+            "timesteps": 100 * (i + 1),
+            "objective": value,
+            "eval_objective": value,
+            "eval/sharpe_ratio": value,
+            "eval/max_drawdown": -0.1,
+        }
+        for i, value in enumerate(objectives)
+    ]
+    return TrialRecord(
+        trial_id=f"t{index}", index=index, sample={"n_steps": 64, "batch_size": 512},
+        state=state, reason=f"{state}.", results=results, **fields,
+    )  # fmt: skip
+
+
+def test_trials_are_ranked_by_their_last_objective_and_losers_stay_in_the_table() -> None:
+    records = [
+        record(0, 2.0, 0.5),
+        record(1, 1.0, state="stopped"),
+        record(2, 9.0, state="failed"),
+        record(3, 8.0, state="rejected"),
+        record(4, state="failed"),
+    ]
+    table = trial_table(records, CONFIG)
+    assert table["trial"].tolist() == [1, 0, 3, 2, 4]
+    assert table["rank"].fillna(0).tolist() == [1, 2, 0, 0, 0]
+    assert table["best_sharpe_ratio"].tolist()[1] == 2.0
+    assert table["timesteps"].tolist()[:2] == [100, 200]
+    assert winner(records, CONFIG).index == 1
+    leading = leader(records)
+    assert leading is not None
+    assert leading.index == 1
+
+
+def test_without_a_table_the_same_trial_leads() -> None:
+    cases = [
+        ([record(1, 1.0), record(0, 1.0)], 0),
+        ([record(0, math.nan), record(1, -3.0, state="interrupted")], 1),
+        ([record(0, 2.0, state="rejected"), record(1, state="running")], None),
+        ([], None),
+    ]
+    for records, expected in cases:
+        leading = leader(records)
+        assert (None if leading is None else leading.index) == expected
+        table = trial_table(records, CONFIG)
+        ranked = table[table["rank"] == 1]["trial"].tolist() if len(table) else []
+        assert ranked == ([] if expected is None else [expected])
+
+
+def test_equal_objectives_are_ranked_by_order_of_creation() -> None:
+    table = trial_table([record(1, 1.0), record(0, 1.0)], CONFIG)
+    assert table["trial"].tolist() == [0, 1]
+
+
+def test_repaired_values_are_what_the_table_shows() -> None:
+    row = trial_table([record(0, 1.0)], CONFIG).iloc[0]
+    assert (row["n_steps"], row["batch_size"], row["n_envs"]) == (64, 64, 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_trial_without_a_finite_objective_cannot_win(bad: float) -> None:
+    table = trial_table([record(0, bad), record(1, -3.0)], CONFIG)
+    assert table["trial"].tolist() == [1, 0]
+    assert winner([record(0, bad), record(1, -3.0)], CONFIG).index == 1
+
+
+def test_no_winner_is_an_error_that_counts_the_trials() -> None:
+    with pytest.raises(SearchError, match="no trial of 2 can win"):
+        winner([record(0, state="failed"), record(1, state="failed")], CONFIG)
+    with pytest.raises(SearchError, match="none has started"):
+        winner([], CONFIG)
+
+
+def test_the_chosen_checkpoint_is_the_last_or_the_best_on_disk(tmp_path: Path) -> None:
+    for name in ("c1", "c3"):
+        (tmp_path / name).mkdir()
+    paths = {100: "c1", 200: "deleted", 300: "c3"}
+    found = record(0, 2.0, 3.0, 1.0, checkpoints=paths)
+    storage = CheckpointStorage(tmp_path)
+    assert chosen_checkpoint(found, storage, "last") == "c3"
+    assert chosen_checkpoint(found, storage, "best") == "c1"
+    with pytest.raises(SearchError, match="no checkpoint under"):
+        chosen_checkpoint(record(1, 1.0), storage, "last")

@@ -1,0 +1,143 @@
+"""The verdict on a search: N, whose returns, what is written, and the exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_search import small_config, write_small_config
+
+from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.errors import SearchError
+from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.search.folder.checkpoints import CheckpointStorage
+from finrl_ray.search.folder.folder import open_folder
+from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.results.returns import evaluation_returns, read_checkpoints
+from finrl_ray.search.results.verdict import configurations_tried, read_verdict
+from finrl_ray.search.run.prepare import prepare_search
+from finrl_ray.search.run.runner import resume_search, run_search
+from finrl_ray.statistics.verdict import judge
+from finrl_ray.training.agent import EVALUATIONS_FILE
+
+
+def record(index: int, evaluations: int = 1, state: str = "stopped", exploits: int = 0):
+    made = TrialRecord(trial_id=f"{index:05d}", index=index, sample={}, started=True)
+    made.state = state  # type: ignore[assignment]  # one of the states
+    made.results = [{"timesteps": k + 1, "objective": 0.0} for k in range(evaluations)]
+    made.exploits = [{} for _ in range(exploits)]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("search", "records", "tried"),
+    [
+        ({}, [record(0, 5), record(1, 0, "failed"), record(2, 1, "rejected")], 3),
+        ({"select": "best"}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 8),
+        ({"scheduler": SchedulerConfig(type="pbt")}, [record(0, 5, exploits=3), record(1, 5)], 5),
+        ({}, [], 0),
+    ],
+)
+def test_every_chance_to_be_lucky_counts(search, records, tried) -> None:
+    config = ExperimentConfig(search=SearchConfig(**search))
+    assert configurations_tried(records, config) == tried
+
+
+def test_what_it_takes_is_said_before_the_search(tmp_path: Path) -> None:
+    text = prepare_search(small_config(tmp_path)).describe()
+    assert "the best of 4 trials on 124 returns must beat buy & hold by an annual Sharpe" in text
+    best = prepare_search(small_config(tmp_path, search={"select": "best"})).describe()
+    assert "the best of 16 trials on 124 returns" in best
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory):
+    return run_search(small_config(tmp_path_factory.mktemp("judged"), agent={"n_envs": 2}))
+
+
+@pytest.mark.slow
+def test_a_search_ends_with_a_verdict(searched) -> None:
+    judged = searched.judged
+    assert judged is not None
+    assert judged.verdict.n_trials == judged.verdict.n_with_returns == 4
+    assert judged.trial == int(searched.table.iloc[0]["trial"])
+    content = json.loads((searched.path / "verdict.json").read_text())
+    assert content["verdict"] == judged.verdict.kind
+    assert content["sentences"][0].startswith(judged.verdict.kind)
+    assert content["states"] == {"completed": 4}
+    assert read_verdict(searched.path) == judged
+
+
+@pytest.mark.slow
+def test_active_returns_are_the_last_evaluations_less_buy_and_hold(searched) -> None:
+    folder = open_folder(searched.path)
+    records = folder.records().in_order()
+    storage = CheckpointStorage(folder.path, folder.remote)
+    found = evaluation_returns(folder, read_checkpoints(records, storage, EVALUATIONS_FILE))
+    curves = pd.read_parquet(searched.path / "account_curves.parquet")
+    held = simple_returns(buy_and_hold(folder.validation_data, folder.config.env))
+    for column, trial in enumerate(found.trials):
+        own = curves[curves["trial"] == trial]
+        last = own[own["timesteps"] == own["timesteps"].max()]["account_value"].to_numpy()
+        np.testing.assert_allclose(found.active[:, column], simple_returns(last) - held, atol=1e-15)
+    kept = pd.read_parquet(searched.path / "active_returns.parquet")
+    assert [int(name) for name in kept.columns[1:]] == list(found.trials)
+    np.testing.assert_array_equal(kept.iloc[:, 1:].to_numpy(), found.active)
+    # and the verdict follows from that file alone
+    again = judge(
+        kept.iloc[:, 1:].to_numpy(),
+        list(kept.columns[1:]).index(str(searched.judged.trial)),
+        n_trials=4,
+        periods_per_year=252.0,
+        seed=folder.config.seed,
+    )
+    assert again == searched.judged.verdict
+
+
+@pytest.mark.slow
+def test_a_verdict_that_is_lost_is_written_again_and_a_damaged_one_is_said(searched) -> None:
+    path = searched.path / "verdict.json"
+    before = path.read_text()
+    path.unlink()
+    assert read_verdict(searched.path) is None
+    assert resume_search(searched.path).judged == searched.judged
+    assert path.read_text() == before
+    path.write_text(before[:100])
+    with pytest.raises(SearchError, match=r"verdict\.json is damaged"):
+        read_verdict(searched.path)
+    path.write_text(before)
+
+
+@pytest.mark.slow
+def test_without_evidence_the_exit_code_says_so_where_it_is_asked_for(tmp_path: Path) -> None:
+    config = write_small_config(tmp_path / "config.yaml", tmp_path / "runs")
+    command = [
+        sys.executable,
+        "-m",
+        "finrl_ray",
+        "tune",
+        str(config),
+        "--no-dashboard",
+        "--no-report",
+    ]
+    done = subprocess.run(
+        [*command, "--fail-on-no-evidence"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "no evidence of skill: the best of 4 agents without any skill" in done.stdout.replace(
+        "\n", " "
+    ).replace("  ", " ")
+    (folder,) = (tmp_path / "runs").iterdir()
+    again = subprocess.run(
+        [sys.executable, "-m", "finrl_ray", "show", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0
+    assert "deflated Sharpe ratio" in again.stdout

@@ -1,0 +1,69 @@
+"""What is refused before a search leaves a trace, and what is said before it starts."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch as th
+from small_search import small_config
+
+from finrl_ray.config.experiment import DataConfig
+from finrl_ray.data.load import load_market_data
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.search.run.prepare import prepare_search
+
+
+@pytest.fixture(scope="module")
+def market_data() -> MarketData:
+    return load_market_data(DataConfig())[0]
+
+
+def test_windows_and_dropped_rows_are_described(tmp_path) -> None:
+    text = prepare_search(small_config(tmp_path)).describe()
+    assert "The first 60 rows are warm-up" in text
+    assert "test: 128 rows, 2008-07-01 to 2009-01-01 (not included)" in text
+    assert "4 trials of ppo, 2,048 timesteps each at most, random search, fifo" in text
+
+
+def test_an_open_price_missing_in_the_test_window_is_found_before_the_search(
+    market_data, tmp_path
+) -> None:
+    opens = market_data.open.copy()
+    opens[int(np.searchsorted(market_data.dates, np.datetime64("2008-08-01"))), 2] = np.nan
+    lacking = dataclasses.replace(market_data, open=opens)
+    config = small_config(tmp_path, env={"fill": "next_open"})
+    with pytest.raises(DataError, match="the test window: open of IBM on 2008-08-01"):
+        prepare_search(config, market_data=lacking)
+
+
+def test_patience_that_rollouts_leave_no_time_for_is_refused(tmp_path) -> None:
+    config = small_config(
+        tmp_path,
+        evaluation={"eval_freq": 256, "max_no_improvement_evals": 3},
+        agent={"model_kwargs": {"n_steps": 256}},
+        search={"space": {"n_epochs": 1}},
+    )
+    with pytest.raises(ConfigError, match="no trial has more than 2"):
+        prepare_search(config)
+
+
+def test_a_search_that_asha_cannot_act_on_says_so(tmp_path) -> None:
+    config = small_config(
+        tmp_path, evaluation={"eval_freq": 2048}, search={"scheduler": {"type": "asha"}}
+    )
+    assert "asha can do nothing" in prepare_search(config).describe()
+
+
+def test_objects_that_yaml_cannot_keep_are_refused(tmp_path) -> None:
+    config = small_config(tmp_path)
+    space = {"activation_fn": {"choice": [th.nn.ReLU]}}
+    search = dataclasses.replace(config.search, space=space)
+    with pytest.raises(ConfigError, match="plain values"):
+        prepare_search(dataclasses.replace(config, search=search))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_in_memory_are_named_so_in_the_config(market_data, tmp_path) -> None:
+    prepared = prepare_search(small_config(tmp_path), market_data=market_data)
+    assert prepared.config.data.source == "memory"

@@ -1,0 +1,207 @@
+"""One configuration over several folds: what is trained on what, reported when, resumed how."""
+
+import dataclasses
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bit_equality import assert_equal_bits
+
+from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.config.experiment import AgentConfig, EnvConfig, ExperimentConfig, SplitConfig
+from finrl_ray.config.search import SearchConfig
+from finrl_ray.config.validation import ValidationConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
+from finrl_ray.data.windows.split import make_split
+from finrl_ray.files.manifest import damage
+from finrl_ray.metrics.performance import max_drawdown, sharpe_ratio
+from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.training.agent import Start
+from finrl_ray.training.folds import (
+    FoldResult,
+    fold_metrics,
+    fold_seed,
+    read_folds,
+    train_folds,
+    write_folds,
+)
+
+SAMPLE = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "net_arch": "tiny"}
+
+
+def config(search: dict[str, Any] | None = None, **validation: Any) -> ExperimentConfig:
+    return ExperimentConfig(
+        seed=4,
+        split=SplitConfig(
+            train=(None, date(2005, 6, 1)),
+            validation=(date(2005, 6, 1), date(2005, 12, 1)),
+            test=(date(2005, 12, 1), None),
+        ),
+        env=EnvConfig(random_start=True, observation_scaling="train"),
+        agent=AgentConfig(total_timesteps=256, n_envs=2, normalize="rewards"),
+        validation=ValidationConfig(**validation),
+        search=SearchConfig(**(search or {})),
+    )
+
+
+@pytest.fixture(scope="module")
+def market_data() -> MarketData:
+    return MarketData.from_finrl(read_bundled(), features=["volume"]).rows(0, 400)
+
+
+def planned(market_data: MarketData, config: ExperimentConfig) -> tuple[MarketData, ValidationPlan]:
+    plan = plan_validation(market_data, make_split(market_data, config.split), config)
+    return plan.development(market_data), plan
+
+
+class Reports:
+    """Keeps the metrics of each report, and its checkpoint where a folder is given."""
+
+    def __init__(self, folder: Path | None = None, stop_after: int = 99) -> None:
+        self.folder, self.stop_after = folder, stop_after
+        self.metrics: list[dict[str, Any]] = []
+
+    def __call__(self, metrics: dict[str, Any], save: Any) -> None:
+        self.metrics.append(metrics)
+        if self.folder is not None:
+            place = self.folder / f"checkpoint_{len(self.metrics)}"
+            place.mkdir()
+            save(place)
+        if len(self.metrics) == self.stop_after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_trial_goes_on_from_its_folds_as_if_never_stopped(market_data, tmp_path) -> None:
+    settings = config(scheme="cpcv", n_groups=4, embargo=5, seeds=1)
+    rows, plan = planned(market_data, settings)
+    whole = Reports()
+    expected = train_folds(SAMPLE, settings, rows, plan, whole)
+    assert [m["folds"] for m in whole.metrics] == [1, 2, 3, 4, 5, 6]
+    assert [m["paths"] for m in whole.metrics] == [0, 1, 1, 2, 2, 3]
+    assert [m["timesteps"] for m in whole.metrics] == [256 * k for k in range(1, 7)]
+    stopped = Reports(tmp_path, stop_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        train_folds(SAMPLE, settings, rows, plan, stopped)
+    place = tmp_path / "checkpoint_3"
+    assert damage(place) == ""
+    rest = Reports()
+    done = train_folds(SAMPLE, settings, rows, plan, rest, Start(checkpoint=place))
+    assert stopped.metrics + rest.metrics == whole.metrics
+    again = Reports()
+    unreported = Start(checkpoint=place, unreported=True)
+    train_folds(SAMPLE, settings, rows, plan, again, unreported)
+    assert again.metrics == whole.metrics[2:]
+    told = Reports()
+    train_folds(
+        SAMPLE, settings, rows, plan, told, Start(checkpoint=place, notes="one was damaged")
+    )
+    assert [m.get("notes") for m in told.metrics] == ["one was damaged", None, None]
+    for one, other in zip(expected, done, strict=True):
+        assert_equal_bits(one.returns, other.returns)
+        assert_equal_bits(one.active, other.active)
+        assert_equal_bits(one.dates, other.dates)
+    # each training has a seed of its own, and each path covers the same days
+    seeds = [result.seed for result in done]
+    assert seeds == [fold_seed(settings, SAMPLE, k) for k in range(6)]
+    days = [np.sort(np.concatenate([r.dates for r in done[k : k + 2]])) for k in (0, 2, 4)]
+    assert_equal_bits(days[0], days[1])
+    assert_equal_bits(days[0], days[2])
+
+
+@pytest.mark.slow
+def test_returns_are_those_of_the_judged_segments_and_begin_anew_in_each(market_data) -> None:
+    settings = config(scheme="cpcv", n_groups=4, embargo=5)
+    rows, plan = planned(market_data, settings)
+    done = train_folds(SAMPLE, settings, rows, plan, Reports())
+    for fold, result in zip(plan.folds, done, strict=True):
+        segments = [rows.rows(a, b) for a, b in fold.judged]
+        assert_equal_bits(result.dates, np.concatenate([segment.dates[1:] for segment in segments]))
+        held = [simple_returns(buy_and_hold(segment, settings.env)) for segment in segments]
+        np.testing.assert_allclose(result.returns - result.active, np.concatenate(held), atol=1e-15)
+
+
+@pytest.mark.slow
+def test_rows_that_are_judged_do_not_change_what_is_trained(market_data) -> None:
+    """A fold's training, its scaling included, reads nothing of its judged rows but features."""
+    settings = config(scheme="walk_forward", n_windows=2)
+    rows, plan = planned(market_data, settings)
+    first = train_folds(SAMPLE, settings, rows, plan, Reports())
+    ((begin, stop),) = plan.folds[1].judged
+    close = rows.close.copy()
+    close[begin:stop] *= np.linspace(1.0, 3.0, stop - begin)[:, None]
+
+    altered = dataclasses.replace(rows, close=close)
+    second = train_folds(SAMPLE, settings, altered, plan, Reports())
+    assert_equal_bits(first[0].returns, second[0].returns)
+    assert not np.array_equal(first[1].returns, second[1].returns)
+
+
+@pytest.mark.slow
+def test_a_drawdown_beyond_the_limit_ends_the_trial_at_that_fold(market_data) -> None:
+    settings = config(scheme="cpcv", n_groups=4, embargo=5)
+    rows, plan = planned(market_data, settings)
+    depths = [
+        max_drawdown(result.returns)
+        for result in train_folds(SAMPLE, settings, rows, plan, Reports())
+    ]
+    first = next(k for k, depth in enumerate(depths[:-1]) if depth < 0)
+    limited = config(
+        {"max_drawdown_limit": depths[first] / 2}, scheme="cpcv", n_groups=4, embargo=5
+    )
+    reports = Reports()
+    done = train_folds(SAMPLE, limited, rows, plan, reports)
+    assert len(done) == first + 1
+    assert "is beyond the limit" in reports.metrics[-1]["stop_reason"]
+
+
+def made_up(seed: int, n: int = 60) -> FoldResult:
+    rng = np.random.default_rng(seed)
+    returns, held = rng.normal(0.001, 0.01, n), rng.normal(0.0, 0.01, n)
+    return FoldResult(
+        fold=seed,
+        seed=seed,
+        timesteps=100,
+        dates=np.datetime64("2020-01-01", "ns") + np.arange(n) * np.timedelta64(1, "D"),
+        returns=returns,
+        active=returns - held,
+        turnover=2.0,
+    )
+
+
+def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error() -> None:
+
+    settings = config(scheme="cpcv", n_groups=4)
+    evaluation = dataclasses.replace(settings.evaluation, periods_per_year=252.0)
+    settings = dataclasses.replace(settings, evaluation=evaluation)
+    done = [made_up(k) for k in range(4)]
+    metrics = fold_metrics(done, settings)
+    sharpes = np.array([sharpe_ratio(result.active, periods_per_year=252.0) for result in done])
+    error = sharpes.std(ddof=1) / 2.0
+    assert metrics["eval/active_sharpe_ratio"] == pytest.approx(sharpes.mean(), rel=1e-12)
+    assert metrics["eval/active_sharpe_se"] == pytest.approx(error, rel=1e-12)
+    assert metrics["objective"] == pytest.approx(sharpes.mean() - error, rel=1e-12)
+    worst = min(max_drawdown(result.returns) for result in done)
+    assert metrics["eval/max_drawdown"] == pytest.approx(worst, rel=1e-9)
+    assert (metrics["timesteps"], metrics["folds"], metrics["paths"]) == (400, 4, 2)
+    # one training has no spread; its error is that of its own Sharpe ratio, and not 0
+    alone = fold_metrics(done[:1], settings)
+    years = 60 / 252
+    assert alone["eval/active_sharpe_se"] == pytest.approx(years**-0.5, rel=0.2)
+    plain = dataclasses.replace(settings.validation, objective="metric")
+    other = fold_metrics(done, dataclasses.replace(settings, validation=plain))
+    mean = np.mean([sharpe_ratio(result.returns, periods_per_year=252.0) for result in done])
+    assert other["objective"] == pytest.approx(mean, rel=1e-9)
+
+
+def test_folds_survive_a_checkpoint(tmp_path) -> None:
+    done = [made_up(1), made_up(2, n=17)]
+    write_folds(done, tmp_path)
+    for one, other in zip(done, read_folds(tmp_path), strict=True):
+        assert (one.seed, one.timesteps, one.turnover) == (other.seed, other.timesteps, 2.0)
+        assert_equal_bits(one.returns, other.returns)
+        assert_equal_bits(one.dates, other.dates)
