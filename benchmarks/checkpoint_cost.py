@@ -31,7 +31,9 @@ from markets import synthetic_market
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray.agents.algorithms import ALGORITHMS
-from finrl_ray.config.experiment import AgentConfig, EvaluationConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.evaluation import EvaluationConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.training import agent as training
 
 TRAIN_DAYS, VALIDATION_DAYS = 756, 252

@@ -9,7 +9,7 @@ from typing import Any
 
 from finrl_ray.agents.algorithm_defaults import DEFAULTS
 from finrl_ray.agents.keyword_checks import INTEGERS, WHOLE_LISTS, check_advantages, check_values
-from finrl_ray.config.experiment import AgentConfig
+from finrl_ray.config.agent import AgentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.whole_numbers import as_whole
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from finrl_ray._typing import BoolArray, FloatArray
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 

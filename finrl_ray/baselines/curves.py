@@ -16,7 +16,8 @@ from finrl_ray.baselines.weights import (
     minimum_variance_weights,
     train_returns,
 )
-from finrl_ray.config.experiment import EvaluationConfig, ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.performance import performance_summary, sharpe_ratio

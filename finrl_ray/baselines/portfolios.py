@@ -8,7 +8,7 @@ costs, in whole shares unless it allows fractions, and only where the ticker has
 import numpy as np
 
 from finrl_ray._typing import BoolArray, FloatArray
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import fit_observation_scaling

@@ -15,7 +15,8 @@ from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.agents.saved_models.model_files import load_model
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
 from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, unpack_env
-from finrl_ray.config.experiment import EnvConfig, ExperimentConfig
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder

@@ -6,7 +6,7 @@ from datetime import date
 import pandas as pd
 
 from finrl_ray.compat.filling import by_date_and_ticker, row_dates
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.sources.yahoo import read_yahoo
 from finrl_ray.errors import ConfigError
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
+from finrl_ray.config.checks import FORBID_UNKNOWN, require
 from finrl_ray.errors import ConfigError
-
-FORBID_UNKNOWN = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 Metric = Literal[
     "sharpe_ratio",
@@ -60,12 +59,6 @@ OPTION_DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 """Values of options that are null; the others are an eighth of `agent.total_timesteps`, and for
 `mutations` all that can change."""
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise a ConfigError with `message` unless `condition` holds."""
-    if not condition:
-        raise ConfigError(message)
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from math import comb
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.search import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, require
 
 Scheme = Literal["one_window", "walk_forward", "cpcv"]
 _OPTIONS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.features import (
     add_features,
     add_turbulence,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray, FloatArray, IntArray
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.long_table import LongTable, read_table
 from finrl_ray.data.labels import date_label, listed
 from finrl_ray.data.market_data import MarketData

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finrl_ray.config.experiment import NOT_IN_FINRL, EnvConfig
+from finrl_ray.config.env import NOT_IN_FINRL, EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.stock_trading import StockTradingEnv

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from finrl_ray.config.experiment import NOT_IN_FINRL, EnvConfig, Fill
+from finrl_ray.config.env import NOT_IN_FINRL, EnvConfig, Fill
 from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.split import Split, Window

@@ -32,11 +32,8 @@ from finrl_ray.agents.state.training_state import (
     save_state,
 )
 from finrl_ray.agents.torch_startup import leave_compiler_out
-from finrl_ray.config.experiment import (
-    EvaluationConfig,
-    ExperimentConfig,
-    settled_periods_per_year,
-)
+from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year

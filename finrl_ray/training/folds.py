@@ -21,7 +21,8 @@ from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.data.windows.folds import Fold, ValidationPlan

@@ -17,7 +17,8 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.agents.hyperparameters import SEED_DRAW, to_python
-from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig
 from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.errors import ConfigError, SearchError

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finrl_ray.agents.hyperparameters import repair, resolve_sample, to_python
-from finrl_ray.config.experiment import AgentConfig
+from finrl_ray.config.agent import AgentConfig
 
 
 def test_derived_names_reach_sb3_under_its_own() -> None:

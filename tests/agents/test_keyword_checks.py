@@ -9,7 +9,7 @@ from finrl_ray.agents.algorithms import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.agents.keyword_checks import check_values
-from finrl_ray.config.experiment import AgentConfig
+from finrl_ray.config.agent import AgentConfig
 from finrl_ray.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ import pytest
 from env_markets import hand_market, random_market
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold, buy_and_hold_of
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.make import make_env
 
 COST = {"buy_cost_pct": 0.01, "sell_cost_pct": 0.01, "initial_amount": 1000.0}

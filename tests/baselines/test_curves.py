@@ -12,7 +12,8 @@ from finrl_ray.baselines.curves import (
     measures_table,
 )
 from finrl_ray.baselines.random_policy import random_policy_curves
-from finrl_ray.config.experiment import EnvConfig, ExperimentConfig
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.named import read_bundled

@@ -8,7 +8,7 @@ import pytest
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.baselines.portfolios import held_curve, rebalanced_curve
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError
 

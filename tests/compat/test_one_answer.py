@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from finrl_ray.compat.preprocessing import FeatureEngineer, data_split
-from finrl_ray.config.experiment import DataConfig, SplitConfig
+from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.named import _EXACT_FLOATS, read_bundled

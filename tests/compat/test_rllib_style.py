@@ -13,7 +13,7 @@ from ray.tune.search.optuna import OptunaSearch
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.compat.rllib_style import DRLlibv2
 from finrl_ray.compat.unpacked_env import unpack_env
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.errors import ConfigError, SearchError
 
 TRAIN = ("2004-12-01", "2005-12-01")

@@ -10,7 +10,7 @@ import pytest
 from finrl_ray.compat import yahoo_downloader
 from finrl_ray.compat.preprocessing import FeatureEngineer
 from finrl_ray.compat.yahoo_downloader import YahooDownloader, get_baseline
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.sources.yahoo import read_yahoo
 from finrl_ray.errors import ConfigError
 

@@ -10,13 +10,10 @@ import yaml
 from repository import REPOSITORY
 
 from finrl_ray.agents.hyperparameters import resolve_sample
-from finrl_ray.config.experiment import (
-    AgentConfig,
-    EvaluationConfig,
-    ExperimentConfig,
-    SplitConfig,
-    earliest_stop,
-)
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.data import SplitConfig
+from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import (
     config_to_dict,
     dump_config,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.features import add_features
 from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.indicators import FINRL_INDICATORS

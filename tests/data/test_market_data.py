@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.features import add_features
 from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.load import load_market_data
@@ -83,7 +83,7 @@ def test_hash_without_features(bundled_frame):
 
 def test_hash_is_equal_across_processes():
     code = (
-        "from finrl_ray.config.experiment import DataConfig\n"
+        "from finrl_ray.config.data import DataConfig\n"
         "from finrl_ray.data.load import load_market_data\n"
         "print(load_market_data(DataConfig(turbulence=True))[0].content_hash)"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.errors import DataError

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.config.experiment import EvaluationConfig, ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import periods_per_year, with_periods_per_year
 from finrl_ray.data.sources.named import read_bundled

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from repository import SHARED
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.price_findings import (

@@ -12,7 +12,7 @@ import pytest
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.named import read_bundled
 from finrl_ray.env.make import make_vec_env

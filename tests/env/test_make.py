@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from env_markets import random_market
 
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.make import make_env, make_vec_env
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.errors import ConfigError

@@ -8,7 +8,7 @@ from env_markets import hand_market, random_market
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.kernel.order_rules import whole_lots
 from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.make import make_env

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from env_markets import finrl_frame, hand_market, random_market
 
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError

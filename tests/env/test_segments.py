@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.named import read_bundled
 from finrl_ray.env.make import make_env, make_vec_env

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from env_markets import hand_market
 
-from finrl_ray.config.experiment import EnvConfig, SplitConfig
+from finrl_ray.config.data import SplitConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.slow_investment import slow_investment

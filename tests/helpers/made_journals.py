@@ -12,7 +12,7 @@ import numpy as np
 from made_search import EVALUATIONS, STEPS, Clock, made_config, prices, sample
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.windows.folds import Fold
 from finrl_ray.data.windows.split import make_split

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.experiment import DataConfig, ExperimentConfig
+from finrl_ray.config.data import DataConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.windows.split import make_split

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.portfolio.env import StockPortfolioEnv
 from finrl_ray.env.stock_trading import StockTradingEnv

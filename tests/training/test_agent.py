@@ -10,12 +10,10 @@ from bit_equality import assert_equal_bits
 from stable_baselines3.common.save_util import recursive_getattr
 
 from finrl_ray.agents.hyperparameters import trial_seed
-from finrl_ray.config.experiment import (
-    AgentConfig,
-    EnvConfig,
-    EvaluationConfig,
-    ExperimentConfig,
-)
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.evaluation import EvaluationConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.named import read_bundled

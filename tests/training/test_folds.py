@@ -10,7 +10,10 @@ import pytest
 from bit_equality import assert_equal_bits
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.experiment import AgentConfig, EnvConfig, ExperimentConfig, SplitConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.data import SplitConfig
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.data.market_data import MarketData

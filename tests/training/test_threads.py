@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from finrl_ray.config.experiment import ExperimentConfig, SearchConfig
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.training.threads import crowding, thread_variables, threads_per_trial
 
 

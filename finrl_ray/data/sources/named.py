@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.labels import did_you_mean, listed
 from finrl_ray.data.sources.generated import read_generated
 from finrl_ray.errors import ConfigError, DataError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.labels import listed
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.errors import ConfigError, DataError

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from finrl_ray._typing import DateArray
-from finrl_ray.config.experiment import SplitConfig
-from finrl_ray.config.experiment import Window as ConfigWindow
+from finrl_ray.config.data import SplitConfig
+from finrl_ray.config.data import Window as ConfigWindow
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError

@@ -6,7 +6,8 @@ from typing import Any
 
 from finrl_ray.agents.algorithms import ALGORITHMS, model_keywords
 from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.labels import did_you_mean
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.errors import ConfigError

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config.experiment import DataConfig, ExperimentConfig
+from finrl_ray.config.data import DataConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.frames.dates import read_dates
 from finrl_ray.data.indicators import FINRL_INDICATORS
 from finrl_ray.data.load import market_data_of

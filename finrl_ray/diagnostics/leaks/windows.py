@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config.experiment import settled_periods_per_year
+from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.report.charts.model import Areas, Bars, Figure, Line, Panel
 from finrl_ray.report.figures.accounts import NO_WINNER
 from finrl_ray.report.read_search import SearchReport

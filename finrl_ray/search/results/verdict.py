@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path

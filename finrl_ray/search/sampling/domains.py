@@ -8,7 +8,8 @@ from typing import Any
 
 from finrl_ray.agents.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
 from finrl_ray.agents.keyword_checks import INTEGERS
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError

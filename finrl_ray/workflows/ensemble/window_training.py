@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import Logger
 from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.experiment import Fill
+from finrl_ray.config.env import Fill
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling

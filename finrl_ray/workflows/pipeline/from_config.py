@@ -22,7 +22,8 @@ from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.experiment import ExperimentConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import settled_periods_per_year
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError, FinRLRayError, SearchError
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.writable_folder import require_writable

@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import CallbackList
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agents.callbacks.evaluation import EvalCallback
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
-from finrl_ray.config.experiment import EvaluationConfig, earliest_stop
+from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.errors import ConfigError
 
 

@@ -29,7 +29,7 @@ from finrl_ray.agents.state.training_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.config.experiment import EnvConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import ConfigError, SearchError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.dates import read_dates, written_dates
 from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.load import load_market_data

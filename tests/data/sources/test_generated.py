@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.sources.generated import EDGE, N_DAYS, TICKERS, generated_market, read_generated
 

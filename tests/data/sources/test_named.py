@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.sources import named as sources
 from finrl_ray.data.sources.named import read_bundled, read_source, read_sp500

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finrl_ray.config.experiment import EnvConfig, ExperimentConfig, SplitConfig
+from finrl_ray.config.data import SplitConfig
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.named import read_bundled

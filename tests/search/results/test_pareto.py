@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.journal.events import TrialRecord
 from finrl_ray.search.results.pareto import non_dominated

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.config.experiment import AgentConfig, EvaluationConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.evaluation import EvaluationConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import TrialRecord

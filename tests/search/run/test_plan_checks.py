@@ -7,7 +7,8 @@ import pytest
 
 from finrl_ray.agents.algorithms import ALGORITHMS
 from finrl_ray.agents.hyperparameters import resolve_sample
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig, SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.run.plan_checks import check_plan

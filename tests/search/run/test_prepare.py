@@ -7,7 +7,7 @@ import pytest
 import torch as th
 from small_search import small_config
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError

@@ -15,7 +15,7 @@ from small_search import small_config
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
-from finrl_ray.config.experiment import DataConfig
+from finrl_ray.config.data import DataConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env

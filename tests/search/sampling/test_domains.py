@@ -8,7 +8,8 @@ import pytest
 from finrl_ray.agents.algorithms import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import resolve_sample
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import (

@@ -14,7 +14,8 @@ from ray.tune.search import Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from finrl_ray.agents.hyperparameters import SEED_DRAW
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig, SearchConfig
 from finrl_ray.search.sampling.domains import build_space, count_trials, to_param_space
 from finrl_ray.search.sampling.searchers import ModelSearcher, make_searcher

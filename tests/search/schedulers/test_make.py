@@ -10,7 +10,8 @@ import pytest
 from fake_tune import FakeController, FakeTrial, run_trials
 from ray.tune.experiment import Trial
 
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig, SearchConfig
 from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.search.schedulers.make import make_scheduler, samples_all_first, stop_reason

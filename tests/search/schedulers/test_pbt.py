@@ -11,7 +11,8 @@ from fake_tune import FakeController, FakeTrial, run_trials
 from ray import tune
 from ray.tune.experiment import Trial
 
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig, SearchConfig
 from finrl_ray.search.sampling.domains import Domain, build_space
 from finrl_ray.search.sampling.initial_points import contains

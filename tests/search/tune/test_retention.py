@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from kept_parts import small_journal
 
-from finrl_ray.config.experiment import AgentConfig, ExperimentConfig, SearchConfig
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import TrialRecord
 from finrl_ray.search.tune import retention

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.config.experiment import ExperimentConfig, SearchConfig
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.journal.events import Records
 from finrl_ray.search.tune import stopper as budget
 from finrl_ray.search.tune.stopper import BudgetStopper

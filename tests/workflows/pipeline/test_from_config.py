@@ -7,8 +7,9 @@ import pytest
 from stable_baselines3 import PPO
 
 from finrl_ray.agents.rollout import evaluate_account
-from finrl_ray.config.experiment import ExperimentConfig, SearchConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import load_config
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder.folder import open_folder

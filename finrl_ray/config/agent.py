@@ -1,0 +1,41 @@
+"""The `agent` section of the YAML: which algorithm is trained, and for how long."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from finrl_ray.config.checks import FORBID_UNKNOWN, require
+
+Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
+Learner = Literal["fused", "exact", "sb3"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentConfig:
+    """Which SB3 algorithm is trained, for how long, and on how many accounts at once."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    algorithm: Algorithm = "ppo"
+    total_timesteps: int = 20_000
+    """Env steps summed over the `n_envs` accounts."""
+    n_envs: int = 1
+    """Accounts stepped together."""
+    learner: Learner = "fused"
+    """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
+    A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
+    policy: Literal["MlpPolicy"] = "MlpPolicy"
+    """SB3's policy for flat observations, the only ones that the env gives."""
+    model_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both."""
+    normalize: Literal[False, True, "observations", "rewards"] = False
+    """Wrap the env in SB3's VecNormalize (running mean and deviation of observations and rewards,
+    or of one of them, from training alone); its statistics travel with the model."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.total_timesteps >= 1, f"total_timesteps must be >= 1, got {self.total_timesteps}"
+        )
+        require(
+            1 <= self.n_envs <= self.total_timesteps,
+            f"n_envs must be within 1..total_timesteps ({self.total_timesteps}), got {self.n_envs}",
+        )

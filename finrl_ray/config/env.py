@@ -1,0 +1,139 @@
+"""The `env` section of the YAML: the account, what trading costs, and the trading rules."""
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
+
+Fill = Literal["close", "next_open"]
+NOT_IN_FINRL = (
+    "fill",
+    "fractional_shares",
+    "random_start",
+    "cash_penalty_proportion",
+    "stop_loss",
+    "profit_loss_ratio",
+    "lot_size",
+    "cooldown",
+)
+"""Options of the env that have no meaning together with `parity`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvConfig:
+    """The account and the trading rules. Cost rates are fractions (0.001 is 0.1 %)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
+    hmax: int | float = 100
+    """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
+    A whole number unless `fractional_shares`."""
+    initial_amount: float = 1_000_000.0
+    """Cash at the start, in the account's currency."""
+    buy_cost_pct: float = 0.001
+    """Cost of buying, as a fraction of the amount."""
+    sell_cost_pct: float = 0.001
+    """Cost of selling, as a fraction of the amount."""
+    reward_scaling: float = 1e-4
+    """Reward per unit of change of the account value."""
+    turbulence_threshold: float | None = None
+    """At or above this value of `risk_indicator_col` everything is sold and nothing is bought."""
+    risk_indicator_col: str = "turbulence"
+    """The market series compared with the threshold."""
+    fill: Fill = "close"
+    """`close`: orders fill at the close that the agent has just seen, as in FinRL. `next_open`:
+    at the following open, at which the agent could really have traded."""
+    fractional_shares: bool = False
+    """Trade fractions of shares instead of truncating orders to whole ones."""
+    random_start: bool = False
+    """Start training episodes on a random day of the first half of the window, from the env's seed;
+    evaluation and backtest always start on the first day."""
+    cash_penalty_proportion: float = 0.0
+    """Share of the account value that should stay cash: what is missing of it at the end of a step
+    is taken off that step's reward. The account itself is not touched."""
+    stop_loss: float | None = None
+    """Sell a whole position when its close is below this fraction of its average buy price
+    (0.9: a loss of 10 %); null: never."""
+    profit_loss_ratio: float | None = None
+    """With `stop_loss`, also sell a whole position when its close has gained this many times the
+    loss that would have sold it (stop_loss 0.9 and 2.0: a gain of 20 %); null: never."""
+    lot_size: float | tuple[float, ...] | None = None
+    """Orders are rounded toward zero to multiples of this number of shares, or of one number per
+    ticker; below 1 it needs `fractional_shares`; null: no lots."""
+    cooldown: int = 0
+    """Periods after a trade in a ticker during which orders in it are ignored."""
+    observation_scaling: Literal["none", "train"] = "none"
+    """`train`: standardise prices and features by their mean and deviation on the train window and
+    express cash and positions as fractions of `initial_amount`."""
+    parity: bool = False
+    """Reproduce FinRL's StockTradingEnv with its quirks; see docs/environment.md."""
+
+    def __post_init__(self) -> None:
+        whole = self.hmax >= 1 and float(self.hmax).is_integer()
+        require(
+            whole or (self.fractional_shares and self.hmax > 0),
+            "hmax must be >= 1 and a whole number of shares (with fractional_shares any number "
+            f"> 0), got {self.hmax}",
+        )
+        require(self.initial_amount > 0, f"initial_amount must be > 0, got {self.initial_amount}")
+        for name in ("buy_cost_pct", "sell_cost_pct"):
+            value = getattr(self, name)
+            require(
+                0 <= value < 1,
+                f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
+            )
+        require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
+        self._check_range()
+        self._check_limits()
+        changed = [
+            item.name
+            for item in fields(self)
+            if item.name in NOT_IN_FINRL and getattr(self, item.name) != item.default
+        ]
+        require(
+            not (self.parity and changed),
+            f"parity reproduces FinRL, which has no {', '.join(NOT_IN_FINRL[:-1])} or "
+            f"{NOT_IN_FINRL[-1]} options; leave {changed} at the default or set parity to false",
+        )
+
+    def _check_range(self) -> None:
+        """Refuse what the float32 of actions, observations and rewards cannot hold."""
+        for name in ("hmax", "initial_amount", "reward_scaling"):
+            value = getattr(self, name)
+            require(
+                value <= FLOAT32_MAX,
+                f"{name} must be at most {FLOAT32_MAX:.2g}, the largest float32, in which agents "
+                f"act, see their account and are paid; got {value:g}",
+            )
+        # a step that moves the account by a hundredth of a per cent must still be seen
+        least = self.initial_amount * self.reward_scaling * 1e-4
+        require(
+            FLOAT32_TINY <= least <= FLOAT32_MAX,
+            f"initial_amount ({self.initial_amount:g}) times reward_scaling "
+            f"({self.reward_scaling:g}) gives rewards that float32 cannot hold: about {least:.2g} "
+            f"for a change of 0.01 %, and it must be within {FLOAT32_TINY:.2g} and "
+            f"{FLOAT32_MAX:.2g}",
+        )
+
+    def _check_limits(self) -> None:
+        share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
+        require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
+        require(
+            stop is None or 0 < stop < 1,
+            "stop_loss is a fraction of the average buy price and must be within (0, 1), got "
+            f"{stop} (0.9 sells after a loss of 10 %)",
+        )
+        require(
+            ratio is None or (stop is not None and ratio > 0),
+            f"profit_loss_ratio must be > 0 and needs stop_loss, got {ratio} with stop_loss {stop}",
+        )
+        require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
+        lots = self.lot_size if isinstance(self.lot_size, tuple) else (self.lot_size,)
+        for lot in lots:
+            whole = self.fractional_shares or lot is None or float(lot).is_integer()
+            require(
+                lot is None or (lot > 0 and whole),
+                "lot_size must be > 0 shares, and whole unless fractional_shares is true, got "
+                f"{self.lot_size}",
+            )
