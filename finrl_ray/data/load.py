@@ -1,7 +1,6 @@
 """`load_market_data`: a `DataConfig` -> `MarketData` and the report of what was done."""
 
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +18,9 @@ from finrl_ray.data.indicators import FINRL_INDICATORS, is_indicator
 from finrl_ray.data.labels import date_label, listed
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.report import DataReport
-from finrl_ray.data.sources.named import SP500_FIRST_DATE, read_source
+from finrl_ray.data.sources.registry import read_source, source_description, source_notes
 from finrl_ray.errors import DataError
 from finrl_ray.support.progress import Progress, unseen
-
-_SOURCE_WORDS = {
-    "bundled": "Bundled daily prices of four US stocks (Quandl WIKI, public domain)",
-    "sp500": "Adjusted daily closes of 20 large US stocks from skfolio",
-    "noise": "Generated prices without anything to find (no real market)",
-    "planted": "Generated prices with a planted edge (no real market)",
-    "yahoo": "Daily prices from Yahoo, adjusted for splits and dividends",
-}
 
 
 def load_market_data(
@@ -86,9 +77,9 @@ def market_data_of(
         )
     except DataError as error:
         raise DataError(f"data.source {config.source!r}: {error}") from error
-    report = replace(report, source=_SOURCE_WORDS.get(config.source, f"The file {config.source}"))
+    report = replace(report, source=source_description(config))
     indicators = plan.indicators
-    notes = [*_source_notes(config), *plan.notes]
+    notes = [*source_notes(config), *plan.notes]
     if config.features == "finrl":
         indicators = available_indicators(market_data, indicators)
         left_out = [name for name in plan.indicators if name not in indicators]
@@ -103,14 +94,6 @@ def market_data_of(
     order = [name for name in plan.order if name in market_data.feature_names]
     market_data = _with_feature_order(market_data, order)
     return market_data, report.with_notes(*notes, *_warmup_notes(market_data, indicators))
-
-
-def _source_notes(config: DataConfig) -> list[str]:
-    if config.source == "sp500" and config.start is not None:
-        first = date.fromisoformat(SP500_FIRST_DATE)
-        if config.start < first:
-            return [f"Rows before {first} are never read: their prices are rounded too coarsely."]
-    return []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.returns import active_returns
 

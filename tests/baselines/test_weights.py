@@ -10,7 +10,7 @@ from finrl_ray.baselines.weights import (
     train_returns,
 )
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.errors import ConfigError, DataError
 
 

@@ -13,7 +13,8 @@ from finrl_ray.compat.preprocessing import FeatureEngineer, data_split
 from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import _EXACT_FLOATS, read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
+from finrl_ray.data.sources.files import EXACT_FLOATS
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.create import create_env
@@ -53,7 +54,7 @@ def by_guide(**options: Any) -> pd.DataFrame:
 
 def through_csv(df: pd.DataFrame) -> pd.DataFrame:
     text = io.StringIO(df.to_csv())
-    return pd.read_csv(text, **_EXACT_FLOATS)
+    return pd.read_csv(text, **EXACT_FLOATS)
 
 
 def run(env: StockTradingEnv) -> AccountHistory:

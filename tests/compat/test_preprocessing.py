@@ -12,7 +12,7 @@ import pytest
 from finrl_source import finrl_preprocessors
 
 from finrl_ray.compat.preprocessing import FeatureEngineer, data_split
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, DataError
 

@@ -65,7 +65,7 @@ def test_a_zoo_section_builds_the_model_it_names(tmp_path: Path) -> None:
 
     from finrl_ray.config.experiment import ExperimentConfig
     from finrl_ray.data.market_data import MarketData
-    from finrl_ray.data.sources.named import read_bundled
+    from finrl_ray.data.sources.bundled import read_bundled
     from finrl_ray.env.vec_env import StockTradingVecEnv
     from finrl_ray.training.agent import build_model
 
@@ -89,7 +89,7 @@ def test_a_zoo_section_builds_the_model_it_names(tmp_path: Path) -> None:
 )
 def test_normalize_reaches_the_training_env(value: Any, flags: tuple[bool, bool]) -> None:
     from finrl_ray.data.market_data import MarketData
-    from finrl_ray.data.sources.named import read_bundled
+    from finrl_ray.data.sources.bundled import read_bundled
     from finrl_ray.training.agent import make_trial_envs
 
     config = parse_config({"agent": {"normalize": value}})

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from repository import SHARED
 
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 
 SHARED_DATA = SHARED / "data"
 

@@ -8,7 +8,7 @@ from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_ye
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import periods_per_year, with_periods_per_year
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.errors import ConfigError, DataError
 
 

@@ -17,7 +17,7 @@ from finrl_ray.data.price_findings import (
     market_findings,
     price_findings,
 )
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 
 DAYS = pd.bdate_range("2019-01-01", periods=400)
 EVENT = 250

@@ -15,7 +15,7 @@ from repository import SHARED
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import finrl_ray
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.create import create_env
 
 PATH = SHARED / "training_guide.md"

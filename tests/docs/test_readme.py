@@ -8,7 +8,7 @@ from repository import REPOSITORY
 from typer.main import get_command
 
 from finrl_ray.cli.main import app
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

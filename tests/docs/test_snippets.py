@@ -10,7 +10,7 @@ from repository import REPOSITORY
 
 from finrl_ray import MarketData, StockTradingVecEnv
 from finrl_ray.agents.state import training_state as trial_state
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 
 STATE_NAMES = ("save_state", "capture_state", "restore_state", "load_state", "learn_from")
 DOCS = REPOSITORY / "docs"

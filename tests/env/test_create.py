@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.create import create_env, indicator_columns
 from finrl_ray.errors import ConfigError, DataError
 

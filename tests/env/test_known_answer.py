@@ -14,7 +14,7 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import fit_observation_scaling
 

@@ -5,7 +5,7 @@ import pytest
 
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.make import make_env, make_vec_env
 from finrl_ray.errors import DataError
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray.compat.preprocessing import FeatureEngineer, data_split
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.stock_trading import StockTradingEnv
 
 INDICATORS = ["macd", "rsi_30"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 
 
 def small_windows() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

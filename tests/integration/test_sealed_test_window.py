@@ -11,7 +11,7 @@ from small_search import small_config
 
 from finrl_ray.cli.main import main
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.folder import open_folder

@@ -16,7 +16,7 @@ from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.files.manifest import damage
 from finrl_ray.training.agent import Start, TrialDivergedError, train_agent
 

@@ -17,7 +17,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.files.manifest import damage

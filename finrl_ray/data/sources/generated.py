@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.data.sources.source import Source
 
 GeneratedMarket = Literal["noise", "planted"]
 TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
@@ -124,3 +125,15 @@ def _moves(
     noise = factor * rng.standard_normal((n_days, 1)) + own * rng.standard_normal((n_days, n))
     moves: FloatArray = noise - (factor**2 + own**2) / 2.0
     return moves
+
+
+NOISE = Source(
+    name="noise",
+    description="Generated prices without anything to find (no real market)",
+    read=lambda config, progress: read_generated("noise"),
+)
+PLANTED = Source(
+    name="planted",
+    description="Generated prices with a planted edge (no real market)",
+    read=lambda config, progress: read_generated("planted"),
+)

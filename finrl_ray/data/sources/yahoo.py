@@ -16,6 +16,7 @@ import pandas as pd
 from finrl_ray.config.data import DataConfig
 from finrl_ray.data.labels import listed
 from finrl_ray.data.market_data import PRICE_COLUMNS
+from finrl_ray.data.sources.source import Source
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.files.private_folder import private_folder
 from finrl_ray.support.progress import Progress, unseen
@@ -183,3 +184,10 @@ def _fields_by_ticker(
         if field is not None and ticker is not None:
             wide[str(field).lower(), str(ticker)] = frame.iloc[:, position]
     return wide
+
+
+YAHOO = Source(
+    name="yahoo",
+    description="Daily prices from Yahoo, adjusted for splits and dividends",
+    read=read_yahoo,
+)

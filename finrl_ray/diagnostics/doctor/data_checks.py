@@ -16,7 +16,7 @@ from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.data.price_findings import dropped_tickers, price_findings
-from finrl_ray.data.sources.named import read_source
+from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells

@@ -11,7 +11,7 @@ from finrl_ray.data.load import market_data_of
 from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.data.price_findings import dropped_tickers, price_findings
 from finrl_ray.data.report import DataReport
-from finrl_ray.data.sources.named import read_source
+from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.diagnostics.findings import DoctorReport, FindingList
 from finrl_ray.diagnostics.leaks.causality import (

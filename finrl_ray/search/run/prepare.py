@@ -15,7 +15,7 @@ from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.data.price_findings import PriceFinding, market_findings, price_findings
-from finrl_ray.data.sources.named import read_source
+from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.env.make import make_vec_env

@@ -10,7 +10,7 @@ import pytest
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.long_format import market_data_from_long
-from finrl_ray.data.sources.named import read_source
+from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.sources.yahoo import yahoo_to_long
 from finrl_ray.errors import ConfigError, DataError
 

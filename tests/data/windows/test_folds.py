@@ -14,7 +14,7 @@ from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.folds import (
     Fold,
     Segment,

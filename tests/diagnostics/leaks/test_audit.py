@@ -12,8 +12,8 @@ import pytest
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.data import features as features_module
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.sources.generated import generated_market
-from finrl_ray.data.sources.named import read_bundled
 from finrl_ray.diagnostics.findings import DoctorReport
 from finrl_ray.diagnostics.leaks.audit import audit_config, audit_data
 from finrl_ray.errors import DataError

@@ -20,7 +20,7 @@ from ensemble_cases import SMALL_A2C, SMALL_PPO, small_agent, small_frame
 
 from finrl_ray.data.features import add_features, add_turbulence
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.sources.named import read_bundled
+from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError
 from finrl_ray.workflows.ensemble.agent import DRLEnsembleAgent

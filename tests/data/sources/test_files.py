@@ -1,104 +1,15 @@
-import gzip
-import hashlib
-import importlib.util
-import subprocess
-import sys
-from importlib.resources import files
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.long_format import market_data_from_long
-from finrl_ray.data.sources import named as sources
-from finrl_ray.data.sources.named import read_bundled, read_source, read_sp500
-from finrl_ray.errors import ConfigError, DataError
-
-needs_skfolio = pytest.mark.skipif(
-    importlib.util.find_spec("skfolio") is None, reason="the extra sp500 is not installed"
-)
+from finrl_ray.data.sources.registry import read_source
+from finrl_ray.errors import DataError
 
 
 def read(source, base_dir):
     return read_source(DataConfig(source=str(source)), base_dir)
-
-
-class TestBundled:
-    def test_contents(self, bundled_frame):
-        assert bundled_frame.shape == (8592, 7)
-        assert sorted(bundled_frame["tic"].unique()) == ["AAPL", "GOOG", "IBM", "MSFT"]
-        assert bundled_frame["date"].nunique() == 2148
-        assert bundled_frame["date"].min() == "2004-08-19"
-        assert bundled_frame["date"].max() == "2013-03-01"
-        assert not bundled_frame.isna().any().any()
-
-    def test_prices_are_adjusted_by_one_factor(self, bundled_frame):
-        first = bundled_frame.iloc[0]  # AAPL on 2004-08-19: open 31.51, close 30.71 as traded
-        assert first["close"] == 1.9733315126243
-        assert first["open"] == pytest.approx(31.51 * 1.9733315126243 / 30.71, rel=1e-14)
-        assert first["high"] == pytest.approx(31.86 * 1.9733315126243 / 30.71, rel=1e-14)
-        assert first["low"] == pytest.approx(30.36 * 1.9733315126243 / 30.71, rel=1e-14)
-        assert first["volume"] == 6945000
-
-    def test_nothing_to_report(self, bundled_frame):
-        data, report = market_data_from_long(bundled_frame)
-        assert report.notes == ()
-        assert data.tradable.all()
-        assert data.has_open
-
-    def test_readme_has_the_hash(self):
-        folder = files("finrl_ray.data").joinpath("bundled")
-        readme = folder.joinpath("README.md").read_text(encoding="utf-8")
-        content = folder.joinpath("us_stocks_2004_2013.csv.gz").read_bytes()
-        assert hashlib.sha256(content).hexdigest() in readme
-        assert hashlib.sha256(gzip.decompress(content)).hexdigest() in readme
-        assert content[4:8] == b"\0\0\0\0"  # no time stamp in the gzip header
-
-    def test_damaged(self, monkeypatch):
-        monkeypatch.setattr(sources, "_BUNDLED_SHA256", "0" * 64)
-        with pytest.raises(DataError, match="must have the SHA-256 000"):
-            read_bundled()
-
-    def test_missing(self, monkeypatch):
-        monkeypatch.setattr(sources, "_BUNDLED_FILE", "gone.csv.gz")
-        with pytest.raises(DataError, match=r"cannot be read .*install finrl-ray again"):
-            read_bundled()
-
-
-class TestSp500:
-    @needs_skfolio
-    def test_contents(self):
-        df = read_sp500()
-        assert list(df.columns) == ["date", "tic", "close"]
-        assert df["date"].min() == "2005-01-03"
-        assert df["tic"].nunique() == 20
-        data, report = market_data_from_long(df)
-        assert data.tradable.all()
-        assert report.notes == ()
-        apple = data.close[-1, data.tickers.index("AAPL")]
-        assert apple == 125.674  # the last row of the file
-
-    @needs_skfolio
-    def test_skfolio_is_not_imported(self):
-        code = (
-            "import sys; from finrl_ray.data.sources.named import read_sp500; read_sp500();"
-            "bad = {'skfolio', 'sklearn', 'torch', 'ray', 'yfinance'} & set(sys.modules);"
-            "sys.exit(repr(bad) if bad else 0)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-    def test_missing_extra(self, monkeypatch):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(ConfigError, match=r'pip install "finrl-ray\[sp500\]"'):
-            read_sp500()
-
-    def test_other_layout(self, monkeypatch, tmp_path):
-        spec = importlib.util.spec_from_file_location("skfolio", tmp_path / "__init__.py")
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-        with pytest.raises(DataError, match=r"skfolio's price file .* cannot be read"):
-            read_sp500()
 
 
 class TestFiles:
