@@ -15,7 +15,7 @@ from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.events import ENDED, TrialRecord
 from finrl_ray.search.run.trial_resources import why_none_runs
 from finrl_ray.search.sampling.objective import whole_timesteps
-from finrl_ray.search.tune.journal_callback import SearchJournal
+from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.support.interruptions import answer_plainly, answer_through
 
 _REFRESH_S = 0.25
@@ -38,7 +38,7 @@ class LiveView(tune.Callback):
     planned : number of trials of the whole search
     """
 
-    def __init__(self, folder: SearchFolder, journal: SearchJournal, planned: int) -> None:
+    def __init__(self, folder: SearchFolder, journal: JournalCallback, planned: int) -> None:
         self.config = folder.config
         self.total_timesteps = whole_timesteps(folder.config)
         self.name = folder.config.name

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import numpy as np
 
 
-class OwnRandom:
+class GlobalRandomState:
     """A state of both global generators that one object keeps for itself.
 
     Ray's population based training and BOHB draw from the global generators, so that their choices
-    would depend on whatever else the process draws. Inside `swapped` the globals are in this state;
+    would depend on whatever else the process draws. Inside `active` the globals are in this state;
     outside they are as if nothing had been drawn.
 
     Parameters
@@ -24,7 +24,7 @@ class OwnRandom:
         self._numpy = np.random.RandomState(seed).get_state()  # the global's kind
 
     @contextmanager
-    def swapped(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """Put the globals into this state, and afterwards back."""
         python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
         random.setstate(self._python)

@@ -6,29 +6,31 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kept_parts import small_journal
+from committer_parts import small_journal
 from rich.console import Console
 
 from finrl_ray.cli.live_view import LiveView
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.search.tune.journal_callback import SearchJournal
+from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.support import interruptions
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> SearchJournal:
+def journal(tmp_path: Path) -> JournalCallback:
     made = small_journal(tmp_path)
     for index in range(12):
-        made.keeper.write("start", trial_id=f"t{index}", index=index, sample={})
+        made.committer.write("start", trial_id=f"t{index}", index=index, sample={})
         metrics = {"timesteps": 2000 * (index + 1), "objective": float(index)}
         metrics |= {"eval/sharpe_ratio": float(index), "eval/max_drawdown": -0.1}
-        made.keeper.write("result", trial_id=f"t{index}", metrics=metrics)
-    made.keeper.write("end", trial_id="t0", state="completed", reason="completed 2,000 timesteps")
-    made.keeper.write("end", trial_id="t11", state="failed", reason="ValueError: [nan]")
+        made.committer.write("result", trial_id=f"t{index}", metrics=metrics)
+    made.committer.write(
+        "end", trial_id="t0", state="completed", reason="completed 2,000 timesteps"
+    )
+    made.committer.write("end", trial_id="t11", state="failed", reason="ValueError: [nan]")
     return made
 
 
-def view(journal: SearchJournal) -> LiveView:
+def view(journal: JournalCallback) -> LiveView:
     return LiveView(SimpleNamespace(config=ExperimentConfig()), journal, 20)
 
 
@@ -51,13 +53,13 @@ def test_the_panel_fits_80_columns_and_names_states_best_speed(journal) -> None:
 def test_every_planned_trial_is_in_one_count(journal) -> None:
     """A resumed search has interrupted trials that wait to go on, beside those never started."""
     for index in (3, 4):
-        journal.keeper.write("end", trial_id=f"t{index}", state="interrupted", reason="Ctrl-C")
+        journal.committer.write("end", trial_id=f"t{index}", state="interrupted", reason="Ctrl-C")
     lines = view(journal)
     assert lines._summary_line().startswith(
         "8 running, 2 interrupted, 1 completed, 1 failed, 8 waiting;"
     )
     assert sum(lines._counts().values()) == lines.planned == 20
-    journal.keeper.write("start", trial_id="t3")
+    journal.committer.write("start", trial_id="t3")
     assert sum(lines._counts().values()) == 20
 
 
@@ -102,12 +104,12 @@ def test_time_left_is_guessed_from_timesteps_and_then_from_ended_trials(journal)
     lines.started_at -= 100.0
     # 2 of 20 trials have ended before this view began; 20 x 20,000 timesteps are the most
     assert lines._time_left() == ""
-    journal.keeper.write("result", trial_id="t1", metrics={"timesteps": 6000, "objective": 0.0})
+    journal.committer.write("result", trial_id="t1", metrics={"timesteps": 6000, "objective": 0.0})
     # 2,000 timesteps in 100 s; 2 trials done, 10 under way
     left = 20 * 20_000 - (2 * 20_000 + 6000 + sum(2000 * (i + 1) for i in range(2, 11)))
     assert (
         lines._time_left() == f"; at most {left // 20 // 3600} h {left // 20 % 3600 // 60} min left"
     )
     for trial_id in ("t1", "t2"):
-        journal.keeper.write("end", trial_id=trial_id, state="completed", reason="")
+        journal.committer.write("end", trial_id=trial_id, state="completed", reason="")
     assert lines._time_left() == "; about 13 min 20 s left"

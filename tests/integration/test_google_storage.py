@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pyarrow.fs as pafs
 import pytest
-from kept_parts import small_keeper
+from committer_parts import small_committer
 from object_storage import PYTHON
 
 from finrl_ray.errors import ConfigError
@@ -107,10 +107,10 @@ def test_a_folder_is_copied_and_fetched(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "here" / "two"
     folder.mkdir(parents=True)
     (folder / "experiment.json").write_text("{}", encoding="utf-8")
-    keeper = small_keeper(folder)
+    committer = small_committer(folder)
     with FolderMirror(folder, server.url("two")):
-        append_event(folder, keeper.records, "search", state="started")
-        keeper.write("created", trial_id="00000", index=0, sample={"x": 1})
+        append_event(folder, committer.records, "search", state="started")
+        committer.write("created", trial_id="00000", index=0, sample={"x": 1})
     fetched, _ = fetch_folder(server.url("two"), tmp_path / "there")
     assert list(read_journal(fetched).trials) == ["00000"]
     files = {path.relative_to(fetched).as_posix() for path in fetched.rglob("*.*")}

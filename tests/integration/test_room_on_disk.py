@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_parts import small_journal
+from committer_parts import small_journal
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import NoRoomError
@@ -52,14 +52,14 @@ def test_half_an_event_is_taken_back(tmp_path: Path, room: int) -> None:
     assert [event["n"] for event in read_events(tmp_path)] == [1, 2]
 
 
-def test_a_keeper_that_could_not_write_writes_nothing_more(tmp_path: Path) -> None:
+def test_a_committer_that_could_not_write_writes_nothing_more(tmp_path: Path) -> None:
     journal = small_journal(tmp_path)
-    journal.keeper.write("start", trial_id="00000", index=0, sample={})
+    journal.committer.write("start", trial_id="00000", index=0, sample={})
     number, content = journal.records.number, (tmp_path / JOURNAL_FILE).read_bytes()
     with files_up_to(len(content) + 10), pytest.raises(NoRoomError, match="finrl-ray resume"):
-        journal.keeper.write("note", trial_id="00000", text="x" * 5000)
+        journal.committer.write("note", trial_id="00000", text="x" * 5000)
     with pytest.raises(NoRoomError):
-        journal.keeper.write("note", trial_id="00000", text="there is room again")
+        journal.committer.write("note", trial_id="00000", text="there is room again")
     assert (tmp_path / JOURNAL_FILE).read_bytes() == content
     records, state, _ = read_for_resume(tmp_path)
     assert records.number == number

@@ -19,7 +19,7 @@ from finrl_ray.config.search import OPTIONS_OF
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
 from finrl_ray.search.journal.events import read_journal
-from finrl_ray.search.sampling.objective import whole_time
+from finrl_ray.search.sampling.objective import full_budget
 
 SEALED: tuple[str, ...] = (
     "seed",
@@ -305,7 +305,7 @@ def _settled(config: ExperimentConfig) -> dict[str, Any]:
     """Return a config as plain values, with defaults in the place of nulls that stand for them."""
     content = config_to_dict(config)
     scheduler, validation = config.search.scheduler, config.validation
-    eighth = max(1, whole_time(config) // 8)
+    eighth = max(1, full_budget(config) // 8)
     for name in OPTIONS_OF[scheduler.type]:
         value = content["search"]["scheduler"][name]
         if value is None:

@@ -62,12 +62,12 @@ from finrl_ray.search.run.trial_resources import (
 from finrl_ray.search.sampling.domains import build_space, planned_trials
 from finrl_ray.search.sampling.searchers import make_searcher
 from finrl_ray.search.schedulers.make import METRIC, make_scheduler, trial_label
-from finrl_ray.search.tune.commit import SearchKeeper, read_for_resume, require_trusted
-from finrl_ray.search.tune.journal_callback import SearchJournal
-from finrl_ray.search.tune.resumable_scheduler import KeptScheduler
+from finrl_ray.search.tune.commit import StateCommitter, read_for_resume, require_trusted
+from finrl_ray.search.tune.journal_callback import JournalCallback
+from finrl_ray.search.tune.resumable_scheduler import ResumableScheduler
 from finrl_ray.search.tune.retention import CheckpointRetention, delete_at_once, prune
 from finrl_ray.search.tune.stopper import BudgetStopper
-from finrl_ray.search.tune.trial_source import TrialFeed
+from finrl_ray.search.tune.trial_source import TrialSource
 from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial, train_trial
 from finrl_ray.storage.url import is_url
 from finrl_ray.support.environment_variables import environment
@@ -87,13 +87,13 @@ DRIVER_ENV = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # the feed says how many trials may wait
+    # the source says how many trials may wait
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 # how far apart the processes of a group get one signal
 _ONE_SIGNAL_S = 1.0
-ViewFactory = Callable[[SearchFolder, SearchJournal, int], tune.Callback]
+ViewFactory = Callable[[SearchFolder, JournalCallback, int], tune.Callback]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,20 +274,22 @@ def _run_mirrored(
     storage = CheckpointStorage(folder.path, folder.remote)
     records, state, files = read_for_resume(folder.path, trust=trust)
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
-    keeper = _make_keeper(folder, records, state, files)
-    journal = SearchJournal(keeper, folder.config, storage)
+    committer = _make_committer(folder, records, state, files)
+    journal = JournalCallback(committer, folder.config, storage)
     delete = mirror.delete if folder.remote else delete_at_once(storage)
     retention = CheckpointRetention(journal, folder.config, delete)
     stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
     pausing = folder.config.search.scheduler.type in PAUSING
-    feed = TrialFeed(keeper, state, planned, trial_limit(folder.config), storage, pausing=pausing)
+    source = TrialSource(
+        committer, state, planned, trial_limit(folder.config), storage, pausing=pausing
+    )
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
     try:
         with _sigterm_as_interrupt(), watching(kept):
             if interrupted():  # while Ray was started, which may have swallowed it
                 raise KeyboardInterrupt
-            _make_tuner(folder, feed, keeper, stopper, callbacks).fit()
+            _make_tuner(folder, source, committer, stopper, callbacks).fit()
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
@@ -323,12 +325,12 @@ def _in_words(error: BaseException, kept: str) -> SearchError:
     return SearchError(f"Ray failed: {error_line(str(cause))}. {kept}")
 
 
-def _make_keeper(
+def _make_committer(
     folder: SearchFolder, records: Records, state: StoredState | None, files: StateFiles
-) -> SearchKeeper:
+) -> StateCommitter:
     space = build_space(folder.config)
     searcher, scheduler = make_searcher(folder.config, space), make_scheduler(folder.config, space)
-    return SearchKeeper(folder.path, records, searcher, scheduler, files)
+    return StateCommitter(folder.path, records, searcher, scheduler, files)
 
 
 def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResult:
@@ -345,8 +347,8 @@ def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResul
 
 def _make_tuner(
     folder: SearchFolder,
-    feed: TrialFeed,
-    keeper: SearchKeeper,
+    source: TrialSource,
+    committer: StateCommitter,
     stopper: BudgetStopper,
     callbacks: list[tune.Callback],
 ) -> tune.Tuner:
@@ -361,17 +363,17 @@ def _make_tuner(
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=feed,
-            scheduler=KeptScheduler(keeper, feed.storage),
-            num_samples=feed.planned,
+            search_alg=source,
+            scheduler=ResumableScheduler(committer, source.storage),
+            num_samples=source.planned,
             reuse_actors=True,
             trial_name_creator=trial_label,
             trial_dirname_creator=trial_label,
         ),
         run_config=tune.RunConfig(
             name=folder.ray_path.name,
-            storage_path=feed.storage.root,
-            storage_filesystem=None if feed.storage.is_local else feed.storage.filesystem,
+            storage_path=source.storage.root,
+            storage_filesystem=None if source.storage.is_local else source.storage.filesystem,
             stop=stopper,
             callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
@@ -396,7 +398,7 @@ def _trainable(folder: SearchFolder) -> Any:
 
 
 def _views(
-    folder: SearchFolder, journal: SearchJournal, planned: int, make_view: ViewFactory | None
+    folder: SearchFolder, journal: JournalCallback, planned: int, make_view: ViewFactory | None
 ) -> list[tune.Callback]:
     view = [make_view(folder, journal, planned)] if make_view else []
     board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []

@@ -15,7 +15,7 @@ def time_attr(config: ExperimentConfig) -> str:
     return "paths" if config.validation.has_paths else "timesteps"
 
 
-def whole_time(config: ExperimentConfig) -> int:
+def full_budget(config: ExperimentConfig) -> int:
     """Return how far a trial goes that nobody stops, in the unit of `time_attr`."""
     return config.validation.n_paths if config.validation.has_paths else whole_timesteps(config)
 
@@ -25,7 +25,7 @@ def whole_timesteps(config: ExperimentConfig) -> int:
     return config.agent.total_timesteps * config.validation.n_trainings
 
 
-def comparable(result: dict[str, Any]) -> dict[str, Any]:
+def finite(result: dict[str, Any]) -> dict[str, Any]:
     """Return a result whose objective can be compared: NaN and infinities are as bad as can be.
 
     Ray's schedulers compare NaN with `<`, so that a trial without a Sharpe ratio would never be

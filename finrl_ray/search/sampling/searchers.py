@@ -15,7 +15,7 @@ from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.sampling.initial_points import complete_points, contains
 from finrl_ray.search.sampling.objective import METRIC
 from finrl_ray.support.extras import require_extra
-from finrl_ray.support.global_random import OwnRandom
+from finrl_ray.support.global_random import GlobalRandomState
 
 # Optuna's own number; HyperOpt's would be 20, more than most searches have trials
 STARTUP_TRIALS = 10
@@ -92,7 +92,7 @@ class ModelSearcher(Searcher):
         self.constants = dict(constants)
         self.total_timesteps = config.agent.total_timesteps
         self.objectives = [f"eval/{name}" for name in config.search.objectives]
-        self.random = OwnRandom(config.seed)
+        self.random = GlobalRandomState(config.seed)
         # the points still to come; None stands for one that is queued in the inner searcher
         self.points = [None if self._inside(point) else point for point in points]
         queued = [
@@ -101,7 +101,7 @@ class ModelSearcher(Searcher):
         self.live: set[str] = set()
         self.told: set[tuple[str, int]] = set()
         self.learns_from_budgets = config.search.searcher == "bohb"
-        with self.random.swapped():
+        with self.random.active():
             self.inner = _INNER[config.search.searcher](config, queued)
             metric: Any = self.objectives or METRIC
             mode: Any = ["max"] * len(self.objectives) or "max"
@@ -112,7 +112,7 @@ class ModelSearcher(Searcher):
         if self.points and (own := self.points.pop(0)) is not None:
             return copy.deepcopy(own)
         drawn: Any
-        with self.random.swapped():
+        with self.random.active():
             drawn = self.inner.suggest(trial_id)
         if drawn is None or drawn == Searcher.FINISHED:
             return drawn
@@ -135,7 +135,7 @@ class ModelSearcher(Searcher):
         names = self.objectives or [METRIC]
         finite = bool(result) and all(_is_finite((result or {}).get(name)) for name in names)
         failed = error or not finite
-        with self.random.swapped():
+        with self.random.active():
             if not failed and self.learns_from_budgets and result:
                 self._tell_budget(trial_id, result)
             self.inner.on_trial_complete(trial_id, None if failed else result, error=failed)
@@ -149,7 +149,7 @@ class ModelSearcher(Searcher):
         if budget is None or (trial_id, steps) in self.told or not _is_finite(result.get(METRIC)):
             return
         self.told.add((trial_id, steps))
-        with self.random.swapped():
+        with self.random.active():
             told = {METRIC: result[METRIC], "hyperband_info": {"budget": float(budget)}}
             self.inner.on_trial_result(trial_id, told)
 

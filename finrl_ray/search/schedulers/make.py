@@ -19,10 +19,10 @@ from ray.tune.schedulers.hyperband import _Bracket
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import PAUSING
 from finrl_ray.search.sampling.domains import Domain
-from finrl_ray.search.sampling.objective import METRIC, comparable, time_attr, whole_time
-from finrl_ray.search.schedulers.packed_maps import PackedFloats, PackedInts
-from finrl_ray.search.schedulers.pbt import PopulationScheduler
-from finrl_ray.support.global_random import OwnRandom
+from finrl_ray.search.sampling.objective import METRIC, finite, full_budget, time_attr
+from finrl_ray.search.schedulers.packed_maps import PackedFloatMap, PackedIntMap
+from finrl_ray.search.schedulers.pbt import PBTScheduler
+from finrl_ray.support.global_random import GlobalRandomState
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -45,7 +45,7 @@ def grace_period(config: ExperimentConfig) -> int:
 
 
 def _eighth(config: ExperimentConfig, given: int | None) -> int:
-    return given if given is not None else max(1, whole_time(config) // 8)
+    return given if given is not None else max(1, full_budget(config) // 8)
 
 
 def make_scheduler(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
@@ -97,13 +97,13 @@ class AshaScheduler(AsyncHyperBandScheduler):
     def __init__(self, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for bracket in self._brackets:
-            bracket._rungs = [(steps, PackedFloats(seen)) for steps, seen in bracket._rungs]
-        self.stopped_at = PackedInts()
-        self.random = OwnRandom(seed)
+            bracket._rungs = [(steps, PackedFloatMap(seen)) for steps, seen in bracket._rungs]
+        self.stopped_at = PackedIntMap()
+        self.random = GlobalRandomState(seed)
 
     def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
         """Put a trial into a bracket."""
-        with self.random.swapped():
+        with self.random.active():
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(
@@ -111,7 +111,7 @@ class AshaScheduler(AsyncHyperBandScheduler):
     ) -> str:
         """Decide as ASHA does; note the rung of a stop."""
         bracket = self._trial_info[trial.trial_id]
-        action = super().on_trial_result(tune_controller, trial, comparable(result))
+        action = super().on_trial_result(tune_controller, trial, finite(result))
         if action == TrialScheduler.STOP:
             rungs = [int(m) for m, recorded in bracket._rungs if trial.trial_id in recorded]
             self.stopped_at[trial.trial_id] = max(rungs, default=int(result[self._time_attr]))
@@ -122,7 +122,7 @@ class AshaScheduler(AsyncHyperBandScheduler):
     ) -> None:
         """Record the last result of a trial that ended by itself."""
         if METRIC in result:
-            super().on_trial_complete(tune_controller, trial, comparable(result))
+            super().on_trial_complete(tune_controller, trial, finite(result))
 
 
 class MedianScheduler(MedianStoppingRule):
@@ -145,7 +145,7 @@ class MedianScheduler(MedianStoppingRule):
         steps = int(result[self._time_attr])
         # a trial that crashed reports again what came after its checkpoint
         self._results[trial] = [r for r in self._results[trial] if r[self._time_attr] < steps]
-        kept = {name: comparable(result)[name] for name in (self._time_attr, METRIC)}
+        kept = {name: finite(result)[name] for name in (self._time_attr, METRIC)}
         action = super().on_trial_result(tune_controller, trial, kept)
         if action == TrialScheduler.STOP:
             self.stopped_at[trial.trial_id] = steps
@@ -162,7 +162,7 @@ class MedianScheduler(MedianStoppingRule):
         return str(TrialScheduler.CONTINUE)
 
 
-class _NotingBracket(_Bracket):
+class _RecordingBracket(_Bracket):
     """Bracket of HyperBand that notes at which milestone it sorted a trial out."""
 
     def __init__(self, stopped_at: dict[str, int], **kwargs: Any) -> None:
@@ -178,7 +178,7 @@ class _NotingBracket(_Bracket):
         return good, bad
 
 
-class _Halving(HyperBandScheduler):
+class _HyperBandBase(HyperBandScheduler):
     """What this package's two HyperBands have in common.
 
     Ray derives the number of brackets from `max_t`, which in timesteps would give brackets of
@@ -205,7 +205,7 @@ class _Halving(HyperBandScheduler):
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
         """Decide as HyperBand does."""
-        seen = comparable(result)
+        seen = finite(result)
         action = super().on_trial_result(tune_controller, trial, seen)
         if "hyperband_info" in seen:  # what BOHB learns its budget from
             result["hyperband_info"] = seen["hyperband_info"]
@@ -223,7 +223,7 @@ class _Halving(HyperBandScheduler):
         return all(trial.is_finished() for trial in bracket._all_trials)
 
     def _create_bracket(self, s: int) -> _Bracket:
-        return _NotingBracket(
+        return _RecordingBracket(
             self.stopped_at,
             time_attr=self._time_attr,
             max_trials=self._get_n0(s),  # type: ignore[no-untyped-call]  # Ray's
@@ -236,20 +236,20 @@ class _Halving(HyperBandScheduler):
 
     def _process_bracket(self, tune_controller: "TuneController", bracket: _Bracket) -> str:
         action = super()._process_bracket(tune_controller, bracket)
-        while _all_are_beyond(bracket):
+        while _no_trial_left_for_rung(bracket):
             again = super()._process_bracket(tune_controller, bracket)
             action = action if action == TrialScheduler.STOP else again
         bracket.is_being_processed = False
         return str(action)
 
 
-def _all_are_beyond(bracket: _Bracket) -> bool:
+def _no_trial_left_for_rung(bracket: _Bracket) -> bool:
     """Return whether the next rung lies behind every trial: evaluations may be further apart."""
     trials: list[Trial] = bracket.current_trials()
     return bool(trials) and not any(bracket.continue_trial(trial) for trial in trials)
 
 
-class HyperbandScheduler(_Halving):
+class HyperbandScheduler(_HyperBandBase):
     """HyperBand that fills its boldest bracket first: a small search may have no other."""
 
     def _is_closed(self, bracket: _Bracket) -> bool:
@@ -261,7 +261,7 @@ class HyperbandScheduler(_Halving):
         return super()._create_bracket(self._s_max_1 - 1 - s)
 
 
-class BohbScheduler(_Halving, HyperBandForBOHB):
+class BohbScheduler(_HyperBandBase, HyperBandForBOHB):
     """HyperBand as BOHB needs it: brackets fill while trials run."""
 
 
@@ -274,7 +274,7 @@ def _asha(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSchedul
     return AshaScheduler(
         config.seed,
         time_attr=time_attr(config),
-        max_t=whole_time(config),
+        max_t=full_budget(config),
         grace_period=grace_period(config),
         reduction_factor=settings.option("reduction_factor"),
         brackets=settings.option("brackets"),
@@ -295,7 +295,7 @@ def _hyperband(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSc
     scheduler = BohbScheduler if config.search.searcher == "bohb" else HyperbandScheduler
     return scheduler(
         unit=time_attr(config),
-        max_t=whole_time(config),
+        max_t=full_budget(config),
         grace=grace_period(config),
         reduction_factor=config.search.scheduler.option("reduction_factor"),
     )
@@ -305,10 +305,10 @@ def _population(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialS
     interval = _eighth(config, config.search.scheduler.perturbation_interval)
     if config.search.scheduler.type == "pb2":
         # it imports scikit-learn, which takes a second
-        from finrl_ray.search.schedulers.pb2 import BanditScheduler
+        from finrl_ray.search.schedulers.pb2 import PB2Scheduler
 
-        return BanditScheduler(config, space, interval)
-    return PopulationScheduler(config, space, interval)
+        return PB2Scheduler(config, space, interval)
+    return PBTScheduler(config, space, interval)
 
 
 _MAKERS = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class PackedFloats(dict[str, float]):
+class PackedFloatMap(dict[str, float]):
     """Real numbers by trial id; ids hold no line break, and no entry is deleted.
 
     Parameters
@@ -42,11 +42,11 @@ class PackedFloats(dict[str, float]):
         return _unpacked, (type(self), bytes(self._names), self._numbers.tobytes())
 
 
-class PackedInts(PackedFloats):
+class PackedIntMap(PackedFloatMap):
     """Whole numbers below 2**63 by trial id."""
 
     typecode = "q"
 
 
-def _unpacked(kind: type[PackedFloats], names: bytes, numbers: bytes) -> PackedFloats:
+def _unpacked(kind: type[PackedFloatMap], names: bytes, numbers: bytes) -> PackedFloatMap:
     return kind(dict(zip(names.decode().splitlines(), array(kind.typecode, numbers), strict=True)))

@@ -13,14 +13,14 @@ from ray.tune.schedulers.pbt import _PBTTrialState
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.schedulers.mutations import mutable_domains, within
-from finrl_ray.search.schedulers.pbt import Population
+from finrl_ray.search.schedulers.pbt import PopulationBase
 from finrl_ray.support.extras import require_extra
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 
-class BanditScheduler(Population, pb2.PB2):
+class PB2Scheduler(PopulationBase, pb2.PB2):
     """Ray's PB2, with ranges that are searched in their logarithm modelled in it."""
 
     name = "pb2"

@@ -13,9 +13,9 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.drawn_samples import plain_value
-from finrl_ray.search.sampling.objective import comparable, time_attr
+from finrl_ray.search.sampling.objective import finite, time_attr
 from finrl_ray.search.schedulers.mutations import mutable_domains, mutate
-from finrl_ray.support.global_random import OwnRandom
+from finrl_ray.support.global_random import GlobalRandomState
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -42,7 +42,7 @@ class Exploit:
     checkpoint: tune.Checkpoint
 
 
-class Population(PopulationBasedTraining):
+class PopulationBase(PopulationBasedTraining):
     """What PBT and PB2 have in common here.
 
     Ray's draws from the global generators; here from the experiment's seed. A trial that ends
@@ -70,7 +70,7 @@ class Population(PopulationBasedTraining):
         self._burn_in_period = settings.option("burn_in")
         self._begin()
         self.total_timesteps = config.agent.total_timesteps
-        self.random = OwnRandom(config.seed)
+        self.random = GlobalRandomState(config.seed)
         self.generator = np.random.default_rng([config.seed, 2])
         self.exploits: list[Exploit] = []
         self.gone: set[str] = set()
@@ -94,8 +94,8 @@ class Population(PopulationBasedTraining):
         if result[self._time_attr] >= self.total_timesteps or result.get("stop_reason"):
             self._leave(tune_controller, trial)
             return str(TrialScheduler.CONTINUE)
-        seen = comparable(result)
-        with self.random.swapped():
+        seen = finite(result)
+        with self.random.active():
             if self._synch:
                 return self._on_synchronous_result(tune_controller, trial, seen)
             return str(super().on_trial_result(tune_controller, trial, seen))
@@ -138,7 +138,7 @@ class Population(PopulationBasedTraining):
         self.gone.add(trial.trial_id)
         self._trial_state[trial].last_score = None  # out of the quantiles
         if self._synch and self._all_wait(tune_controller):
-            with self.random.swapped():
+            with self.random.active():
                 self._exchange(tune_controller)
 
     def _on_synchronous_result(
@@ -212,7 +212,7 @@ class Population(PopulationBasedTraining):
         self.exploits.append(exploit)
 
 
-class PopulationScheduler(Population):
+class PBTScheduler(PopulationBase):
     """Ray's PBT whose changed values stay within the search space."""
 
     name = "pbt"

@@ -1,4 +1,4 @@
-"""`SearchKeeper`: the one place through which anything about a running search becomes permanent."""
+"""`StateCommitter`: writes events to the journal together with the state that belongs to them."""
 
 import errno
 import json
@@ -45,10 +45,13 @@ _OUTSIDE = ("search", "config", "back", "note")
 _COMPARED_SAMPLES = 100
 
 
-class SearchKeeper:
-    """Writes the journal's events together with the state that belongs to them.
+class StateCommitter:
+    """Makes every event of a running search permanent, with the searcher's and scheduler's state.
 
-    Events that happen while the scheduler decides on a result are written after that result.
+    It works like the transactions of a database: `write` commits one event; between `begin` and
+    `commit`, while the scheduler decides on a result, events are pending, and `commit` writes them
+    after that result. Of each transaction the state is written first and then the events, so that
+    a driver that dies in between leaves an earlier state that fits the journal.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ class SearchKeeper:
 
     Attributes
     ----------
-    known : ids of the trials that the scheduler has been given
+    registered : ids of the trials that the scheduler has been given
     decisions : what the scheduler decided last, by trial id
     """
 
@@ -76,37 +79,37 @@ class SearchKeeper:
         self.searcher = searcher
         self.scheduler = scheduler
         self.files = files or StateFiles(folder)
-        self.known = TrialIds()
+        self.registered = TrialIds()
         self.decisions: dict[str, str] = {}
-        self._held: list[tuple[str, dict[str, Any]]] | None = None
+        self._pending: list[tuple[str, dict[str, Any]]] | None = None
         self._pickles: dict[str, bytes] = {}
         self._failed: SearchError | None = None
 
     def write(self, event: str, **content: Any) -> None:
-        """Make one event permanent, or keep it until the result under way is written.
+        """Make one event permanent, or keep it pending while a transaction is open.
 
         Raises
         ------
         SearchError
             If the folder cannot be written to.
         """
-        if self._held is not None:
-            self._held.append((event, content))
+        if self._pending is not None:
+            self._pending.append((event, content))
             return
-        self._commit([(event, content)])
+        self._write_together([(event, content)])
 
-    def hold(self) -> None:
-        """Keep events back until `release`: the scheduler is in the middle of a decision."""
-        self._held = []
+    def begin(self) -> None:
+        """Open a transaction: events stay pending until `commit`."""
+        self._pending = []
 
-    def release(self, *events: tuple[str, dict[str, Any]]) -> None:
-        """Write events, and after them those that were kept back since `hold`."""
-        held, self._held = self._held or [], None
-        self._commit([*events, *held])
+    def commit(self, *events: tuple[str, dict[str, Any]]) -> None:
+        """Close the transaction: write events, and after them those pending since `begin`."""
+        pending, self._pending = self._pending or [], None
+        self._write_together([*events, *pending])
 
-    def held(self, event: str) -> int:
-        """Return how many events of a kind are kept back."""
-        return sum(kind == event for kind, _ in self._held or [])
+    def pending(self, event: str) -> int:
+        """Return how many events of a kind are pending."""
+        return sum(kind == event for kind, _ in self._pending or [])
 
     def searcher_changed(self) -> None:
         """Note that the searcher must be pickled again."""
@@ -116,12 +119,12 @@ class SearchKeeper:
         """Note that the scheduler must be pickled again."""
         self._pickles.pop("scheduler", None)
 
-    def know(self, trial_id: str) -> None:
+    def register(self, trial_id: str) -> None:
         """Note that the scheduler has been given a trial."""
-        self.known.add(trial_id)
-        self._pickles.pop("known", None)
+        self.registered.add(trial_id)
+        self._pickles.pop("registered", None)
 
-    def _commit(self, contents: list[tuple[str, dict[str, Any]]]) -> None:
+    def _write_together(self, contents: list[tuple[str, dict[str, Any]]]) -> None:
         if self._failed is not None:
             # a second state without its events would leave none that fits the journal
             raise self._failed
@@ -148,8 +151,8 @@ class SearchKeeper:
         for name, value in whole.items():
             if name not in self._pickles:
                 self._pickles[name] = dump(value)
-        if "known" not in self._pickles:
-            self._pickles["known"] = dump(self.known.text())
+        if "registered" not in self._pickles:
+            self._pickles["registered"] = dump(self.registered.text())
         return joined(self._pickles)
 
     def restore(
@@ -176,7 +179,7 @@ class SearchKeeper:
         parts = {name: load(part, find) for name, part in parted(state.payload)}
         self.searcher, self.scheduler = parts["searcher"], parts["scheduler"]
         self._go_on_drawing()
-        self.known = TrialIds.of_text(parts["known"])
+        self.registered = TrialIds.of_text(parts["registered"])
         self._pickles.clear()
 
     def _samples(self, state: Mapping[str, Any] | str) -> DrawnSamples:

@@ -1,4 +1,4 @@
-"""`SearchJournal`: the Ray Tune callback that writes down what happens to each trial."""
+"""`JournalCallback`: the Ray Tune callback that writes down what happens to each trial."""
 
 import logging
 import time
@@ -20,9 +20,9 @@ from finrl_ray.search.journal.events import (
     interruption,
     reported_metrics,
 )
-from finrl_ray.search.sampling.objective import time_attr, whole_time
+from finrl_ray.search.sampling.objective import full_budget, time_attr
 from finrl_ray.search.schedulers.make import stop_reason
-from finrl_ray.search.tune.commit import SearchKeeper
+from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.trial import SearchTrial
 from finrl_ray.support.counts import counted
 from finrl_ray.support.interruptions import interrupted
@@ -37,38 +37,38 @@ _ONE_SIGNAL_S = 1.0
 _WORKER_DIED = "The actor died unexpectedly before finishing this task"
 
 
-class SearchJournal(tune.Callback):
-    """Ray Tune callback that writes every event through the keeper.
+class JournalCallback(tune.Callback):
+    """Ray Tune callback that writes every event through the committer.
 
     Parameters
     ----------
-    keeper : of the search
+    committer : of the search
     config : the experiment
     storage : where checkpoints are
     """
 
     def __init__(
-        self, keeper: SearchKeeper, config: ExperimentConfig, storage: CheckpointStorage
+        self, committer: StateCommitter, config: ExperimentConfig, storage: CheckpointStorage
     ) -> None:
-        self.keeper = keeper
+        self.committer = committer
         self.config = config
         self.storage = storage
 
     @property
     def folder(self) -> Path:
         """The search's folder."""
-        return self.keeper.folder
+        return self.committer.folder
 
     @property
     def records(self) -> Records:
         """What the journal says at this moment."""
-        return self.keeper.records
+        return self.committer.records
 
     def on_trial_start(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
     ) -> None:
         """Note a trial's first start, or a later one from its checkpoint."""
-        self.keeper.write("start", trial_id=trial.trial_id)
+        self.committer.write("start", trial_id=trial.trial_id)
 
     def on_trial_result(
         self,
@@ -84,7 +84,7 @@ class SearchJournal(tune.Callback):
         if metrics.get("notes"):  # what a worker logs is in its node's files
             logger.warning("trial %s: %s", trial.trial_id, metrics["notes"])
         content = {**own, "metrics": metrics, "iteration": result["training_iteration"]}
-        decision = self.keeper.decisions.get(trial.trial_id, "")
+        decision = self.committer.decisions.get(trial.trial_id, "")
         if decision in (STOP, PAUSE):
             content["decision"] = decision
         events: list[tuple[str, dict[str, Any]]] = [("result", content)]
@@ -94,26 +94,26 @@ class SearchJournal(tune.Callback):
             path = self.storage.relative(f"{trial.storage.trial_fs_path}/{name}")
             where = {**own, "timesteps": metrics["timesteps"], "path": path}
             events.append(("checkpoint", where))
-        self.keeper.release(*events)
+        self.committer.commit(*events)
 
     def on_trial_complete(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: Any
     ) -> None:
         """Note a trial that ended without an error, and why."""
-        state, reason = self._verdict(trial.trial_id)
-        self.keeper.write("end", trial_id=trial.trial_id, state=state, reason=reason)
+        state, reason = self._end_state(trial.trial_id)
+        self.committer.write("end", trial_id=trial.trial_id, state=state, reason=reason)
 
-    def _verdict(self, trial_id: str) -> tuple[TrialState, str]:
+    def _end_state(self, trial_id: str) -> tuple[TrialState, str]:
         record = self.records.trials[trial_id]
         last = record.last
         own = str(last.get("stop_reason", ""))
         if own.startswith("drawdown"):
             return "rejected", own
-        if last.get(time_attr(self.config), 0) >= whole_time(self.config):
+        if last.get(time_attr(self.config), 0) >= full_budget(self.config):
             return "completed", f"completed {_distance(last)}"
         if own:
             return "stopped", own
-        by_scheduler = stop_reason(self.keeper.scheduler, trial_id)
+        by_scheduler = stop_reason(self.committer.scheduler, trial_id)
         if by_scheduler:
             return "stopped", by_scheduler
         return "interrupted", interruption(record)
@@ -131,10 +131,10 @@ class SearchJournal(tune.Callback):
             reason = interruption(self.records.trials[trial.trial_id])
             # with Ray's process died the trial, whose fault it was not
             reason += f": {lost} has died" if lost and not interrupted() else ""
-            self.keeper.write("end", **{**own, "state": "interrupted", "reason": reason})
+            self.committer.write("end", **{**own, "state": "interrupted", "reason": reason})
             return
         reason = self._failure(trial.trial_id, text)
-        self.keeper.write("end", **own, state="failed", reason=reason, error=text)
+        self.committer.write("end", **own, state="failed", reason=reason, error=text)
 
     def _failure(self, trial_id: str, text: str) -> str:
         latest = text[text.rfind("Failure #") :]
@@ -154,7 +154,7 @@ class SearchJournal(tune.Callback):
         """Note a crash after which the trial is started again from its checkpoint."""
         counted = not isinstance(trial, SearchTrial) or trial.last_failure_counted
         counted = counted and not lost_process() and not interrupted()
-        self.keeper.write("recover", trial_id=trial.trial_id, counted=counted)
+        self.committer.write("recover", trial_id=trial.trial_id, counted=counted)
 
 
 def _distance(last: Mapping[str, Any]) -> str:

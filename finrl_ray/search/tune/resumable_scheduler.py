@@ -8,33 +8,33 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import STOP
-from finrl_ray.search.tune.commit import SearchKeeper
+from finrl_ray.search.tune.commit import StateCommitter
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-class KeptScheduler(TrialScheduler):
-    """Passes everything on to `keeper.scheduler`, less what a restart must not tell it.
+class ResumableScheduler(TrialScheduler):
+    """Passes everything on to `committer.scheduler`, less what a restart must not tell it.
 
     A trial that starts again from its checkpoint, after a crash or in a resumed search, is to the
     scheduler the trial that it was: it keeps its place in rungs, brackets and populations.
     """
 
-    def __init__(self, keeper: SearchKeeper, storage: CheckpointStorage) -> None:
+    def __init__(self, committer: StateCommitter, storage: CheckpointStorage) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's
-        self.keeper = keeper
+        self.committer = committer
         self.storage = storage
         self.undecided = [
             trial_id
-            for trial_id, record in keeper.records.trials.items()
+            for trial_id, record in committer.records.trials.items()
             if record.decision == STOP
         ]
 
     @property
     def inner(self) -> TrialScheduler:
         """The scheduler that decides."""
-        return self.keeper.scheduler
+        return self.committer.scheduler
 
     @property
     def metric(self) -> str | None:
@@ -51,14 +51,14 @@ class KeptScheduler(TrialScheduler):
         """Pass metric and mode on to a scheduler that was made without them."""
         if self.inner.metric is not None:
             return True
-        self.keeper.scheduler_changed()
+        self.committer.scheduler_changed()
         return bool(self.inner.set_search_properties(metric, mode, **spec))
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Pass on a trial that the scheduler does not know."""
-        if trial.trial_id not in self.keeper.known:
+        if trial.trial_id not in self.committer.registered:
             self.inner.on_trial_add(tune_controller, trial)
-            self.keeper.know(trial.trial_id)
+            self.committer.register(trial.trial_id)
             self._changed()
 
     def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
@@ -71,9 +71,9 @@ class KeptScheduler(TrialScheduler):
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
     ) -> str:
         """Decide as the scheduler does; the recorder writes result and decision down."""
-        self.keeper.hold()
+        self.committer.begin()
         decision: str = self.inner.on_trial_result(tune_controller, trial, result)
-        self.keeper.decisions[trial.trial_id] = decision
+        self.committer.decisions[trial.trial_id] = decision
         self._changed()
         return decision
 
@@ -92,13 +92,13 @@ class KeptScheduler(TrialScheduler):
     def _changed(self) -> None:
         """Have the scheduler pickled with the next event, and write down what it has exchanged."""
         if type(self.inner) is not FIFOScheduler:  # it knows nothing that could change
-            self.keeper.scheduler_changed()
+            self.committer.scheduler_changed()
         exploits: list[Any] = getattr(self.inner, "exploits", [])
         if not exploits:
             return
-        written = sum(len(r.exploits) for r in self.keeper.records.trials.values())
-        for exploit in exploits[written + self.keeper.held("exploit") :]:
-            self.keeper.write(
+        written = sum(len(r.exploits) for r in self.committer.records.trials.values())
+        for exploit in exploits[written + self.committer.pending("exploit") :]:
+            self.committer.write(
                 "exploit",
                 trial_id=exploit.trial_id,
                 donor=exploit.donor_id,
@@ -122,7 +122,7 @@ class KeptScheduler(TrialScheduler):
     def _choose(self, tune_controller: "TuneController") -> Trial | None:
         own = getattr(type(self.inner), "choose_trial_to_run", None)
         if own is not FIFOScheduler.choose_trial_to_run:
-            self.keeper.scheduler_changed()
+            self.committer.scheduler_changed()
             chosen: Trial | None = self.inner.choose_trial_to_run(tune_controller)
             return chosen
         # FIFO's choice without its look at every trial that has ever been: the first that is

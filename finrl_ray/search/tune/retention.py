@@ -23,7 +23,7 @@ from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import ENDED, TrialRecord
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.schedulers.make import donor_checkpoints
-from finrl_ray.search.tune.journal_callback import SearchJournal
+from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.search.worker.trainable import CHECKPOINT_BYTES
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class CheckpointRetention(tune.Callback):
     reason : why the search has to end, in words; empty while there is room
     """
 
-    def __init__(self, journal: SearchJournal, config: ExperimentConfig, delete: Delete) -> None:
+    def __init__(self, journal: JournalCallback, config: ExperimentConfig, delete: Delete) -> None:
         self.journal = journal
         self.config = config
         self.delete = delete
@@ -183,7 +183,7 @@ class CheckpointRetention(tune.Callback):
     def _needed(self, trials: list["Trial"]) -> set[str]:
         """Return the checkpoints that living trials may be restored from."""
         latest = [t.checkpoint for t in trials if not t.is_finished() and t.checkpoint is not None]
-        donors = donor_checkpoints(self.journal.keeper.scheduler)
+        donors = donor_checkpoints(self.journal.committer.scheduler)
         paths = [*(checkpoint.path for checkpoint in latest), *donors]
         return {self.journal.storage.relative(path) for path in paths}
 

@@ -42,7 +42,9 @@ class BudgetStopper(tune.Stopper):
     def stop_all(self) -> bool:
         """Return whether the search is to end."""
         if not self.reason:
-            self.reason = self._out_of_time() or self.no_room() or self._out_of_steps_or_hope()
+            self.reason = (
+                self._out_of_time() or self.no_room() or self._out_of_steps_or_no_improvement()
+            )
         return bool(self.reason)
 
     def _out_of_time(self) -> str:
@@ -52,11 +54,11 @@ class BudgetStopper(tune.Stopper):
             return ""
         return f"the search's time budget of {budget:g} s is spent"
 
-    def _out_of_steps_or_hope(self) -> str:
+    def _out_of_steps_or_no_improvement(self) -> str:
         if self._looked_at == self.records.number:
             return ""  # nothing has happened since
         self._looked_at = self.records.number
-        return self._out_of_steps() or self._out_of_hope()
+        return self._out_of_steps() or self._no_improvement()
 
     def _out_of_steps(self) -> str:
         budget = self.search.timesteps_budget
@@ -65,7 +67,7 @@ class BudgetStopper(tune.Stopper):
         spent = sum(record.last.get("timesteps", 0) for record in self.records.trials.values())
         return f"the search's budget of {budget:,} timesteps is spent" if spent >= budget else ""
 
-    def _out_of_hope(self) -> str:
+    def _no_improvement(self) -> str:
         patience = self.search.stop_after_no_improvement
         if patience is None:
             return ""

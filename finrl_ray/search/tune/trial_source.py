@@ -14,19 +14,19 @@ from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import ENDED, PAUSE, TrialRecord, unfinished
 from finrl_ray.search.journal.state_files import StoredState
 from finrl_ray.search.schedulers.make import METRIC
-from finrl_ray.search.tune.commit import SearchKeeper
+from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.trial import SearchTrial
 
 # a worker that outlives its killed driver may still write its next checkpoint
 _INDEX_GAP = 10
 
 
-class TrialFeed(SearchAlgorithm):
+class TrialSource(SearchAlgorithm):
     """Ray Tune search algorithm over a searcher: numbered trials, each in the journal from birth.
 
     Parameters
     ----------
-    keeper : of the search, with its searcher
+    committer : of the search, with its searcher
     state : what the search goes on from; None for a new one
     planned : number of trials
     limit : returns how many trials may be alive at once, not counting paused ones
@@ -36,7 +36,7 @@ class TrialFeed(SearchAlgorithm):
 
     def __init__(
         self,
-        keeper: SearchKeeper,
+        committer: StateCommitter,
         state: StoredState | None,
         planned: int,
         limit: Callable[[], float],
@@ -45,7 +45,7 @@ class TrialFeed(SearchAlgorithm):
         pausing: bool = False,
     ) -> None:
         self.pausing = pausing
-        self.keeper = keeper
+        self.committer = committer
         self.state = state
         self.planned = planned
         self.limit = limit
@@ -60,7 +60,7 @@ class TrialFeed(SearchAlgorithm):
     @property
     def searcher(self) -> Searcher:
         """The searcher; Ray's BOHB scheduler talks to it."""
-        return self.keeper.searcher
+        return self.committer.searcher
 
     @property
     def metric(self) -> str:
@@ -85,10 +85,10 @@ class TrialFeed(SearchAlgorithm):
         given: Any = experiments if isinstance(experiments, list) else [experiments]
         (self._experiment,) = given
         self._trainable_class = get_trainable_cls(self._experiment.spec["run"])
-        records = self.keeper.records.trials.values()
+        records = self.committer.records.trials.values()
         trials = {record.trial_id: self._make_trial(record) for record in records}
         if self.state is not None:
-            self.keeper.restore(self.state, trials.__getitem__, self.storage.moved_checkpoint)
+            self.committer.restore(self.state, trials.__getitem__, self.storage.moved_checkpoint)
         left = sorted(unfinished(records), key=lambda record: record.index)
         self._waiting = [self._continued(trials[record.trial_id], record) for record in left]
         for record in records:
@@ -105,27 +105,27 @@ class TrialFeed(SearchAlgorithm):
         active = sum(trial.status != Trial.PAUSED for trial in self.alive.values())
         if self._all_made() or active >= self.limit():
             return None
-        index = len(self.keeper.records.trials)
+        index = len(self.committer.records.trials)
         trial_id = f"{index:05d}"
-        sample: Any = self.keeper.searcher.suggest(trial_id)
+        sample: Any = self.committer.searcher.suggest(trial_id)
         if sample == Searcher.FINISHED:
             self.set_finished()
             return None
         if sample is None:
             return None
-        self.keeper.searcher_changed()
+        self.committer.searcher_changed()
         plain = {name: to_python(value) for name, value in sample.items()}
-        self.keeper.write("created", trial_id=trial_id, index=index, sample=plain)
-        trial = self._make_trial(self.keeper.records.trials[trial_id])
+        self.committer.write("created", trial_id=trial_id, index=index, sample=plain)
+        trial = self._make_trial(self.committer.records.trials[trial_id])
         self.alive[trial_id] = trial
         return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the searcher, if it listens: a list of samples is not pickled for each result."""
-        if type(self.keeper.searcher).on_trial_result is Searcher.on_trial_result:
+        if type(self.committer.searcher).on_trial_result is Searcher.on_trial_result:
             return
-        self.keeper.searcher.on_trial_result(trial_id, result)
-        self.keeper.searcher_changed()
+        self.committer.searcher.on_trial_result(trial_id, result)
+        self.committer.searcher_changed()
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -134,8 +134,8 @@ class TrialFeed(SearchAlgorithm):
         if error and lost_process():
             return
         self.alive.pop(trial_id, None)
-        self.keeper.searcher.on_trial_complete(trial_id, result=result, error=error)
-        self.keeper.searcher_changed()
+        self.committer.searcher.on_trial_complete(trial_id, result=result, error=error)
+        self.committer.searcher_changed()
 
     def is_finished(self) -> bool:
         """Return whether no trial is left to be handed out, or to come back from a pause.
@@ -146,7 +146,7 @@ class TrialFeed(SearchAlgorithm):
         return self._all_made() and not (self.pausing and self.alive)
 
     def _all_made(self) -> bool:
-        made = len(self.keeper.records.trials) >= self.planned
+        made = len(self.committer.records.trials) >= self.planned
         return not self._waiting and (self._finished or made)
 
     def set_finished(self) -> None:
@@ -154,11 +154,11 @@ class TrialFeed(SearchAlgorithm):
         self._finished = True
 
     def has_checkpoint(self, dirpath: str) -> bool:
-        """Return False: the keeper keeps the state."""
+        """Return False: the committer keeps the state."""
         return False
 
     def save_to_dir(self, dirpath: str, **kwargs: Any) -> None:
-        """Do nothing: the keeper keeps the state."""
+        """Do nothing: the committer keeps the state."""
 
     # -- trials -----------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class TrialFeed(SearchAlgorithm):
         earlier = sorted(name for name in there if f"{own}/{name}" < path)
         name = path.rpartition("/")[2]
         instead = earlier[-1] if earlier else "the start"
-        self.keeper.write(
+        self.committer.write(
             "note",
             trial_id=record.trial_id,
             text=f"{name} is missing; went on from {instead}",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_parts import CountingSearcher, small_keeper
+from committer_parts import CountingSearcher, small_committer
 from memory_store import MemoryStore
 from ray.tune.schedulers import FIFOScheduler
 
@@ -14,7 +14,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import mirror
 from finrl_ray.search.folder.mirror import FolderMirror, fetch_folder, require_newest
 from finrl_ray.search.journal.events import JOURNAL_FILE, append_event, read_journal
-from finrl_ray.search.tune.commit import SearchKeeper, read_for_resume
+from finrl_ray.search.tune.commit import StateCommitter, read_for_resume
 from finrl_ray.storage import object_store
 
 URL = "s3://bucket/runs/one?region=us-east-1"
@@ -42,26 +42,26 @@ def copied(store: MemoryStore) -> dict[str, bytes]:
     return {path.removeprefix(f"{ROOT}/"): content for path, content in store.files.items()}
 
 
-def started(folder: Path) -> SearchKeeper:
-    keeper = small_keeper(folder)
-    append_event(folder, keeper.records, "search", state="started")
-    return keeper
+def started(folder: Path) -> StateCommitter:
+    committer = small_committer(folder)
+    append_event(folder, committer.records, "search", state="started")
+    return committer
 
 
-def go_on(keeper: SearchKeeper, events: int = 1) -> None:
+def go_on(committer: StateCommitter, events: int = 1) -> None:
     for _ in range(events):
-        index = len(keeper.records.trials)
+        index = len(committer.records.trials)
         trial_id = f"{index:05d}"
-        sample = keeper.searcher.suggest(trial_id)
-        keeper.searcher_changed()
-        keeper.write("created", trial_id=trial_id, index=index, sample=sample)
+        sample = committer.searcher.suggest(trial_id)
+        committer.searcher_changed()
+        committer.write("created", trial_id=trial_id, index=index, sample=sample)
 
 
 def test_what_changes_is_copied_once_and_checkpoints_and_scratch_files_never(
     folder: Path, store: MemoryStore
 ) -> None:
-    keeper = started(folder)
-    go_on(keeper)
+    committer = started(folder)
+    go_on(committer)
     for name in (".lock", ".trials.7.tmp.csv", "half.tmp", "ray/t/checkpoint_000000/model.zip"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x", encoding="utf-8")
@@ -94,19 +94,19 @@ def resumed(store: MemoryStore, runs: Path) -> tuple[int, int]:
     records, state, _ = read_for_resume(fetched)
     if state is None:
         return len(records.trials), 0
-    keeper = SearchKeeper(fetched, records, CountingSearcher(), FIFOScheduler())
-    keeper.restore(state, lambda name: None, lambda path: None)
-    return len(records.trials), keeper.searcher.suggested
+    committer = StateCommitter(fetched, records, CountingSearcher(), FIFOScheduler())
+    committer.restore(state, lambda name: None, lambda path: None)
+    return len(records.trials), committer.searcher.suggested
 
 
 def test_a_search_can_be_resumed_from_the_copy_wherever_the_copying_stops(
     folder: Path, store: MemoryStore, tmp_path: Path
 ) -> None:
-    keeper, lives, checked = started(folder), 0, 0
+    committer, lives, checked = started(folder), 0, 0
     copy = FolderMirror(folder, URL)
     copy.copy()
     for burst in (1, 2, 3, 1, 4, 2):
-        go_on(keeper, burst)
+        go_on(committer, burst)
         writes_before = len(store.written())
         before = dict(store.files)
         copy.copy()
@@ -120,7 +120,7 @@ def test_a_search_can_be_resumed_from_the_copy_wherever_the_copying_stops(
             lives += 1
             checked += created > 0
         store.files = after
-        assert resumed(store, tmp_path / f"life{lives}") == (len(keeper.records.trials),) * 2
+        assert resumed(store, tmp_path / f"life{lives}") == (len(committer.records.trials),) * 2
         lives += 1
     assert checked > 10
 
@@ -128,10 +128,10 @@ def test_a_search_can_be_resumed_from_the_copy_wherever_the_copying_stops(
 def test_a_later_life_of_the_search_continues_the_copy(
     folder: Path, store: MemoryStore, tmp_path: Path
 ) -> None:
-    keeper = started(folder)
-    go_on(keeper, 3)
+    committer = started(folder)
+    go_on(committer, 3)
     FolderMirror(folder, URL).copy()
-    go_on(keeper, 2)
+    go_on(committer, 2)
     copy = FolderMirror(folder, URL)
     before = dict(store.files)
     begin = len(store.written())
@@ -150,10 +150,10 @@ def test_a_store_that_is_away_is_said_once_and_gets_everything_when_it_is_back(
 ) -> None:
     monkeypatch.setattr(mirror, "_EVERY_S", 0.01)
     monkeypatch.setattr(mirror, "_AWAY_PAUSE_S", 0.01)
-    keeper = started(folder)
+    committer = started(folder)
     store.failures = 20
     with caplog.at_level(logging.WARNING), FolderMirror(folder, URL) as copy:
-        go_on(keeper)
+        go_on(committer)
         copy.delete("ray/t/checkpoint_000000")
         store.files[f"{ROOT}/ray/t/checkpoint_000000/model.zip"] = b"old"
     assert copied(store)["journal.jsonl"] == (folder / JOURNAL_FILE).read_bytes()
@@ -188,13 +188,13 @@ def test_without_a_url_nothing_is_copied(folder: Path, store: MemoryStore) -> No
 def test_the_folder_that_is_here_is_used_unless_it_is_behind(
     folder: Path, store: MemoryStore, tmp_path: Path
 ) -> None:
-    keeper = started(folder)
-    go_on(keeper)
+    committer = started(folder)
+    go_on(committer)
     FolderMirror(folder, URL).copy()
     there, _ = fetch_folder(URL, tmp_path / "there")
     assert len(read_journal(there).trials) == 1
     # it goes on here: the copy there is behind
-    go_on(keeper)
+    go_on(committer)
     FolderMirror(folder, URL).copy()
     require_newest(folder, URL)
     with pytest.raises(SearchError, match="has gone on elsewhere"):
@@ -202,7 +202,7 @@ def test_the_folder_that_is_here_is_used_unless_it_is_behind(
     assert fetch_folder(URL, tmp_path / "there") == (there, URL)
     assert len(read_journal(there).trials) == 2
     # what is here and not yet in the store counts
-    go_on(keeper)
+    go_on(committer)
     assert len(read_journal(fetch_folder(URL, folder.parent)[0]).trials) == 3
     with (there / JOURNAL_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"event": "search", "state": "resumed", "n": 99, "time": 0.0}) + "\n")

@@ -1,4 +1,4 @@
-"""The keeper: journal and state always fit each other, whenever a driver dies."""
+"""The committer: journal and state always fit each other, whenever a driver dies."""
 
 import codecs
 import errno
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_parts import small_keeper
+from committer_parts import small_committer
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
@@ -21,7 +21,7 @@ from finrl_ray.search.journal.state_files import FLUSHED, STATE_FOLDER, TURNS, _
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.sampling.searchers import SampleList
-from finrl_ray.search.tune.commit import SearchKeeper, read_for_resume, require_trusted
+from finrl_ray.search.tune.commit import StateCommitter, read_for_resume, require_trusted
 
 
 class KilledError(Exception):
@@ -32,18 +32,18 @@ def die(*arguments: object) -> None:
     raise KilledError
 
 
-def create(keeper: SearchKeeper, count: int) -> None:
+def create(committer: StateCommitter, count: int) -> None:
     for _ in range(count):
-        index = len(keeper.records.trials)
-        sample = keeper.searcher.suggest(f"{index:05d}")
-        keeper.searcher_changed()
-        keeper.write("created", trial_id=f"{index:05d}", index=index, sample=sample)
+        index = len(committer.records.trials)
+        sample = committer.searcher.suggest(f"{index:05d}")
+        committer.searcher_changed()
+        committer.write("created", trial_id=f"{index:05d}", index=index, sample=sample)
 
 
 def suggested(folder: Path) -> tuple[int, int]:
     """Return how many trials the journal has, and how many the searcher has suggested."""
     records, state, files = read_for_resume(folder)
-    again = small_keeper(folder)
+    again = small_committer(folder)
     again.files, again.records = files, records
     assert state is not None
     again.restore(state, lambda trial_id: trial_id, lambda path: path)
@@ -51,7 +51,7 @@ def suggested(folder: Path) -> tuple[int, int]:
 
 
 def test_a_resumed_searcher_goes_on_where_the_journal_ends(tmp_path) -> None:
-    create(small_keeper(tmp_path), 3)
+    create(small_committer(tmp_path), 3)
     assert suggested(tmp_path) == (3, 3)
 
 
@@ -59,26 +59,26 @@ def test_a_resumed_searcher_goes_on_where_the_journal_ends(tmp_path) -> None:
 def test_a_driver_killed_between_state_and_journal_loses_what_neither_has_told(
     tmp_path, count, monkeypatch
 ) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, count)
+    committer = small_committer(tmp_path)
+    create(committer, count)
     monkeypatch.setattr("finrl_ray.search.tune.commit.append_events", die)
     with pytest.raises(KilledError):
-        create(keeper, 1)  # the state is written, the journal is not
+        create(committer, 1)  # the state is written, the journal is not
     assert suggested(tmp_path) == (count, count)
 
 
 def test_a_driver_killed_before_the_very_first_event_starts_anew(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("finrl_ray.search.tune.commit.append_events", die)
     with pytest.raises(KilledError):
-        create(small_keeper(tmp_path), 1)
+        create(small_committer(tmp_path), 1)
     records, state, _ = read_for_resume(tmp_path)
     assert (records.trials, state) == ({}, None)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
 def test_a_damaged_state_falls_back_to_the_one_before_it(tmp_path, damage, caplog) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 4)
+    committer = small_committer(tmp_path)
+    create(committer, 4)
     newest = tmp_path / STATE_FOLDER / TURNS[1]
     whole = newest.read_bytes()
     other = {"cut": whole[:-5], "flip": whole[:-5] + b"\0" + whole[-4:], "empty": b""}
@@ -89,7 +89,7 @@ def test_a_damaged_state_falls_back_to_the_one_before_it(tmp_path, damage, caplo
     assert len(read_journal(tmp_path).trials) == 3
     records, state, files = read_for_resume(tmp_path)
     assert state is not None
-    again = small_keeper(tmp_path)
+    again = small_committer(tmp_path)
     again.files, again.records = files, records
     again.restore(state, lambda trial_id: trial_id, lambda path: path)
     create(again, 1)
@@ -98,7 +98,7 @@ def test_a_damaged_state_falls_back_to_the_one_before_it(tmp_path, damage, caplo
 
 
 def test_without_any_state_a_search_cannot_go_on(tmp_path) -> None:
-    create(small_keeper(tmp_path), 2)
+    create(small_committer(tmp_path), 2)
     for name in (*TURNS, FLUSHED):
         (tmp_path / STATE_FOLDER / name).unlink(missing_ok=True)
     before = (tmp_path / JOURNAL_FILE).read_bytes()
@@ -109,8 +109,8 @@ def test_without_any_state_a_search_cannot_go_on(tmp_path) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_a_cut_journal_is_refused(tmp_path, left) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 4)
+    committer = small_committer(tmp_path)
+    create(committer, 4)
     lines = (tmp_path / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
     (tmp_path / JOURNAL_FILE).write_bytes(b"".join(lines[:left]))
     with pytest.raises(SearchError, match="was cut or lost"):
@@ -118,8 +118,8 @@ def test_a_cut_journal_is_refused(tmp_path, left) -> None:
 
 
 def test_a_journal_with_a_hole_is_refused(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 4)
+    committer = small_committer(tmp_path)
+    create(committer, 4)
     lines = (tmp_path / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
     (tmp_path / JOURNAL_FILE).write_bytes(b"".join([lines[0], *lines[2:]]))
     with pytest.raises(SearchError, match="was cut or lost"):
@@ -127,12 +127,12 @@ def test_a_journal_with_a_hole_is_refused(tmp_path) -> None:
 
 
 def test_what_happens_during_a_decision_is_written_after_its_result(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 2)
-    keeper.hold()
-    keeper.write("end", trial_id="00001", state="stopped", reason="")
+    committer = small_committer(tmp_path)
+    create(committer, 2)
+    committer.begin()
+    committer.write("end", trial_id="00001", state="stopped", reason="")
     content = {"trial_id": "00000", "metrics": {"timesteps": 10}, "decision": "STOP"}
-    keeper.release(("result", content))
+    committer.commit(("result", content))
     lines = (tmp_path / JOURNAL_FILE).read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     assert [e["event"] for e in events] == ["created", "created", "result", "end"]
@@ -147,7 +147,7 @@ def test_what_happens_during_a_decision_is_written_after_its_result(tmp_path) ->
 def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(
     tmp_path, number, remedy, monkeypatch
 ) -> None:
-    keeper = small_keeper(tmp_path)
+    committer = small_committer(tmp_path)
 
     def fail(*arguments: object) -> None:
         raise OSError(number, "what the system says")
@@ -155,27 +155,27 @@ def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(
     monkeypatch.setattr("finrl_ray.search.tune.commit.append_events", fail)
     words = rf"cannot be written(?: to)?: .*what the system says.*{remedy}, .*`finrl-ray resume"
     with pytest.raises(SearchError, match=words):
-        create(keeper, 1)
+        create(committer, 1)
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_folder_that_is_deleted_or_moved_is_not_called_a_full_disk(tmp_path, again) -> None:
     folder = tmp_path / "search"
     folder.mkdir()
-    keeper = small_keeper(folder)
-    create(keeper, 1)
+    committer = small_committer(folder)
+    create(committer, 1)
     folder.rename(tmp_path / "elsewhere")
     if again:  # a worker that keeps a checkpoint makes the folder anew
         (folder / "ray").mkdir(parents=True)
     with pytest.raises(SearchError, match="is gone: it was deleted or moved") as caught:
-        create(keeper, 1)
+        create(committer, 1)
     assert "room" not in str(caught.value)
     assert not (folder / JOURNAL_FILE).exists()
     assert suggested(tmp_path / "elsewhere") == (1, 1)
 
 
 def test_a_journal_that_an_editor_saved_with_a_byte_order_mark_is_read_whole(tmp_path) -> None:
-    create(small_keeper(tmp_path), 3)
+    create(small_committer(tmp_path), 3)
     path = tmp_path / JOURNAL_FILE
     path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
     assert suggested(tmp_path) == (3, 3)
@@ -183,8 +183,8 @@ def test_a_journal_that_an_editor_saved_with_a_byte_order_mark_is_read_whole(tmp
 
 
 def test_a_state_that_was_half_written_falls_back_to_the_one_before_it(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 3)
+    committer = small_committer(tmp_path)
+    create(committer, 3)
     older = tmp_path / STATE_FOLDER / TURNS[1]
     whole = (tmp_path / STATE_FOLDER / TURNS[0]).read_bytes()
     # the driver died while it wrote the next state over the older file
@@ -193,10 +193,10 @@ def test_a_state_that_was_half_written_falls_back_to_the_one_before_it(tmp_path)
 
 
 def test_what_is_flushed_fits_a_journal_that_was_flushed_before_it(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 1)
+    committer = small_committer(tmp_path)
+    create(committer, 1)
     lines = (tmp_path / JOURNAL_FILE).read_bytes()
-    create(keeper, 2)
+    create(committer, 2)
     # power was lost: what was flushed ten seconds ago is all that there is
     (tmp_path / JOURNAL_FILE).write_bytes(lines)
     for name in TURNS:
@@ -214,13 +214,13 @@ def drawn(seed: int = 5, total: int = 10**12) -> DrawnSamples:
     return DrawnSamples(LIST_SPACE, seed, total, [{"x": 7.0, "k": 1}])
 
 
-def drawing_keeper(folder: Path, samples: DrawnSamples) -> SearchKeeper:
-    return SearchKeeper(folder, Records(), SampleList(samples), FIFOScheduler())
+def drawing_committer(folder: Path, samples: DrawnSamples) -> StateCommitter:
+    return StateCommitter(folder, Records(), SampleList(samples), FIFOScheduler())
 
 
-def resumed_drawing(folder: Path, samples: DrawnSamples) -> SearchKeeper:
+def resumed_drawing(folder: Path, samples: DrawnSamples) -> StateCommitter:
     records, state, files = read_for_resume(folder)
-    again = drawing_keeper(folder, samples)
+    again = drawing_committer(folder, samples)
     again.files, again.records = files, records
     assert state is not None
     again.restore(state, lambda trial_id: trial_id, lambda path: path)
@@ -229,7 +229,7 @@ def resumed_drawing(folder: Path, samples: DrawnSamples) -> SearchKeeper:
 
 def test_a_state_has_of_the_samples_only_where_they_are(tmp_path) -> None:
     expected = drawn().first(6)
-    create(drawing_keeper(tmp_path, drawn()), 4)
+    create(drawing_committer(tmp_path, drawn()), 4)
     assert (tmp_path / STATE_FOLDER / TURNS[0]).stat().st_size < 2000
     again = resumed_drawing(tmp_path, drawn())
     assert [again.searcher.suggest(str(k)) for k in (4, 5)] == expected[4:]
@@ -239,7 +239,7 @@ def test_a_state_has_of_the_samples_only_where_they_are(tmp_path) -> None:
 
 
 def test_samples_that_come_out_otherwise_are_refused(tmp_path) -> None:
-    create(drawing_keeper(tmp_path, drawn()), 4)
+    create(drawing_committer(tmp_path, drawn()), 4)
     with pytest.raises(SearchError, match="come out otherwise now than when it began"):
         resumed_drawing(tmp_path, drawn(seed=6))
 
@@ -252,13 +252,13 @@ class FormerSamples:
 
 
 def test_a_state_that_counts_the_samples_goes_on_as_well(tmp_path) -> None:
-    keeper = drawing_keeper(tmp_path, drawn())
-    create(keeper, 4)
+    committer = drawing_committer(tmp_path, drawn())
+    create(committer, 4)
     searcher: Any = SampleList(drawn())
     searcher.samples, searcher.given = FormerSamples(), 5
-    keeper.searcher = searcher
-    keeper.searcher_changed()
-    keeper.write("created", trial_id="00004", index=4, sample=drawn().first(5)[4])
+    committer.searcher = searcher
+    committer.searcher_changed()
+    committer.write("created", trial_id="00004", index=4, sample=drawn().first(5)[4])
     again = resumed_drawing(tmp_path, drawn())
     assert again.searcher.suggest("00005") == drawn().first(6)[5]
     assert "given" not in vars(again.searcher)
@@ -297,7 +297,7 @@ def plant(folder: Path, number: int, target: Path, signed: str = "") -> None:
 def test_a_state_of_somebody_else_is_not_unpickled_without_trust(tmp_path, signed) -> None:
     folder, target = tmp_path / "search", tmp_path / "run"
     folder.mkdir()
-    create(small_keeper(folder), 3)
+    create(small_committer(folder), 3)
     number = read_for_resume(folder)[0].number
     plant(folder, number, target, signed)
     for refuse in (read_for_resume, require_trusted):
@@ -306,7 +306,7 @@ def test_a_state_of_somebody_else_is_not_unpickled_without_trust(tmp_path, signe
     assert not target.exists()
     require_trusted(folder, trust=True)
     records, state, files = read_for_resume(folder, trust=True)
-    again = small_keeper(folder)
+    again = small_committer(folder)
     again.files, again.records = files, records
     with pytest.raises(KeyError):  # there is no scheduler in it
         again.restore(state, lambda trial_id: trial_id, lambda path: path)
@@ -314,18 +314,18 @@ def test_a_state_of_somebody_else_is_not_unpickled_without_trust(tmp_path, signe
 
 
 def test_a_signature_is_of_one_state_alone(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    create(keeper, 2)
+    committer = small_committer(tmp_path)
+    create(committer, 2)
     content = [(tmp_path / STATE_FOLDER / name).read_bytes() for name in TURNS]
     signed = b" " + max(content).split(b"\n")[1].split(b" ")[2]
-    plant(tmp_path, keeper.records.number, tmp_path / "run", signed.decode())
+    plant(tmp_path, committer.records.number, tmp_path / "run", signed.decode())
     with pytest.raises(SearchError, match="not written by you"):
         read_for_resume(tmp_path)
 
 
 def test_ones_own_search_goes_on_wherever_it_is_moved(tmp_path, monkeypatch) -> None:
     (tmp_path / "here").mkdir()
-    create(small_keeper(tmp_path / "here"), 3)
+    create(small_committer(tmp_path / "here"), 3)
     shutil.copytree(tmp_path / "here", tmp_path / "there" / "copied")
     require_trusted(tmp_path / "there" / "copied")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else's home"))

@@ -5,18 +5,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kept_parts import small_journal
+from committer_parts import small_journal
 
-from finrl_ray.search.tune import journal_callback as recorder
-from finrl_ray.search.tune.journal_callback import SearchJournal
+from finrl_ray.search.tune import journal_callback
+from finrl_ray.search.tune.journal_callback import JournalCallback
 
 DIED = "RayActorError: The actor died unexpectedly before finishing this task."
 
 
-def a_started_trial(folder: Path, text: str) -> tuple[SearchJournal, Any]:
+def a_started_trial(folder: Path, text: str) -> tuple[JournalCallback, Any]:
     journal = small_journal(folder)
-    journal.keeper.write("created", trial_id="t0", index=0, sample={})
-    journal.keeper.write("start", trial_id="t0")
+    journal.committer.write("created", trial_id="t0", index=0, sample={})
+    journal.committer.write("start", trial_id="t0")
     file = folder / "error.txt"
     file.write_text(f"Failure # 1\n{text}\n", encoding="utf-8")
     return journal, SimpleNamespace(trial_id="t0", error_file=str(file))
@@ -27,8 +27,8 @@ def test_a_trial_that_dies_with_a_search_that_was_told_to_end_has_not_failed(
     tmp_path, monkeypatch, text
 ) -> None:
     journal, trial = a_started_trial(tmp_path, text)
-    monkeypatch.setattr(recorder, "lost_process", lambda: "")
-    monkeypatch.setattr(recorder, "interrupted", lambda within_s=0.0: True)
+    monkeypatch.setattr(journal_callback, "lost_process", lambda: "")
+    monkeypatch.setattr(journal_callback, "interrupted", lambda within_s=0.0: True)
     journal.on_trial_recover(0, [], trial)
     journal.on_trial_error(0, [], trial)
     record = journal.records.trials["t0"]
@@ -43,8 +43,10 @@ def test_only_a_process_that_died_is_asked_whether_a_signal_is_under_way(
 ) -> None:
     journal, trial = a_started_trial(tmp_path, text)
     asked: list[float] = []
-    monkeypatch.setattr(recorder, "lost_process", lambda: "")
-    monkeypatch.setattr(recorder, "interrupted", lambda within_s=0.0: asked.append(within_s))
+    monkeypatch.setattr(journal_callback, "lost_process", lambda: "")
+    monkeypatch.setattr(
+        journal_callback, "interrupted", lambda within_s=0.0: asked.append(within_s)
+    )
     journal.on_trial_error(0, [], trial)
     assert journal.records.trials["t0"].state == "failed"
     assert [seconds > 0 for seconds in asked] == [waited]

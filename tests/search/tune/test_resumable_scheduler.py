@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.search.tune.resumable_scheduler import KeptScheduler
+from finrl_ray.search.tune.resumable_scheduler import ResumableScheduler
 
 
 class Controller:
@@ -29,8 +29,10 @@ def test_a_trial_whose_process_is_lost_gets_another(
 ) -> None:
     inner = SimpleNamespace(choose_trial_to_run=lambda controller: "trial")
     records = SimpleNamespace(trials={})
-    keeper: Any = SimpleNamespace(scheduler=inner, records=records, scheduler_changed=lambda: None)
+    committer: Any = SimpleNamespace(
+        scheduler=inner, records=records, scheduler_changed=lambda: None
+    )
     controller: Any = Controller("trial", actor=actor, resetting=resetting)
-    scheduler = KeptScheduler(keeper, SimpleNamespace())  # type: ignore[arg-type]
+    scheduler = ResumableScheduler(committer, SimpleNamespace())  # type: ignore[arg-type]
     assert scheduler.choose_trial_to_run(controller) == "trial"
     assert ("trial" not in controller._staged_trials) == asks_again

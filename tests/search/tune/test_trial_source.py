@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_parts import small_keeper
+from committer_parts import small_committer
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.tune.commit import SearchKeeper, read_for_resume
-from finrl_ray.search.tune.resumable_scheduler import KeptScheduler
-from finrl_ray.search.tune.trial_source import TrialFeed
+from finrl_ray.search.tune.commit import StateCommitter, read_for_resume
+from finrl_ray.search.tune.resumable_scheduler import ResumableScheduler
+from finrl_ray.search.tune.trial_source import TrialSource
 
 
 def nothing(config: dict[str, Any]) -> None:
@@ -45,61 +45,63 @@ class Experiment:
         }
 
 
-def feed_of(keeper: SearchKeeper, planned: int = 4, limit: int = 2, state: Any = None) -> TrialFeed:
-    storage = CheckpointStorage(keeper.folder)
-    feed = TrialFeed(keeper, state, planned, lambda: limit, storage)
-    feed.add_configurations([Experiment(keeper.folder)])
-    return feed
+def source_of(
+    committer: StateCommitter, planned: int = 4, limit: int = 2, state: Any = None
+) -> TrialSource:
+    storage = CheckpointStorage(committer.folder)
+    source = TrialSource(committer, state, planned, lambda: limit, storage)
+    source.add_configurations([Experiment(committer.folder)])
+    return source
 
 
-def handed_out(feed: TrialFeed) -> list[Trial]:
+def handed_out(source: TrialSource) -> list[Trial]:
     trials = []
-    while (trial := feed.next_trial()) is not None:
+    while (trial := source.next_trial()) is not None:
         trials.append(trial)
     return trials
 
 
-def result(keeper: SearchKeeper, trial_id: str, steps: int, **content: Any) -> None:
-    folder = keeper.folder / f"ray/trial_{trial_id}/checkpoint_{steps:06d}"
+def result(committer: StateCommitter, trial_id: str, steps: int, **content: Any) -> None:
+    folder = committer.folder / f"ray/trial_{trial_id}/checkpoint_{steps:06d}"
     folder.mkdir(parents=True)
     metrics = {"timesteps": steps, "objective": float(steps)}
-    keeper.write("result", trial_id=trial_id, metrics=metrics, iteration=steps, **content)
-    path = str(folder.relative_to(keeper.folder))
-    keeper.write("checkpoint", trial_id=trial_id, timesteps=steps, path=path)
+    committer.write("result", trial_id=trial_id, metrics=metrics, iteration=steps, **content)
+    path = str(folder.relative_to(committer.folder))
+    committer.write("checkpoint", trial_id=trial_id, timesteps=steps, path=path)
 
 
-def resumed(folder: Path, **options: Any) -> TrialFeed:
+def resumed(folder: Path, **options: Any) -> TrialSource:
     records, state, files = read_for_resume(folder)
-    keeper = small_keeper(folder)
-    keeper.records, keeper.files = records, files
-    return feed_of(keeper, state=state, **options)
+    committer = small_committer(folder)
+    committer.records, committer.files = records, files
+    return source_of(committer, state=state, **options)
 
 
 def test_trials_are_numbered_limited_and_in_the_journal_from_birth(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    feed = feed_of(keeper)
-    assert [trial.trial_id for trial in handed_out(feed)] == ["00000", "00001"]
-    assert keeper.records.trials["00001"].sample == {"x": 1}
-    feed.on_trial_complete("00000", result={"objective": 1.0})
-    assert [trial.trial_id for trial in handed_out(feed)] == ["00002"]
-    feed.on_trial_complete("00001", error=True)
-    feed.on_trial_complete("00002", result={"objective": 2.0})
-    assert [trial.trial_id for trial in handed_out(feed)] == ["00003"]
-    assert feed.is_finished()
+    committer = small_committer(tmp_path)
+    source = source_of(committer)
+    assert [trial.trial_id for trial in handed_out(source)] == ["00000", "00001"]
+    assert committer.records.trials["00001"].sample == {"x": 1}
+    source.on_trial_complete("00000", result={"objective": 1.0})
+    assert [trial.trial_id for trial in handed_out(source)] == ["00002"]
+    source.on_trial_complete("00001", error=True)
+    source.on_trial_complete("00002", result={"objective": 2.0})
+    assert [trial.trial_id for trial in handed_out(source)] == ["00003"]
+    assert source.is_finished()
     told = [("00000", 1.0, False), ("00001", None, True), ("00002", 2.0, False)]
-    assert keeper.searcher.told == told
+    assert committer.searcher.told == told
 
 
 def test_a_resumed_search_hands_out_what_is_left_and_then_goes_on(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    feed = feed_of(keeper)
-    first, _ = handed_out(feed)
+    committer = small_committer(tmp_path)
+    source = source_of(committer)
+    first, _ = handed_out(source)
     for trial_id in ("00000", "00001"):
-        keeper.write("start", trial_id=trial_id)
-        result(keeper, trial_id, 10)
-    keeper.write("end", trial_id="00000", state="completed", reason="")
-    feed.on_trial_complete("00000", result={"objective": 10.0})
-    handed_out(feed)  # 00002 is created and never started
+        committer.write("start", trial_id=trial_id)
+        result(committer, trial_id, 10)
+    committer.write("end", trial_id="00000", state="completed", reason="")
+    source.on_trial_complete("00000", result={"objective": 10.0})
+    handed_out(source)  # 00002 is created and never started
     again = resumed(tmp_path)
     trials = handed_out(again)
     assert [trial.trial_id for trial in trials] == ["00001", "00002"]
@@ -110,17 +112,17 @@ def test_a_resumed_search_hands_out_what_is_left_and_then_goes_on(tmp_path) -> N
     # an orphaned worker of the earlier life may still write the next one
     assert trials[0].storage.current_checkpoint_index == 20
     assert trials[1].checkpoint is None
-    assert again.keeper.searcher.suggested == 3
+    assert again.committer.searcher.suggested == 3
     again.on_trial_complete("00001", result={"objective": 1.0})
     assert [trial.config for trial in handed_out(again)] == [{"x": 3}]
     assert first.storage.current_checkpoint_index == -1
 
 
 def test_a_trial_that_was_paused_comes_back_paused(tmp_path) -> None:
-    keeper = small_keeper(tmp_path)
-    handed_out(feed_of(keeper))
-    keeper.write("start", trial_id="00000")
-    result(keeper, "00000", 10, decision="PAUSE")
+    committer = small_committer(tmp_path)
+    handed_out(source_of(committer))
+    committer.write("start", trial_id="00000")
+    result(committer, "00000", 10, decision="PAUSE")
     trials = handed_out(resumed(tmp_path))
     # and leaves room for another
     assert [trial.status for trial in trials] == [Trial.PAUSED, Trial.PENDING, Trial.PENDING]
@@ -128,19 +130,19 @@ def test_a_trial_that_was_paused_comes_back_paused(tmp_path) -> None:
 
 @pytest.mark.parametrize("left", [1, 0])
 def test_a_checkpoint_that_is_gone_is_replaced_and_noted(tmp_path, left) -> None:
-    keeper = small_keeper(tmp_path)
-    handed_out(feed_of(keeper))
-    keeper.write("start", trial_id="00000")
-    result(keeper, "00000", 10)
-    result(keeper, "00000", 20)
+    committer = small_committer(tmp_path)
+    handed_out(source_of(committer))
+    committer.write("start", trial_id="00000")
+    result(committer, "00000", 10)
+    result(committer, "00000", 20)
     folder = tmp_path / "ray/trial_00000"
     (folder / "checkpoint_000020").rmdir()
     if not left:
         (folder / "checkpoint_000010").rmdir()
-    feed = resumed(tmp_path)
-    trial = handed_out(feed)[0]
+    source = resumed(tmp_path)
+    trial = handed_out(source)[0]
     instead = "checkpoint_000010" if left else "the start"
-    assert feed.keeper.records.trials["00000"].notes == [
+    assert source.committer.records.trials["00000"].notes == [
         f"checkpoint_000020 is missing; went on from {instead}"
     ]
     assert (trial.checkpoint is not None) is bool(left)
@@ -173,31 +175,31 @@ class Noting(TrialScheduler):
 
 
 def test_a_scheduler_does_not_hear_of_a_crash_after_which_the_trial_goes_on(tmp_path) -> None:
-    keeper = small_keeper(tmp_path, Noting())
-    scheduler = KeptScheduler(keeper, CheckpointStorage(tmp_path))
-    (trial, _) = handed_out(feed_of(keeper))
+    committer = small_committer(tmp_path, Noting())
+    scheduler = ResumableScheduler(committer, CheckpointStorage(tmp_path))
+    (trial, _) = handed_out(source_of(committer))
     scheduler.on_trial_add(None, trial)
     trial.run_metadata.num_failures = 1
     scheduler.on_trial_error(None, trial)
     scheduler.on_trial_add(None, trial)  # as Ray does to start it again
-    assert keeper.scheduler.heard == [("add", "00000")]
+    assert committer.scheduler.heard == [("add", "00000")]
     trial.run_metadata.num_failures = 3
     scheduler.on_trial_error(None, trial)
-    assert keeper.scheduler.heard == [("add", "00000"), ("error", "00000")]
+    assert committer.scheduler.heard == [("add", "00000"), ("error", "00000")]
 
 
 def test_a_scheduler_that_comes_back_is_not_given_its_trials_again(tmp_path) -> None:
-    keeper = small_keeper(tmp_path, Noting())
-    feed = feed_of(keeper)
-    scheduler = KeptScheduler(keeper, CheckpointStorage(tmp_path))
-    for trial in handed_out(feed):
+    committer = small_committer(tmp_path, Noting())
+    source = source_of(committer)
+    scheduler = ResumableScheduler(committer, CheckpointStorage(tmp_path))
+    for trial in handed_out(source):
         scheduler.on_trial_add(None, trial)
-        keeper.write("start", trial_id=trial.trial_id)
+        committer.write("start", trial_id=trial.trial_id)
     again = resumed(tmp_path)
-    scheduler = KeptScheduler(again.keeper, CheckpointStorage(tmp_path))
+    scheduler = ResumableScheduler(again.committer, CheckpointStorage(tmp_path))
     for trial in handed_out(again):
         scheduler.on_trial_add(None, trial)
-    assert again.keeper.scheduler.heard == [("add", "00000"), ("add", "00001")]
+    assert again.committer.scheduler.heard == [("add", "00000"), ("add", "00001")]
 
 
 class Controller:
@@ -218,13 +220,13 @@ class Controller:
 
 
 def test_a_stop_that_was_decided_before_a_kill_is_carried_out_once(tmp_path) -> None:
-    keeper = small_keeper(tmp_path, Noting())
-    handed_out(feed_of(keeper))
-    keeper.write("start", trial_id="00001")
-    result(keeper, "00001", 10, decision="STOP")
+    committer = small_committer(tmp_path, Noting())
+    handed_out(source_of(committer))
+    committer.write("start", trial_id="00001")
+    result(committer, "00001", 10, decision="STOP")
     again = resumed(tmp_path)
     controller = Controller(handed_out(again))
-    scheduler = KeptScheduler(again.keeper, CheckpointStorage(tmp_path))
+    scheduler = ResumableScheduler(again.committer, CheckpointStorage(tmp_path))
     assert scheduler.choose_trial_to_run(controller) is None
     assert scheduler.choose_trial_to_run(controller) is None
     # as a running trial: its last result reaches the searcher
@@ -235,13 +237,15 @@ def test_a_stop_that_was_decided_before_a_kill_is_carried_out_once(tmp_path) -> 
 def test_a_searcher_that_does_not_listen_is_not_pickled_for_each_result(
     tmp_path, monkeypatch
 ) -> None:
-    keeper = small_keeper(tmp_path)
-    feed = feed_of(keeper)
-    handed_out(feed)
+    committer = small_committer(tmp_path)
+    source = source_of(committer)
+    handed_out(source)
     changes: list[bool] = []
-    monkeypatch.setattr(keeper, "searcher_changed", lambda: changes.append(True))
-    feed.on_trial_result("00000", {"objective": 1.0})
+    monkeypatch.setattr(committer, "searcher_changed", lambda: changes.append(True))
+    source.on_trial_result("00000", {"objective": 1.0})
     assert changes == []
-    monkeypatch.setattr(type(keeper.searcher), "on_trial_result", lambda *args: None, raising=False)
-    feed.on_trial_result("00000", {"objective": 1.0})
+    monkeypatch.setattr(
+        type(committer.searcher), "on_trial_result", lambda *args: None, raising=False
+    )
+    source.on_trial_result("00000", {"objective": 1.0})
     assert changes == [True]

@@ -1,4 +1,4 @@
-"""A keeper and a journal for tests that start no Ray."""
+"""A committer and a journal for tests that start no Ray."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from ray.tune.search import Searcher
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import Records
-from finrl_ray.search.tune.commit import SearchKeeper
-from finrl_ray.search.tune.journal_callback import SearchJournal
+from finrl_ray.search.tune.commit import StateCommitter
+from finrl_ray.search.tune.journal_callback import JournalCallback
 
 
 class CountingSearcher(Searcher):
@@ -29,14 +29,14 @@ class CountingSearcher(Searcher):
         self.told.append((trial_id, result and result["objective"], error))
 
     def save(self, checkpoint_path: str) -> None:
-        raise AssertionError("the keeper pickles the whole searcher")
+        raise AssertionError("the committer pickles the whole searcher")
 
     restore = save
 
 
-def small_keeper(folder: Path, scheduler: TrialScheduler | None = None) -> SearchKeeper:
-    return SearchKeeper(folder, Records(), CountingSearcher(), scheduler or FIFOScheduler())
+def small_committer(folder: Path, scheduler: TrialScheduler | None = None) -> StateCommitter:
+    return StateCommitter(folder, Records(), CountingSearcher(), scheduler or FIFOScheduler())
 
 
-def small_journal(folder: Path) -> SearchJournal:
-    return SearchJournal(small_keeper(folder), ExperimentConfig(), CheckpointStorage(folder))
+def small_journal(folder: Path) -> JournalCallback:
+    return JournalCallback(small_committer(folder), ExperimentConfig(), CheckpointStorage(folder))
