@@ -35,7 +35,10 @@ TURNS = ("state_a.pkl", "state_b.pkl")
 FLUSHED = "state_flushed.pkl"
 FLUSH_EVERY_S = 10.0
 STATE_BYTES = 4 << 30
-_MAGIC = b"finrl_ray search state 2\n"
+# raised whenever pickled classes move or change, since a pickle names its classes and modules
+_FORMAT = 3
+_FORMAT_MARK = b"finrl_ray search state "
+_MAGIC = _FORMAT_MARK + f"{_FORMAT}\n".encode()
 
 Find = Callable[[Any], Any]
 
@@ -96,7 +99,13 @@ class StateFiles:
         """Return the newest whole state that knows no event after `until`; None without one.
 
         The file that holds it is the last to be written over.
+
+        Raises
+        ------
+        SearchError
+            If the states are of another format, which this version cannot unpickle.
         """
+        self._require_this_format()
         best: tuple[StoredState, str] | None = None
         for name in (*TURNS, FLUSHED):
             state = self._read(name)
@@ -108,6 +117,20 @@ class StateFiles:
             return None
         self.turn = 1 if best[1] == TURNS[0] else 0
         return best[0]
+
+    def _require_this_format(self) -> None:
+        found = {_format_of(self.folder / name) for name in (*TURNS, FLUSHED)} - {None}
+        if not found or _FORMAT in found:
+            return  # a damaged file has no format; `_read` says so
+        (other, *_) = found
+        raise SearchError(
+            f"the search in {self.folder.parent} is unfinished, and another version of finrl_ray "
+            f"began it: what its searcher and scheduler know is kept in format {other}, of which "
+            f"this version, whose format is {_FORMAT}, cannot go on. Finish it with the version "
+            f"that began it (its experiment.json names the versions): `finrl-ray resume "
+            f"{self.folder.parent}` there. What it has reported can be read here (show, ls, "
+            "report), and a finished search opens in every command that reads one"
+        )
 
     def drop_ahead(self, number: int) -> None:
         """Delete states that have seen events which the journal, ending at `number`, has not.
@@ -145,6 +168,17 @@ def state_number(content: bytes) -> int:
         return _unframed(content).number
     except ValueError:
         return -1
+
+
+def _format_of(path: Path) -> int | None:
+    """Return the format that a state file says it has; None if it says none or is not there."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(len(_FORMAT_MARK) + 8)
+    except FileNotFoundError:
+        return None
+    number = line.removeprefix(_FORMAT_MARK).strip()
+    return int(number) if line.startswith(_FORMAT_MARK) and number.isdigit() else None
 
 
 def _framed(number: int, payload: bytes) -> bytes:

@@ -288,7 +288,7 @@ def plant(folder: Path, number: int, target: Path, signed: str = "") -> None:
     """Put a state that is whole, but for its signature, in place of the newest ones."""
     payload = pickle.dumps({"searcher": pickle.dumps(Planted(target))})
     digest = hashlib.sha256(payload).hexdigest()
-    head = f"finrl_ray search state 2\n{number} {digest}{signed}\n".encode()
+    head = f"finrl_ray search state 3\n{number} {digest}{signed}\n".encode()
     for name in (*TURNS, FLUSHED):
         (folder / STATE_FOLDER / name).write_bytes(head + payload)
 
@@ -332,3 +332,16 @@ def test_ones_own_search_goes_on_wherever_it_is_moved(tmp_path, monkeypatch) -> 
     with pytest.raises(SearchError, match="not written by you"):
         require_trusted(tmp_path / "there" / "copied")
     require_trusted(tmp_path / "there" / "copied", trust=True)
+
+
+def test_a_search_of_another_format_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    create(small_committer(tmp_path), 3)
+    for file in (tmp_path / STATE_FOLDER).iterdir():
+        content = file.read_bytes()
+        assert content.startswith(b"finrl_ray search state 3\n")
+        file.write_bytes(content.replace(b"search state 3\n", b"search state 2\n", 1))
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    for refuse in (read_for_resume, require_trusted):
+        with pytest.raises(SearchError, match=r"kept in format 2, .* whose format is 3, cannot"):
+            refuse(tmp_path, trust=True)
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
