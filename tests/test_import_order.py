@@ -17,7 +17,6 @@ FLOORS = {
     "support": 1,
     "files": 2,
     "machine": 3,
-    "_exports": 3,
     # Ray, stores and the config file
     "cluster": 4,
     "storage": 4,

@@ -1,0 +1,36 @@
+"""The names of FinRL: the one table of them, which type checkers and the package itself read."""
+
+from .agents import DRLAgent as DRLAgent
+from .agents import DRLEnsembleAgent as DRLEnsembleAgent
+from .agents import TensorboardCallback as TensorboardCallback
+from .config_tickers import DOW_30_TICKER as DOW_30_TICKER
+from .config_tickers import NAS_100_TICKER as NAS_100_TICKER
+from .config_tickers import SINGLE_TICKER as SINGLE_TICKER
+from .config_tickers import SP_500_TICKER as SP_500_TICKER
+from .environments import StockPortfolioEnv as StockPortfolioEnv
+from .environments import StockTradingEnv as StockTradingEnv
+from .model_parameters import A2C_PARAMS as A2C_PARAMS
+from .model_parameters import DDPG_PARAMS as DDPG_PARAMS
+from .model_parameters import PPO_PARAMS as PPO_PARAMS
+from .model_parameters import SAC_PARAMS as SAC_PARAMS
+from .model_parameters import TD3_PARAMS as TD3_PARAMS
+from .names import DATA_SAVE_DIR as DATA_SAVE_DIR
+from .names import INDICATORS as INDICATORS
+from .names import RESULTS_DIR as RESULTS_DIR
+from .names import TENSORBOARD_LOG_DIR as TENSORBOARD_LOG_DIR
+from .names import TEST_END_DATE as TEST_END_DATE
+from .names import TEST_START_DATE as TEST_START_DATE
+from .names import TRADE_END_DATE as TRADE_END_DATE
+from .names import TRADE_START_DATE as TRADE_START_DATE
+from .names import TRAIN_END_DATE as TRAIN_END_DATE
+from .names import TRAIN_START_DATE as TRAIN_START_DATE
+from .names import TRAINED_MODEL_DIR as TRAINED_MODEL_DIR
+from .names import check_and_make_directories as check_and_make_directories
+from .preprocessing import FeatureEngineer as FeatureEngineer
+from .preprocessing import data_split as data_split
+from .rllib_style import DRLlibv2 as DRLlibv2
+from .statistics import backtest_stats as backtest_stats
+from .statistics import get_daily_return as get_daily_return
+from .tuning import TuneSB3Optuna as TuneSB3Optuna
+from .yahoo_downloader import YahooDownloader as YahooDownloader
+from .yahoo_downloader import get_baseline as get_baseline
