@@ -7,6 +7,10 @@ DEV = $(VENV)/.dev-installed
 DOCS = $(VENV)/.docs-installed
 # the object stores of some tests; their dependencies do not fit those of the package
 S3 = .venv-s3/.installed
+# tests side by side in as many processes as tests/conftest.py finds room for, or `make test
+# WORKERS=1`; the tests of a file stay together
+WORKERS ?= auto
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES = finrl_ray tests benchmarks docs
 
 .PHONY: search test reference docs long-test quick lint format kills soak cluster-test .venv-s3 clean
@@ -15,13 +19,13 @@ search: $(CORE)  ## a whole search on the bundled prices, with the winner's back
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest --open
 
 test: $(DEV) $(S3) lint  ## lint, types and the tests that run on one machine in some minutes
-	$(VENV)/bin/python -m pytest -m "not long and not cluster"
+	$(VENV)/bin/python -m pytest -m "not long and not cluster" $(SIDE_BY_SIDE)
 
 long-test: $(DEV) $(S3)  ## stores that go away, damaged files, a full disk, kills: minutes of waiting
 	$(VENV)/bin/python -m pytest -m long
 
 quick: $(DEV)  ## the tests without training and without Ray
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(DEV)
 	$(VENV)/bin/ruff format --check $(SOURCES)

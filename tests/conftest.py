@@ -3,20 +3,31 @@
 Every process that a test starts inherits a mark in its environment, whichever way it was started,
 and is ended with all that it has started in turn. What a fixture of several tests started ends with
 the fixture; a run that leaves such a process behind fails, and says which.
+
+The tests may run in several processes side by side (pytest-xdist). Each of these workers has a
+mark, a folder for Ray and one torch thread of its own; the process that hands out the tests waits
+for them, and ends what a worker that died has left.
 """
 
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
+from longest_files import rank
 from processes import MARK, describe, end_marked, marked, wait_until
 
+from finrl_ray.machine.available_cpus import available_cpus
+
+WORKER_BYTES = 5 * 2**30
+"""What a worker takes at most, with a Ray and the trials of a search."""
 GRACE_S = 15
 """Time for what is ending already, such as the guard of a Ray."""
 _RUN = f"{MARK}{secrets.token_hex(8)}"
@@ -29,6 +40,7 @@ os.environ.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "600")
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 _STARTING = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn")
 _started: list[str] = []
+_left_by_workers: list[str] = []
 
 
 def _note_starts(event: str, arguments: Any) -> None:
@@ -45,6 +57,37 @@ def _helper(process: psutil.Process) -> bool:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+    if "RAY_TMPDIR" not in os.environ or hasattr(config, "workerinput"):
+        # Rays that start at the same moment stumble over each other's links in a common folder;
+        # short: Ray keeps sockets under it, whose paths may have 107 characters
+        folder = tempfile.mkdtemp(prefix="fr-", dir="/tmp" if os.name == "posix" else None)
+        os.environ["RAY_TMPDIR"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `-n auto` is: one more than there are CPUs, and as memory allows.
+
+    The tests that take longest wait for the processes of a Ray for much of their time.
+    """
+    room = psutil.virtual_memory().available // WORKER_BYTES
+    return int(max(1, min(available_cpus() + 1, room)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.path))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # no number depends on it, and the CPUs are shared
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,10 +111,26 @@ def no_process_outlives_its_test() -> Iterator[None]:
             assert not left, f"processes that cannot be ended: {left}"
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _left_by_workers.extend(getattr(node, "workeroutput", {}).get("left_behind", ()))
+
+
+@pytest.hookimpl(trylast=True)  # in the process that hands out the tests: after all workers' ends
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()
+    names = _end_what_is_left()
+    if hasattr(session.config, "workeroutput"):  # the other process says so, and fails
+        session.config.workeroutput["left_behind"] = names
+    elif names := [*_left_by_workers, *names]:
+        line = "\nprocesses were left behind, and have been ended:"
+        print(line, *names, sep="\n  ")  # noqa: T201  # after pytest's own report
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _end_what_is_left() -> list[str]:
+    """End the processes with the mark of this run, and return their descriptions."""
 
     def left() -> list[psutil.Process]:
         return [one for one in marked(_RUN) if not _helper(one)]
@@ -81,9 +140,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     names = [describe(one) for one in left()]
     if names:
         end_marked(_RUN)
-        line = "\nprocesses were left behind, and have been ended:"
-        print(line, *names, sep="\n  ")  # noqa: T201  # after pytest's own report
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return names
 
 
 @pytest.hookimpl(wrapper=True)

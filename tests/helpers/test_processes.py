@@ -103,7 +103,7 @@ def test_second(FIXTURE):
 """
 
 
-def run_tests(folder: Path, tests: str) -> "subprocess.CompletedProcess[str]":
+def run_tests(folder: Path, tests: str, *options: str) -> "subprocess.CompletedProcess[str]":
     hooks = (TESTS / "conftest.py").read_text(encoding="utf-8")
     impatient = hooks.replace("GRACE_S = 15", "GRACE_S = 0.5")
     assert impatient != hooks
@@ -112,7 +112,19 @@ def run_tests(folder: Path, tests: str) -> "subprocess.CompletedProcess[str]":
     environment, mark = marked_environment()
     paths = [str(TESTS / "helpers"), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # only those that are named
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "xdist",
+        "-p",
+        "no:cacheprovider",
+        *options,
+        str(folder),
+    ]
     with started(
         command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -139,21 +151,34 @@ def test_what_a_test_has_started_ends_with_it_before_the_next(tmp_path, ending, 
     assert "left behind" not in done.stdout
 
 
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
+
+
 @POSIX
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGTERM)"])
-def test_a_run_that_is_ended_in_the_middle_leaves_nothing(tmp_path, how) -> None:
-    done = run_tests(tmp_path, PROGRAM.replace("ENDING", how).replace("FIXTURE", ""))
+@pytest.mark.parametrize(
+    ("how", "workers"),
+    [
+        ("raise KeyboardInterrupt", ()),
+        ("os.kill(os.getpid(), signal.SIGTERM)", ()),
+        ("os.kill(os.getpid(), signal.SIGTERM)", SIDE_BY_SIDE),
+        # the process that hands out the tests
+        ("import time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(3600)", SIDE_BY_SIDE),
+    ],
+)
+def test_a_run_that_is_ended_in_the_middle_leaves_nothing(tmp_path, how, workers) -> None:
+    done = run_tests(tmp_path, PROGRAM.replace("ENDING", how).replace("FIXTURE", ""), *workers)
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
 
 
 @POSIX
 @pytest.mark.slow
-def test_a_fixture_that_leaves_a_process_fails_the_run_which_names_it(tmp_path) -> None:
+@pytest.mark.parametrize("workers", [(), SIDE_BY_SIDE])
+def test_a_fixture_that_leaves_a_process_fails_the_run_which_names_it(tmp_path, workers) -> None:
     tests = (
         PROGRAM.replace("ENDING", "pass").replace("FIXTURE", "forgetful").replace("EXPECTED", "3")
     )
-    done = run_tests(tmp_path, tests)
+    done = run_tests(tmp_path, tests, *workers)
     assert "2 passed" in done.stdout, done.stdout
     assert "processes were left behind" in done.stdout
     assert "time.sleep(3600)" in done.stdout
