@@ -20,9 +20,9 @@ from torch import nn
 
 from finrl_ray.agents.algorithm_defaults import ACTION_NOISE_NAMES, DEFAULTS
 from finrl_ray.agents.schedules import parse_schedule
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.registry import LEARNER_NAMES, learner_class
+from finrl_ray.support.text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from finrl_ray.agents.algorithm_defaults import DEFAULTS
 from finrl_ray.agents.keyword_checks import INTEGERS, WHOLE_LISTS, check_advantages, check_values
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.values import to_python
 from finrl_ray.support.whole_numbers import as_whole
 
 NET_ARCHS: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -166,8 +167,3 @@ def repair(
 def _keep(fixed: dict[str, Any], filled: Mapping[str, Any], name: str, value: int) -> None:
     if filled.get(name, value) != value or name in fixed:
         fixed[name] = value
-
-
-def to_python(value: Any) -> Any:
-    """Return numpy scalars (some searchers sample them) as Python numbers; others unchanged."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value

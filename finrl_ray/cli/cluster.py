@@ -12,7 +12,7 @@ import typer
 
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.writable_folder import require_writable
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 if TYPE_CHECKING:
     from finrl_ray.jobs.client import Ended, JobServer

@@ -17,6 +17,7 @@ from finrl_ray.search.run.trial_resources import why_none_runs
 from finrl_ray.search.sampling.objective import whole_timesteps
 from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.support.interruptions import answer_plainly, answer_through
+from finrl_ray.support.text import exact_time
 
 _REFRESH_S = 0.25
 # looking at thousands of trials takes longer; it takes at most this share of the time
@@ -128,12 +129,12 @@ class LiveView(tune.Callback):
         here = ended - self.ended_before
         elapsed = time.monotonic() - self.started_at
         if here >= 2:
-            return f"; about {_duration(elapsed * (self.planned - ended) / here)} left"
+            return f"; about {exact_time(elapsed * (self.planned - ended) / here)} left"
         speed = self._speed()
         done = sum(self.total_timesteps if r.state in ENDED else _steps(r) for r in records)
         if speed <= 0:
             return ""
-        return f"; at most {_duration((self.planned * self.total_timesteps - done) / speed)} left"
+        return f"; at most {exact_time((self.planned * self.total_timesteps - done) / speed)} left"
 
     def _panel(self) -> Table:
         width = min(78, self.console.width) if self.console else 78
@@ -188,11 +189,3 @@ def _end_line(record: TrialRecord) -> str:
         return f"trial {record.index}: {record.reason}"
     sharpe, drawdown = number(last.get("eval/sharpe_ratio")), percent(last.get("eval/max_drawdown"))
     return f"trial {record.index}: {record.reason} (Sharpe {sharpe}, max drawdown {drawdown})"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

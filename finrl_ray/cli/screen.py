@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.support.counts import counted, times
+from finrl_ray.support.text import counted, times
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -70,7 +70,7 @@ def _trial(record: TrialRecord, folder: SearchFolder, space: dict[str, Domain]) 
     return optuna.trial.create_trial(
         state=state,
         value=value,
-        params={name: _plain(record.sample[name]) for name in names},
+        params={name: _as_option(record.sample[name]) for name in names},
         distributions={name: _distribution(space[name]) for name in names},
         user_attrs={
             **measures,
@@ -101,9 +101,9 @@ def _distribution(domain: Domain) -> BaseDistribution:
         return IntDistribution(values[0], values[1] - 1)
     if domain.kind == "quniform":
         return FloatDistribution(values[0], values[1], step=values[2])
-    return CategoricalDistribution([_plain(value) for value in values])
+    return CategoricalDistribution([_as_option(value) for value in values])
 
 
-def _plain(value: Any) -> Any:
+def _as_option(value: Any) -> Any:
     """Return a value that Optuna can keep as an option: lists and dicts as JSON."""
     return value if isinstance(value, _PLAIN) else json.dumps(value)

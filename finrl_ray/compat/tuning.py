@@ -28,7 +28,7 @@ from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.folder.test_openings import count_openings, record_opening
 from finrl_ray.search.run.runner import run_search
-from finrl_ray.support.counts import times
+from finrl_ray.support.text import times
 from finrl_ray.workflows.backtest import load_winner
 
 logger = logging.getLogger(__name__)

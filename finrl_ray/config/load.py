@@ -1,7 +1,6 @@
 """Reading, checking and writing the YAML file behind an `ExperimentConfig`."""
 
 import dataclasses
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from finrl_ray.config.zoo_keys import ZOO_KEYS, translate_agent, translate_overr
 from finrl_ray.errors import ConfigError, shortened
 from finrl_ray.files.bounded_reading import read_limited
 from finrl_ray.files.shown_path import shown_path
+from finrl_ray.support.text import closest, did_you_mean
 from finrl_ray.support.whole_numbers import with_whole_numbers
 
 RESOURCES: Mapping[str, str] = {"cpu": "cpus_per_trial", "gpu": "gpus_per_trial"}
@@ -292,13 +292,14 @@ def _nearest(location: Sequence[str]) -> str:
 def _closest(name: str, keys: Sequence[str], cutoff: float) -> list[str]:
     # the last part alone: what all keys of a section begin with makes strangers look alike
     by_name = {key.rpartition(".")[2]: key for key in reversed(keys)}
-    return [by_name[match] for match in difflib.get_close_matches(name, list(by_name), 1, cutoff)]
+    found = closest(name, by_name, cutoff)
+    return [] if found is None else [by_name[found]]
 
 
 def _nearest_choice(error: Mapping[str, Any]) -> str:
     choices = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
-    close = difflib.get_close_matches(str(error["input"]), choices, 1, 0.5)
-    return f". Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(str(error["input"]), choices, 0.5)
+    return f".{hint}" if hint else ""
 
 
 def known_keys(cls: type = ExperimentConfig, prefix: str = "") -> list[str]:

@@ -4,14 +4,14 @@ Each type of scheduler has its own options. They are null unless given, so that 
 type is noticed; `SchedulerConfig.option` knows their defaults.
 """
 
-import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, require
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import did_you_mean
 
 Metric = Literal[
     "sharpe_ratio",
@@ -59,11 +59,6 @@ OPTION_DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 """Values of options that are null; the others are an eighth of `agent.total_timesteps`, and for
 `mutations` all that can change."""
-
-
-def _suggestion(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +127,7 @@ class SchedulerConfig:
             has = f"it has {', '.join(own)}" if own else "it has no options"
             raise ConfigError(
                 f"{name} is an option of {' and '.join(owners)}, not of type {self.type!r} "
-                f"({has}); leave it out, or set type to one of these.{_suggestion(name, own)}"
+                f"({has}); leave it out, or set type to one of these.{did_you_mean(name, own)}"
             )
 
 

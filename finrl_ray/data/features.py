@@ -8,10 +8,11 @@ import numpy as np
 from finrl_ray._typing import BoolArray, FloatArray, IntArray
 from finrl_ray.data.frames.long_format import forward_fill
 from finrl_ray.data.indicators import FINRL_INDICATORS, compute, lookback, required_columns
-from finrl_ray.data.labels import date_label, listed
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.errors import DataError
 from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.text import listed
 
 TURBULENCE_ROWS = 252
 _CHUNK_VALUES = 4_000_000  # float64 values held at once by `turbulence`, about 32 MB

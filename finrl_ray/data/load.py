@@ -15,12 +15,13 @@ from finrl_ray.data.features import (
 )
 from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.indicators import FINRL_INDICATORS, is_indicator
-from finrl_ray.data.labels import date_label, listed
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.report import DataReport
 from finrl_ray.data.sources.registry import read_source, source_description, source_notes
 from finrl_ray.errors import DataError
 from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.text import listed
 
 
 def load_market_data(

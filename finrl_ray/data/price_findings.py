@@ -13,11 +13,12 @@ import pandas as pd
 from finrl_ray._typing import DateArray, FloatArray, IntArray
 from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.long_table import LongTable, read_table
-from finrl_ray.data.labels import date_label, listed
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.report import DataReport
 from finrl_ray.data.split_jumps import SplitJump, find_split_jumps
 from finrl_ray.errors import DataError
+from finrl_ray.support.text import listed
 
 Kind: TypeAlias = Literal["split", "ended", "renamed", "late", "dropped", "flat"]
 

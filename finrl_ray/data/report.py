@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

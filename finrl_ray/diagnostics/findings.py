@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from finrl_ray.support.text import counted
+
 Level: TypeAlias = Literal["error", "warning", "note", "ok"]
 
 
@@ -50,15 +52,11 @@ class DoctorReport:
         """Return the last line."""
         errors, warnings = len(self.of("error")), len(self.of("warning"))
         if errors:
-            also = f" and {_counted(warnings, 'warning')}" if warnings else ""
-            return f"{_counted(errors, 'error')}{also}: repair the errors before you train"
+            also = f" and {counted(warnings, 'warning')}" if warnings else ""
+            return f"{counted(errors, 'error')}{also}: repair the errors before you train"
         if warnings:
-            return f"healthy, with {_counted(warnings, 'warning')}"
+            return f"healthy, with {counted(warnings, 'warning')}"
         return "healthy"
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 class FindingList(list[Finding]):

@@ -5,7 +5,7 @@ from typing import Any
 
 from finrl_ray.agents.algorithms import find_algorithm
 from finrl_ray.diagnostics.memory_estimate import buffer_bytes, memory_estimate
-from finrl_ray.support.counts import readable_bytes
+from finrl_ray.support.text import readable_bytes
 
 logger = logging.getLogger(__name__)
 

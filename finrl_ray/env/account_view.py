@@ -19,6 +19,7 @@ from finrl_ray.env.settings import (
     thresholds,
 )
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.whole_numbers import as_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -301,7 +302,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     @property
     def hmax(self) -> Any:
         """Shares that an action of 1 orders; a list if it differs between tickers."""
-        return _plain(self.accounts.settings.hmax[self.index])
+        return _as_finrl_has_it(self.accounts.settings.hmax[self.index])
 
     @hmax.setter
     def hmax(self, value: Any) -> None:
@@ -319,7 +320,9 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     @property
     def num_stock_shares(self) -> list[float]:
         """Shares at the start of an episode."""
-        return [_whole(value) for value in self.accounts.settings.initial_shares[self.index]]
+        return [
+            as_whole(float(value)) for value in self.accounts.settings.initial_shares[self.index]
+        ]
 
     @num_stock_shares.setter
     def num_stock_shares(self, value: Any) -> None:
@@ -387,10 +390,6 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
         settings.previous_state[self.index] = list(value)
 
 
-def _whole(value: float) -> float:
-    return int(value) if float(value).is_integer() else float(value)
-
-
-def _plain(values: FloatArray) -> Any:
-    numbers = [_whole(value) for value in values]
+def _as_finrl_has_it(values: FloatArray) -> Any:
+    numbers = [as_whole(float(value)) for value in values]
     return numbers[0] if len(set(numbers)) == 1 else numbers

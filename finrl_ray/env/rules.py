@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from finrl_ray.config.env import NOT_IN_FINRL, EnvConfig, Fill
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import did_you_mean
 
 TimeLimit = Literal["truncate", "dummy_step"]
 Halt = Literal["tradable_mask", "first_indicator"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finrl_ray.errors import SearchError
-from finrl_ray.support.counts import readable_bytes
+from finrl_ray.support.text import readable_bytes
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEXTS = (

@@ -18,7 +18,7 @@ from finrl_ray.metrics.returns import (
     check_returns,
     simple_returns,
 )
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 MIN_PERIODS = 3
 """Returns needed before a ratio means anything."""

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from finrl_ray.errors import ConfigError
 from finrl_ray.monitoring.panels import ASCII_BLOCKS, BLOCKS, draw, panels, text
 from finrl_ray.monitoring.run_files import RunProgress, looks_like_run, newest_run, read_progress
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 Source: TypeAlias = object
 """A path, or an object that knows its folder; anything else is refused with an explanation."""

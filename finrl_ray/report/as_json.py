@@ -2,48 +2,31 @@
 
 import dataclasses
 import json
-import math
 import sys
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.results.table import trial_settings
-
-# nearly all of a table, so they are asked for first
-_AS_THEY_ARE = (str, int, bool, type(None))
+from finrl_ray.support.values import to_json
 
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: NaN and what is missing as null, infinity as a text."""
-    if type(value) in _AS_THEY_ARE:
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    # no table is there before pandas is
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(value, pandas.DataFrame):
-        return [plain(row) for row in value.to_dict("records")]
+    return to_json(value, _without_tables)
+
+
+def _without_tables(value: Any) -> Any:
+    pandas = sys.modules.get("pandas")  # no table is there before pandas is
+    if pandas is not None:
+        if isinstance(value, pandas.DataFrame):
+            return [plain(row) for row in value.to_dict("records")]
+        if value is pandas.NA or value is pandas.NaT:
+            return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> Any:
-    if hasattr(value, "item"):
-        value = value.item()
-    pandas = sys.modules.get("pandas")
-    if value is None or (pandas is not None and (value is pandas.NA or value is pandas.NaT)):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else ("infinity" if value > 0 else "-infinity")
-    if isinstance(value, Path | date):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, Path | date) else value
 
 
 def json_text(value: Any) -> str:

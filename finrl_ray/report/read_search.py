@@ -41,7 +41,7 @@ from finrl_ray.search.results.table import ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
 from finrl_ray.search.sampling.domains import planned_trials
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.errors import DataError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 MIN_TRIALS = 10
 MIN_BLOCK_PERIODS = 10

@@ -23,7 +23,7 @@ import numpy as np
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.errors import DataError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 NORMAL = NormalDist()
 Flag = Literal["", "no_trades", "constant", "too_short", "infinite"]

@@ -15,7 +15,7 @@ import numpy as np
 from finrl_ray._typing import FloatArray
 from finrl_ray.errors import DataError
 from finrl_ray.statistics.block_bootstrap import resampled_means, stationary_indices
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 N_BOOTSTRAP = 2_000
 BLOCK_LENGTH = 5.0

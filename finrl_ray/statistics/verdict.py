@@ -33,6 +33,7 @@ from finrl_ray.statistics.sharpe_inference import (
     sharpe_standard_error,
 )
 from finrl_ray.statistics.superior_ability import superior_predictive_ability
+from finrl_ray.support.values import to_json
 
 VerdictKind = Literal["evidence", "weak evidence", "no evidence of skill"]
 EVIDENCE: VerdictKind
@@ -105,24 +106,19 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: NaN as None, infinity as the text "infinity"."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: to_json(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Verdict":
         """Undo `to_dict`."""
         values: dict[str, Any] = {
-            name: math.nan if value is None else math.inf if value == "infinity" else value
+            name: _FROM_JSON.get(value, value) if isinstance(value, str | None) else value
             for name, value in content.items()
         }
         return cls(**{**values, "notes": tuple(content.get("notes") or ())})
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return "infinity" if math.isinf(value) else float(value)
-    return list(value) if isinstance(value, tuple) else value
+_FROM_JSON = {None: math.nan, "infinity": math.inf, "-infinity": -math.inf}
 
 
 def judge(

@@ -4,7 +4,7 @@ import math
 
 from finrl_ray.statistics.detectable_sharpe import DetectableSharpe
 from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK, Verdict
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 _MEANING = {
     EVIDENCE: "the winner did better against buy & hold than the luck of {trials} explains",

@@ -1,12 +1,12 @@
 """URLs of folders in object stores: which there are, and what may stand in them."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import did_you_mean
 
 _GCS = ("scheme", "endpoint_override", "retry_limit_seconds", "project_id")
 URL_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -65,11 +65,9 @@ def check_url(key: str, url: str) -> None:
         raise ConfigError(f"{key} must be like {parts.scheme}://bucket/folder, got {place}")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1, 0.6)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(
                 f"{key} has an option {name!r} after the '?', but {parts.scheme}:// knows "
-                f"{', '.join(known)}.{hint}"
+                f"{', '.join(known)}.{did_you_mean(name, known)}"
             )
 
 

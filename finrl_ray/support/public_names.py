@@ -4,11 +4,12 @@ The stub beside a package's `__init__.py` is the one table of its names. Type ch
 read it, and `lazy_loader` imports by it.
 """
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
 import lazy_loader
+
+from finrl_ray.support.text import closest
 
 PublicNames = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
 
@@ -31,8 +32,8 @@ def public_names(package: str, file: str, before: Callable[[], None]) -> PublicN
 
     def get(name: str) -> Any:
         if name not in exported:
-            close = difflib.get_close_matches(name, exported, 1, 0.6)
-            hint = f". Did you mean: {close[0]!r}?" if close else ""
+            close = closest(name, exported)
+            hint = f". Did you mean: {close!r}?" if close else ""  # as Python itself writes it
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         before()
         return load(name)

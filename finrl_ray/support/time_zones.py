@@ -1,9 +1,9 @@
 """Names of time zones, checked."""
 
-import difflib
 from zoneinfo import ZoneInfo, available_timezones
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import closest
 
 
 def require_timezone(name: object) -> None:
@@ -27,5 +27,5 @@ def _closest(name: str) -> str | None:
     by_lower = {zone.lower(): zone for zone in sorted(available_timezones())}
     by_lower |= {zone.lower().rpartition("/")[2]: zone for zone in sorted(available_timezones())}
     wanted = name.strip().lower().replace(" ", "_")
-    close = difflib.get_close_matches(wanted, list(by_lower), 1, 0.8)
-    return by_lower[close[0]] if close else None
+    found = closest(wanted, by_lower, 0.8)
+    return None if found is None else by_lower[found]

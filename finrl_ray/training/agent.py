@@ -42,7 +42,7 @@ from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.files.manifest import seal
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 MODEL_FILE = "model.zip"
 STATE_FILE = "state.pt"

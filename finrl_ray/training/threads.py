@@ -7,6 +7,7 @@ import torch as th
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.support.text import counted
 
 _POOLS = (
     "OMP_NUM_THREADS",
@@ -59,7 +60,7 @@ def crowding(at_once: float, threads: int, cores: float) -> str:
         return ""
     fitting = max(1, int(cores // threads))
     trials, each, shared = (
-        f"{count:g} {noun}{'' if count == 1 else 's'}"
+        counted(float(count), noun)
         for count, noun in ((at_once, "trial"), (threads, "thread"), (cores, "core"))
     )
     return (

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agents.hyperparameters import SEED_DRAW, to_python
+from finrl_ray.agents.hyperparameters import SEED_DRAW
 from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig
@@ -33,6 +33,7 @@ from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
+from finrl_ray.support.values import to_python
 from finrl_ray.training.folds import FoldResult
 
 CONFIRMATION_FOLDER = "confirmation"

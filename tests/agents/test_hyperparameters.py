@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finrl_ray.agents.hyperparameters import repair, resolve_sample, to_python
+from finrl_ray.agents.hyperparameters import repair, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 
 
@@ -66,9 +66,3 @@ def test_a_repaired_batch_fits_its_rollout(n_steps, batch_size, n_envs, total) -
     assert 1 <= fixed["batch_size"] <= fixed["n_steps"] * n_envs
     assert fixed["n_steps"] * n_envs > 1
     assert repair(fixed, "ppo", n_envs, total) == fixed
-
-
-def test_numpy_scalars_become_python_numbers() -> None:
-    assert type(to_python(np.int64(3))) is int
-    assert to_python([1, 2]) == [1, 2]
-    assert to_python("a") == "a"

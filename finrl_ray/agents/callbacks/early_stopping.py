@@ -12,9 +12,8 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from finrl_ray.agents.callbacks.evaluation import EvalCallback
 from finrl_ray.agents.callbacks.measures import MEASURE_NAMES, MODES, REWARD_METRIC, Mode
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted, did_you_mean
 
 logger = logging.getLogger(__name__)
 

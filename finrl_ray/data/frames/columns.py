@@ -12,8 +12,9 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.data.frames.missing_cells import is_missing
-from finrl_ray.data.labels import did_you_mean, how_to_compute, listed, nearest_column
+from finrl_ray.data.labels import how_to_compute, nearest_column
 from finrl_ray.errors import DataError
+from finrl_ray.support.text import did_you_mean, listed
 
 REQUIRED_COLUMNS = ("date", "tic", "close")
 

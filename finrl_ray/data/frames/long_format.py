@@ -10,11 +10,11 @@ import pandas as pd
 from finrl_ray._typing import BoolArray, DateArray, FloatArray, IntArray
 from finrl_ray.data.frames.dates import DateLike
 from finrl_ray.data.frames.long_table import LongTable, read_table
-from finrl_ray.data.labels import date_label, listed
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.report import DataReport, DroppedRows, UntradableCells
 from finrl_ray.errors import DataError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted, listed
 from finrl_ray.support.time_zones import require_timezone
 
 

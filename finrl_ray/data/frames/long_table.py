@@ -14,9 +14,10 @@ from finrl_ray.data.frames.columns import (
     read_tickers,
 )
 from finrl_ray.data.frames.dates import DateLike, RowDates, read_dates
-from finrl_ray.data.labels import date_label, did_you_mean, listed
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import PRICE_COLUMNS, TRADABLE_COLUMN
 from finrl_ray.errors import DataError
+from finrl_ray.support.text import did_you_mean, listed
 
 _LOW_HIGH_TOLERANCE = 1e-6
 

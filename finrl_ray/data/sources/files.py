@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from finrl_ray.data.labels import did_you_mean, listed
 from finrl_ray.errors import DataError
 from finrl_ray.files.shown_path import shown_path
+from finrl_ray.support.text import did_you_mean, listed
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 

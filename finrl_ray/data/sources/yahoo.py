@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
-from finrl_ray.data.labels import listed
 from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.data.sources.source import Source
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.files.private_folder import private_folder
 from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.text import listed
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 20  # tickers of one request, so that a long download says how far it is

@@ -23,7 +23,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.cpcv_paths import disjoint_matchings
 from finrl_ray.data.windows.split import Split
 from finrl_ray.errors import ConfigError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 Segment: TypeAlias = tuple[int, int]
 """First row and row after the last."""

@@ -11,7 +11,7 @@ from finrl_ray.config.data import Window as ConfigWindow
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 WINDOW_NAMES = ("train", "validation", "test")
 _MIN_ROWS = 2

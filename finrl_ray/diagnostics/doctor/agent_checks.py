@@ -8,11 +8,10 @@ from finrl_ray.agents.algorithms import ALGORITHMS, model_keywords
 from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_values, parse_domain
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted, did_you_mean
 
 LEARNING_RATES = (1e-6, 1e-2)
 """Outside of these SB3's algorithms hardly learn, or diverge."""

@@ -15,7 +15,7 @@ from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.resources import cgroup_memory_limit
 from finrl_ray.search.run.trial_resources import lack_here, of_one_trial, starts_own_ray
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_samples, count_trials
-from finrl_ray.support.counts import counted, readable_bytes
+from finrl_ray.support.text import counted, readable_bytes
 
 COMFORTABLE = 0.8
 """Share of the available memory up to which a search fits comfortably."""

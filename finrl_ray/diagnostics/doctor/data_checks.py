@@ -22,7 +22,7 @@ from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells
 from finrl_ray.env.slow_investment import slow_investment
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 RATIOS = ("sharpe_ratio", "sortino_ratio", "calmar_ratio")
 LARGEST_ERROR = 1.0

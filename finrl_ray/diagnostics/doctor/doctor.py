@@ -25,7 +25,7 @@ from finrl_ray.diagnostics.learning.sentences import policy_verdicts
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 from finrl_ray.training.agent import build_model, make_trial_envs
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.memory_estimate import memory_estimate
 from finrl_ray.search.run.prepare import PreparedSearch
 from finrl_ray.search.sampling.domains import build_space
-from finrl_ray.support.counts import counted, readable_bytes
+from finrl_ray.support.text import counted, estimated_time, readable_bytes
 from finrl_ray.training.agent import build_model, device_of, make_trial_envs
 from finrl_ray.training.threads import threads_of_a_trial
 
@@ -164,9 +164,9 @@ def check_duration(
     folds = f" on each of {trainings} folds" if trainings > 1 else ""
     findings.ok(
         "time",
-        f"{_bound(early, total)}{readable_time(total)} on this machine"
+        f"{_bound(early, total)}{estimated_time(total)} on this machine"
         f"{' (search.time_budget_s)' if cut else ''}: {counted(prepared.planned, 'trial')} of "
-        f"{readable_time(per_trial)}, {at_once} at once. Measured were "
+        f"{estimated_time(per_trial)}, {at_once} at once. Measured were "
         f"{measured.timesteps:,} timesteps in {measured.seconds:.1f} s ({per_second:,.0f} per "
         f"second) and an evaluation of {1000 * measured.evaluation_s:,.0f} ms, with the agent as "
         f"configured, alone and after a warm-up; counted are {steps:,} timesteps and "
@@ -203,19 +203,3 @@ def _check_memory(
 def _bound(early: int | None, seconds: float) -> str:
     """Return `at most about `, or what of it fits before a time in words."""
     return f"{'at most ' if early else ''}about " if seconds >= 1 else ""
-
-
-def readable_time(seconds: float) -> str:
-    """Return `45 s`, `12 min`, `3 h 20 min` or `2 days 4 h`."""
-    if seconds < 1:
-        return "less than 1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    days, rest = divmod(hours, 24)
-    return f"{days} days {rest} h"

@@ -12,7 +12,7 @@ from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 from finrl_ray.training.agent import fit_scaling
 
 N_DATES = 6

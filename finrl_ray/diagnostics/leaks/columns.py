@@ -14,7 +14,7 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.data.labels import date_label
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 HORIZONS = (1, 2, 3, 4, 5)
 N_SHIFTS = 100

@@ -14,7 +14,7 @@ from finrl_ray.diagnostics.leaks.sample import SEED, Sample
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.metrics.returns import simple_returns
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 from finrl_ray.training.agent import fit_scaling
 
 RUN = 5

@@ -11,7 +11,7 @@ from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.metrics.returns import account_values
 from finrl_ray.report.charts.model import Figure, Heat, Line, Mark, Panel
 from finrl_ray.report.read_search import SearchReport
-from finrl_ray.support.counts import times
+from finrl_ray.support.text import times
 
 NOT_YET = "account curves are written when the search ends, and at Ctrl-C"
 NO_WINNER = "no trial can win, so there is no account to show"

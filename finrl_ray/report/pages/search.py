@@ -29,8 +29,8 @@ from finrl_ray.report.pages.blocks import (
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.terminal_tables import number, percent
 from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK
-from finrl_ray.support.counts import counted, times
 from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.text import counted, time_in_one_unit, times
 
 _MEASURES = (
     ("sharpe_ratio", "Sharpe", ".2f"),
@@ -209,15 +209,10 @@ def _tiles(search: SearchReport) -> list[Tile]:
         *tiles,
         Tile(label="trials ended", value=f"{search.n_ended:,}", note=f"of {search.planned:,}"),
         Tile(label="env steps", value=f"{search.total_timesteps:,}", note="all trials"),
-        Tile(label="wall time", value=_duration(search.records.time_s), note="pauses left out"),
+        Tile(
+            label="wall time", value=time_in_one_unit(search.records.time_s), note="pauses left out"
+        ),
     ]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _winner(search: SearchReport) -> list[Block]:
@@ -330,8 +325,8 @@ def _costs(search: SearchReport) -> list[Block]:
     busy = sum(record.time_s for record in trials)
     config = search.folder.config.search
     rows: Sequence[tuple[str, str]] = (
-        ("wall time, pauses left out", _duration(seconds)),
-        ("time of all trials together", _duration(busy)),
+        ("wall time, pauses left out", time_in_one_unit(seconds)),
+        ("time of all trials together", time_in_one_unit(busy)),
         ("trials at once, on average", number(busy / seconds) if seconds > 0 else "-"),
         ("env steps of all trials", f"{search.total_timesteps:,}"),
         (

@@ -20,6 +20,7 @@ from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.sampling.objective import full_budget
+from finrl_ray.support.values import to_json
 
 SEALED: tuple[str, ...] = (
     "seed",
@@ -313,7 +314,7 @@ def _settled(config: ExperimentConfig) -> dict[str, Any]:
             value = eighth if timed else scheduler.option(name)
         content["search"]["scheduler"][name] = value
     for name in validation.own_options:
-        content["validation"][name] = _plain(validation.option(name))
+        content["validation"][name] = to_json(validation.option(name), str)
     if "purge" in validation.own_options and validation.purge is None:
         content["validation"]["purge"] = 2 if config.env.fill == "next_open" else 1
     if validation.has_paths and validation.objective is None:
@@ -323,10 +324,6 @@ def _settled(config: ExperimentConfig) -> dict[str, Any]:
         section, name = key.split(".")
         content[section][name] = counts_as(content[section][name])
     return content
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
 
 
 def _source(value: str) -> str:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from finrl_ray.agents.hyperparameters import to_python
 from finrl_ray.search.journal.lines import Event, read_lines
+from finrl_ray.support.values import to_python
 
 JOURNAL_FILE = "journal.jsonl"
 REPORTED = (

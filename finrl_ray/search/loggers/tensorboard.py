@@ -156,7 +156,7 @@ class TensorBoardLog(tune.Callback):
         writer = _EventFile(self.folder / name)
         self.writers[record.index] = writer
         settings = resolve_sample(record.sample, self.config.agent).flat()
-        plain = {key: _plain(value) for key, value in settings.items() if value is not None}
+        plain = {key: _as_hparam(value) for key, value in settings.items() if value is not None}
         shown = dict.fromkeys(METRICS, 0.0)
         experiment, start, _ = hparams(plain, shown)  # type: ignore[no-untyped-call]  # torch
         _add(writer, experiment, step=0)
@@ -164,7 +164,7 @@ class TensorBoardLog(tune.Callback):
         return writer
 
 
-def _plain(value: Any) -> bool | float | str:
+def _as_hparam(value: Any) -> bool | float | str:
     if isinstance(value, bool | str):
         return value
     return float(value) if isinstance(value, int | float) else str(value)

@@ -30,7 +30,7 @@ from finrl_ray.search.reproduce.archive import (
 )
 from finrl_ray.search.reproduce.rerun import NotReachedError, Seen, train_schedule
 from finrl_ray.search.sampling.domains import planned_trials
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 from finrl_ray.training.agent import TrialDivergedError
 from finrl_ray.training.threads import threads_per_trial
 

@@ -8,7 +8,6 @@ import logging
 import tempfile
 from pathlib import Path
 
-from finrl_ray.agents.hyperparameters import to_python
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.saved_models.model_files import save_model
 from finrl_ray.files.copy import copy_tree
@@ -16,6 +15,7 @@ from finrl_ray.files.manifest import damage, seal, sealed_facts
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.support.values import to_python
 from finrl_ray.training.agent import MODEL_FILE, fit_scaling
 from finrl_ray.training.folds import fold_seed, train_on
 from finrl_ray.training.threads import threads_of_a_trial

@@ -106,7 +106,7 @@ def _row(
         "evaluations": len(record.results),
         # the random streams of a copy are those of its first ancestor
         "seed": trial_seed(config.seed, segments(record, records)[0].sample),
-        **{name: _plain(v) for name, v in trial_settings(record, config).items()},
+        **{name: _as_cell(v) for name, v in trial_settings(record, config).items()},
         **({"lineage": lineage(record, records)} if population else {}),
         **({PARETO: False} if config.search.objectives else {}),
         "failures": record.failures,
@@ -125,7 +125,7 @@ def trial_settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, A
     return resolve_sample(record.sample, config.agent).flat()
 
 
-def _plain(value: Any) -> Any:
+def _as_cell(value: Any) -> Any:
     return str(value) if isinstance(value, list | tuple | dict) else value
 
 

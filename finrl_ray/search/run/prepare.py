@@ -29,8 +29,8 @@ from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
 from finrl_ray.statistics.verdict_text import detectable_sentence
 from finrl_ray.storage.object_store import require_usable
 from finrl_ray.storage.url import is_url
-from finrl_ray.support.counts import counted
 from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.text import counted
 from finrl_ray.training.agent import build_model, fit_scaling, make_trial_envs
 
 MIN_VALIDATION_ROWS = 4

@@ -17,6 +17,7 @@ from finrl_ray.cluster.watchdog import is_own_ray
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.machine.available_cpus import available_cpus
+from finrl_ray.support.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Resources:
     def in_words(self, *, with_gpus: bool) -> str:
         """Return such as `2 CPUs`, or `2 CPUs and 0.5 GPUs`."""
         numbers = [(self.cpus, "CPU"), (self.gpus, "GPU")][: 2 if with_gpus else 1]
-        return " and ".join(f"{n:g} {kind}{'' if n == 1 else 's'}" for n, kind in numbers)
+        return " and ".join(counted(float(n), kind) for n, kind in numbers)
 
     def __str__(self) -> str:
         return self.in_words(with_gpus=self.gpus > 0)

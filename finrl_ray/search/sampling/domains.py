@@ -11,8 +11,8 @@ from finrl_ray.agents.keyword_checks import INTEGERS
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import did_you_mean
 from finrl_ray.support.whole_numbers import as_whole
 
 _ON_POLICY: dict[str, Any] = {

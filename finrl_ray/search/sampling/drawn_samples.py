@@ -7,17 +7,8 @@ from typing import Any
 
 from ray.tune.search.sample import _BackwardsCompatibleNumpyRng
 
-from finrl_ray.agents.hyperparameters import to_python
 from finrl_ray.search.sampling.domains import Domain, to_param_space
-
-
-def plain_value(value: Any) -> Any:
-    """Return nested values without numpy's scalar types, sharing nothing with `value`."""
-    if isinstance(value, dict):
-        return {key: plain_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(plain_value(item) for item in value)
-    return copy.deepcopy(to_python(value))
+from finrl_ray.support.values import nested_to_python
 
 
 class DrawnSamples:
@@ -67,7 +58,7 @@ class DrawnSamples:
         chosen = self._combination(position)
         for name in self._drawing:
             chosen[name] = self._entries[name].sample(random_state=self._generator)
-        return {name: plain_value(chosen.get(name, v)) for name, v in self._entries.items()}
+        return {name: nested_to_python(chosen.get(name, v)) for name, v in self._entries.items()}
 
     def _combination(self, position: int) -> dict[str, Any]:
         """Return the point of the grid at a position; after the last comes the first again."""

@@ -9,9 +9,9 @@ import numpy as np
 from finrl_ray.agents.algorithms import ALGORITHMS
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
+from finrl_ray.support.text import did_you_mean
 
 FINRL_POINT = "finrl"
 # what SB3's policies are built with when FinRL names nothing

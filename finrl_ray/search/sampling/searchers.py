@@ -8,7 +8,6 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from finrl_ray.agents.hyperparameters import to_python
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.sampling.domains import Domain, count_trials, grid_options
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
@@ -16,6 +15,7 @@ from finrl_ray.search.sampling.initial_points import complete_points, contains
 from finrl_ray.search.sampling.objective import METRIC
 from finrl_ray.support.extras import require_extra
 from finrl_ray.support.global_random import GlobalRandomState
+from finrl_ray.support.values import to_python
 
 # Optuna's own number; HyperOpt's would be 20, more than most searches have trials
 STARTUP_TRIALS = 10

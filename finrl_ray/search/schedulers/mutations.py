@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.search.sampling.initial_points import draw
+from finrl_ray.support.text import did_you_mean
 
 MUTABLE = (
     "learning_rate",

@@ -12,10 +12,10 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.sampling.domains import Domain
-from finrl_ray.search.sampling.drawn_samples import plain_value
 from finrl_ray.search.sampling.objective import finite, time_attr
 from finrl_ray.search.schedulers.mutations import mutable_domains, mutate
 from finrl_ray.support.global_random import GlobalRandomState
+from finrl_ray.support.values import nested_to_python
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -206,7 +206,7 @@ class PopulationBase(PopulationBasedTraining):
             trial_id=trial.trial_id,
             donor_id=trial_to_clone.trial_id,
             timesteps=int(donor.last_train_time),
-            sample=plain_value(trial.config),
+            sample=nested_to_python(trial.config),
             checkpoint=donor.last_checkpoint,
         )
         self.exploits.append(exploit)

@@ -24,8 +24,8 @@ from finrl_ray.search.sampling.objective import full_budget, time_attr
 from finrl_ray.search.schedulers.make import stop_reason
 from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.trial import SearchTrial
-from finrl_ray.support.counts import counted
 from finrl_ray.support.interruptions import interrupted
+from finrl_ray.support.text import counted
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial

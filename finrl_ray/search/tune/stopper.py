@@ -7,7 +7,7 @@ from ray import tune
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.journal.events import ENDED, Records
-from finrl_ray.support.counts import counted
+from finrl_ray.support.text import counted
 
 
 class BudgetStopper(tune.Stopper):

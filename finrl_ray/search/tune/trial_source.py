@@ -8,7 +8,6 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.registry import get_trainable_cls
 from ray.tune.search import SearchAlgorithm, Searcher
 
-from finrl_ray.agents.hyperparameters import to_python
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import ENDED, PAUSE, TrialRecord, unfinished
@@ -16,6 +15,7 @@ from finrl_ray.search.journal.state_files import StoredState
 from finrl_ray.search.schedulers.make import METRIC
 from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.trial import SearchTrial
+from finrl_ray.support.values import to_python
 
 # a worker that outlives its killed driver may still write its next checkpoint
 _INDEX_GAP = 10

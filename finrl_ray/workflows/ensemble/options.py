@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from finrl_ray.config.env import Fill
-from finrl_ray.data.labels import did_you_mean
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.ensemble.turbulence import check_turbulence_rule
 
 

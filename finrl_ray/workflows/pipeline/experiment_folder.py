@@ -1,7 +1,6 @@
 """The folder of one training run: where it is made, and the facts that it is reproduced from."""
 
 import json
-import math
 import re
 import secrets
 import subprocess
@@ -16,6 +15,7 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.search.folder.folder import versions
 from finrl_ray.search.folder.lock import sole_process
 from finrl_ray.search.folder.names import BEST_MODEL_FOLDER
+from finrl_ray.support.values import to_json
 
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -104,20 +104,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def json_text(content: Mapping[str, Any]) -> str:
     """Return what `write_json` writes: equal content gives equal text, also in another process."""
-    return json.dumps(_plain(content), indent=2, default=_description)
+    return json.dumps(to_json(content, infinity_as_text=False), indent=2, default=_description)
 
 
 def _description(value: Any) -> str:
     # an object's address is another one in each process
     return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
