@@ -12,7 +12,7 @@ from finrl_ray.cluster.nodes import current_dashboard
 from finrl_ray.cluster.security import token_place
 from finrl_ray.report.terminal_tables import number, percent
 from finrl_ray.search.folder.folder import SearchFolder
-from finrl_ray.search.journal.events import ENDED, TrialRecord
+from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.run.trial_resources import why_none_runs
 from finrl_ray.search.sampling.objective import whole_timesteps
 from finrl_ray.search.tune.journal_callback import JournalCallback

@@ -21,9 +21,9 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.results.table import trial_table, winner
+from finrl_ray.search.results.winner import load_winner
 from finrl_ray.search.run.runner import SearchResult, resume_search, run_search
 from finrl_ray.training.agent import MODEL_FILE
-from finrl_ray.workflows.backtest import load_winner
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.sampling.domains import Domain, build_space
 
 logger = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.folder.test_openings import count_openings, record_opening
+from finrl_ray.search.results.winner import load_winner
 from finrl_ray.search.run.runner import run_search
 from finrl_ray.support.text import times
-from finrl_ray.workflows.backtest import load_winner
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.files.bounded_reading import read_arrays, require_regular
 from finrl_ray.monitoring.event_files import EVENT_PATTERN, read_scalars
+from finrl_ray.search.journal.lines import JOURNAL_FILE
 
 EPISODES_FILES = ("plots/performance.csv", "performance.csv")
 EVALUATIONS_FILES = ("eval_logs/evaluations.npz", "evaluations.npz")
-JOURNAL_FILE = "journal.jsonl"
 END_FILES = ("metrics.json", "final_model.zip", "final_model")
 RUN_MARKS = (*EPISODES_FILES, *EVALUATIONS_FILES, JOURNAL_FILE, "eval_logs", "tensorboard", "plots")
 
@@ -144,7 +144,8 @@ def read_evaluations(path: Path) -> dict[str, FloatArray]:
 def read_search(folder: Path) -> dict[str, Any]:
     """Return `curves`, `trial_states`, `best_objective` and `finished` of a search folder."""
     # here, because it imports Ray, which a training run without a search does not need
-    from finrl_ray.search.journal.events import ENDED, read_journal
+    from finrl_ray.search.journal.events import read_journal
+    from finrl_ray.search.journal.records import ENDED
 
     records = read_journal(folder)
     trials = records.in_order()

@@ -11,7 +11,8 @@ from finrl_ray.search.folder.lock import is_driven
 from finrl_ray.search.folder.names import EXPERIMENT_FILE
 from finrl_ray.search.folder.place import local_folder
 from finrl_ray.search.folder.sealed_config import EditedConfigError, open_config
-from finrl_ray.search.journal.events import ENDED, is_finished, read_journal
+from finrl_ray.search.journal.events import read_journal
+from finrl_ray.search.journal.records import ENDED, is_finished
 from finrl_ray.search.results.table import leader
 from finrl_ray.search.results.verdict import read_verdict
 from finrl_ray.search.sampling.domains import planned_trials

@@ -26,17 +26,16 @@ from finrl_ray.search.folder.names import (
     FOLD_RETURNS_FILE,
 )
 from finrl_ray.search.folder.test_openings import Opening, read_openings
-from finrl_ray.search.journal.events import (
+from finrl_ray.search.journal.events import fold, read_events
+from finrl_ray.search.journal.lines import Event
+from finrl_ray.search.journal.records import (
     ENDED,
     Records,
     TrialRecord,
-    fold,
     interruption,
     is_finished,
-    read_events,
     unfinished,
 )
-from finrl_ray.search.journal.lines import Event
 from finrl_ray.search.results.table import ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from finrl_ray.search.journal.events import ENDED
 from finrl_ray.search.journal.lines import Event
+from finrl_ray.search.journal.records import ENDED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,8 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.folder.names import BACKTEST_FOLDER
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
-from finrl_ray.workflows.backtest import TRADES_FILE, load_winner, winners_env, winners_model_file
+from finrl_ray.search.results.winner import load_winner, winners_env, winners_model_file
+from finrl_ray.workflows.backtest import TRADES_FILE
 
 ACCOUNT_FILE = "winner_account.parquet"
 _MODEL = "model"

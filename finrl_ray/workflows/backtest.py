@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
-from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
 from finrl_ray.agents.rollout import evaluate_account
-from finrl_ray.agents.saved_models.model_files import load_model
-from finrl_ray.agents.torch_startup import leave_compiler_out
 from finrl_ray.baselines.curves import baseline_curves, curve_measures
 from finrl_ray.baselines.names import BUY_AND_HOLD
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_json
@@ -30,18 +23,14 @@ from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.mirror import FolderMirror
 from finrl_ray.search.folder.names import (
     BACKTEST_FOLDER,
-    BEST_MODEL_FOLDER,
     CURVES_FILE,
-    FINAL_MODEL_FOLDER,
 )
 from finrl_ray.search.folder.test_openings import Opening, read_openings, record_opening
-from finrl_ray.search.journal.events import TrialRecord, is_finished, unfinished
-from finrl_ray.search.results.table import winner
-from finrl_ray.search.run.outputs import FINAL_MODEL_FILE
+from finrl_ray.search.journal.records import is_finished, unfinished
+from finrl_ray.search.results.winner import load_winner, winners_env
 from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.statistics.sharpe_difference import sharpe_difference
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
-from finrl_ray.training.agent import MODEL_FILE, fit_scaling
 
 RESULT_FILE = "backtest.json"
 TRADES_FILE = "trades.csv"
@@ -76,44 +65,6 @@ class Backtest:
     notes: tuple[str, ...] = ()
     psr: float = math.nan
     difference_p: float = math.nan
-
-
-def load_winner(
-    folder: SearchFolder, *, trust: bool = False
-) -> tuple[TrialRecord, BaseAlgorithm, Path]:
-    """Return the winning trial, its model, and the file that the model was read from.
-
-    Parameters
-    ----------
-    folder : of the search
-    trust : see `finrl_ray.agents.saved_models.model_files.load_model`
-
-    Raises
-    ------
-    SearchError
-        If no trial can win or its model is not in the folder.
-    ConfigError
-        If the model is damaged, or needs trust.
-    """
-    record = winner(folder.records().in_order(), folder.config)
-    source = winners_model_file(folder)
-    if not source.is_file():
-        raise SearchError(
-            f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
-        )
-    leave_compiler_out()
-    model = load_model(folder.config.agent.algorithm, source, device="cpu", trust=trust)
-    return record, model, source
-
-
-def winners_model_file(folder: SearchFolder) -> Path:
-    """Return where the winner's model is, or will be; its VecNormalize statistics lie beside it."""
-    best = folder.config.search.select == "best"
-    if folder.kind == "train":
-        # the training pipeline's names, which are those of SB3 and of FinRL's training guide
-        trained = Path(BEST_MODEL_FOLDER, BEST_MODEL_FILE) if best else FINAL_MODEL_FILE
-        return folder.path / trained
-    return folder.path / (BEST_MODEL_FOLDER if best else FINAL_MODEL_FOLDER) / MODEL_FILE
 
 
 def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
@@ -175,39 +126,6 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
         table = pd.DataFrame({"date": history.dates, **curves})
         _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
     return result
-
-
-def winners_env(
-    folder: SearchFolder, market_data: MarketData, source: Path, *, trust: bool = False
-) -> VecEnv:
-    """Return an env over one window in which the winner's model acts as it was trained.
-
-    Parameters
-    ----------
-    folder : of the search
-    market_data : the window
-    source : file of the model; its statistics of VecNormalize are read where `agent.normalize` is
-        set
-    trust : see `finrl_ray.agents.normalization.read_statistics`
-
-    Raises
-    ------
-    SearchError
-        If the statistics are missing.
-    ConfigError
-        If they are damaged, or need trust.
-    """
-    scaling = fit_scaling(folder.config, folder.final_train_data)
-    env: VecEnv = make_vec_env(market_data, folder.config.env, scaling=scaling, training=False)
-    if folder.config.agent.normalize:
-        statistics = read_statistics(source, trust=trust)
-        if statistics is None:
-            raise SearchError(
-                f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the "
-                "model was trained under it"
-            )
-        env = under_statistics(env, statistics, evaluating=True)
-    return env
 
 
 def _write(

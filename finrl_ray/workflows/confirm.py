@@ -26,7 +26,7 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
-from finrl_ray.search.journal.events import TrialRecord, is_finished
+from finrl_ray.search.journal.records import TrialRecord, is_finished
 from finrl_ray.search.results.returns import trial_folds
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.table_files import read_csv_table

@@ -11,7 +11,8 @@ from finrl_ray.config.load import load_config
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, sole_driver
-from finrl_ray.search.journal.events import Records, append_event
+from finrl_ray.search.journal.events import append_event
+from finrl_ray.search.journal.records import Records
 
 GOOD_CSV = "date,tic,close\n" + "\n".join(
     f"2020-{month:02d}-{day:02d},AAA,{10 + day}" for month in range(1, 13) for day in range(1, 29)

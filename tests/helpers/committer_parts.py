@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import Records
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.journal_callback import JournalCallback
 

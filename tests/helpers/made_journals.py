@@ -17,7 +17,7 @@ from finrl_ray.data.load import market_data_of
 from finrl_ray.data.windows.folds import Fold
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.search.folder.folder import SearchFolder, create_folder
-from finrl_ray.search.journal.events import JOURNAL_FILE, Event
+from finrl_ray.search.journal.lines import JOURNAL_FILE, Event
 from finrl_ray.training.agent import EVALUATIONS_FILE
 from finrl_ray.training.folds import FoldResult, fold_metrics, write_folds
 

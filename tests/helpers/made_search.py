@@ -17,7 +17,8 @@ from finrl_ray.data.windows.split import make_split
 from finrl_ray.metrics.returns import active_returns
 from finrl_ray.search.folder.folder import SearchFolder, create_folder
 from finrl_ray.search.folder.names import ACCOUNT_CURVES_FILE, ACTIVE_RETURNS_FILE
-from finrl_ray.search.journal.events import Records, append_events
+from finrl_ray.search.journal.events import append_events
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.results.returns import TrialReturns
 from finrl_ray.search.results.table import winner
 from finrl_ray.search.results.verdict import judge_search, write_verdict

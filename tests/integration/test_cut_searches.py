@@ -24,7 +24,8 @@ from finrl_ray.report.pages.search import search_page
 from finrl_ray.report.read_search import SearchReport, read_search
 from finrl_ray.report.write import write_report
 from finrl_ray.search.folder.folder import SearchFolder
-from finrl_ray.search.journal.events import JOURNAL_FILE, append_event
+from finrl_ray.search.journal.events import append_event
+from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.run import outputs, runner
 from finrl_ray.search.run.interruption import end_trials
 from finrl_ray.search.sampling.domains import planned_trials

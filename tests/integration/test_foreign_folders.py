@@ -15,7 +15,8 @@ from finrl_ray.report.listing import list_searches
 from finrl_ray.report.pages.comparison import read_searches
 from finrl_ray.report.read_search import read_search
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import Records, append_event, read_events, read_journal
+from finrl_ray.search.journal.events import append_event, read_events, read_journal
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.reproduce.archive import read_reproduction
 from finrl_ray.search.tune.retention import delete_at_once, prune
 

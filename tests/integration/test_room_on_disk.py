@@ -14,7 +14,9 @@ from committer_parts import small_journal
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import NoRoomError
-from finrl_ray.search.journal.events import JOURNAL_FILE, Records, append_event, read_events
+from finrl_ray.search.journal.events import append_event, read_events
+from finrl_ray.search.journal.lines import JOURNAL_FILE
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.journal.state_files import TURNS, StateFiles
 from finrl_ray.search.loggers import tensorboard as tensorboard_log
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog

@@ -8,7 +8,7 @@ from rich.console import Console
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.report.long_table import LongTable
 from finrl_ray.report.terminal_tables import ranking
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.table import ranked_rows, trial_table
 
 PLAIN = [

@@ -9,7 +9,7 @@ import pandas as pd
 from finrl_ray._typing import FloatArray
 from finrl_ray.report.charts.model import Figure, Line, Mark, Panel, Points, Role
 from finrl_ray.report.read_search import SearchReport
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 
 _ENDS: dict[str, tuple[str, Role]] = {
     "stopped": ("stopped early", "stopped"),

@@ -33,7 +33,8 @@ from finrl_ray.search.folder.names import (
 )
 from finrl_ray.search.folder.place import local_folder, remote_of
 from finrl_ray.search.folder.sealed_config import open_config, seal_of
-from finrl_ray.search.journal.events import Records, read_journal
+from finrl_ray.search.journal.events import read_journal
+from finrl_ray.search.journal.records import Records
 
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 

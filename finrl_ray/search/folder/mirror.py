@@ -28,7 +28,7 @@ from finrl_ray.search.folder.names import (
     SUBFOLDERS,
     TENSORBOARD_FOLDER,
 )
-from finrl_ray.search.journal.events import JOURNAL_FILE
+from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.journal.state_files import STATE_FOLDER, TURNS, state_number
 from finrl_ray.storage.object_store import in_words, open_store, read_file, write_file
 from finrl_ray.storage.url import child_url, name_of

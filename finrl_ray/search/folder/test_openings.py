@@ -9,7 +9,7 @@ from pathlib import Path
 from finrl_ray.files.bounded_reading import read_limited
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import OPENINGS_FILE
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 
 _SHOWN_HASH = 12
 

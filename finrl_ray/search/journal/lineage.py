@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)

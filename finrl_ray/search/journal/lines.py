@@ -10,6 +10,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import MB, parse_json, require_regular
 from finrl_ray.files.contained_path import inner_name, plain_name
 
+JOURNAL_FILE = "journal.jsonl"
 LINE_BYTES = 16 * MB
 JOURNAL_BYTES = 4 << 30
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

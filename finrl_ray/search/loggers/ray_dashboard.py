@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import ray
 from ray import tune
 
-from finrl_ray.search.journal.events import ENDED, Records, TrialRecord
+from finrl_ray.search.journal.records import ENDED, Records, TrialRecord
 
 logger = logging.getLogger(__name__)
 

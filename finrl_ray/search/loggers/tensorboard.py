@@ -26,7 +26,7 @@ from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import is_no_room, no_room
 from finrl_ray.search.folder.names import TENSORBOARD_FOLDER
-from finrl_ray.search.journal.events import ENDED, TrialRecord
+from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.loggers.ray_dashboard import HasRecords, trial_name
 
 logger = logging.getLogger(__name__)

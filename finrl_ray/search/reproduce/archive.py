@@ -37,8 +37,8 @@ from finrl_ray.files.bounded_reading import (
 from finrl_ray.machine.processor import processor_facts
 from finrl_ray.search.folder.folder import SearchFolder, versions
 from finrl_ray.search.folder.names import REPRODUCTION_FILE
-from finrl_ray.search.journal.events import TrialRecord
 from finrl_ray.search.journal.lineage import Segment, segments
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.reproduce.rerun import TrialInputs, inputs_of
 from finrl_ray.training.agent import EVALUATIONS_FILE, MODEL_FILE
 from finrl_ray.training.folds import FOLDS_FILE

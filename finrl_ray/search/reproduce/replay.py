@@ -12,8 +12,8 @@ from finrl_ray.errors import SearchError
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.machine.processor import differences_of, processor_facts
 from finrl_ray.search.folder.folder import SearchFolder, open_folder, recorded_processor
-from finrl_ray.search.journal.events import TrialRecord
 from finrl_ray.search.journal.lineage import Segment, segments
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.reproduce.agreement import Agreement, agreement_of, different_names, distance
 from finrl_ray.search.reproduce.rerun import inputs_of, train_schedule
 from finrl_ray.search.results.table import winner

@@ -13,7 +13,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import differences_of, processor_facts
 from finrl_ray.search.folder.folder import open_folder, versions
 from finrl_ray.search.folder.names import REPRODUCTION_FILE
-from finrl_ray.search.journal.events import is_finished
+from finrl_ray.search.journal.records import is_finished
 from finrl_ray.search.reproduce.agreement import (
     TOLERANCE,
     Agreement,

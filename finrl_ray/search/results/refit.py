@@ -14,7 +14,7 @@ from finrl_ray.files.copy import copy_tree
 from finrl_ray.files.manifest import damage, seal, sealed_facts
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.support.values import to_python
 from finrl_ray.training.agent import MODEL_FILE, fit_scaling
 from finrl_ray.training.folds import fold_seed, train_on

@@ -17,7 +17,7 @@ from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.metrics.returns import active_returns
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.table import chosen_checkpoint
 from finrl_ray.training.folds import FOLDS_FILE, FoldResult, folds_of
 

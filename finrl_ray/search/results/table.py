@@ -10,8 +10,8 @@ from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import SearchError
-from finrl_ray.search.journal.events import TrialRecord
 from finrl_ray.search.journal.lineage import lineage, segments
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.pareto import non_dominated
 
 if TYPE_CHECKING:

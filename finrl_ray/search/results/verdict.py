@@ -14,7 +14,7 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import VERDICT_FILE
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.statistics.verdict import NONE, Verdict, judge
 from finrl_ray.statistics.verdict_text import verdict_sentences
 

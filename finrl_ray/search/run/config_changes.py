@@ -20,7 +20,8 @@ from finrl_ray.search.folder.sealed_config import (
     seal_of,
     with_free_keys,
 )
-from finrl_ray.search.journal.events import Records, append_event, is_finished, unfinished
+from finrl_ray.search.journal.events import append_event
+from finrl_ray.search.journal.records import Records, is_finished, unfinished
 from finrl_ray.search.run.plan_checks import MIN_POPULATION, check_plan
 from finrl_ray.search.sampling.domains import build_space, planned_trials
 from finrl_ray.search.sampling.drawn_samples import grid_size

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from finrl_ray.files.disk_full import WRITE_ERRORS, NoRoomError, innermost, no_room
 from finrl_ray.search.folder.folder import SearchFolder
-from finrl_ray.search.journal.events import Records, append_event, interruption, unfinished
+from finrl_ray.search.journal.events import append_event
+from finrl_ray.search.journal.records import Records, interruption, unfinished
 from finrl_ray.search.journal.state_files import StateFiles
 from finrl_ray.search.run.outputs import write_outputs
 

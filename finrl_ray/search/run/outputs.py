@@ -25,9 +25,12 @@ from finrl_ray.search.folder.names import (
     BEST_MODEL_FOLDER,
     FINAL_MODEL_FOLDER,
     FOLD_RETURNS_FILE,
+    LEARNING_CURVES_FILE,
+    PARETO_FILE,
+    TRIALS_FILE,
     VERDICT_FILE,
 )
-from finrl_ray.search.journal.events import TrialRecord, is_finished
+from finrl_ray.search.journal.records import TrialRecord, is_finished
 from finrl_ray.search.reproduce.archive import write_reproduction
 from finrl_ray.search.results.refit import refit
 from finrl_ray.search.results.returns import (
@@ -44,12 +47,6 @@ from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.storage.object_store import in_words
 from finrl_ray.training.agent import EVALUATIONS_FILE
 from finrl_ray.training.folds import FoldResult
-
-TRIALS_FILE = "trials"
-LEARNING_CURVES_FILE = "learning_curves.csv"
-PARETO_FILE = "pareto.csv"
-FINAL_MODEL_FILE = "final_model.zip"
-"""The same of one training run, whose models are single files as SB3's callbacks write them."""
 
 
 def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:

@@ -36,12 +36,9 @@ from finrl_ray.search.folder.folder import (
     sole_driver,
 )
 from finrl_ray.search.folder.mirror import FolderMirror, require_newest
-from finrl_ray.search.journal.events import (
-    Records,
-    append_event,
-    error_line,
-    is_finished,
-)
+from finrl_ray.search.folder.names import TRIALS_FILE
+from finrl_ray.search.journal.events import append_event, error_line
+from finrl_ray.search.journal.records import Records, is_finished
 from finrl_ray.search.journal.state_files import StateFiles, StoredState
 from finrl_ray.search.loggers.ray_dashboard import SearchBoard
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog
@@ -51,7 +48,7 @@ from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
 from finrl_ray.search.run.concurrency import trial_limit, warn_of_crowding
 from finrl_ray.search.run.config_changes import take_changes
 from finrl_ray.search.run.interruption import end_trials, interrupted_for_room
-from finrl_ray.search.run.outputs import TRIALS_FILE, write_outputs
+from finrl_ray.search.run.outputs import write_outputs
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search, require_place
 from finrl_ray.search.run.trial_resources import (
     of_one_trial,

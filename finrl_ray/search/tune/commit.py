@@ -16,8 +16,6 @@ from finrl_ray.errors import SearchError
 from finrl_ray.files.disk_full import is_no_room, no_room
 from finrl_ray.files.signature import key_file
 from finrl_ray.search.journal.events import (
-    JOURNAL_FILE,
-    Records,
     append_event,
     append_events,
     first_gap,
@@ -26,7 +24,8 @@ from finrl_ray.search.journal.events import (
     read_events,
     without_later,
 )
-from finrl_ray.search.journal.lines import Event
+from finrl_ray.search.journal.lines import JOURNAL_FILE, Event
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.journal.state_files import (
     STATE_FOLDER,
     StateFiles,

@@ -7,7 +7,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import STOP
+from finrl_ray.search.journal.records import STOP
 from finrl_ray.search.tune.commit import StateCommitter
 
 if TYPE_CHECKING:

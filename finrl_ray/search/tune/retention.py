@@ -20,7 +20,7 @@ from ray import tune
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import ENDED, TrialRecord
+from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.schedulers.make import donor_checkpoints
 from finrl_ray.search.tune.journal_callback import JournalCallback

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ray import tune
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.search.journal.events import ENDED, Records
+from finrl_ray.search.journal.records import ENDED, Records
 from finrl_ray.support.text import counted
 
 

@@ -10,7 +10,7 @@ from ray.tune.search import SearchAlgorithm, Searcher
 
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import ENDED, PAUSE, TrialRecord, unfinished
+from finrl_ray.search.journal.records import ENDED, PAUSE, TrialRecord, unfinished
 from finrl_ray.search.journal.state_files import StoredState
 from finrl_ray.search.schedulers.make import METRIC
 from finrl_ray.search.tune.commit import StateCommitter

@@ -27,7 +27,7 @@ from finrl_ray.agents.saved_models.model_files import load_model
 from finrl_ray.data.periods_per_year import periods_per_year as spacing_of
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.bounded_reading import read_json
-from finrl_ray.search.run.outputs import FINAL_MODEL_FILE
+from finrl_ray.search.folder.names import FINAL_MODEL_FILE
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.pipeline.evaluate import Judge, judge_models
 from finrl_ray.workflows.pipeline.experiment_folder import (

@@ -30,14 +30,8 @@ from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.folder.names import BEST_MODEL_FOLDER
-from finrl_ray.search.journal.events import (
-    ENDED,
-    Records,
-    TrialRecord,
-    append_event,
-    interruption,
-    reported_metrics,
-)
+from finrl_ray.search.journal.events import append_event, reported_metrics
+from finrl_ray.search.journal.records import ENDED, Records, TrialRecord, interruption
 from finrl_ray.search.run.config_changes import take_changes
 from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.storage.url import is_url

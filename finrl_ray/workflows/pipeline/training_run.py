@@ -11,8 +11,7 @@ from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.saved_models.model_files import load_model, save_model
 from finrl_ray.files.atomic import atomic_path
-from finrl_ray.search.folder.names import BEST_MODEL_FOLDER, FINAL_MODEL_FOLDER
-from finrl_ray.search.run.outputs import FINAL_MODEL_FILE
+from finrl_ray.search.folder.names import BEST_MODEL_FOLDER, FINAL_MODEL_FILE, FINAL_MODEL_FOLDER
 
 logger = logging.getLogger(__name__)
 

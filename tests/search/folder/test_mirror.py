@@ -13,7 +13,8 @@ from ray.tune.schedulers import FIFOScheduler
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import mirror
 from finrl_ray.search.folder.mirror import FolderMirror, fetch_folder, require_newest
-from finrl_ray.search.journal.events import JOURNAL_FILE, append_event, read_journal
+from finrl_ray.search.journal.events import append_event, read_journal
+from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.tune.commit import StateCommitter, read_for_resume
 from finrl_ray.storage import object_store
 

@@ -6,14 +6,9 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.search.journal.events import (
-    JOURNAL_FILE,
-    Records,
-    append_event,
-    error_line,
-    read_journal,
-    unfinished,
-)
+from finrl_ray.search.journal.events import append_event, error_line, read_journal
+from finrl_ray.search.journal.lines import JOURNAL_FILE
+from finrl_ray.search.journal.records import Records, unfinished
 
 
 def start(records: Records, folder: Path, trial_id: str, index: int) -> None:

@@ -7,8 +7,9 @@ from finrl_ray.agents.hyperparameters import trial_seed
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig, SearchConfig
-from finrl_ray.search.journal.events import Records, append_event, read_journal
+from finrl_ray.search.journal.events import append_event, read_journal
 from finrl_ray.search.journal.lineage import Segment, lineage, segments
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.results.table import trial_table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.search.journal.events import Records, TrialRecord
+from finrl_ray.search.journal.records import Records, TrialRecord
 from finrl_ray.search.loggers.ray_dashboard import (
     GAUGES,
     Board,

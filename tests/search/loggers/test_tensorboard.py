@@ -15,7 +15,7 @@ from small_search import small_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.loggers.tensorboard import METRICS, TensorBoardLog
 from finrl_ray.search.run.runner import run_search
 

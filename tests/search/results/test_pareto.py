@@ -6,7 +6,7 @@ import pytest
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.pareto import non_dominated
 from finrl_ray.search.results.table import trial_table
 

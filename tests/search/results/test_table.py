@@ -11,7 +11,7 @@ from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.table import chosen_checkpoint, leader, trial_table, winner
 
 CONFIG = ExperimentConfig(

@@ -17,7 +17,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import open_folder
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.returns import evaluation_returns, read_checkpoints
 from finrl_ray.search.results.verdict import configurations_tried, read_verdict
 from finrl_ray.search.run.prepare import prepare_search

@@ -16,7 +16,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from finrl_ray.errors import SearchError
-from finrl_ray.search.journal.events import JOURNAL_FILE, Records, read_journal
+from finrl_ray.search.journal.events import read_journal
+from finrl_ray.search.journal.lines import JOURNAL_FILE
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.journal.state_files import FLUSHED, STATE_FOLDER, TURNS, _referred, dump, load
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples

@@ -11,7 +11,7 @@ from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.tune import retention
 from finrl_ray.search.tune.retention import CheckpointRetention, delete_at_once, prune, superseded
 from finrl_ray.search.tune.stopper import BudgetStopper

@@ -6,7 +6,7 @@ import pytest
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
-from finrl_ray.search.journal.events import Records
+from finrl_ray.search.journal.records import Records
 from finrl_ray.search.tune import stopper as budget
 from finrl_ray.search.tune.stopper import BudgetStopper
 
