@@ -15,7 +15,7 @@ from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.config.search import POPULATION, SearchConfig, check_search_times
-from finrl_ray.config.validation import ValidationConfig
+from finrl_ray.config.validation import OneWindow, ValidationScheme
 from finrl_ray.storage.url import check_url, require_no_secret
 
 
@@ -30,7 +30,7 @@ class ExperimentConfig:
     """Every random stream of the search is derived from this number."""
     data: DataConfig = field(default_factory=DataConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    validation: ValidationScheme = field(default_factory=OneWindow)
     env: EnvConfig = field(default_factory=EnvConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.tagged_sections import file_form
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,15 @@ class ConfigField:
 
 @cache
 def field_texts(cls: type) -> dict[str, str]:
-    """Return the text below each field of a dataclass, by name; missing where there is none."""
+    """Return the text below each field of a dataclass, by name; missing where there is none.
+
+    Of a file form (see `tagged_sections`) they are those of the classes that it is made of.
+    """
+    sources = getattr(cls, "__sources__", (cls,))
+    return {name: text for source in reversed(sources) for name, text in _texts_in(source).items()}
+
+
+def _texts_in(cls: type) -> dict[str, str]:
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(definition, ast.ClassDef)
     found: dict[str, str] = {}
@@ -60,6 +69,7 @@ def field_texts(cls: type) -> dict[str, str]:
 
 def config_fields(cls: type = ExperimentConfig) -> Iterator[ConfigField]:
     """Return the keys of a section in order; `ExperimentConfig` is the file itself."""
+    cls = file_form(cls)
     texts, hints = field_texts(cls), typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         annotation = hints[item.name]

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.field_texts import config_fields
+from finrl_ray.config.tagged_sections import file_form
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # the one key that the file has and the dataclasses have not: it is read as two of them
@@ -24,7 +25,7 @@ _RESOURCES: dict[str, Any] = {
 
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a config file, with the texts of all keys."""
-    schema = TypeAdapter(ExperimentConfig).json_schema()
+    schema = TypeAdapter(file_form(ExperimentConfig)).json_schema()
     described = {"": schema, **schema["$defs"]}
     _describe(ExperimentConfig, described[""], described)
     described["SearchConfig"]["properties"]["resources"] = _RESOURCES

@@ -12,6 +12,7 @@ import yaml
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.override_values import holds_text, override_value
+from finrl_ray.config.tagged_sections import as_in_file, file_form, select_variants, tagged_keys
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.config.zoo_keys import ZOO_KEYS, translate_agent, translate_override
 from finrl_ray.errors import ConfigError, shortened
@@ -113,7 +114,9 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"an override must read key.subkey=value, got {override!r}")
     try:
-        value = override_value(text, for_text=holds_text(ExperimentConfig, key.split(".")))
+        value = override_value(
+            text, for_text=holds_text(file_form(ExperimentConfig), key.split("."))
+        )
     except ConfigError as error:
         raise ConfigError(f"override {shortened(override)}: {error}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
@@ -146,8 +149,12 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
     from pydantic import TypeAdapter, ValidationError
 
     raw, problems = _translate(raw)
+    raw, found = select_variants(
+        with_whole_numbers(raw, file_form(ExperimentConfig)), ExperimentConfig
+    )
+    problems += found
     try:
-        text = json.dumps(with_whole_numbers(raw, ExperimentConfig), default=_json_default)
+        text = json.dumps(raw, default=_json_default)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from error
     try:
@@ -212,6 +219,7 @@ def _json_default(value: object) -> str:
 
 def _explain(errors: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
+    errors = [_of_the_tag(error) for error in errors]
     texts = _texts_for_lists(errors)
     for error in errors:
         location = _location(error)
@@ -230,8 +238,30 @@ def _explain(errors: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _of_the_tag(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an error of a section's tag as one of the key that it is."""
+    section = dict(tagged_keys(ExperimentConfig)).get(".".join(map(str, error["loc"])))
+    if section is None or not error["type"].startswith(("union_tag", "model_attributes")):
+        return error
+    if not isinstance(error["input"], Mapping):
+        return {**error, "msg": "an object"}
+    names = [repr(tag) for tag in section.variants]
+    expected = f"{', '.join(names[:-1])} or {names[-1]}"
+    return {
+        "type": "literal_error",
+        "loc": (*error["loc"], "", section.mark.key),
+        "msg": expected,
+        "input": error["input"][section.mark.key],
+        "ctx": {"expected": expected},
+    }
+
+
 def _location(error: Mapping[str, Any]) -> list[str]:
     parts = [part for part in error["loc"] if isinstance(part, str) and "[" not in part]
+    for key, _ in tagged_keys(ExperimentConfig):
+        depth = key.count(".") + 1
+        if ".".join(parts[:depth]) == key:
+            del parts[depth : depth + 1]  # the tag that pydantic has chosen the class by
     # the last part may be what pydantic calls one of the types that a key can have
     key, of = ".".join(parts), ".".join(parts[:-1])
     known = known_keys()
@@ -305,7 +335,7 @@ def _nearest_choice(error: Mapping[str, Any]) -> str:
 def known_keys(cls: type = ExperimentConfig, prefix: str = "") -> list[str]:
     """Return every dotted key that a config file may hold."""
     keys = []
-    for item in dataclasses.fields(cls):
+    for item in dataclasses.fields(file_form(cls)):
         key = f"{prefix}{item.name}"
         keys.append(key)
         section: Any = item.default_factory
@@ -314,10 +344,17 @@ def known_keys(cls: type = ExperimentConfig, prefix: str = "") -> list[str]:
     return keys
 
 
-def config_to_dict(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the configuration as plain dicts, lists, numbers and ISO dates."""
+def config_to_dict(config: ExperimentConfig, *, spelt_out: bool = False) -> dict[str, Any]:
+    """Return the configuration as plain dicts, lists, numbers and ISO dates.
+
+    Parameters
+    ----------
+    config : the configuration
+    spelt_out : give options of a scheme or a scheduler that are at their default with their values,
+        instead of as null
+    """
     result: dict[str, Any] = json.loads(
-        json.dumps(dataclasses.asdict(config), default=_json_default)
+        json.dumps(as_in_file(config, spelt_out=spelt_out), default=_json_default)
     )
     return result
 

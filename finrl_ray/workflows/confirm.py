@@ -20,7 +20,7 @@ from finrl_ray.agents.hyperparameters import SEED_DRAW
 from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig
-from finrl_ray.config.validation import ValidationConfig
+from finrl_ray.config.validation import WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.performance import sharpe_ratio
@@ -176,8 +176,7 @@ def confirmation_config(
     first, stop = folder.split.train.first_row, folder.split.validation.stop_row
     begin = min(folder.split.validation.first_row, first + (stop - first) // 2)
     start = np.datetime_as_string(folder.market_data.dates[begin], unit="D")
-    validation = ValidationConfig(
-        scheme="walk_forward",
+    validation = WalkForward(
         n_windows=windows,
         seeds=seeds,
         start=pd.Timestamp(str(start)).date(),

@@ -3,7 +3,6 @@
 import pytest
 
 from finrl_ray.config.load import parse_config
-from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.errors import ConfigError
 
 
@@ -20,7 +19,7 @@ from finrl_ray.errors import ConfigError
     ],
 )
 def test_trainings(options, paths, per_path) -> None:
-    validation = ValidationConfig(**options)
+    validation = parse_config({"validation": options}).validation
     assert (validation.n_paths, validation.trainings_per_path) == (paths, per_path)
     assert validation.n_trainings == paths * per_path
     assert validation.has_paths == bool(options)

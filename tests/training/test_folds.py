@@ -14,8 +14,8 @@ from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.data import SplitConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.load import parse_config
 from finrl_ray.config.search import SearchConfig
-from finrl_ray.config.validation import ValidationConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
@@ -46,7 +46,7 @@ def config(search: dict[str, Any] | None = None, **validation: Any) -> Experimen
         ),
         env=EnvConfig(random_start=True, observation_scaling="train"),
         agent=AgentConfig(total_timesteps=256, n_envs=2, normalize="rewards"),
-        validation=ValidationConfig(**validation),
+        validation=parse_config({"validation": validation}).validation,
         search=SearchConfig(**(search or {})),
     )
 

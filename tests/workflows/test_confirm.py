@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from finrl_ray.config.load import parse_config
-from finrl_ray.config.validation import ValidationConfig
+from finrl_ray.config.validation import WalkForward
 from finrl_ray.data.windows.folds import plan_validation
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
@@ -157,7 +157,7 @@ def test_the_matrix_has_seeds_in_rows_and_windows_in_columns() -> None:
     config = parse_config({})
     config = dataclasses.replace(
         config,
-        validation=ValidationConfig(scheme="walk_forward", n_windows=3, seeds=2),
+        validation=WalkForward(n_windows=3, seeds=2),
         evaluation=dataclasses.replace(config.evaluation, periods_per_year=252.0),
     )
     matrix = sharpe_matrix(folds, config)

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.validation import CPCV, WalkForward
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.cpcv_paths import disjoint_matchings
@@ -86,28 +87,20 @@ def plan_validation(
     settings = config.validation
     first, stop = split.train.first_row, split.validation.stop_row
     ahead = 2 if config.env.fill == "next_open" else 1
-    purge = ahead if settings.purge is None else settings.purge
-    embargo = 0
-    if settings.scheme == "cpcv":
+    purge = embargo = 0
+    if isinstance(settings, CPCV):
+        purge = ahead if settings.purge is None else settings.purge
         embargo = market_data.warmup if settings.embargo is None else settings.embargo
-        paths = cpcv_paths(
-            stop - first,
-            settings.option("n_groups"),
-            settings.option("n_test_groups"),
-            purge,
-            embargo,
-        )
-    elif settings.scheme == "walk_forward":
+        paths = cpcv_paths(stop - first, settings.n_groups, settings.n_test_groups, purge, embargo)
+    elif isinstance(settings, WalkForward):
+        purge = ahead if settings.purge is None else settings.purge
         begin = split.validation.first_row - first
         if settings.start is not None:
             begin = _row_of(market_data, settings.start, split) - first
-        rolling = settings.option("train_window") == "rolling"
-        folds = walk_forward_folds(
-            begin, stop - first, settings.option("n_windows"), purge, rolling=rolling
-        )
+        rolling = settings.train_window == "rolling"
+        folds = walk_forward_folds(begin, stop - first, settings.n_windows, purge, rolling=rolling)
         paths = (folds,)
     else:
-        purge = 0
         train = (0, split.train.stop_row - first)
         judged = (split.validation.first_row - first, stop - first)
         paths = ((Fold(train=(train,), judged=(judged,)),),)

@@ -16,11 +16,11 @@ from typing import Any
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import config_to_dict, load_config, parse_config
 from finrl_ray.config.search import OPTIONS_OF
+from finrl_ray.config.validation import CPCV, WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.sampling.objective import full_budget
-from finrl_ray.support.values import to_json
 
 SEALED: tuple[str, ...] = (
     "seed",
@@ -304,7 +304,7 @@ def lay_free_keys(given: Mapping[str, Any], over: dict[str, Any]) -> None:
 
 def _settled(config: ExperimentConfig) -> dict[str, Any]:
     """Return a config as plain values, with defaults in the place of nulls that stand for them."""
-    content = config_to_dict(config)
+    content = config_to_dict(config, spelt_out=True)
     scheduler, validation = config.search.scheduler, config.validation
     eighth = max(1, full_budget(config) // 8)
     for name in OPTIONS_OF[scheduler.type]:
@@ -313,9 +313,7 @@ def _settled(config: ExperimentConfig) -> dict[str, Any]:
             timed = name in ("grace_period", "perturbation_interval")
             value = eighth if timed else scheduler.option(name)
         content["search"]["scheduler"][name] = value
-    for name in validation.own_options:
-        content["validation"][name] = to_json(validation.option(name), str)
-    if "purge" in validation.own_options and validation.purge is None:
+    if isinstance(validation, WalkForward | CPCV) and validation.purge is None:
         content["validation"]["purge"] = 2 if config.env.fill == "next_open" else 1
     if validation.has_paths and validation.objective is None:
         content["validation"]["objective"] = "active_sharpe_lcb"

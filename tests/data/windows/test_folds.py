@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from finrl_ray.config.data import SplitConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.validation import ValidationConfig
+from finrl_ray.config.load import parse_config
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.folds import (
@@ -148,7 +148,7 @@ def config(fill: str = "close", **validation: object) -> ExperimentConfig:
             test=(date(2006, 6, 1), None),
         ),
         env=EnvConfig(fill=fill),  # type: ignore[arg-type]  # checked where a file is read
-        validation=ValidationConfig(**validation),  # type: ignore[arg-type]  # the same
+        validation=parse_config({"validation": validation}).validation,
     )
 
 
