@@ -30,7 +30,7 @@ import torch as th
 from markets import synthetic_market
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig

@@ -34,7 +34,7 @@ from measuring import (
     write_results,
 )
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.env.vec_env import StockTradingVecEnv
 

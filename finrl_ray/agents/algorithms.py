@@ -1,15 +1,13 @@
-"""Names of the algorithms, their default keywords, and the check of keywords given by users."""
+"""Keywords given by users: checked against the algorithm, and made the objects that SB3 takes."""
 
 import copy
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import (
     ActionNoise,
@@ -18,33 +16,12 @@ from stable_baselines3.common.noise import (
 )
 from torch import nn
 
-from finrl_ray.agents.algorithm_defaults import ACTION_NOISE_NAMES, DEFAULTS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS, AlgorithmEntry
+from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
-from finrl_ray.learners.registry import LEARNER_NAMES, learner_class
+from finrl_ray.learners.names import LEARNER_NAMES
 from finrl_ray.support.text import did_you_mean
-
-
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """An SB3 algorithm and the keywords it is built with when the user names none.
-
-    Parameters
-    ----------
-    model_class : the SB3 class
-    defaults : read-only keywords, those of FinRL; what is not named is SB3's own default
-    """
-
-    model_class: type[BaseAlgorithm]
-    defaults: Mapping[str, Any]
-
-
-_MODEL_CLASSES: Mapping[str, type[BaseAlgorithm]] = MappingProxyType(
-    {"a2c": A2C, "ppo": PPO, "ddpg": DDPG, "td3": TD3, "sac": SAC}
-)
-ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
-    {name: Algorithm(_MODEL_CLASSES[name], defaults) for name, defaults in DEFAULTS.items()}
-)
 
 ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
     dict(zip(ACTION_NOISE_NAMES, (NormalActionNoise, OrnsteinUhlenbeckActionNoise), strict=True))
@@ -68,8 +45,8 @@ SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 """Keywords that take a schedule."""
 
 
-def find_algorithm(algorithm: str) -> Algorithm:
-    """Return the algorithm of a name such as `"ppo"`.
+def find_algorithm(algorithm: str) -> AlgorithmEntry:
+    """Return the entry of an algorithm's name such as `"ppo"`.
 
     Raises
     ------
@@ -83,13 +60,18 @@ def find_algorithm(algorithm: str) -> Algorithm:
 def find_learner(model_class: type[BaseAlgorithm], learner: str) -> type[BaseAlgorithm]:
     """Return the class that trains an SB3 algorithm with a learner such as `"fused"`.
 
+    It is `model_class` itself where no algorithm of that class has such a learner.
+
     Raises
     ------
     ConfigError
         If there is no learner of that name.
     """
     _require_choice("the learner", learner, LEARNER_NAMES)
-    return learner_class(model_class, learner)
+    for entry in ALGORITHMS.values():
+        if learner in entry.learners and entry.model_class is model_class:
+            return entry.learner_class(learner)
+    return model_class
 
 
 @cache

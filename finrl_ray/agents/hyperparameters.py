@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agents.algorithm_defaults import DEFAULTS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.keyword_checks import INTEGERS, WHOLE_LISTS, check_advantages, check_values
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.errors import ConfigError
@@ -83,7 +83,7 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     check_values(agent.algorithm, {**kwargs, "n_envs": n_envs})
     _check_together(kwargs, n_envs, agent.total_timesteps)
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
-    check_advantages(agent.algorithm, {**DEFAULTS[agent.algorithm], **repaired}, n_envs)
+    check_advantages(agent.algorithm, {**ALGORITHMS[agent.algorithm].defaults, **repaired}, n_envs)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
 
 
@@ -145,11 +145,12 @@ def repair(
     Values that are absent stay absent unless the algorithm's default would be impossible.
     """
     fixed = dict(kwargs)
-    filled = {**DEFAULTS[algorithm], **fixed}
-    if algorithm in ("ppo", "a2c"):
+    entry = ALGORITHMS[algorithm]
+    filled = {**entry.defaults, **fixed}
+    if entry.on_policy:
         longest = max(1, total_timesteps // n_envs)
         n_steps = min(filled.get("n_steps", 5), longest)
-        if algorithm == "ppo":
+        if entry.minibatches:
             n_steps = max(n_steps, 2 if n_envs == 1 else 1)  # SB3: more than one row per rollout
             batch_size = min(filled.get("batch_size", 64), n_steps * n_envs)
             _keep(fixed, filled, "batch_size", batch_size)

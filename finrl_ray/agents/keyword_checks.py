@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agents.algorithm_defaults import ACTION_NOISE_NAMES
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
 
@@ -44,10 +44,9 @@ RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
         "target_noise_clip": (0.0, math.inf, True, False),
     }
 )
-# SB3's default of normalize_advantage, of the algorithms that have it
-NORMALIZES: Mapping[str, bool] = MappingProxyType({"ppo": True, "a2c": False})
 OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
 SWITCHES = ("use_sde", "normalize_advantage", "optimize_memory_usage", "use_rms_prop")
+ACTION_NOISE_NAMES = ("normal", "ornstein_uhlenbeck")
 
 
 def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
@@ -91,7 +90,9 @@ def check_advantages(algorithm: str, kwargs: Mapping[str, Any], n_envs: int) -> 
         If A2C would update on one sample, or PPO have rollouts or batches of one, and
         `normalize_advantage` is set.
     """
-    if algorithm not in NORMALIZES or not kwargs.get("normalize_advantage", NORMALIZES[algorithm]):
+    entry = ALGORITHMS[algorithm]
+    normalizes = entry.normalize_advantage
+    if normalizes is None or not kwargs.get("normalize_advantage", normalizes):
         return
     n_steps = kwargs.get("n_steps")
     rule = "normalize_advantage divides by the deviation of the advantages of one"
@@ -101,7 +102,7 @@ def check_advantages(algorithm: str, kwargs: Mapping[str, Any], n_envs: int) -> 
             f"{rule} update, and of n_steps {n_steps} x n_envs {n_envs} = 1 sample there is none: "
             f"the first update would make every parameter NaN. Raise n_steps or n_envs, {remedy}"
         )
-    if algorithm == "ppo" and kwargs.get("batch_size") == 1:
+    if entry.minibatches and kwargs.get("batch_size") == 1:
         raise ConfigError(
             f"{rule} batch, and batch_size 1 has none; batch_size must be >= 2, {remedy}"
         )
@@ -131,7 +132,9 @@ def _check_number(algorithm: str, name: str, value: Any) -> None:
 
 def _number_of_text(algorithm: str, name: str, text: str) -> Any:
     """Return the number in a text such as `lin_3e-4` or `auto_0.1`; None for `auto` itself."""
-    if name == "ent_coef" and algorithm == "sac" and text.startswith("auto"):
+    entry = ALGORITHMS.get(algorithm)
+    learns_entropy = entry is not None and entry.learns_entropy
+    if name == "ent_coef" and learns_entropy and text.startswith("auto"):
         start = text.removeprefix("auto").removeprefix("_")
         return None if text == "auto" else _as_float(name, start, text)
     if name in ("learning_rate", "clip_range", "clip_range_vf"):

@@ -1,6 +1,6 @@
 """FinRL's default keywords of each algorithm, under its names."""
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 
 A2C_PARAMS = dict(ALGORITHMS["a2c"].defaults)
 PPO_PARAMS = dict(ALGORITHMS["ppo"].defaults)

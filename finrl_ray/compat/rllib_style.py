@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import as_vec_env
 from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.agents.saved_models.model_files import load_model

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.learners.names import LearnerName
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
-Learner = Literal["fused", "exact", "sb3"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class AgentConfig:
     """Env steps summed over the `n_envs` accounts."""
     n_envs: int = 1
     """Accounts stepped together."""
-    learner: Learner = "fused"
+    learner: LearnerName = "fused"
     """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
     A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
     policy: Literal["MlpPolicy"] = "MlpPolicy"

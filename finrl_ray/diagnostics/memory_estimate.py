@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from finrl_ray.agents.algorithms import ALGORITHMS, find_algorithm
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithms import find_algorithm
 
 FLOAT_BYTES = 4
 """SB3 keeps observations, actions and parameters as float32."""
@@ -13,10 +14,7 @@ PROCESS_BYTES = 450 * 1024**2
 
 # copies per parameter: value, gradient, two moments of Adam (RMSprop has one)
 _TRAINED = 4
-_ON_POLICY_ARCH = (64, 64)
 _SB3_DEFAULTS = {"buffer_size": 1_000_000, "n_steps": 2048}
-_ARCHS: Mapping[str, Sequence[int]] = {"sac": (256, 256), "td3": (400, 300), "ddpg": (400, 300)}
-_CRITICS = {"sac": 2, "td3": 2, "ddpg": 1}
 # advantages, returns, values, log probabilities, rewards, episode starts
 _ROLLOUT_SCALARS = 6
 # rewards, dones, timeouts
@@ -68,8 +66,8 @@ def buffer_bytes(
     *,
     shares_market: bool = False,
 ) -> int:
-    """Return the bytes of the replay buffer, or of the rollout buffer of ppo and a2c."""
-    if algorithm in _CRITICS:
+    """Return the bytes of the replay buffer, or of the rollout buffer of on-policy algorithms."""
+    if not ALGORITHMS[algorithm].on_policy:
         rows = int(kwargs.get("buffer_size", _SB3_DEFAULTS["buffer_size"]))
         rows = max(rows // n_envs, 1) * n_envs
         own = "replay_buffer_class" not in kwargs and kwargs.get("n_steps", 1) == 1
@@ -88,20 +86,20 @@ def network_bytes(
     algorithm: str, kwargs: Mapping[str, Any], observation_size: int, n_actions: int
 ) -> int:
     """Return the bytes of all networks with their gradients, moments and targets."""
+    entry = ALGORITHMS[algorithm]
     policy_kwargs = kwargs.get("policy_kwargs") or {}
     arch = policy_kwargs.get("net_arch")
     branches = arch if isinstance(arch, Mapping) else {}
-    plain = arch if isinstance(arch, Sequence) else _ARCHS.get(algorithm, _ON_POLICY_ARCH)
+    plain = arch if isinstance(arch, Sequence) else entry.net_arch
     actor_arch = branches.get("pi", plain)
-    if algorithm not in _CRITICS:
+    if entry.on_policy:
         actor = _layers(observation_size, actor_arch, n_actions)
         critic = _layers(observation_size, branches.get("vf", plain), 1)
         return (actor + critic) * _TRAINED * FLOAT_BYTES
-    outputs = 2 * n_actions if algorithm == "sac" else n_actions
-    actor = _layers(observation_size, actor_arch, outputs)
+    actor = _layers(observation_size, actor_arch, entry.policy_outputs * n_actions)
     critic = _layers(observation_size + n_actions, branches.get("qf", plain), 1)
-    critics = _CRITICS[algorithm] * critic
-    targets = critics if algorithm == "sac" else critics + actor
+    critics = entry.critics * critic
+    targets = critics + actor if entry.target_policy else critics
     return ((actor + critics) * _TRAINED + targets) * FLOAT_BYTES
 
 

@@ -12,38 +12,6 @@ logger = logging.getLogger(__name__)
 memory_efficient_policy: dict[str, Any] = {"net_arch": [64, 64], "activation_fn": "relu"}
 """`policy_kwargs` of a small network; plain values, so that a config file can hold them."""
 
-_OFF_POLICY_SMALL = {
-    "buffer_size": 10_000,
-    "batch_size": 32,
-    "learning_starts": 100,
-    "train_freq": (4, "step"),
-}
-_SMALL: dict[str, dict[str, Any]] = {
-    # a rollout of a2c is 5 steps by default: there is nothing to save
-    "a2c": {"n_steps": 5},
-    "ppo": {"n_steps": 512, "batch_size": 32},
-    "ddpg": _OFF_POLICY_SMALL,
-    "td3": _OFF_POLICY_SMALL,
-    "sac": _OFF_POLICY_SMALL,
-}
-
-_LEARNING_RATE = 3e-5
-_ON_POLICY_STABLE = {
-    "learning_rate": _LEARNING_RATE,
-    "ent_coef": 0.001,
-    "max_grad_norm": 0.5,
-    "vf_coef": 0.25,
-}
-# SB3 clips no gradients off-policy: slower targets and larger batches damp the critics instead
-_OFF_POLICY_STABLE = {"learning_rate": _LEARNING_RATE, "tau": 0.001, "batch_size": 256}
-_STABLE: dict[str, dict[str, Any]] = {
-    "a2c": _ON_POLICY_STABLE,
-    "ppo": {**_ON_POLICY_STABLE, "clip_range": 0.1},
-    "ddpg": _OFF_POLICY_STABLE,
-    "td3": {**_OFF_POLICY_STABLE, "policy_delay": 4},
-    "sac": {**_OFF_POLICY_STABLE, "ent_coef": "auto_0.01"},
-}
-
 
 def create_memory_efficient_config(
     algorithm: str = "ppo", *, observation_size: int | None = None, n_envs: int = 1
@@ -63,8 +31,7 @@ def create_memory_efficient_config(
     ConfigError
         If there is no algorithm of that name.
     """
-    find_algorithm(algorithm)
-    config = dict(_SMALL[algorithm])
+    config = dict(find_algorithm(algorithm).small)
     if observation_size is None:
         per_entry = buffer_bytes(algorithm, config, 1, 0, n_envs)
         per_entry -= buffer_bytes(algorithm, config, 0, 0, n_envs)
@@ -108,5 +75,4 @@ def create_stable_config(algorithm: str = "ppo") -> dict[str, Any]:
     ConfigError
         If there is no algorithm of that name.
     """
-    find_algorithm(algorithm)
-    return dict(_STABLE[algorithm])
+    return dict(find_algorithm(algorithm).stable)

@@ -5,8 +5,8 @@ from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from torch import nn
 
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.algorithms import (
-    ALGORITHMS,
     check_model_kwargs,
     find_algorithm,
     model_keywords,

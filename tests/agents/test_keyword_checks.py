@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.agents.keyword_checks import check_values

@@ -34,7 +34,7 @@ def test_preparing_data_loads_neither_torch_nor_ray() -> None:
 
 
 def test_parameters_are_those_that_agents_are_built_with() -> None:
-    from finrl_ray.agents.algorithms import ALGORITHMS
+    from finrl_ray.agents.algorithm_registry import ALGORITHMS
 
     parameters = importlib.import_module("finrl_ray.compat.model_parameters")
     for name, algorithm in ALGORITHMS.items():

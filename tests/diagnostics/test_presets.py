@@ -9,7 +9,7 @@ import pytest
 from env_markets import random_market
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.diagnostics.memory_estimate import buffer_bytes, memory_estimate, network_bytes
 from finrl_ray.diagnostics.presets import (

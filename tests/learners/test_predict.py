@@ -10,12 +10,12 @@ import torch as th
 from bit_equality import assert_equal_bits
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from finrl_ray.agents.algorithms import find_learner
 from finrl_ray.learners.base import sb3_class
 from finrl_ray.learners.off_policy.exact import ExactDDPG, ExactSAC, ExactTD3
 from finrl_ray.learners.off_policy.fused import FusedDDPG, FusedSAC, FusedTD3
 from finrl_ray.learners.on_policy.exact import ExactA2C, ExactPPO
 from finrl_ray.learners.on_policy.fused import FusedA2C, FusedPPO
-from finrl_ray.learners.registry import learner_class
 
 CLASSES: dict[type[BaseAlgorithm], Any] = {
     **dict.fromkeys((FusedPPO, FusedA2C, ExactPPO, ExactA2C), on_policy_cases.make_model),
@@ -72,7 +72,7 @@ def test_random_actions_are_sb3s(model: Any) -> None:
 def test_learners_by_name(learner: str) -> None:
     for kind in CLASSES:
         plain: Any = next(k for k in kind.__mro__ if k.__module__.startswith("stable_baselines3"))
-        chosen = learner_class(plain, learner)
+        chosen = find_learner(plain, learner)
         assert issubclass(chosen, plain)
         assert (chosen is plain) == (learner == "sb3")
     assert sb3_class(CLASSES[FusedSAC](FusedSAC)).__name__ == "SAC"

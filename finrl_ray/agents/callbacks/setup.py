@@ -19,7 +19,6 @@ from finrl_ray.errors import ConfigError
 CHECKPOINT_FREQ = 10_000
 CHECK_FREQ = 5_000
 """Timesteps between evaluations, figures and looks at the actions."""
-LEARNING_RATE_DECAYS = ("ppo", "a2c")
 
 
 def setup_callbacks(
@@ -63,7 +62,7 @@ def setup_callbacks(
     ConfigError
         If a name is not known or a number is out of range.
     """
-    find_algorithm(algorithm)
+    decays = find_algorithm(algorithm).decaying_rate
     if total_timesteps is not None and total_timesteps < 1:
         raise ConfigError(f"total_timesteps must be None or >= 1, got {total_timesteps}")
     folder = Path(experiment_dir).expanduser().absolute()
@@ -97,6 +96,6 @@ def setup_callbacks(
         PerformanceMonitorCallback(check_freq, verbose, plot_dir=folder / "plots"),
         ActionAnalysisCallback(check_freq, verbose),
     ]
-    if initial_lr is not None and algorithm in LEARNING_RATE_DECAYS:
+    if initial_lr is not None and decays:
         callbacks.append(LearningRateSchedulerCallback(initial_lr, 0.98, 25_000, verbose))
     return callbacks

@@ -9,7 +9,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agents.algorithms import ALGORITHMS, find_algorithm
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithms import find_algorithm
 from finrl_ray.agents.checkpoints.files import (
     Checkpoint,
     find_checkpoints,

@@ -24,7 +24,8 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agents.algorithms import ALGORITHMS, find_algorithm, find_learner
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithms import find_algorithm, find_learner
 from finrl_ray.agents.normalization import (
     STATISTICS_MEMBER,
     VECNORMALIZE_FILE,
@@ -54,6 +55,8 @@ _left_out: MutableMapping[BaseAlgorithm, str] = WeakKeyDictionary()
 _ZIP_ERRORS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError)
 _BUILD_ERRORS = (*PICKLE_ERRORS, AssertionError, RuntimeError, OSError, zipfile.BadZipFile)
 _SERIALIZED = ":serialized:"
+_TOLD_APART = ("A2C", "PPO", "DDPG", "TD3", "SAC")
+"""Classes that `algorithm_of` can tell apart."""
 
 
 def save_model(model: BaseAlgorithm, path: str | Path) -> None:
@@ -238,7 +241,7 @@ def _attributes(
             data = {}
     except RefusedError as error:
         raise RefusedError(f"what it says of its model {error}") from error
-    _check_algorithm(algorithm, kind)
+    _check_algorithm(algorithm, kind, judged=not has_description(members))
     if has_description(members):
         missing = [name for name in ESSENTIAL if name not in data]
         if missing:
@@ -330,9 +333,13 @@ def algorithm_of(data: Mapping[str, Any]) -> str | None:
     return "A2C" if "gae_lambda" in data else None
 
 
-def _check_algorithm(found: str | None, kind: type[BaseAlgorithm]) -> None:
-    known = {entry.model_class.__name__: name for name, entry in ALGORITHMS.items()}
-    wanted = next((k.__name__ for k in kind.__mro__ if k.__name__ in known), None)
+def _check_algorithm(found: str | None, kind: type[BaseAlgorithm], *, judged: bool) -> None:
+    """Refuse a model of another algorithm, which was `judged` by attributes or is named."""
+    known: dict[str, str] = {}
+    for name, entry in ALGORITHMS.items():
+        known.setdefault(entry.model_class.__name__, name)
+    named = _TOLD_APART if judged else known
+    wanted = next((k.__name__ for k in kind.__mro__ if k.__name__ in named), None)
     if found is None or wanted is None or found == wanted:
         return
     raise RefusedError(f"it is {_with_article(known.get(found, found))} model")

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from finrl_ray.agents.algorithms import ALGORITHMS, model_keywords
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
@@ -59,7 +60,7 @@ def check_agent(config: ExperimentConfig, findings: FindingList) -> ExperimentCo
         search = dataclasses.replace(search, space={}, default_space=True)
         config = dataclasses.replace(config, search=search)
     _check_learning_rate(config, space, findings)
-    if agent.algorithm in ("ppo", "a2c"):
+    if ALGORITHMS[agent.algorithm].on_policy:
         _check_rollouts(config, space, findings)
     else:
         _check_buffers(config, space, findings)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import psutil
 
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -48,7 +49,7 @@ def check_compute(config: ExperimentConfig, market_data: MarketData, findings: F
     else:
         words = f"one trial ({parts}) takes"
     words += f" about {readable_bytes(needed)}; {readable_bytes(available)} are available"
-    on_policy = config.agent.algorithm in ("ppo", "a2c")
+    on_policy = ALGORITHMS[config.agent.algorithm].on_policy
     remedy = f"lower {'n_steps, n_envs' if on_policy else 'buffer_size'}, net_arch"
     remedy += " or search.max_concurrent_trials" if concurrent > 1 else ""
     if needed > available:

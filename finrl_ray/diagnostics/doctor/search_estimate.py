@@ -9,7 +9,8 @@ import psutil
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from finrl_ray.agents.algorithms import ALGORITHMS, model_keywords
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample
 from finrl_ray.agents.rollout import evaluate_episodes
 from finrl_ray.agents.state.training_state import learn_from

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig

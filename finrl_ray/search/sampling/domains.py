@@ -1,11 +1,11 @@
-"""Search spaces: their YAML form, the defaults per algorithm, and their form for Ray Tune."""
+"""Search spaces: their YAML form, checked, and their form for Ray Tune."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
 from finrl_ray.agents.keyword_checks import INTEGERS
 from finrl_ray.config.agent import AgentConfig
@@ -14,56 +14,6 @@ from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.support.whole_numbers import as_whole
-
-_ON_POLICY: dict[str, Any] = {
-    "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
-    "one_minus_gae_lambda": {"loguniform": [1e-3, 0.2]},
-    "ent_coef": {"loguniform": [1e-8, 0.1]},
-    "max_grad_norm": {"loguniform": [0.3, 2.0]},
-    "net_arch": {"choice": ["tiny", "small", "medium"]},
-    "activation_fn": {"choice": ["tanh", "relu"]},
-}
-_OFF_POLICY: dict[str, Any] = {
-    "learning_rate": {"loguniform": [1e-5, 2e-3]},
-    "batch_size": {"choice": [64, 128, 256, 512]},
-    "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
-    "tau": {"loguniform": [1e-3, 0.08]},
-    "train_freq": {"choice": [1, 2, 4, 8]},
-    # as many updates as steps were taken: with SB3's default, 1, the choice of train_freq would be
-    # one of the updates per step, which decides most of the time and of what is learned
-    "gradient_steps": -1,
-    "learning_starts": {"choice": [100, 500, 1000]},
-    "net_arch": {"choice": ["tiny", "small", "medium"]},
-}
-# Ranges after the habits of rl-baselines3-zoo (hyperparams_opt.py): learning rates end at 2e-3
-DEFAULT_SPACES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "ppo": {
-            "learning_rate": {"loguniform": [1e-5, 2e-3]},
-            "n_steps": {"choice": [128, 256, 512, 1024, 2048]},
-            "batch_size": {"choice": [32, 64, 128, 256, 512]},
-            "n_epochs": {"choice": [5, 10, 20]},
-            "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
-            **_ON_POLICY,
-        },
-        "a2c": {
-            "learning_rate": {"loguniform": [1e-5, 2e-3]},
-            "n_steps": {"choice": [5, 8, 16, 32, 64, 128]},
-            "vf_coef": {"uniform": [0.2, 0.8]},
-            **_ON_POLICY,
-        },
-        "ddpg": {
-            **_OFF_POLICY,
-            "action_noise": {"choice": ["normal", "ornstein_uhlenbeck"]},
-        },
-        "td3": {
-            **_OFF_POLICY,
-            "action_noise": {"choice": ["normal", "ornstein_uhlenbeck"]},
-            "policy_delay": {"choice": [1, 2, 4]},
-        },
-        "sac": {**_OFF_POLICY, "ent_coef": {"choice": ["auto", "auto_0.1", 0.01, 0.1]}},
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +133,7 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
 def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
     """Return the domains of a config, each of them checked on its own."""
     agent, search = config.agent, config.search
-    defaults = DEFAULT_SPACES[agent.algorithm] if search.default_space else {}
+    defaults = ALGORITHMS[agent.algorithm].space if search.default_space else {}
     settled = _canonical(agent.model_kwargs) | _canonical(search.space)
     if "train_freq" in agent.model_kwargs and "train_freq" not in search.space:
         settled.add("gradient_steps")  # an agent's own rhythm stays whole
@@ -271,7 +221,7 @@ def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
                 f"search.space.{name}: {name} is a whole number; use randint, quniform or choice "
                 f"instead of {domain.kind}"
             )
-    if "one_minus_gae_lambda" in space and agent.algorithm not in ("ppo", "a2c"):
+    if "one_minus_gae_lambda" in space and not ALGORITHMS[agent.algorithm].on_policy:
         raise ConfigError(f"search.space.one_minus_gae_lambda: {agent.algorithm} has no GAE")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError
@@ -14,15 +14,6 @@ from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.support.text import did_you_mean
 
 FINRL_POINT = "finrl"
-# what SB3's policies are built with when FinRL names nothing
-_ON_POLICY_NET = {"net_arch": [64, 64], "activation_fn": "tanh"}
-_POLICY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "a2c": _ON_POLICY_NET,
-    "ppo": _ON_POLICY_NET,
-    "ddpg": {"net_arch": [400, 300], "activation_fn": "relu"},
-    "td3": {"net_arch": [400, 300], "activation_fn": "relu"},
-    "sac": {"net_arch": [256, 256], "activation_fn": "relu"},
-}
 
 
 def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
@@ -74,7 +65,7 @@ def _finrl_value(algorithm: str, name: str, domain: Domain) -> Any:
         # rounded, because 1 - 0.99 is 0.010000000000000009
         return round(1.0 - _finrl_keyword(algorithm, ALIASES[name]), 12)
     if name == "net_arch":
-        return _as_option(_POLICY_DEFAULTS[algorithm][name], domain)
+        return _as_option(list(ALGORITHMS[algorithm].net_arch), domain)
     if name == "n_envs":
         return 1
     if name == "policy_kwargs":
@@ -83,10 +74,12 @@ def _finrl_value(algorithm: str, name: str, domain: Domain) -> Any:
 
 
 def _finrl_keyword(algorithm: str, name: str) -> Any:
-    known = {**_POLICY_DEFAULTS[algorithm], **ALGORITHMS[algorithm].defaults}
-    if name in known:
-        return known[name]
-    return inspect.signature(ALGORITHMS[algorithm].model_class).parameters[name].default
+    entry = ALGORITHMS[algorithm]
+    if name == "activation_fn":
+        return entry.activation_fn
+    if name in entry.defaults:
+        return entry.defaults[name]
+    return inspect.signature(entry.model_class).parameters[name].default
 
 
 def _as_option(widths: list[int], domain: Domain) -> Any:

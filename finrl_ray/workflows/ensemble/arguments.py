@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.errors import ConfigError
 
 

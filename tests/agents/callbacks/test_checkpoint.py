@@ -23,7 +23,7 @@ from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecNormalize
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.checkpoint import (
     CheckpointCallback,
     TimestampedCheckpointCallback,

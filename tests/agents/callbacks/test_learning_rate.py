@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_models import SMALL_KWARGS, small_env, small_model
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback, optimizers
 from finrl_ray.errors import ConfigError
 

@@ -7,7 +7,7 @@ from small_models import SMALL_KWARGS, small_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.action_analysis import ActionAnalysisCallback
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback, load_checkpoint
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback

@@ -6,7 +6,7 @@ from small_models import small_model
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 

@@ -7,7 +7,7 @@ import pytest
 from small_models import small_env, small_model
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.checkpoint import load_checkpoint, newest_checkpoint
 from finrl_ray.agents.checkpoints.files import (
     Checkpoint,

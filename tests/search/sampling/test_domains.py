@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.agent import AgentConfig
@@ -13,7 +13,6 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import (
-    DEFAULT_SPACES,
     Domain,
     build_space,
     corner_samples,
@@ -69,7 +68,7 @@ def test_a_domain_that_cannot_be_sampled_is_refused(entry: Any, words: str) -> N
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_default_spaces_are_valid_and_learning_rates_stay_small(algorithm: str) -> None:
     space = build_space(config(algorithm))
-    assert set(space) == set(DEFAULT_SPACES[algorithm])
+    assert set(space) == set(ALGORITHMS[algorithm].space)
     assert max(space["learning_rate"].values) <= 2e-3
 
 

@@ -12,7 +12,7 @@ from stable_baselines3 import A2C, DDPG, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
-from finrl_ray.agents.algorithms import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.vec_env import StockTradingVecEnv

@@ -1,0 +1,131 @@
+"""The registry of algorithms: its names and classes, and that an algorithm is one entry of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import get_args
+
+import pytest
+from repository import REPOSITORY
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithms import model_keywords
+from finrl_ray.config import agent
+from finrl_ray.learners.names import LEARNER_NAMES
+
+
+def test_the_config_has_the_same_names() -> None:
+    assert set(get_args(agent.Algorithm)) == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_entry_says_what_its_class_is(name: str) -> None:
+    entry = ALGORITHMS[name]
+    assert entry.on_policy != issubclass(entry.model_class, OffPolicyAlgorithm)
+    assert set(entry.learners) == set(LEARNER_NAMES) - {"sb3"}
+    assert entry.learner_class("sb3") is entry.model_class
+    for learner in entry.learners:
+        assert issubclass(entry.learner_class(learner), entry.model_class)
+        assert learner in entry.learner_class(learner).__name__.lower()
+    keywords = model_keywords(name)
+    for given in (entry.defaults, entry.small, entry.stable):
+        assert set(given) <= keywords
+    assert (entry.normalize_advantage is not None) == ("normalize_advantage" in keywords)
+    assert entry.minibatches == (entry.on_policy and "batch_size" in keywords)
+
+
+def test_reading_the_registry_loads_no_sb3() -> None:
+    code = (
+        "import sys, finrl_ray.agents.algorithm_registry; "
+        "print([m for m in ('torch', 'stable_baselines3') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+ENTRY = """    one_pass_ppo=AlgorithmEntry(
+        model_path="finrl_ray.agents.one_pass_ppo:OnePassPPO",
+        on_policy=True,
+        defaults=_read_only(n_steps=32, batch_size=32),
+        space=_read_only(learning_rate={"loguniform": [1e-5, 1e-3]}),
+        net_arch=(64, 64),
+        activation_fn="tanh",
+        minibatches=True,
+        normalize_advantage=True,
+    ),
+    sac=AlgorithmEntry("""
+MODULE = '''"""PPO that passes once over each rollout."""
+
+from stable_baselines3 import PPO
+
+
+class OnePassPPO(PPO):
+    def train(self) -> None:
+        self.n_epochs = 1
+        super().train()
+'''
+CONFIG = """
+data: {tickers: [AAPL, MSFT], features: [macd]}
+agent: {algorithm: one_pass_ppo, total_timesteps: 64, n_envs: 1}
+evaluation: {eval_freq: 32}
+search: {num_samples: 2, storage_path: runs}
+"""
+PROGRAM = """
+import sys
+from pathlib import Path
+from finrl_ray.agents.saved_models.model_files import load_model
+from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.config.load import load_config
+from finrl_ray.diagnostics.memory_estimate import memory_estimate
+from finrl_ray.search.sampling.domains import build_space
+from finrl_ray.search.sampling.initial_points import finrl_point
+config = load_config(Path("config.yaml"))
+space = build_space(config)
+print(list(space), finrl_point(config.agent.algorithm, space))
+print(memory_estimate("one_pass_ppo", None, 10, 2) > 0)
+(file,) = Path("runs").rglob("final_model.zip")
+model = load_model("one_pass_ppo", file)
+print(type(model).__name__, model.num_timesteps, model._n_updates)
+model.save("as_sb3_saves.zip")
+print(type(load_model("one_pass_ppo", "as_sb3_saves.zip")).__name__)
+"""
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_new_algorithm_is_its_class_an_entry_and_a_name(tmp_path: Path) -> None:
+    package = tmp_path / "finrl_ray"
+    copytree(REPOSITORY / "finrl_ray", package, ignore=ignore_patterns("__pycache__"))
+    (package / "agents" / "one_pass_ppo.py").write_text(MODULE, encoding="utf-8")
+    _replace(package / "agents" / "algorithm_registry.py", "    sac=AlgorithmEntry(", ENTRY)
+    config = package.joinpath(*agent.__name__.split(".")[1:]).with_suffix(".py")
+    _replace(config, '"td3", "sac"]', '"td3", "sac", "one_pass_ppo"]')
+    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("-m", "finrl_ray", "train", "config.yaml")
+    space, memory, model, loaded = run("program.py").splitlines()
+    assert space == "['learning_rate'] {'learning_rate': 0.0003}"
+    assert memory == "True"
+    assert model == "OnePassPPO 64 2"
+    assert loaded == "OnePassPPO"
