@@ -25,7 +25,7 @@ from finrl_ray.agents.callbacks.callback_state import find_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.keyword_checks import check_advantages
 from finrl_ray.agents.normalization import read_statistics, under_statistics
-from finrl_ray.agents.replay.choose import compact_replay_buffer
+from finrl_ray.agents.replay.choose import make_replay_buffer
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.saved_models.model_files import UNDER_STATISTICS, load_model, model_file
 from finrl_ray.errors import ConfigError, DataError
@@ -102,7 +102,7 @@ class DRLAgent:
         kwargs["_init_setup_model"] = not issubclass(model_class, OffPolicyAlgorithm)
         model = model_class(policy=policy, env=self.env, **kwargs)
         if isinstance(model, OffPolicyAlgorithm):
-            model.replay_buffer = compact_replay_buffer(model)
+            model.replay_buffer = make_replay_buffer(model)
             model._setup_model()
         if model.get_vec_normalize_env() is not None:
             setattr(model, UNDER_STATISTICS, True)

@@ -12,7 +12,7 @@ _COMPILER = "torch._dynamo"
 _SWITCH = "__dynamo_disable"
 
 
-def leave_compiler_out() -> None:
+def skip_dynamo_import() -> None:
     """Let optimizers be made without importing torch's compiler, until something else imports it.
 
     They keep the compiler off some of their methods and tell it where a step begins and ends, and

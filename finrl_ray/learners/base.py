@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 SB3, EXACT, FUSED = "sb3", "exact", "fused"
 
-_mentioned: set[tuple[str, str]] = set()
+_logged: set[tuple[str, str]] = set()
 
 
 class Learner(BaseAlgorithm):
@@ -35,7 +35,7 @@ class Learner(BaseAlgorithm):
         self.learner = SB3
         reason = self._reason_against_exact()
         if reason:
-            self._mention(reason)
+            self._log_once(reason)
             return
         self._prepare_exact()
         self.learner = EXACT
@@ -43,7 +43,7 @@ class Learner(BaseAlgorithm):
             return
         reason = self._reason_against_fused()
         if reason:
-            self._mention(reason)
+            self._log_once(reason)
             return
         self._prepare_fused()
         self.learner = FUSED
@@ -99,11 +99,11 @@ class Learner(BaseAlgorithm):
             and observation.shape[1:] == self.observation_space.shape
         )
 
-    def _mention(self, reason: str) -> None:
+    def _log_once(self, reason: str) -> None:
         """Say in the log, once per process, why a slower learner is used."""
         name = type(self).__name__
-        if (name, reason) not in _mentioned:
-            _mentioned.add((name, reason))
+        if (name, reason) not in _logged:
+            _logged.add((name, reason))
             logger.warning(
                 "%s learns with the %s learner instead of the %s one: %s",
                 name,

@@ -31,7 +31,7 @@ from finrl_ray.agents.state.training_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.agents.torch_startup import leave_compiler_out
+from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
@@ -52,22 +52,22 @@ Report: TypeAlias = Callable[[dict[str, Any], Callable[[Path], None]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class StartPoint:
     """Where a training starts.
 
     Parameters
     ----------
     checkpoint : folder of an earlier checkpoint of the same run, to go on from; None: from scratch
-    unreported : whether the evaluation that the checkpoint was made at has not been reported yet
+    must_report : whether the evaluation that the checkpoint was made at has not been reported yet
     notes : what the reader of the results should know of the start; reported once
     """
 
     checkpoint: Path | None = None
-    unreported: bool = False
+    must_report: bool = False
     notes: str = ""
 
 
-FROM_SCRATCH = Start()
+FRESH_START = StartPoint()
 
 
 class TrialDivergedError(FinRLRayError, RuntimeError):
@@ -80,7 +80,7 @@ def train_agent(
     train_data: MarketData,
     validation_data: MarketData,
     report: Report,
-    start: Start = FROM_SCRATCH,
+    start: StartPoint = FRESH_START,
 ) -> BaseAlgorithm:
     """Train one configuration to its end, reporting after each evaluation.
 
@@ -111,7 +111,7 @@ def train_agent(
         callback = SafePointCallback(config, eval_env, seed, report, notes=start.notes)
         if start.checkpoint is not None:
             callback.restore(model, start.checkpoint)
-            if start.unreported:
+            if start.must_report:
                 callback.report_latest(model)
         learn_from(
             model,
@@ -197,7 +197,7 @@ def build_model(
 
     `device` is torch's, for models whose own keywords do not name one.
     """
-    leave_compiler_out()
+    skip_dynamo_import()
     model = DRLAgent(env).get_model(
         config.agent.algorithm,
         policy=config.agent.policy,

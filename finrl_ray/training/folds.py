@@ -34,9 +34,9 @@ from finrl_ray.metrics.performance import performance_summary, sharpe_ratio, tur
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, sharpe_standard_error
 from finrl_ray.training.agent import (
-    FROM_SCRATCH,
+    FRESH_START,
     Report,
-    Start,
+    StartPoint,
     build_model,
     check_finite,
     device_of,
@@ -78,7 +78,7 @@ def train_folds(
     development: MarketData,
     plan: ValidationPlan,
     report: Report,
-    start: Start = FROM_SCRATCH,
+    start: StartPoint = FRESH_START,
 ) -> list[FoldResult]:
     """Train and judge one configuration on every fold, reporting after each.
 
@@ -100,7 +100,7 @@ def train_folds(
     config = with_periods_per_year(config, development.dates)
     done = [] if start.checkpoint is None else read_folds(start.checkpoint)
     notes = start.notes
-    if done and start.unreported:
+    if done and start.must_report:
         _report(done, config, report, notes)
         notes = ""
     for number in range(len(done), len(plan.folds)):

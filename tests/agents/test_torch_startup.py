@@ -6,9 +6,9 @@ import sys
 TRAIN = """
 import sys
 import torch as th
-from finrl_ray.agents.torch_startup import leave_compiler_out
-leave_compiler_out()
-leave_compiler_out()
+from finrl_ray.agents.torch_startup import skip_dynamo_import
+skip_dynamo_import()
+skip_dynamo_import()
 th.manual_seed(0)
 layer = th.nn.Linear(2, 1)
 optimizer = th.optim.Adam(layer.parameters())

@@ -18,7 +18,7 @@ from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.files.manifest import damage
-from finrl_ray.training.agent import Start, TrialDivergedError, train_agent
+from finrl_ray.training.agent import StartPoint, TrialDivergedError, train_agent
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 64, "batch_size": 64, "n_epochs": 2, "net_arch": "tiny"},
@@ -75,7 +75,9 @@ def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, windows, tmp
         again = Reports(tmp_path / f"from_{steps}")
         checkpoint = tmp_path / "straight" / str(steps)
         assert damage(checkpoint) == ""
-        resumed = train_agent(sample, experiment, *windows, again, Start(checkpoint=checkpoint))
+        resumed = train_agent(
+            sample, experiment, *windows, again, StartPoint(checkpoint=checkpoint)
+        )
         assert again.metrics == [m for m in straight.metrics if m["timesteps"] > steps]
         for name, value in model.policy.state_dict().items():
             assert_equal_bits({name: value}, {name: resumed.policy.state_dict()[name]})
@@ -88,13 +90,17 @@ def test_a_checkpoint_whose_report_was_lost_reports_again_with_what_was_passed_o
     sample, experiment = SAMPLES["ppo"], config()
     straight, again = Reports(tmp_path / "straight"), Reports(tmp_path / "again")
     train_agent(sample, experiment, *windows, straight)
-    start = Start(checkpoint=tmp_path / "straight" / "512", unreported=True, notes="damaged: x")
+    start = StartPoint(
+        checkpoint=tmp_path / "straight" / "512", must_report=True, notes="damaged: x"
+    )
     train_agent(sample, experiment, *windows, again, start)
     assert again.metrics[0] == {**straight.metrics[1], "notes": "damaged: x"}
     assert again.metrics[1:] == straight.metrics[2:]
     # and the checkpoint of the repeated report is as good as the first
     third = Reports(tmp_path / "third")
-    train_agent(sample, experiment, *windows, third, Start(checkpoint=tmp_path / "again" / "512"))
+    train_agent(
+        sample, experiment, *windows, third, StartPoint(checkpoint=tmp_path / "again" / "512")
+    )
     assert third.metrics == straight.metrics[2:]
 
 
@@ -104,7 +110,7 @@ def test_a_trial_that_had_ended_itself_does_not_train_on(windows, tmp_path) -> N
     first, again = Reports(tmp_path / "first"), Reports(tmp_path / "again")
     train_agent(SAMPLES["ppo"], experiment, *windows, first)
     assert len(first.metrics) == 1
-    start = Start(checkpoint=tmp_path / "first" / "256")
+    start = StartPoint(checkpoint=tmp_path / "first" / "256")
     train_agent(SAMPLES["ppo"], experiment, *windows, again, start)
     assert again.metrics == []
 
@@ -142,7 +148,7 @@ def test_a_copy_of_a_trial_goes_on_with_its_own_values(algorithm, windows, tmp_p
     changed = {**sample, "learning_rate": 2.5e-4, "one_minus_gamma": 0.2}
     copies = [Reports(tmp_path / name) for name in ("copy", "again")]
     for reports in copies:
-        start = Start(checkpoint=tmp_path / "donor" / "256")
+        start = StartPoint(checkpoint=tmp_path / "donor" / "256")
         model: Any = train_agent(changed, experiment, *windows, reports, start)
         optimizers = [n for n in model._get_torch_save_params()[0] if n.endswith("optimizer")]
         for name in optimizers:

@@ -23,7 +23,7 @@ from finrl_ray.data.windows.split import make_split
 from finrl_ray.files.manifest import damage
 from finrl_ray.metrics.performance import max_drawdown, sharpe_ratio
 from finrl_ray.metrics.returns import simple_returns
-from finrl_ray.training.agent import Start
+from finrl_ray.training.agent import StartPoint
 from finrl_ray.training.folds import (
     FoldResult,
     fold_metrics,
@@ -93,15 +93,15 @@ def test_a_trial_goes_on_from_its_folds_as_if_never_stopped(market_data, tmp_pat
     place = tmp_path / "checkpoint_3"
     assert damage(place) == ""
     rest = Reports()
-    done = train_folds(SAMPLE, settings, rows, plan, rest, Start(checkpoint=place))
+    done = train_folds(SAMPLE, settings, rows, plan, rest, StartPoint(checkpoint=place))
     assert stopped.metrics + rest.metrics == whole.metrics
     again = Reports()
-    unreported = Start(checkpoint=place, unreported=True)
+    unreported = StartPoint(checkpoint=place, must_report=True)
     train_folds(SAMPLE, settings, rows, plan, again, unreported)
     assert again.metrics == whole.metrics[2:]
     told = Reports()
     train_folds(
-        SAMPLE, settings, rows, plan, told, Start(checkpoint=place, notes="one was damaged")
+        SAMPLE, settings, rows, plan, told, StartPoint(checkpoint=place, notes="one was damaged")
     )
     assert [m.get("notes") for m in told.metrics] == ["one was damaged", None, None]
     for one, other in zip(expected, done, strict=True):

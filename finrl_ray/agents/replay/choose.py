@@ -16,7 +16,7 @@ from finrl_ray.env.vec_env import StockTradingVecEnv
 logger = logging.getLogger(__name__)
 
 
-def compact_replay_buffer(model: OffPolicyAlgorithm) -> MarketReplayBuffer | None:
+def make_replay_buffer(model: OffPolicyAlgorithm) -> MarketReplayBuffer | None:
     """Return a compact buffer for a model that is not set up yet; None: SB3 is to make its own.
 
     A model gets one if it has an env that trades one market, and asks for no other buffer: by

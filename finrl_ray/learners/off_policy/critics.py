@@ -13,7 +13,7 @@ from finrl_ray._typing import Float32Array
 from finrl_ray.learners.flat.optimizers import FlatAdam
 from finrl_ray.learners.flat.parameters import FlatParameters
 from finrl_ray.learners.off_policy.kernels import adam, adam_and_follow, gather, value_errors
-from finrl_ray.learners.off_policy.mlp import Batch, SideBySide
+from finrl_ray.learners.off_policy.mlp import MLPBuffers, StackedMLP
 
 Outcomes: TypeAlias = tuple[Float32Array, Float32Array, Float32Array]
 """Rewards, dones and discounts of transitions, of shape (B, 1)."""
@@ -148,13 +148,13 @@ class Critics:
     ) -> None:
         n, n_rows = len(networks), inputs.here.shape[0]
         self.inputs, self.target = inputs, target
-        own = SideBySide(optimizer.flat, side_by_side(networks), n, activation)
-        theirs = SideBySide(target, side_by_side(targets), n, activation)
-        first = SideBySide(optimizer.flat, side_by_side(networks[:1]), 1, activation)
-        self.own = Batch(own, n_rows, values=True)
+        own = StackedMLP(optimizer.flat, side_by_side(networks), n, activation)
+        theirs = StackedMLP(target, side_by_side(targets), n, activation)
+        first = StackedMLP(optimizer.flat, side_by_side(networks[:1]), 1, activation)
+        self.own = MLPBuffers(own, n_rows, values=True)
         self.optimizer = AdamPass(optimizer, self.own.part_starts(), target)
-        self.theirs = Batch(theirs, n_rows, values=True)
-        self.first = self.own if n == 1 else Batch(first, n_rows, values=True)
+        self.theirs = MLPBuffers(theirs, n_rows, values=True)
+        self.first = self.own if n == 1 else MLPBuffers(first, n_rows, values=True)
         self.values = self.own.output.numpy()
         self._following = self.theirs.output.numpy()
         self.errors = np.zeros((n, n_rows), dtype=np.float32)
@@ -198,7 +198,7 @@ class Critics:
         self.own.backward(self.inputs.here, self.optimizer.step)
         return loss
 
-    def back_to_actions(self, critics: Batch, errors: Float32Array) -> th.Tensor:
+    def back_to_actions(self, critics: MLPBuffers, errors: Float32Array) -> th.Tensor:
         """Return the gradients by actions (B, A) for gradients of values (K, B).
 
         Parameters

@@ -26,7 +26,7 @@ from finrl_ray.learners.off_policy.exact import (
     ExactSAC,
     ExactTD3,
 )
-from finrl_ray.learners.off_policy.mlp import ACTIVATIONS, Batch, SideBySide, parameter_order
+from finrl_ray.learners.off_policy.mlp import ACTIVATIONS, MLPBuffers, StackedMLP, parameter_order
 from finrl_ray.learners.off_policy.sac import Entropy, SACStep, SquashedActor
 from finrl_ray.learners.off_policy.td3 import TD3Step
 
@@ -66,10 +66,10 @@ class FusedOffPolicy(ExactOffPolicy):
     def _actor_optimizer(self) -> FlatAdam:
         return cast("FlatAdam", self.actor.optimizer)
 
-    def _actor_networks(self, flat: FlatParameters) -> SideBySide:
-        return SideBySide(flat, self._actor_layers(), 1, self._activation())
+    def _actor_networks(self, flat: FlatParameters) -> StackedMLP:
+        return StackedMLP(flat, self._actor_layers(), 1, self._activation())
 
-    def _make_explorer(self, networks: SideBySide, n_rows: int) -> Any:
+    def _make_explorer(self, networks: StackedMLP, n_rows: int) -> Any:
         """Return the actor's memory for the actions of E accounts."""
         raise NotImplementedError
 
@@ -111,8 +111,8 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
 
     _step: TD3Step | None = None
 
-    def _make_explorer(self, networks: SideBySide, n_rows: int) -> Batch:
-        return Batch(networks, n_rows, values=False)
+    def _make_explorer(self, networks: StackedMLP, n_rows: int) -> MLPBuffers:
+        return MLPBuffers(networks, n_rows, values=False)
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         return [[layer] for layer in linear_layers(self.actor.mu)]
@@ -120,7 +120,7 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
     def _explore(self, observations: AnyArray) -> AnyArray:
         if self.learner != FUSED:
             return super()._explore(observations)
-        actor: Batch = self._exploring(len(observations))
+        actor: MLPBuffers = self._exploring(len(observations))
         with th.inference_mode():
             actor.forward(as_rows(observations))
             return actor.output.tanh_().numpy().copy()
@@ -176,7 +176,7 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
     _entropy: Entropy | None = None
     _step: SACStep | None = None
 
-    def _make_explorer(self, networks: SideBySide, n_rows: int) -> SquashedActor:
+    def _make_explorer(self, networks: StackedMLP, n_rows: int) -> SquashedActor:
         return SquashedActor(networks, n_rows, self.action_space.shape[0])  # type: ignore[index]  # a Box
 
     def _actor_layers(self) -> list[list[nn.Linear]]:

@@ -1,8 +1,8 @@
 """Networks of dense layers written out: products by torch into arrays made once, the rest compiled.
 
-`SideBySide` is one network, or several of one shape with the same input (critics), on flat
-parameters. `Batch` is its memory for a number of rows: `forward`, and what of `backward` is needed.
-The first layers of all networks lie in one matrix, so they are one product.
+`StackedMLP` is one network, or several of one shape with the same input (critics), on flat
+parameters. `MLPBuffers` is its memory for a number of rows: `forward`, and what of `backward` is
+needed. The first layers of all networks lie in one matrix, so they are one product.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ class Layer:
         self.start = flat.place(parts[0].weight).start
 
 
-class SideBySide:
+class StackedMLP:
     """Networks of one shape with one input, on flat parameters.
 
     Parameters
@@ -84,7 +84,7 @@ def blocks(values: th.Tensor, n_blocks: int, axis: int) -> list[th.Tensor]:
     return list(values.chunk(n_blocks, dim=axis))
 
 
-class Batch:
+class MLPBuffers:
     """Memory of networks for B rows.
 
     Parameters
@@ -103,7 +103,7 @@ class Batch:
 
     def __init__(
         self,
-        networks: SideBySide,
+        networks: StackedMLP,
         n_rows: int,
         *,
         values: bool,

@@ -19,7 +19,7 @@ from finrl_ray.learners.off_policy.kernels import (
     squash_back,
     subtract_sums,
 )
-from finrl_ray.learners.off_policy.mlp import Batch, SideBySide
+from finrl_ray.learners.off_policy.mlp import MLPBuffers, StackedMLP
 
 _LOW, _HIGH = np.float32(LOG_STD_MIN), np.float32(LOG_STD_MAX)
 
@@ -85,8 +85,8 @@ class SquashedActor:
     log_prob : array of shape (R,)
     """
 
-    def __init__(self, networks: SideBySide, n_rows: int, n_actions: int) -> None:
-        self.batch = Batch(networks, n_rows, values=False)
+    def __init__(self, networks: StackedMLP, n_rows: int, n_actions: int) -> None:
+        self.batch = MLPBuffers(networks, n_rows, values=False)
         output = self.batch.output
         self._mean, self._log_std = output[:, :n_actions], output[:, n_actions:]
         self.noise, self.actions, self.deviations, self._inner = (
@@ -137,13 +137,13 @@ class SACStep:
     optimizer : the actor's, flat, in the order of `parameter_order`
     """
 
-    def __init__(self, critics: Critics, networks: SideBySide, optimizer: FlatAdam) -> None:
+    def __init__(self, critics: Critics, networks: StackedMLP, optimizer: FlatAdam) -> None:
         self.critics, self.inputs = critics, critics.inputs
         n_rows, n_actions = self.inputs.actions.shape
         # actions for what was seen and for what follows, of the same actor, are one batch
         self.actor = SquashedActor(networks, 2 * n_rows, n_actions)
         hidden = [tensor[:n_rows] for tensor in self.actor.batch.hidden]
-        self.trained = Batch(networks, n_rows, values=False, hidden=hidden)
+        self.trained = MLPBuffers(networks, n_rows, values=False, hidden=hidden)
         self.optimizer = AdamPass(optimizer, self.trained.part_starts())
         self._noise_parts = self.actor.noise.chunk(2)
         self._actions, self._following_actions = self.actor.actions.chunk(2)

@@ -12,7 +12,7 @@ from finrl_ray.learners.flat.optimizers import FlatAdam
 from finrl_ray.learners.flat.parameters import FlatParameters
 from finrl_ray.learners.off_policy.critics import AdamPass, Critics, Outcomes
 from finrl_ray.learners.off_policy.kernels import perturb
-from finrl_ray.learners.off_policy.mlp import Batch, SideBySide
+from finrl_ray.learners.off_policy.mlp import MLPBuffers, StackedMLP
 
 _ONE = np.float32(1)
 
@@ -40,10 +40,10 @@ class TD3Step:
     ) -> None:
         self.critics, self.inputs, self.target = critics, critics.inputs, target
         n_rows, n_actions = self.inputs.actions.shape
-        own = SideBySide(optimizer.flat, [[layer] for layer in layers], 1, activation)
-        theirs = SideBySide(target, [[layer] for layer in target_layers], 1, activation)
-        self.actor = Batch(own, n_rows, values=False)
-        self.target_actor = Batch(theirs, n_rows, values=False)
+        own = StackedMLP(optimizer.flat, [[layer] for layer in layers], 1, activation)
+        theirs = StackedMLP(target, [[layer] for layer in target_layers], 1, activation)
+        self.actor = MLPBuffers(own, n_rows, values=False)
+        self.target_actor = MLPBuffers(theirs, n_rows, values=False)
         self.optimizer = AdamPass(optimizer, self.actor.part_starts(), target)
         self._noise = th.zeros(n_rows, n_actions)
         self._noise_array = self._noise.numpy()

@@ -12,7 +12,7 @@ from torch import nn
 from finrl_ray.learners.flat.activations import relu_back, tanh_back
 from finrl_ray.learners.flat.parameters import FlatParameters, ParameterOrder
 from finrl_ray.learners.networks import linear_layers
-from finrl_ray.learners.on_policy.few_rows import layer_places
+from finrl_ray.learners.on_policy.small_batches import layer_places
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.Tanh, nn.ReLU)
 

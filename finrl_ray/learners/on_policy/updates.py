@@ -16,7 +16,6 @@ from finrl_ray.learners.on_policy.actor_critic import (
     ActorCritic,
     Rows,
 )
-from finrl_ray.learners.on_policy.few_rows import MOST_ROWS, act_on_rows, judge_rows
 from finrl_ray.learners.on_policy.kernels import (
     clipped_adam,
     clipped_rmsprop,
@@ -26,6 +25,7 @@ from finrl_ray.learners.on_policy.kernels import (
     sample_actions,
     value_slopes,
 )
+from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, act_on_rows, judge_rows
 
 _f32 = np.float32
 

@@ -12,7 +12,7 @@ from finrl_ray.data.windows.folds import ValidationPlan
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.lineage import Segment
-from finrl_ray.training.agent import FROM_SCRATCH, Report, Start, train_agent
+from finrl_ray.training.agent import FRESH_START, Report, StartPoint, train_agent
 from finrl_ray.training.folds import train_folds
 from finrl_ray.training.threads import threads_of_a_trial
 
@@ -84,20 +84,20 @@ def train_schedule(
     NotReachedError
         If a stretch is not evaluated where it should end.
     """
-    start, metrics, place = FROM_SCRATCH, {}, scratch
+    start, metrics, place = FRESH_START, {}, scratch
     with threads_of_a_trial(inputs.config):
         for number, segment in enumerate(schedule):
             place = scratch / f"stretch_{number}"
             end = until if segment.end is None else segment.end
             metrics = _train(inputs, segment, start, end, place, seen)
-            start = Start(checkpoint=place)
+            start = StartPoint(checkpoint=place)
     return metrics, place
 
 
 def _train(
     inputs: TrialInputs,
     segment: Segment,
-    start: Start,
+    start: StartPoint,
     end: int,
     place: Path,
     seen: Seen | None,
@@ -125,7 +125,7 @@ def _train(
 
 
 def _train_as_searched(
-    inputs: TrialInputs, sample: dict[str, Any], report: Report, start: Start
+    inputs: TrialInputs, sample: dict[str, Any], report: Report, start: StartPoint
 ) -> None:
     config, plan = inputs.config, inputs.plan
     if plan is not None:

@@ -8,7 +8,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
 from finrl_ray.agents.saved_models.model_files import load_model
-from finrl_ray.agents.torch_startup import leave_compiler_out
+from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import SearchError
@@ -42,7 +42,7 @@ def load_winner(
         raise SearchError(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
-    leave_compiler_out()
+    skip_dynamo_import()
     model = load_model(folder.config.agent.algorithm, source, device="cpu", trust=trust)
     return record, model, source
 

@@ -11,7 +11,7 @@ from ray import tune
 
 from finrl_ray.files.manifest import damage, flush
 from finrl_ray.search.folder.checkpoints import checkpoint_folders
-from finrl_ray.training.agent import FROM_SCRATCH, Start
+from finrl_ray.training.agent import FRESH_START, StartPoint
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 @contextmanager
 def trial_start(
     given: tune.Checkpoint | None, own_folder: str, filesystem: pafs.FileSystem
-) -> Iterator[Start]:
+) -> Iterator[StartPoint]:
     """Give where a trial starts, while the block runs.
 
     A checkpoint in the trial's own folder that is newer than the given one was written by a worker
@@ -41,13 +41,15 @@ def trial_start(
             problem = "it is gone" if folder is None else damage(folder)
             if not problem:
                 unreported = path > reported
-                yield Start(checkpoint=folder, unreported=unreported, notes=_told(notes, path))
+                yield StartPoint(
+                    checkpoint=folder, must_report=unreported, notes=_told(notes, path)
+                )
                 return
         text = f"{path.rpartition('/')[2]} is damaged: {problem}"
         logger.warning("%s (%s)", text, path)
         if path <= reported:  # an unreported one was being written when its worker died
             notes.append(text)
-    yield Start(notes=_told(notes, "")) if notes else FROM_SCRATCH
+    yield StartPoint(notes=_told(notes, "")) if notes else FRESH_START
 
 
 def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> list[str]:

@@ -26,7 +26,7 @@ from finrl_ray.data.windows.folds import ValidationPlan
 from finrl_ray.files.disk_full import WRITE_ERRORS, is_no_room, no_room, telling_no_room
 from finrl_ray.machine.resources import ResourceMonitor
 from finrl_ray.search.worker.restart import CheckpointFlusher, trial_start
-from finrl_ray.training.agent import Report, Start, train_agent
+from finrl_ray.training.agent import Report, StartPoint, train_agent
 from finrl_ray.training.folds import train_folds
 
 CHECKPOINT_BYTES = "sys/checkpoint_bytes"
@@ -79,7 +79,7 @@ def train_path_trial(
 
 
 @contextlib.contextmanager
-def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, Start]]:
+def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint]]:
     """Give what a trial reports by and where it starts; the watchdog counts while it runs."""
     th.set_num_threads(config.search.threads)
     collect_garbage()

@@ -205,7 +205,7 @@ def test_what_cannot_be_fused_is_said_and_learns_as_in_sb3(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("finrl_ray.learners.base._mentioned", set())
+    monkeypatch.setattr("finrl_ray.learners.base._logged", set())
     plain_class, fused_class = PAIRS[algorithm]
     expected = trained(make_model(plain_class, **settings))
     fused = make_model(fused_class, **settings)

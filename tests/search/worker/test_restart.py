@@ -27,7 +27,7 @@ def begun(own: Path, given: str) -> tuple[str, bool, str]:
     checkpoint = tune.Checkpoint(str(own.parent / given), LOCAL) if given else None
     with trial_start(checkpoint, str(own), LOCAL) as start:
         text = "" if start.checkpoint is None else (start.checkpoint / "state.pt").read_text()
-        return text, start.unreported, start.notes
+        return text, start.must_report, start.notes
 
 
 def test_the_reported_checkpoint_is_gone_on_from(own) -> None:

@@ -6,8 +6,8 @@ import torch as th
 from on_policy_cases import make_model
 from torch import nn
 
-from finrl_ray.learners.on_policy.few_rows import MOST_ROWS, activate
 from finrl_ray.learners.on_policy.fused import Acting, FusedPPO
+from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, activate
 
 
 @pytest.mark.parametrize("n_rows", [1, MOST_ROWS, MOST_ROWS + 1])
