@@ -41,7 +41,7 @@ from measuring import (
     write_results,
 )
 
-from finrl_ray.env.kernel.step import write_observations
+from finrl_ray.env.kernel.observation import write_observations
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
@@ -123,9 +123,7 @@ def write_setting(n_envs: int) -> Setting:
         for k in range(repeats):
             books.records["day"] = k % DAYS
             new = np.empty(shape, dtype=np.float32)
-            write_observations(
-                0, n_envs, new, market.table, books.records, books.shares, market.factors
-            )
+            write_observations(0, n_envs, new, market, books)
         return repeats * n_envs
 
     work()

@@ -88,6 +88,29 @@ which orders fill, numbers of trades and orders, whether its episode is over, wh
 rule says, and whether all orders are whole and small."""
 
 
+class Orders(NamedTuple):
+    """The orders of E accounts in one step, and what became of them."""
+
+    signed: FloatArray
+    """(E, N) shares, sells negative; overwritten by what can be filled."""
+    executed: FloatArray
+    """(E, N) shares that changed hands, sells negative."""
+    sequence: IntArray
+    """(E, N) tickers in the order of trading: sells from the front, buys from the back."""
+
+
+class Block(NamedTuple):
+    """The accounts first..end - 1, which are traded together."""
+
+    first: int
+    end: int
+    plans: AnyArray
+    """Of PLAN; account e has plans[e - first]."""
+    keys: IntArray
+    """(N, accounts) of int32, whole small orders to sort by; (0, accounts) where none are sorted
+    so."""
+
+
 class Switches(NamedTuple):
     """The rules that can be chosen, as numbers."""
 

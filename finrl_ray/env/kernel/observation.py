@@ -1,32 +1,28 @@
 """What an account is shown after a step, and whether float32 can hold it; compiled."""
 
+from typing import Any
+
 import numpy as np
 
-from finrl_ray._typing import AnyArray, Float32Array, FloatArray
-from finrl_ray.env.kernel.compile import compiled
+from finrl_ray._typing import Float32Array
+from finrl_ray.env.kernel.compile import njit
 from finrl_ray.support.float32_range import FLOAT32_MAX
 
 # The bits that are all set in float32's NaN and infinity.
 _EXPONENT32 = 0x7F800000
 
 
-@compiled
-def write_observations(
-    first: int,
-    end: int,
-    out: Float32Array,
-    table: Float32Array,
-    records: AnyArray,
-    shares: FloatArray,
-    factors: FloatArray,
-) -> int:
-    """Write [cash, close (N), shares (N), indicators (F*N)].
+@njit
+def write_observations(first: int, end: int, out: Float32Array, market: Any, books: Any) -> int:
+    """Write [cash, close (N), shares (N), indicators (F*N)] of the accounts first..end - 1.
 
     Returns
     -------
     int
         The first account whose cash, shares, value or reward float32 cannot hold; -1 if all can.
     """
+    table, factors = market.table, market.factors
+    records, shares = books.records, books.shares
     n_assets = shares.shape[1]
     bits = out.view(np.int32)
     beyond = -1

@@ -1,18 +1,19 @@
 """What a single order may trade: whole shares, lots, what cash pays for, stop loss, cool-down."""
 
 import math
+from typing import Any
 
 import numpy as np
 
-from finrl_ray._typing import BoolArray, FloatArray, IntArray
-from finrl_ray.env.kernel.compile import compiled
+from finrl_ray._typing import FloatArray, IntArray
+from finrl_ray.env.kernel.compile import njit
 
 # A rounded quotient this close to a whole number, or this large, may have crossed one.
 _NEAR_INTEGER = 1e-6
 _LARGE_QUOTIENT = 1e8
 
 
-@compiled
+@njit
 def floor_quotient(cash: float, unit: float) -> float:
     """Return `cash // unit` exactly as Python floors floats; `unit` is not 0."""
     quotient = cash / unit
@@ -23,7 +24,7 @@ def floor_quotient(cash: float, unit: float) -> float:
     return cash // unit
 
 
-@compiled
+@njit
 def whole_lots(quantity: float, lot: float) -> float:
     """Return the largest multiple of `lot`, as rounded to a float, that is not above `quantity`."""
     count = np.floor(quantity / lot)
@@ -34,13 +35,13 @@ def whole_lots(quantity: float, lot: float) -> float:
     return float(count * lot)
 
 
-@compiled
+@njit
 def lots_of(quantity: float, lots: FloatArray, i: int) -> float:
     """Return the quantity in whole lots of ticker i, or as it is without lots."""
     return whole_lots(quantity, lots[i]) if lots.shape[0] > 0 else quantity
 
 
-@compiled
+@njit
 def affordable(order: float, cash: float, price: float, rate: float, fractional: bool) -> float:
     """Return how much of a buy order `cash` pays for, costs included."""
     if not cash > 0.0:
@@ -55,7 +56,7 @@ def affordable(order: float, cash: float, price: float, rate: float, fractional:
     return quantity
 
 
-@compiled
+@njit
 def affordable_finrl(
     order: float, cash: float, price: float, rate: float, has_traded: bool
 ) -> float:
@@ -70,7 +71,7 @@ def affordable_finrl(
     return min(floor_quotient(cash, unit), order)
 
 
-@compiled
+@njit
 def exact_quantity(
     order: float,
     cash: float,
@@ -86,7 +87,7 @@ def exact_quantity(
     return affordable(order, cash, price, rate, fractional)
 
 
-@compiled
+@njit
 def limit_orders(
     orders: FloatArray, shares: FloatArray, lots: FloatArray, free_from: IntArray, today: int
 ) -> None:
@@ -104,45 +105,37 @@ def limit_orders(
             orders[i] = quantity if orders[i] > 0.0 else -quantity
 
 
-@compiled
+@njit
 def sell_stopped(
-    orders: FloatArray,
-    executed: FloatArray,
-    shares: FloatArray,
-    cash: float,
-    cost: float,
-    close: FloatArray,
-    price: FloatArray,
-    tradable: BoolArray,
-    rate: FloatArray,
-    buy_price: FloatArray,
-    stop: float,
-    profit: float,
-) -> tuple[float, float, float, int]:
-    """Sell whole positions at a loss beyond the stop or at the profit; drop the orders in them.
+    e: int, plan: Any, account: Any, orders: Any, market: Any, books: Any, limits: Any
+) -> None:
+    """Sell account e's positions at a loss beyond the stop, or at the profit, and drop its orders.
 
-    Returns
-    -------
-    tuple
-        Cash, cost (both carried on), the amount traded, and the number of trades.
+    A position is sold whole, whatever the agent orders for that ticker.
     """
+    close, price = market.close[account.day], market.price[plan.row]
+    tradable, rate = market.tradable[plan.row], books.sell_rate[e]
+    shares, buy_price = books.shares[e], limits.buy_price[e]
+    signed, executed = orders.signed[e], orders.executed[e]
+    cash, cost = account.cash, account.cost
     traded, count = 0.0, 0
-    for i in range(orders.shape[0]):
+    for i in range(signed.shape[0]):
         held = shares[i]
-        kept = stop * buy_price[i] <= close[i] < profit * buy_price[i]
-        if held > 0.0 and tradable[i] and not kept:
+        stays = limits.stop * buy_price[i] <= close[i] < limits.profit * buy_price[i]
+        if held > 0.0 and tradable[i] and not stays:
             amount = price[i] * held
             cash += amount * (1.0 - rate[i])
             cost += amount * rate[i]
             traded += amount
             shares[i] = 0.0
             executed[i] = -held
-            orders[i] = 0.0
+            signed[i] = 0.0
             count += 1
-    return cash, cost, traded, count
+    account.cash, account.cost = cash, cost
+    plan.traded, plan.n_stops = traded, count
 
 
-@compiled
+@njit
 def remember_trades(
     executed: FloatArray,
     shares: FloatArray,

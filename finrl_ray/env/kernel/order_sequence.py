@@ -4,13 +4,15 @@ Three ways with one result: small whole orders of few tickers are sorted by a ne
 accounts at a time; others of few tickers by counting; those of many tickers by their digits.
 """
 
+from typing import Any
+
 import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray
-from finrl_ray.env.kernel.compile import compiled
+from finrl_ray.env.kernel.compile import njit
 
 
-@compiled
+@njit
 def count_before(values: FloatArray, k: int, n: int) -> int:
     """Return how many of the first n values sort before value k, equal ones in their order."""
     value = values[k]
@@ -22,7 +24,7 @@ def count_before(values: FloatArray, k: int, n: int) -> int:
     return before
 
 
-@compiled
+@njit
 def sort_few_orders(
     orders: FloatArray, sequence: AnyArray, values: FloatArray, tickers: AnyArray
 ) -> None:
@@ -49,7 +51,7 @@ def sort_few_orders(
         sequence[n_assets - 1 - count_before(values[1], k, n_buys)] = tickers[1, k]
 
 
-@compiled
+@njit
 def sort_columns(keys: AnyArray, network: AnyArray, lanes: int) -> None:
     """Sort the first `lanes` columns of `keys` by the comparisons of a sorting network.
 
@@ -64,7 +66,7 @@ def sort_columns(keys: AnyArray, network: AnyArray, lanes: int) -> None:
             keys[lower, lane] = b if a < b else a
 
 
-@compiled
+@njit
 def order_keys(orders: FloatArray, small: bool, keys: AnyArray, tickers: AnyArray) -> int:
     """Write unsigned keys that sort as the orders do, and their tickers; return how many.
 
@@ -91,7 +93,7 @@ def order_keys(orders: FloatArray, small: bool, keys: AnyArray, tickers: AnyArra
     return count
 
 
-@compiled
+@njit
 def sort_many_orders(
     orders: FloatArray, sequence: AnyArray, n_sells: int, n_buys: int, small: bool
 ) -> None:
@@ -131,7 +133,7 @@ def sort_many_orders(
         sequence[n_assets - 1 - k] = tickers[now, count - 1 - k]
 
 
-@compiled
+@njit
 def keep_sequence(orders: FloatArray, sequence: AnyArray) -> None:
     """Close the gaps that orders of 0 leave among the sells in front and the buys at the back."""
     n_assets = orders.shape[0]
@@ -146,3 +148,46 @@ def keep_sequence(orders: FloatArray, sequence: AnyArray) -> None:
         if orders[i] > 0.0:
             sequence[n_assets - 1 - buys] = i
             buys += 1
+
+
+@njit
+def write_keys(block: Any, signed: FloatArray) -> None:
+    """Write small whole orders as keys to sort by, one column of `block.keys` per account.
+
+    A key is order and ticker as one number, so that no two are equal, and that the first ticker of
+    equal orders is nearest to the front among sells, to the back among buys.
+    """
+    keys = block.keys
+    for e in range(block.first, block.end):
+        lane = e - block.first
+        if block.plans[lane].small:
+            for i in range(keys.shape[0]):
+                order = np.int32(signed[e, i])
+                keys[i, lane] = order * np.int32(64) + np.int32(i if order < 0 else 63 - i)
+
+
+@njit
+def sequence_orders(block: Any, signed: FloatArray, sequence: AnyArray, presorted: bool) -> None:
+    """Write the order of trading: sells from the front of `sequence`, buys from its back.
+
+    The largest order goes first, among equal ones the ticker listed first.
+    """
+    keys = block.keys
+    last = signed.shape[1] - 1
+    values, tickers = np.empty((2, last + 1)), np.empty((2, last + 1), dtype=np.int64)
+    for e in range(block.first, block.end):
+        lane = e - block.first
+        plan = block.plans[lane]
+        if plan.over:
+            continue
+        if presorted:
+            keep_sequence(signed[e], sequence[e])
+        elif plan.small and keys.shape[0] > 0:
+            for k in range(plan.n_sells):
+                sequence[e, k] = keys[k, lane] & 63
+            for k in range(plan.n_buys):
+                sequence[e, last - k] = 63 - (keys[last - k, lane] & 63)
+        elif signed.shape[1] <= 64:
+            sort_few_orders(signed[e], sequence[e], values, tickers)
+        else:
+            sort_many_orders(signed[e], sequence[e], plan.n_sells, plan.n_buys, plan.small)

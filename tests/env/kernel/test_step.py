@@ -7,13 +7,12 @@ import pytest
 from env_markets import hand_market, random_market
 from hypothesis import given, settings
 
-from finrl_ray.env.kernel import arrays, order_rules, order_sequence
-from finrl_ray.env.kernel import observation as observation_kernel
+from finrl_ray.env.kernel import order_sequence
 from finrl_ray.env.kernel.arrays import as_read_only
 from finrl_ray.env.kernel.compile import digest_of
 from finrl_ray.env.kernel.order_rules import affordable, affordable_finrl, floor_quotient
 from finrl_ray.env.kernel.sorting_network import sorting_network
-from finrl_ray.env.kernel.step import step_accounts, value_of
+from finrl_ray.env.kernel.step import PARTS, step_accounts, value_of
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
@@ -107,8 +106,12 @@ def test_buys_at_the_limit_of_cash_are_what_the_division_gives(margin):
 
 
 def test_compiled_code_is_renewed_when_a_file_behind_it_changes(tmp_path):
-    modules = (arrays, observation_kernel, order_rules, order_sequence)
-    files = [module.__file__ for module in modules]
+    files = [module.__file__ for module in PARTS]
+    folder = Path(step_accounts.py_func.__code__.co_filename).parent
+    own_digest = {"__init__.py", "step.py", "compile.py"}
+    not_compiled = {"sorting_network.py"}
+    parts = {file.name for file in folder.glob("*.py")} - own_digest - not_compiled
+    assert {Path(file).name for file in files} == parts
     (cell,) = step_accounts.py_func.__closure__
     assert cell.cell_contents == digest_of(*files)
     for k, file in enumerate(files):
