@@ -31,7 +31,7 @@ from .diagnostics.presets import create_memory_efficient_config as create_memory
 from .diagnostics.presets import create_stable_config as create_stable_config
 from .diagnostics.presets import memory_efficient_policy as memory_efficient_policy
 from .diagnostics.setup.validate import validate_training_setup as validate_training_setup
-from .env.create import create_env as create_env
+from .env.make import create_env as create_env
 from .env.stock_trading import StockTradingEnv as StockTradingEnv
 from .env.vec_env import StockTradingVecEnv as StockTradingVecEnv
 from .machine.resources import ResourceMonitor as ResourceMonitor

@@ -7,8 +7,9 @@ import numpy as np
 from gymnasium import spaces
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray
-from finrl_ray.env import finrl_memories as memories
+from finrl_ray.env import finrl_memories
 from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.account_state import account_state, restore_account
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.settings import (
@@ -187,24 +188,24 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
         ConfigError
             If the env was built with record_trades=False.
         """
-        executed = memories.recorded(self.accounts, self.index)
+        executed = finrl_memories.recorded(self.accounts, self.index)
         kind = np.float64 if self.accounts.rules.fractional_shares else np.int64
         return list(executed.astype(kind))
 
     @property
     def state_memory(self) -> list[list[float]]:
         """`state` after each step of this episode."""
-        states: list[list[float]] = memories.states(self.accounts, self.index).tolist()
+        states: list[list[float]] = finrl_memories.states(self.accounts, self.index).tolist()
         return states
 
     def save_asset_memory(self) -> "pd.DataFrame":
         """Return a frame with the columns `date` and `account_value`."""
-        return memories.asset_frame(self.date_memory, self.asset_memory)
+        return finrl_memories.asset_frame(self.date_memory, self.asset_memory)
 
     def save_action_memory(self) -> "pd.DataFrame":
         """Return executed shares: index `date` x tickers, or columns `date`, `actions` for one."""
         tickers = self.accounts.table.tickers
-        return memories.action_frame(self.date_memory[:-1], self.actions_memory, tickers)
+        return finrl_memories.action_frame(self.date_memory[:-1], self.actions_memory, tickers)
 
     def save_state_memory(self) -> "pd.DataFrame":
         """Return the states after each step, under the date of the day before, as FinRL does.
@@ -214,7 +215,9 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
         """
         table = self.accounts.table
         names = ("close", "shares", *table.feature_names)
-        return memories.state_frame(self.date_memory[:-1], self.state_memory, table.tickers, names)
+        return finrl_memories.state_frame(
+            self.date_memory[:-1], self.state_memory, table.tickers, names
+        )
 
     def render(self, mode: str = "human", close: bool = False) -> Any:
         """Return `state`, from which another env continues as its `previous_state`."""
@@ -227,7 +230,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
 
         A dict of plain numbers and arrays, which can be pickled.
         """
-        state = self.accounts.get_state(self.index)
+        state = account_state(self.accounts, self.index)
         state["rng"] = None if self._np_random is None else self.np_random.bit_generator.state
         state["rng_seed"] = self._np_random_seed
         return state
@@ -240,7 +243,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
         ConfigError
             If the state belongs to another market.
         """
-        self.accounts.set_state(self.index, state)
+        restore_account(self.accounts, self.index, state)
         self._np_random = None
         if state["rng"] is not None:
             self._np_random = np.random.Generator(np.random.PCG64())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
-from finrl_ray.env import order_limits as limits
+from finrl_ray.env import order_limits
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.kernel.sorting_network import sorting_network
@@ -19,30 +19,6 @@ from finrl_ray.support.float32_range import FLOAT32_MAX
 
 # FinRL makes whole numbers of its orders, which larger ones would become negative by
 _INT64 = 2.0**63
-_SETTING_ARRAYS = (
-    "initial_amount",
-    "initial_shares",
-    "hmax",
-    "buy_rate",
-    "sell_rate",
-    "threshold",
-    "start_row",
-    "random_start",
-    "numpy_cash",
-)
-_BOOK_SCALARS = (
-    "cash",
-    "day",
-    "start",
-    "last",
-    "value",
-    "reward",
-    "cost",
-    "n_trades",
-    "turbulence",
-    "finished",
-    "has_traded",
-)
 
 
 class Accounts:
@@ -85,8 +61,8 @@ class Accounts:
         self.n_envs = len(settings.initial_amount)
         self.episode = np.zeros(self.n_envs, dtype=np.int64)
         self.books = self._new_books()
-        self.limits = limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
-        self._kernel_limits = limits.in_kernel(self.limits)
+        self.limits = order_limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
+        self._kernel_limits = order_limits.in_kernel(self.limits)
         self._buffers()
         self.settings_changed()
         for index in range(self.n_envs):
@@ -121,7 +97,7 @@ class Accounts:
         """
         self.settings.check(self.table.n_periods)
         self._check_orders()
-        limits.check_lots(self.limits, self.settings.hmax)
+        order_limits.check_lots(self.limits, self.settings.hmax)
         if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
             raise ConfigError(
                 f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
@@ -208,7 +184,7 @@ class Accounts:
             # with one ticker FinRL's price is a NumPy number, which divides by 0 from the start
             has_traded=self.table.n_assets == 1 or bool(self.settings.numpy_cash[index]),
         )
-        limits.start_limits(self.limits, index, self.books.shares[index], close)
+        order_limits.start_limits(self.limits, index, self.books.shares[index], close)
         self.books.ledger[index, 0] = (first_value, cash, 0.0, 0.0, 0.0)
 
     def _set_positions(self, index: int, close: FloatArray) -> float:
@@ -359,7 +335,7 @@ class Accounts:
     def scaled_rewards(self, index: int) -> list[float]:
         """Return what `step` has paid account `index` so far, penalties and scaling included."""
         rewards = self.column(index, "reward")[1:]
-        taken_off = limits.penalties(self.limits, index, self.n_steps(index))
+        taken_off = order_limits.penalties(self.limits, index, self.n_steps(index))
         if taken_off is not None:
             rewards = rewards - taken_off
         scaled: list[float] = (rewards * self.reward_scaling).tolist()
@@ -387,59 +363,3 @@ class Accounts:
             n_trades=int(self.books.records["n_trades"][index]),
             initial_amount=float(self.settings.initial_amount[index]),
         )
-
-    # -- saving and restoring -------------------------------------------------------------------
-
-    def get_state(self, index: int) -> dict[str, Any]:
-        """Return everything the future of account `index` depends on, as copies."""
-        trades = self.executed_shares(index)
-        return {
-            "market": self.table.fingerprint,
-            "books": {name: self.books.records[name][index].item() for name in _BOOK_SCALARS},
-            "shares": self.books.shares[index].copy(),
-            "ledger": self.books.ledger[index, : self.n_steps(index) + 1].copy(),
-            "trades": None if trades is None else trades.copy(),
-            "episode": int(self.episode[index]),
-            "limits": limits.limits_state(self.limits, index, self.n_steps(index)),
-            "settings": {
-                name: getattr(self.settings, name)[index].copy() for name in _SETTING_ARRAYS
-            },
-            "hmax_is_wide": self.settings.hmax_is_wide,
-            "initial": self.settings.initial[index],
-            "previous_state": list(self.settings.previous_state[index]),
-        }
-
-    def set_state(self, index: int, state: dict[str, Any]) -> None:
-        """Put account `index` where `get_state` found it.
-
-        Raises
-        ------
-        ConfigError
-            If the state is of another market or of other options, or its trades were not recorded
-            but must be.
-        """
-        if state["market"] != self.table.fingerprint:
-            raise ConfigError(
-                f"this state belongs to another market ({state['market']}), the env trades "
-                f"{self.table.fingerprint}; build the env on the same window of the same data"
-            )
-        if self.record_trades and state["trades"] is None:
-            raise ConfigError(
-                "this state was saved with record_trades=False; build the env with the same"
-            )
-        # states of envs without such options may lack the key
-        limits.restore_limits(self.limits, index, state.get("limits", {}))
-        for name, value in state["books"].items():
-            self.books.records[name][index] = value
-        for name, value in state["settings"].items():
-            getattr(self.settings, name)[index] = value
-        rows = len(state["ledger"])
-        self.books.shares[index] = state["shares"]
-        self.books.ledger[index, :rows] = state["ledger"]
-        if self.record_trades:
-            self.books.trades[index, : rows - 1] = state["trades"]
-        self.episode[index] = state["episode"]
-        self.settings.hmax_is_wide = state["hmax_is_wide"]
-        self.settings.initial[index] = state["initial"]
-        self.settings.previous_state[index] = list(state["previous_state"])
-        self.settings_changed()

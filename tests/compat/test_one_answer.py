@@ -17,7 +17,7 @@ from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.sources.files import EXACT_FLOATS
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.env.account_history import AccountHistory
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, DataError
 

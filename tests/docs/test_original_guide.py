@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import finrl_ray
 from finrl_ray.data.sources.bundled import read_bundled
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 
 PATH = SHARED / "training_guide.md"
 TEXT = PATH.read_text(encoding="utf-8") if PATH.is_file() else ""

@@ -6,7 +6,7 @@ import pytest
 
 from finrl_ray.compat.preprocessing import FeatureEngineer
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 from finrl_ray.errors import ConfigError, DataError
 
 

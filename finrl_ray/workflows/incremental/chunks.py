@@ -14,7 +14,7 @@ from finrl_ray._typing import DateArray
 from finrl_ray.agents.replay.choose import follow_market
 from finrl_ray.agents.state.env import base_vec_env, wrappers
 from finrl_ray.data.labels import date_label
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.text import listed
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.buy_and_hold import buy_and_hold_of
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.performance import performance_summary
 

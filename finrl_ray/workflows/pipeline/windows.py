@@ -14,7 +14,7 @@ from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.baselines.buy_and_hold import buy_and_hold_of
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 from finrl_ray.env.market_table import MarketTable
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, FinRLRayError

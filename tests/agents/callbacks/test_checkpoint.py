@@ -454,7 +454,7 @@ class TestLoading:
         assert model.env is None
 
     def test_an_env_that_does_not_fit_is_told(self, tmp_path, market) -> None:
-        from finrl_ray.env.create import create_env
+        from finrl_ray.env.make import create_env
 
         saved(tmp_path, "a2c", total=40)
         with pytest.raises(ConfigError, match="cannot be loaded as a A2C model with this env"):

@@ -19,7 +19,7 @@ from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agents.callbacks.evaluation import EvalCallback
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
-from finrl_ray.env.create import create_env
+from finrl_ray.env.make import create_env
 from finrl_ray.errors import ConfigError, DataError
 
 
