@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import DateArray
+from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.features import why_never_finite
 from finrl_ray.data.frames.columns import read_flags
 from finrl_ray.data.frames.dates import read_dates
-from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import TRADABLE_COLUMN
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import listed
 

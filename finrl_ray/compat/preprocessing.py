@@ -16,10 +16,10 @@ from finrl_ray.compat.filling import (
     with_quotes,
 )
 from finrl_ray.compat.yahoo_downloader import YahooDownloader
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.features import TURBULENCE_ROWS, turbulence
 from finrl_ray.data.frames.dates import read_dates
 from finrl_ray.data.indicators import FINRL_INDICATORS, compute, required_columns
-from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.text import listed
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from finrl_ray._typing import BoolArray, FloatArray, IntArray
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.long_format import forward_fill
 from finrl_ray.data.indicators import FINRL_INDICATORS, compute, lookback, required_columns
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError
 from finrl_ray.support.progress import Progress, unseen
 from finrl_ray.support.text import listed

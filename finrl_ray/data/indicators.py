@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.data.market_data import PRICE_COLUMNS
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import counted, did_you_mean
 

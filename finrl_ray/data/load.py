@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.features import (
     add_features,
     add_turbulence,
     available_indicators,
     flat_until,
 )
-from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.indicators import FINRL_INDICATORS, is_indicator
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.market_data import MarketData, market_data_from_long
 from finrl_ray.data.report import DataReport
 from finrl_ray.data.sources.registry import read_source, source_description, source_notes
 from finrl_ray.errors import DataError

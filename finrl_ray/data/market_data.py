@@ -8,16 +8,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, FloatArray
+from finrl_ray.data.columns import PRICE_COLUMNS
+from finrl_ray.data.frames.long_format import LongOptions, arrays_from_long
+from finrl_ray.data.report import DataReport
 from finrl_ray.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from typing_extensions import Unpack
 
-PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
-TRADABLE_COLUMN = "tradable"
-"""Of a long frame: False or 0 in rows that only repeat a ticker's last prices."""
 _DTYPES = {"dates": "datetime64[ns]", "tradable": "bool"}
 
 
@@ -239,7 +240,7 @@ class MarketData:
 
     @classmethod
     def from_finrl(
-        cls, df: "pd.DataFrame", features: Sequence[str] = (), **options: Any
+        cls, df: pd.DataFrame, features: Sequence[str] = (), **options: "Unpack[LongOptions]"
     ) -> "MarketData":
         """Return market data from a frame in FinRL's long format.
 
@@ -248,10 +249,8 @@ class MarketData:
         df : frame with `date`, `tic`, `close`, and optionally `open`, `high`, `low`, `volume`
             and any numeric columns
         features : names of columns of `df` to use as features, in observation order
-        options : see `finrl_ray.data.frames.long_format.market_data_from_long`
+        options : those of `market_data_from_long`
         """
-        from finrl_ray.data.frames.long_format import market_data_from_long
-
         return market_data_from_long(df, features=features, **options)[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -261,3 +260,39 @@ class MarketData:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock()  # pickle makes arrays writeable
+
+
+def market_data_from_long(
+    df: pd.DataFrame, *, features: Sequence[str] = (), **options: "Unpack[LongOptions]"
+) -> tuple[MarketData, DataReport]:
+    """Return market data, and a report of what was done, from a frame in FinRL's long format.
+
+    Parameters
+    ----------
+    df : frame with `date`, `tic`, `close`, and optionally `open`, `high`, `low`, `volume` and
+        further numeric columns; never changed. The index is ignored. Rows in which a column
+        `tradable` is False or 0 only repeat a ticker's last prices.
+    features : names of numeric columns, in observation order
+    tickers : names to keep, in this order; all in alphabetical order when None
+    start : first date kept
+    end : first date not kept
+    market_columns : columns with one value per date, the same for all tickers
+    max_late_rows : a ticker first quoted later than this many rows after the first date is
+        dropped; for an earlier one the rows before its first quote are dropped; 252 if left out
+    timezone : name of the zone that dates with a zone and a time of day are converted to, so that
+        a row is one instant; UTC when None. Days keep their local date.
+
+    Returns
+    -------
+    (MarketData, DataReport)
+        docs/data.md has the rule for each irregularity.
+
+    Raises
+    ------
+    DataError
+        Naming ticker, date and column, for everything that has no rule that could repair it.
+    ConfigError
+        If `timezone` is no time zone.
+    """
+    fields, report = arrays_from_long(df, features=features, **options)
+    return MarketData(**fields), report

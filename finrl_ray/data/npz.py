@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.columns import PRICE_COLUMNS
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError
 from finrl_ray.files.bounded_reading import read_arrays
 

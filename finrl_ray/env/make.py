@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray.config.env import NOT_IN_FINRL, EnvConfig
-from finrl_ray.data.market_data import TRADABLE_COLUMN, MarketData
+from finrl_ray.data.columns import TRADABLE_COLUMN
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv

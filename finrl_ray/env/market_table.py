@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, Float32Array, FloatArray
-from finrl_ray.data.market_data import TRADABLE_COLUMN, MarketData
+from finrl_ray.data.columns import TRADABLE_COLUMN
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.kernel.arrays import Market, as_read_only
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling, market_columns

@@ -11,8 +11,8 @@ from finrl_ray.data.features import (
     available_indicators,
     turbulence,
 )
-from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.indicators import FINRL_INDICATORS, lookback, required_columns
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.errors import DataError
 
 PLAIN = ("close", "macd", "rsi_14", "close_-1_s", "atr", "obv", "close_10_sma_5_ema")

@@ -8,8 +8,8 @@ import pytest
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.data.features import add_features
-from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.load import load_market_data
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.errors import DataError
 
 ARRAYS = ("dates", "open", "high", "low", "close", "volume", "features", "tradable",

@@ -1,24 +1,46 @@
-"""FinRL's long format -> `MarketData`, causally: nothing comes from the future or a neighbour."""
+"""FinRL's long format into arrays of shape (T, N), causally.
+
+No value comes from a later date or from another ticker.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import BoolArray, DateArray, FloatArray, IntArray
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.dates import DateLike
 from finrl_ray.data.frames.long_table import LongTable, read_table
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
 from finrl_ray.data.report import DataReport, DroppedRows, UntradableCells
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import counted, listed
 from finrl_ray.support.time_zones import require_timezone
 
 
-def market_data_from_long(
+class LongOptions(TypedDict, total=False):
+    """Keywords of `arrays_from_long` beside `features`."""
+
+    tickers: Sequence[str] | None
+    """Names to keep, in this order; all in alphabetical order when None."""
+    start: DateLike | None
+    """First date kept."""
+    end: DateLike | None
+    """First date not kept."""
+    market_columns: Sequence[str]
+    """Columns with one value per date, the same for all tickers."""
+    max_late_rows: int
+    """A ticker first quoted later than this many rows after the first date is dropped; for an
+    earlier one the rows before its first quote are dropped."""
+    timezone: str | None
+    """Name of the zone that dates with a zone and a time of day are converted to, so that a row is
+    one instant; UTC when None. Days keep their local date."""
+
+
+def arrays_from_long(
     df: pd.DataFrame,
     *,
     features: Sequence[str] = (),
@@ -28,35 +50,10 @@ def market_data_from_long(
     market_columns: Sequence[str] = (),
     max_late_rows: int = 252,
     timezone: str | None = None,
-) -> tuple[MarketData, DataReport]:
-    """Return market data, and a report of what was done, from a frame in FinRL's long format.
+) -> tuple[dict[str, Any], DataReport]:
+    """Return the fields of a `MarketData`, and a report of what was done.
 
-    Parameters
-    ----------
-    df : frame with `date`, `tic`, `close`, and optionally `open`, `high`, `low`, `volume` and
-        further numeric columns; never changed. The index is ignored. Rows in which a column
-        `tradable` is False or 0 only repeat a ticker's last prices.
-    features : names of numeric columns, in observation order
-    tickers : names to keep, in this order; all in alphabetical order when None
-    start : first date kept
-    end : first date not kept
-    market_columns : columns with one value per date, the same for all tickers
-    max_late_rows : a ticker first quoted later than this many rows after the first date is
-        dropped; for an earlier one the rows before its first quote are dropped
-    timezone : name of the zone that dates with a zone and a time of day are converted to, so that
-        a row is one instant; UTC when None. Days keep their local date.
-
-    Returns
-    -------
-    (MarketData, DataReport)
-        docs/data.md has the rule for each irregularity.
-
-    Raises
-    ------
-    DataError
-        Naming ticker, date and column, for everything that has no rule that could repair it.
-    ConfigError
-        If `timezone` is no time zone.
+    The parameters and the errors are those of `finrl_ray.data.market_data.market_data_from_long`.
     """
     features = _checked_names(features, "features")
     market_columns = _checked_names(market_columns, "market_columns")
@@ -80,9 +77,9 @@ def market_data_from_long(
             f"{names[int(grid.first_quotes.argmax())]!r} is first quoted on "
             f"{date_label(grid.dates[first_row])}"
         )
-    market_data, notes = _build(grid, features, market_columns, first_row)
-    report = _report(market_data, grid, first_row, dropped, (*table.notes, *notes))
-    return market_data, report
+    fields, notes = _fields(grid, features, market_columns, first_row)
+    report = _report(grid, first_row, dropped, (*table.notes, *notes))
+    return fields, report
 
 
 def _checked_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
@@ -173,9 +170,9 @@ def forward_fill(values: FloatArray) -> FloatArray:
     return np.take_along_axis(values, np.maximum.accumulate(rows, axis=0), axis=0)
 
 
-def _build(
+def _fields(
     grid: _Grid, features: Sequence[str], market_columns: Sequence[str], first_row: int
-) -> tuple[MarketData, list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     notes = []
     prices: dict[str, Any] = {}
     for name in PRICE_COLUMNS:
@@ -193,18 +190,18 @@ def _build(
         notes += note
     t, n = len(grid.dates) - first_row, len(grid.tickers)
     warmup = max([0, *(_leading_gap(block) for block in (*blocks, *(s[:, None] for s in series)))])
-    market_data = MarketData(
-        dates=grid.dates[first_row:],
-        tickers=grid.tickers,
-        features=np.stack(blocks, axis=2) if blocks else np.zeros((t, n, 0)),
-        feature_names=tuple(features),
-        tradable=grid.tradable[first_row:].copy(),
-        market_features=np.stack(series, axis=1) if series else np.zeros((t, 0)),
-        market_feature_names=tuple(market_columns),
-        warmup=warmup,
+    fields = {
         **prices,
-    )
-    return market_data, notes
+        "dates": grid.dates[first_row:],
+        "tickers": grid.tickers,
+        "features": np.stack(blocks, axis=2) if blocks else np.zeros((t, n, 0)),
+        "feature_names": tuple(features),
+        "tradable": grid.tradable[first_row:].copy(),
+        "market_features": np.stack(series, axis=1) if series else np.zeros((t, 0)),
+        "market_feature_names": tuple(market_columns),
+        "warmup": warmup,
+    }
+    return fields, notes
 
 
 def _price_column(grid: _Grid, name: str, first_row: int) -> tuple[FloatArray, list[str]]:
@@ -289,30 +286,27 @@ def _leading_gap(values: FloatArray) -> int:
 
 
 def _report(
-    market_data: MarketData,
-    grid: _Grid,
-    first_row: int,
-    dropped: dict[str, str],
-    notes: Iterable[str],
+    grid: _Grid, first_row: int, dropped: dict[str, str], notes: Iterable[str]
 ) -> DataReport:
+    dates, tradable = grid.dates[first_row:], grid.tradable[first_row:]
     untradable = {}
-    for asset, name in enumerate(market_data.tickers):
-        rows = np.flatnonzero(~market_data.tradable[:, asset])
+    for asset, name in enumerate(grid.tickers):
+        rows = np.flatnonzero(~tradable[:, asset])
         if rows.size:
-            first = date_label(market_data.dates[rows[0]])
+            first = date_label(dates[rows[0]])
             untradable[name] = UntradableCells(count=int(rows.size), first_date=first)
     leading: tuple[DroppedRows, ...] = ()
     if first_row:
         late = [n for n, row in zip(grid.tickers, grid.first_quotes, strict=True) if row]
-        start = date_label(grid.dates[first_row])
+        start = date_label(dates[0])
         reason = f"{listed(late)} had no quote on the first date, and all have one by {start}"
         leading = (DroppedRows(count=first_row, reason=reason),)
     return DataReport(
         source="A frame in FinRL's long format",
-        n_periods=market_data.n_periods,
-        n_assets=market_data.n_assets,
-        first_date=date_label(market_data.dates[0]),
-        last_date=date_label(market_data.dates[-1]),
+        n_periods=len(dates),
+        n_assets=len(grid.tickers),
+        first_date=date_label(dates[0]),
+        last_date=date_label(dates[-1]),
         dropped_tickers=dropped,
         dropped_rows=leading,
         untradable=untradable,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, FloatArray, IntArray
+from finrl_ray.data.columns import PRICE_COLUMNS, TRADABLE_COLUMN
 from finrl_ray.data.frames.columns import (
     check_columns,
     read_flags,
@@ -15,7 +16,6 @@ from finrl_ray.data.frames.columns import (
 )
 from finrl_ray.data.frames.dates import DateLike, RowDates, read_dates
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import PRICE_COLUMNS, TRADABLE_COLUMN
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import did_you_mean, listed
 

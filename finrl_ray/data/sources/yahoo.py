@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
-from finrl_ray.data.market_data import PRICE_COLUMNS
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.sources.source import Source
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.files.private_folder import private_folder

@@ -10,10 +10,11 @@ import pandas as pd
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.dates import read_dates
 from finrl_ray.data.indicators import FINRL_INDICATORS
 from finrl_ray.data.load import market_data_of
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.data.price_findings import dropped_tickers, price_findings
 from finrl_ray.data.sources.registry import read_source

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
 from finrl_ray.env.make import make_vec_env

@@ -9,9 +9,10 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.dates import read_dates
 from finrl_ray.data.load import market_data_of
-from finrl_ray.data.market_data import PRICE_COLUMNS, MarketData
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.split import Split
 
 SEED = 0

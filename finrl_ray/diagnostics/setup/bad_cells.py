@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray
+from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import PRICE_COLUMNS
 from finrl_ray.env.finrl_frame import to_dates
 from finrl_ray.env.market_table import MarketTable
 

@@ -9,9 +9,8 @@ import pytest
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.dates import read_dates, written_dates
-from finrl_ray.data.frames.long_format import market_data_from_long
 from finrl_ray.data.load import load_market_data
-from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.market_data import MarketData, market_data_from_long
 from finrl_ray.errors import ConfigError, DataError
 
 LONDON, NEW_YORK = "Europe/London", "America/New_York"

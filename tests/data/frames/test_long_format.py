@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from finrl_ray.data.frames.long_format import market_data_from_long
-from finrl_ray.data.market_data import MarketData
+from finrl_ray.data.market_data import MarketData, market_data_from_long
 from finrl_ray.errors import DataError
 
 PRICES = ("open", "high", "low", "close", "volume")

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.data.sources import bundled
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.errors import DataError

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from finrl_ray.config.data import DataConfig
-from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.data.sources.registry import read_source
 from finrl_ray.errors import DataError
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.data.sources.sp500 import read_sp500
 from finrl_ray.errors import ConfigError, DataError
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from finrl_ray.config.data import SplitConfig
 from finrl_ray.data.features import add_features
-from finrl_ray.data.frames.long_format import market_data_from_long
+from finrl_ray.data.market_data import market_data_from_long
 from finrl_ray.data.windows.split import Split, Window, make_split
 from finrl_ray.errors import DataError
 
