@@ -1,4 +1,10 @@
-"""The `env` section of the YAML: the account, what trading costs, and the trading rules."""
+"""The `env` section of the YAML: the account, what trading costs, and the trading rules.
+
+An option beyond FinRL's env is a field of `TradingOptions`, with its text and its range: the key of
+the file, the envs' keyword (`env.rules.TradingRules`), `parity`, which refuses it, and the docs
+follow from that field. What the option does is written where orders are filled: its form for the
+kernel in `env/order_limits.py` and `env/kernel/arrays.py`, its rule in `env/kernel/`.
+"""
 
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -7,24 +13,12 @@ from finrl_ray.config.checks import FORBID_UNKNOWN, require
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 Fill = Literal["close", "next_open"]
-NOT_IN_FINRL = (
-    "fill",
-    "fractional_shares",
-    "random_start",
-    "cash_penalty_proportion",
-    "stop_loss",
-    "profit_loss_ratio",
-    "lot_size",
-    "cooldown",
-)
-"""Options of the env that have no meaning together with `parity`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EnvConfig:
-    """The account and the trading rules. Cost rates are fractions (0.001 is 0.1 %)."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+# without slots, of which a class cannot inherit two sets
+@dataclass(frozen=True, kw_only=True)
+class AccountOptions:
+    """FinRL's own arguments: the account, what trading costs, and when everything is sold."""
 
     hmax: int | float = 100
     """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
@@ -41,6 +35,12 @@ class EnvConfig:
     """At or above this value of `risk_indicator_col` everything is sold and nothing is bought."""
     risk_indicator_col: str = "turbulence"
     """The market series compared with the threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradingOptions:
+    """Options of the env that FinRL's has not, and that have no meaning together with `parity`."""
+
     fill: Fill = "close"
     """`close`: orders fill at the close that the agent has just seen, as in FinRL. `next_open`:
     at the following open, at which the agent could really have traded."""
@@ -63,6 +63,49 @@ class EnvConfig:
     ticker; below 1 it needs `fractional_shares`; null: no lots."""
     cooldown: int = 0
     """Periods after a trade in a ticker during which orders in it are ignored."""
+
+    def changed_options(self) -> list[str]:
+        """Return the names of these options that are not at their default."""
+        return [
+            item.name for item in fields(TradingOptions) if getattr(self, item.name) != item.default
+        ]
+
+    def check_ranges(self) -> None:
+        """Raise ConfigError unless the options that are numbers are within their ranges."""
+        share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
+        require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
+        require(
+            stop is None or 0 < stop < 1,
+            "stop_loss is a fraction of the average buy price and must be within (0, 1), got "
+            f"{stop} (0.9 sells after a loss of 10 %)",
+        )
+        require(
+            ratio is None or (stop is not None and ratio > 0),
+            f"profit_loss_ratio must be > 0 and needs stop_loss, got {ratio} with stop_loss {stop}",
+        )
+        require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
+        lots = self.lot_size if isinstance(self.lot_size, tuple) else (self.lot_size,)
+        for lot in lots:
+            whole = self.fractional_shares or lot is None or float(lot).is_integer()
+            require(
+                lot is None or (lot > 0 and whole),
+                "lot_size must be > 0 shares, and whole unless fractional_shares is true, got "
+                f"{self.lot_size}",
+            )
+
+
+def options_beyond_finrl() -> str:
+    """Return the names of the options that FinRL has not: `fill, fractional_shares or cooldown`."""
+    *names, last = (item.name for item in fields(TradingOptions))
+    return f"{', '.join(names)} or {last}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvConfig(TradingOptions, AccountOptions):
+    """The account and the trading rules. Cost rates are fractions (0.001 is 0.1 %)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
+
     observation_scaling: Literal["none", "train"] = "none"
     """`train`: standardise prices and features by their mean and deviation on the train window and
     express cash and positions as fractions of `initial_amount`."""
@@ -84,20 +127,16 @@ class EnvConfig:
                 f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
             )
         require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
-        self._check_range()
-        self._check_limits()
-        changed = [
-            item.name
-            for item in fields(self)
-            if item.name in NOT_IN_FINRL and getattr(self, item.name) != item.default
-        ]
+        self._check_float32()
+        self.check_ranges()
+        changed = self.changed_options()
         require(
             not (self.parity and changed),
-            f"parity reproduces FinRL, which has no {', '.join(NOT_IN_FINRL[:-1])} or "
-            f"{NOT_IN_FINRL[-1]} options; leave {changed} at the default or set parity to false",
+            f"parity reproduces FinRL, which has no {options_beyond_finrl()} options; leave "
+            f"{changed} at the default or set parity to false",
         )
 
-    def _check_range(self) -> None:
+    def _check_float32(self) -> None:
         """Refuse what the float32 of actions, observations and rewards cannot hold."""
         for name in ("hmax", "initial_amount", "reward_scaling"):
             value = getattr(self, name)
@@ -115,25 +154,3 @@ class EnvConfig:
             f"for a change of 0.01 %, and it must be within {FLOAT32_TINY:.2g} and "
             f"{FLOAT32_MAX:.2g}",
         )
-
-    def _check_limits(self) -> None:
-        share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
-        require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
-        require(
-            stop is None or 0 < stop < 1,
-            "stop_loss is a fraction of the average buy price and must be within (0, 1), got "
-            f"{stop} (0.9 sells after a loss of 10 %)",
-        )
-        require(
-            ratio is None or (stop is not None and ratio > 0),
-            f"profit_loss_ratio must be > 0 and needs stop_loss, got {ratio} with stop_loss {stop}",
-        )
-        require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
-        lots = self.lot_size if isinstance(self.lot_size, tuple) else (self.lot_size,)
-        for lot in lots:
-            whole = self.fractional_shares or lot is None or float(lot).is_integer()
-            require(
-                lot is None or (lot > 0 and whole),
-                "lot_size must be > 0 shares, and whole unless fractional_shares is true, got "
-                f"{self.lot_size}",
-            )

@@ -42,8 +42,12 @@ def field_texts(cls: type) -> dict[str, str]:
 
     Of a file form (see `tagged_sections`) they are those of the classes that it is made of.
     """
-    sources = getattr(cls, "__sources__", (cls,))
-    return {name: text for source in reversed(sources) for name, text in _texts_in(source).items()}
+    texts: dict[str, str] = {}
+    for source in reversed(getattr(cls, "__sources__", (cls,))):
+        for base in reversed(source.__mro__):
+            if dataclasses.is_dataclass(base):
+                texts |= _texts_in(base)
+    return texts
 
 
 def _texts_in(cls: type) -> dict[str, str]:

@@ -4,11 +4,12 @@ All of them make an env the same way for train, validation and test window.
 """
 
 import logging
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 
-from finrl_ray.config.env import NOT_IN_FINRL, EnvConfig
+from finrl_ray.config.env import AccountOptions, EnvConfig, TradingOptions
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import ObservationScaling
@@ -92,19 +93,13 @@ def _options(
             + f", got {scaling!r}"
         )
     options: dict[str, Any] = {
-        "hmax": config.hmax,
-        "initial_amount": config.initial_amount,
-        "buy_cost_pct": config.buy_cost_pct,
-        "sell_cost_pct": config.sell_cost_pct,
-        "reward_scaling": config.reward_scaling,
-        "turbulence_threshold": config.turbulence_threshold,
-        "risk_indicator_col": config.risk_indicator_col,
+        **{item.name: getattr(config, item.name) for item in fields(AccountOptions)},
         "parity": config.parity,
         "observation_scaling": scaling,
         "record_trades": not training if record_trades is None else record_trades,
     }
     if not config.parity:
-        options |= {name: getattr(config, name) for name in NOT_IN_FINRL}
+        options |= {item.name: getattr(config, item.name) for item in fields(TradingOptions)}
         options["random_start"] = config.random_start and training
     return options
 
