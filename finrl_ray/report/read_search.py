@@ -26,12 +26,12 @@ from finrl_ray.search.folder.names import (
     FOLD_RETURNS_FILE,
 )
 from finrl_ray.search.folder.test_openings import Opening, read_openings
-from finrl_ray.search.journal.events import fold, read_events
+from finrl_ray.search.journal.events import read_events, replay_events
 from finrl_ray.search.journal.lines import Event
 from finrl_ray.search.journal.records import (
     ENDED,
-    Records,
     TrialRecord,
+    TrialRecords,
     interruption,
     is_finished,
     unfinished,
@@ -73,7 +73,7 @@ class SearchReport:
 
     folder: SearchFolder
     events: list[Event] = field(repr=False)
-    records: Records = field(repr=False)
+    records: TrialRecords = field(repr=False)
     state: SearchState
     planned: int
     rows: list[dict[str, Any]] = field(repr=False)
@@ -278,7 +278,7 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
         )
     driven = is_driven(folder.path)
     events = read_events(folder.path)
-    records = fold(events)
+    records = replay_events(events)
     planned = 1 if folder.kind == "train" else planned_trials(folder.config)
     finished = is_finished(records, planned)
     if not driven:
@@ -298,7 +298,7 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
     )
 
 
-def _end_what_was_killed(records: Records) -> None:
+def _end_what_was_killed(records: TrialRecords) -> None:
     """Call trials interrupted whose process is gone: a killed search could not write that down."""
     for record in unfinished(records.in_order()):
         if record.state == "running":

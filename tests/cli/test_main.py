@@ -12,7 +12,7 @@ from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, sole_driver
 from finrl_ray.search.journal.events import append_event
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 
 GOOD_CSV = "date,tic,close\n" + "\n".join(
     f"2020-{month:02d}-{day:02d},AAA,{10 + day}" for month in range(1, 13) for day in range(1, 29)
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> SearchFolder:
     data, report = load_market_data(config.data)
     split = make_split(data, config.split)
     made = create_folder(config, data, split, report.to_dict(), tmp_path / "runs")
-    records = Records()
+    records = TrialRecords()
 
     def write(event: str, **content: object) -> None:
         append_event(made.path, records, event, **content)

@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.journal_callback import JournalCallback
 
@@ -35,7 +35,7 @@ class CountingSearcher(Searcher):
 
 
 def small_committer(folder: Path, scheduler: TrialScheduler | None = None) -> StateCommitter:
-    return StateCommitter(folder, Records(), CountingSearcher(), scheduler or FIFOScheduler())
+    return StateCommitter(folder, TrialRecords(), CountingSearcher(), scheduler or FIFOScheduler())
 
 
 def small_journal(folder: Path) -> JournalCallback:

@@ -18,7 +18,7 @@ from finrl_ray.metrics.returns import active_returns
 from finrl_ray.search.folder.folder import SearchFolder, create_folder
 from finrl_ray.search.folder.names import ACCOUNT_CURVES_FILE, ACTIVE_RETURNS_FILE
 from finrl_ray.search.journal.events import append_events
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.results.returns import TrialReturns
 from finrl_ray.search.results.table import winner
 from finrl_ray.search.results.verdict import judge_search, write_verdict
@@ -103,7 +103,7 @@ def made_search(
 
 
 def _write_journal(folder: SearchFolder, n_trials: int, failed: Sequence[int]) -> None:
-    records, clock = Records(), Clock()
+    records, clock = TrialRecords(), Clock()
     events: list[dict[str, Any]] = []
 
     def note(event: str, **content: Any) -> None:

@@ -16,7 +16,7 @@ from finrl_ray.report.pages.comparison import read_searches
 from finrl_ray.report.read_search import read_search
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import append_event, read_events, read_journal
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.reproduce.archive import read_reproduction
 from finrl_ray.search.tune.retention import delete_at_once, prune
 
@@ -174,7 +174,7 @@ def test_a_journal_that_names_a_victim_is_not_read_so_nothing_is_pruned(tmp_path
     victim, folder = tmp_path / "victim", tmp_path / "search"
     victim.mkdir()
     folder.mkdir()
-    records = Records()
+    records = TrialRecords()
     append_event(folder, records, "start", trial_id="00000", index=0, sample={})
     for steps in (1, 2, 3, 4):
         place = {"trial_id": "00000", "timesteps": steps, "path": f"ray/../../victim/{steps}"}

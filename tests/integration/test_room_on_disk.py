@@ -16,7 +16,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import NoRoomError
 from finrl_ray.search.journal.events import append_event, read_events
 from finrl_ray.search.journal.lines import JOURNAL_FILE
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.journal.state_files import TURNS, StateFiles
 from finrl_ray.search.loggers import tensorboard as tensorboard_log
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog
@@ -34,20 +34,20 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def start(folder: Path, records: Records, index: int) -> None:
+def start(folder: Path, records: TrialRecords, index: int) -> None:
     append_event(folder, records, "start", trial_id=f"{index:05d}", index=index, sample={})
 
 
 @pytest.mark.parametrize("room", [0, 1, 40])
 def test_half_an_event_is_taken_back(tmp_path: Path, room: int) -> None:
-    records = Records()
+    records = TrialRecords()
     start(tmp_path, records, 0)
     path = tmp_path / JOURNAL_FILE
     before = path.read_bytes()
     with files_up_to(len(before) + room), pytest.raises(OSError, match="too large"):
         start(tmp_path, records, 1)
     assert path.read_bytes() == before
-    again = Records()
+    again = TrialRecords()
     for event in read_events(tmp_path):
         again.apply(event)
     start(tmp_path, again, 1)
@@ -72,7 +72,7 @@ def test_a_committer_that_could_not_write_writes_nothing_more(tmp_path: Path) ->
 def test_states_ahead_of_the_journal_go_before_their_numbers_are_used_again(
     tmp_path: Path,
 ) -> None:
-    records, files = Records(), StateFiles(tmp_path)
+    records, files = TrialRecords(), StateFiles(tmp_path)
     files.write(1, b"seen")
     start(tmp_path, records, 0)
     files.write(2, b"of an event that was never written")
@@ -88,7 +88,7 @@ def test_states_ahead_of_the_journal_go_before_their_numbers_are_used_again(
 
 
 class Journal:
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: TrialRecords) -> None:
         self.records = records
 
 
@@ -96,7 +96,7 @@ class Journal:
 def test_tensorboard_on_a_full_disk_has_no_thread_and_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int
 ) -> None:
-    records = Records()
+    records = TrialRecords()
     start(tmp_path, records, 0)
     metrics = {"timesteps": 100, "objective": 1.0}
     append_event(tmp_path, records, "result", trial_id="00000", metrics=metrics)

@@ -34,7 +34,7 @@ from finrl_ray.search.folder.names import (
 from finrl_ray.search.folder.place import local_folder, remote_of
 from finrl_ray.search.folder.sealed_config import open_config, seal_of
 from finrl_ray.search.journal.events import read_journal
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
@@ -108,7 +108,7 @@ class SearchFolder:
         """Ray Tune's own experiment folder."""
         return self.path / RAY_FOLDER
 
-    def records(self) -> Records:
+    def records(self) -> TrialRecords:
         """Return what the journal says at this moment."""
         return read_journal(self.path)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from finrl_ray.search.journal.lines import JOURNAL_FILE, Event, read_lines
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.support.values import to_python
 
 REPORTED = (
@@ -71,9 +71,9 @@ def without_later(events: Sequence[Event], number: int) -> list[Event]:
     return [e for e in events if e["n"] <= number or e["event"] in _KEPT_WHEN_GOING_BACK]
 
 
-def fold(events: Iterable[Event]) -> Records:
+def replay_events(events: Iterable[Event]) -> TrialRecords:
     """Return the records of a list of events; one whose trial is not known is left out."""
-    records = Records()
+    records = TrialRecords()
     for event in events:
         try:
             if event["event"] == "exploit":
@@ -84,23 +84,25 @@ def fold(events: Iterable[Event]) -> Records:
     return records
 
 
-def read_journal(folder: Path) -> Records:
+def read_journal(folder: Path) -> TrialRecords:
     """Return what the journal of a search folder says."""
-    return fold(read_events(folder))
+    return replay_events(read_events(folder))
 
 
-def append_event(folder: Path, records: Records, event: str, **content: Any) -> None:
-    """Append one event to the journal of `folder` and fold it into `records`."""
-    append_events(folder, records, [numbered(records, event, content)])
+def append_event(folder: Path, records: TrialRecords, event: str, **content: Any) -> None:
+    """Append one event to the journal of `folder` and apply it to `records`."""
+    append_events(folder, records, [make_event(records, event, content)])
 
 
-def numbered(records: Records, event: str, content: Mapping[str, Any], ahead: int = 1) -> Event:
+def make_event(
+    records: TrialRecords, event: str, content: Mapping[str, Any], ahead: int = 1
+) -> Event:
     """Return an event with its time and the number that it has as the next but `ahead` - 1."""
     return {"event": event, "n": records.number + ahead, "time": time.time(), **content}
 
 
-def append_events(folder: Path, records: Records, events: Sequence[Event]) -> None:
-    """Append numbered events to the journal of `folder` in one write, and fold them in.
+def append_events(folder: Path, records: TrialRecords, events: Sequence[Event]) -> None:
+    """Append numbered events to the journal of `folder` in one write, and apply them to `records`.
 
     Raises
     ------

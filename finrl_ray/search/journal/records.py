@@ -68,8 +68,8 @@ class TrialRecord:
         return self.results[-1] if self.results else {}
 
 
-class Records:
-    """The trials of a search, as a fold over its events.
+class TrialRecords:
+    """The trials of a search, as its events, applied one after the other, leave them.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Records:
         return sum(end - start for start, end in self.lives)
 
     def apply(self, event: Event) -> None:
-        """Fold one event in; a trial that starts over from a checkpoint replaces its later rows."""
+        """Apply one event; a trial that starts over from a checkpoint replaces its later rows."""
         handlers: dict[str, Callable[[Event], None]] = {
             "search": self._search,
             "config": self._config,
@@ -201,7 +201,7 @@ def unfinished(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     return [record for record in records if record.state not in ENDED]
 
 
-def is_finished(records: Records, planned: int) -> bool:
+def is_finished(records: TrialRecords, planned: int) -> bool:
     """Return whether every trial that the search starts has ended."""
     if records.ended_by:
         return not unfinished(records.in_order())

@@ -50,7 +50,7 @@ class StoredState:
     Parameters
     ----------
     number : of the journal's last event that the state has seen
-    payload : what `dump` returned
+    payload : what `dump_state` returned
     own : whether this user has written it; what somebody else has written is unpickled only with
         trust
     """
@@ -143,7 +143,7 @@ class StateFiles:
             if state is not None and state.number > number:
                 (self.folder / name).unlink(missing_ok=True)
 
-    def ahead_of(self, number: int) -> bool:
+    def is_newer_than_journal(self, number: int) -> bool:
         """Return whether the journal, which ends at `number`, lacks events that states have seen.
 
         One of the two files may be ahead: a driver that died between writing it and the journal.
@@ -249,7 +249,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # not typed
 
 
 def _referred(kind: str, name: Any) -> Any:
-    raise pickle.UnpicklingError(f"{kind} {name} is a reference; use `load`")
+    raise pickle.UnpicklingError(f"{kind} {name} is a reference; use `load_state`")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -263,15 +263,15 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def dump(value: Any) -> bytes:
+def dump_state(value: Any) -> bytes:
     """Return the pickle of a searcher or scheduler, with references in it."""
     buffer = io.BytesIO()
     _Pickler(buffer).dump(value)
     return buffer.getvalue()
 
 
-def load(payload: bytes, find: Mapping[str, Find]) -> Any:
-    """Undo `dump`.
+def load_state(payload: bytes, find: Mapping[str, Find]) -> Any:
+    """Undo `dump_state`.
 
     Parameters
     ----------
@@ -282,11 +282,11 @@ def load(payload: bytes, find: Mapping[str, Find]) -> Any:
     return _Unpickler(io.BytesIO(payload), find).load()
 
 
-def joined(parts: dict[str, bytes]) -> bytes:
+def pack_parts(parts: dict[str, bytes]) -> bytes:
     """Return several pickles as one payload."""
     return pickle.dumps(parts)
 
 
-def parted(payload: bytes) -> Iterator[tuple[str, bytes]]:
-    """Undo `joined`."""
+def unpack_parts(payload: bytes) -> Iterator[tuple[str, bytes]]:
+    """Undo `pack_parts`."""
     yield from pickle.loads(payload).items()

@@ -1,8 +1,8 @@
 """A running search in Ray's dashboard: one named task per trial, and its measures as metrics.
 
 Trials share a few actors that outlive them, so Ray's own tables show actors where a person looks
-for trials. The board is one actor without CPUs that holds one call open per running trial, under
-the trial's name, and that exports gauges through Ray's metrics.
+for trials. `DashboardActor` reserves no CPU. It holds one call open per running trial, under the
+trial's name, and exports gauges through Ray's metrics.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import ray
 from ray import tune
 
-from finrl_ray.search.journal.records import ENDED, Records, TrialRecord
+from finrl_ray.search.journal.records import ENDED, TrialRecord, TrialRecords
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,10 @@ Sample = tuple[str, dict[str, str], float]
 
 
 class HasRecords(Protocol):
-    """What the board reads: the journal of the running search."""
+    """What `RayDashboardCallback` reads: the journal of the running search."""
 
     @property
-    def records(self) -> Records:
+    def records(self) -> TrialRecords:
         """The trials as they are."""
 
 
@@ -60,7 +60,7 @@ class TrialFailedError(Exception):
     """What ends the named task of a trial that failed, so that the dashboard shows it as failed."""
 
 
-class Board:
+class DashboardActor:
     """The actor: one open call per running trial, and the gauges."""
 
     def __init__(self) -> None:
@@ -102,8 +102,8 @@ class Board:
             self._gauges[name].set(value, tags=tags)
 
 
-class SearchBoard(tune.Callback):
-    """Ray Tune callback that keeps the board; a fault of the board never reaches the search.
+class RayDashboardCallback(tune.Callback):
+    """Ray Tune callback that keeps the actor up to date; its faults never reach the search.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class SearchBoard(tune.Callback):
         return {**self.__dict__, "actor": None, "open": {}}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Bring the board up to date, once a second at most."""
+        """Bring the dashboard up to date, once a second at most."""
         now = time.monotonic()
         if now >= self.next:
             self._guarded(now, ending=False)
@@ -156,7 +156,9 @@ class SearchBoard(tune.Callback):
             # a search that goes on shows what is trained from now on
             self.shown = {trial_name(record) for record in records if record.state in ENDED}
             # `name` of a call, not of the actor, is what the dashboard's task table shows
-            self.actor = ray.remote(Board).options(num_cpus=0, max_concurrency=_AT_ONCE).remote()
+            self.actor = (
+                ray.remote(DashboardActor).options(num_cpus=0, max_concurrency=_AT_ONCE).remote()
+            )
         for record in records:
             self._follow(record, ending)
         return self.actor.show.remote(self.samples(records, now))

@@ -234,7 +234,7 @@ class _EventFile:
         self._file.close()
 
 
-class _Recorded:
+class _ReadOnlyJournal:
     """A journal that is read and not written."""
 
     def __init__(self, records: Any) -> None:
@@ -250,7 +250,7 @@ def write_tensorboard_log(folder: Path, config: ExperimentConfig, records: Any) 
     config : of the search
     records : what its journal says
     """
-    log = TensorBoardLog(folder, config, _Recorded(records))
+    log = TensorBoardLog(folder, config, _ReadOnlyJournal(records))
     log.update()
     log.close()
     return log.folder

@@ -50,7 +50,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Recorded:
+class ReproductionArchive:
     """What a reproduction file holds.
 
     Parameters
@@ -157,7 +157,7 @@ def parameters_hash(checkpoint: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def read_reproduction(path: Path) -> Recorded:
+def read_reproduction(path: Path) -> ReproductionArchive:
     """Return what a reproduction file holds.
 
     Raises
@@ -191,7 +191,7 @@ def read_reproduction(path: Path) -> Recorded:
             development=data,
             plan=_plan(manifest["plan"]),
         )
-        return Recorded(
+        return ReproductionArchive(
             trial=manifest["trial"],
             inputs=inputs,
             schedule=tuple(Segment(**segment) for segment in manifest["schedule"]),

@@ -22,13 +22,13 @@ from finrl_ray.search.reproduce.agreement import (
     distance,
 )
 from finrl_ray.search.reproduce.archive import (
-    Recorded,
+    ReproductionArchive,
     parameters_hash,
     read_curves,
     read_reproduction,
     results_of_last_stretch,
 )
-from finrl_ray.search.reproduce.rerun import NotReachedError, Seen, train_schedule
+from finrl_ray.search.reproduce.rerun import NotReachedError, OnReport, train_schedule
 from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import TrialDivergedError
@@ -105,24 +105,24 @@ def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
     recorded = read_reproduction(_file_of(path))
     reported: list[dict[str, Any]] = []
 
-    def seen(metrics: dict[str, Any]) -> None:
+    def on_report(metrics: dict[str, Any]) -> None:
         reported.append(metrics)
         say(f"evaluated at {metrics['timesteps']:,} timesteps")
 
     until = recorded.results[-1]["timesteps"]
     try:
-        return _compared(recorded, until, reported, seen)
+        return _compared(recorded, until, reported, on_report)
     except (NotReachedError, TrialDivergedError) as error:
         # the file is whole, so what trains differently here is a result and no mistake
         return _result(recorded, until, [str(error)], math.inf, math.inf)
 
 
 def _compared(
-    recorded: Recorded, until: int, reported: list[dict[str, Any]], seen: Seen
+    recorded: ReproductionArchive, until: int, reported: list[dict[str, Any]], on_report: OnReport
 ) -> Reproduction:
     with tempfile.TemporaryDirectory() as scratch:
         _, checkpoint = train_schedule(
-            recorded.inputs, recorded.schedule, until, Path(scratch), seen
+            recorded.inputs, recorded.schedule, until, Path(scratch), on_report
         )
         results = results_of_last_stretch(reported, recorded.schedule)
         curves = read_curves(checkpoint, len(recorded.results))
@@ -138,7 +138,7 @@ def _compared(
 
 
 def _result(
-    recorded: Recorded, until: int, differences: list[str], largest: float, of_all: float
+    recorded: ReproductionArchive, until: int, differences: list[str], largest: float, of_all: float
 ) -> Reproduction:
     here = versions()
     processor = processor_facts(threads_per_trial(recorded.inputs.config))
@@ -176,7 +176,7 @@ def _file_of(path: str | Path) -> Path:
     return folder.path / REPRODUCTION_FILE
 
 
-def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[str]:
+def _other_results(recorded: ReproductionArchive, results: list[dict[str, Any]]) -> list[str]:
     """Return in words the first evaluation that is not as recorded."""
     if len(results) != len(recorded.results):
         return [f"{counted(len(results), 'evaluation')} instead of {len(recorded.results)}"]
@@ -191,7 +191,7 @@ def _other_results(recorded: Recorded, results: list[dict[str, Any]]) -> list[st
     return []
 
 
-def _largest_of_measures(recorded: Recorded, results: list[dict[str, Any]]) -> float:
+def _largest_of_measures(recorded: ReproductionArchive, results: list[dict[str, Any]]) -> float:
     if len(results) != len(recorded.results):
         return math.inf
     pairs = zip(recorded.results, results, strict=True)

@@ -16,7 +16,7 @@ from finrl_ray.training.agent import FRESH_START, Report, StartPoint, train_agen
 from finrl_ray.training.folds import train_folds
 from finrl_ray.training.threads import threads_of_a_trial
 
-Seen = Callable[[dict[str, Any]], None]
+OnReport = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def train_schedule(
     schedule: Sequence[Segment],
     until: int,
     scratch: Path,
-    seen: Seen | None = None,
+    on_report: OnReport | None = None,
 ) -> tuple[dict[str, Any], Path]:
     """Train one stretch after the other, each from the checkpoint of the one before.
 
@@ -72,7 +72,7 @@ def train_schedule(
     schedule : of one trial
     until : timesteps of the last evaluation
     scratch : where the checkpoints between stretches are written
-    seen : called with the metrics of each evaluation
+    on_report : called with the metrics of each evaluation
 
     Returns
     -------
@@ -89,7 +89,7 @@ def train_schedule(
         for number, segment in enumerate(schedule):
             place = scratch / f"stretch_{number}"
             end = until if segment.end is None else segment.end
-            metrics = _train(inputs, segment, start, end, place, seen)
+            metrics = _train(inputs, segment, start, end, place, on_report)
             start = StartPoint(checkpoint=place)
     return metrics, place
 
@@ -100,13 +100,13 @@ def _train(
     start: StartPoint,
     end: int,
     place: Path,
-    seen: Seen | None,
+    on_report: OnReport | None,
 ) -> dict[str, Any]:
     reached: dict[str, Any] = {}
 
     def report(metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
-        if seen is not None:
-            seen(metrics)
+        if on_report is not None:
+            on_report(metrics)
         if metrics["timesteps"] == end:
             place.mkdir()
             save(place)

@@ -1,4 +1,4 @@
-"""How many trials have room on the Ray that is connected."""
+"""How many trials may run at once on the connected Ray cluster."""
 
 import logging
 import math
@@ -16,11 +16,11 @@ from finrl_ray.training.threads import crowding, threads_per_trial
 
 logger = logging.getLogger(__name__)
 
-ROOM_S = 1.0
-"""How long the number of trials that have room is believed."""
+REFRESH_S = 1.0
+"""Seconds after which Ray is asked again how many trials fit on the cluster."""
 
 
-def trial_limit(config: ExperimentConfig) -> Callable[[], float]:
+def concurrency_limit(config: ExperimentConfig) -> Callable[[], float]:
     """Return a function that says how many trials may be alive at once."""
     if samples_all_first(config):
         return lambda: math.inf  # those that wait for the others to be compared with count too
@@ -28,24 +28,28 @@ def trial_limit(config: ExperimentConfig) -> Callable[[], float]:
     if most is not None:
         return lambda: most
     return Lasting(
-        partial(_room, config.search.cpus_per_trial, config.search.gpus_per_trial), ROOM_S
+        partial(_trials_that_fit, config.search.cpus_per_trial, config.search.gpus_per_trial),
+        REFRESH_S,
     )
 
 
-def _room(cpus: float, gpus: float) -> float:
-    """Return how many trials have room; asking Ray takes a millisecond."""
-    room = most_cpus() // cpus
+def _trials_that_fit(cpus: float, gpus: float) -> float:
+    """Return how many trials the cluster has resources for, at least 1.
+
+    Asking Ray takes a millisecond.
+    """
+    trials = most_cpus() // cpus
     if gpus:
         resources: dict[str, float] = ray.cluster_resources()
-        room = min(room, resources.get("GPU", 0.0) // gpus)
-    return max(1.0, room)
+        trials = min(trials, resources.get("GPU", 0.0) // gpus)
+    return max(1.0, trials)
 
 
 def warn_of_crowding(config: ExperimentConfig, planned: int) -> None:
     """Log a warning if trials that run at once have more threads than there are cores."""
     most = config.search.max_concurrent_trials
-    room = _room(config.search.cpus_per_trial, config.search.gpus_per_trial)
-    at_once = min(planned, room, math.inf if most is None else most)
+    fitting = _trials_that_fit(config.search.cpus_per_trial, config.search.gpus_per_trial)
+    at_once = min(planned, fitting, math.inf if most is None else most)
     # what other nodes have beyond what they offer cannot be known here
     cores = most_cpus() if len(ray.nodes()) > 1 else available_cpus()
     warning = crowding(at_once, threads_per_trial(config), cores)

@@ -21,7 +21,7 @@ from finrl_ray.search.folder.sealed_config import (
     with_free_keys,
 )
 from finrl_ray.search.journal.events import append_event
-from finrl_ray.search.journal.records import Records, is_finished, unfinished
+from finrl_ray.search.journal.records import TrialRecords, is_finished, unfinished
 from finrl_ray.search.run.plan_checks import MIN_POPULATION, check_plan
 from finrl_ray.search.sampling.domains import build_space, planned_trials
 from finrl_ray.search.sampling.drawn_samples import grid_size
@@ -40,7 +40,7 @@ _BUDGETS = (
 
 def take_changes(
     folder: SearchFolder,
-    records: Records,
+    records: TrialRecords,
     *,
     add_trials: int | None = None,
     overrides: Sequence[str] = (),
@@ -144,7 +144,7 @@ def with_more_trials(config: ExperimentConfig, count: int) -> ExperimentConfig:
 
 
 def _check_number(
-    folder: SearchFolder, records: Records, config: ExperimentConfig, changes: Sequence[Change]
+    folder: SearchFolder, records: TrialRecords, config: ExperimentConfig, changes: Sequence[Change]
 ) -> None:
     """Refuse numbers of trials that the scheduler, or what there is already, cannot do with."""
     change = next((change for change in changes if change.key == _NUMBER), None)
@@ -169,7 +169,7 @@ def _check_number(
         )
 
 
-def _reopens(records: Records, config: ExperimentConfig, changes: Sequence[Change]) -> bool:
+def _reopens(records: TrialRecords, config: ExperimentConfig, changes: Sequence[Change]) -> bool:
     """Return whether a search that a budget has ended goes on.
 
     Raises

@@ -7,12 +7,12 @@ from pathlib import Path
 from finrl_ray.files.disk_full import WRITE_ERRORS, NoRoomError, innermost, no_room
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.events import append_event
-from finrl_ray.search.journal.records import Records, interruption, unfinished
+from finrl_ray.search.journal.records import TrialRecords, interruption, unfinished
 from finrl_ray.search.journal.state_files import StateFiles
 from finrl_ray.search.run.outputs import write_outputs
 
 
-def end_trials(folder: Path, records: Records, spent: str) -> None:
+def end_trials(folder: Path, records: TrialRecords, spent: str) -> None:
     """Note how trials ended that Ray has said nothing of.
 
     Parameters

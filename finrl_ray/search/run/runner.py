@@ -38,14 +38,14 @@ from finrl_ray.search.folder.folder import (
 from finrl_ray.search.folder.mirror import FolderMirror, require_newest
 from finrl_ray.search.folder.names import TRIALS_FILE
 from finrl_ray.search.journal.events import append_event, error_line
-from finrl_ray.search.journal.records import Records, is_finished
+from finrl_ray.search.journal.records import TrialRecords, is_finished
 from finrl_ray.search.journal.state_files import StateFiles, StoredState
-from finrl_ray.search.loggers.ray_dashboard import SearchBoard
+from finrl_ray.search.loggers.ray_dashboard import RayDashboardCallback
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog
 from finrl_ray.search.loggers.trackers import make_trackers
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
-from finrl_ray.search.run.concurrency import trial_limit, warn_of_crowding
+from finrl_ray.search.run.concurrency import concurrency_limit, warn_of_crowding
 from finrl_ray.search.run.config_changes import take_changes
 from finrl_ray.search.run.interruption import end_trials, interrupted_for_room
 from finrl_ray.search.run.outputs import write_outputs
@@ -225,7 +225,7 @@ def resume_search(
         return _result(folder, records, planned)
 
 
-def _is_written(folder: SearchFolder, records: Records) -> bool:
+def _is_written(folder: SearchFolder, records: TrialRecords) -> bool:
     """Return whether a finished search's outputs are there, and are those of all its trials."""
     if not (folder.path / f"{TRIALS_FILE}.csv").is_file():
         return False
@@ -278,7 +278,7 @@ def _run_mirrored(
     stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
     pausing = folder.config.search.scheduler.type in PAUSING
     source = TrialSource(
-        committer, state, planned, trial_limit(folder.config), storage, pausing=pausing
+        committer, state, planned, concurrency_limit(folder.config), storage, pausing=pausing
     )
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
@@ -323,14 +323,14 @@ def _in_words(error: BaseException, kept: str) -> SearchError:
 
 
 def _make_committer(
-    folder: SearchFolder, records: Records, state: StoredState | None, files: StateFiles
+    folder: SearchFolder, records: TrialRecords, state: StoredState | None, files: StateFiles
 ) -> StateCommitter:
     space = build_space(folder.config)
     searcher, scheduler = make_searcher(folder.config, space), make_scheduler(folder.config, space)
     return StateCommitter(folder.path, records, searcher, scheduler, files)
 
 
-def _result(folder: SearchFolder, records: Records, planned: int) -> SearchResult:
+def _result(folder: SearchFolder, records: TrialRecords, planned: int) -> SearchResult:
     return SearchResult(
         path=folder.path,
         table=trial_table(records.in_order(), folder.config),
@@ -398,9 +398,11 @@ def _views(
     folder: SearchFolder, journal: JournalCallback, planned: int, make_view: ViewFactory | None
 ) -> list[tune.Callback]:
     view = [make_view(folder, journal, planned)] if make_view else []
-    board = [SearchBoard(folder.config.name, journal, planned)] if current_dashboard() else []
+    dashboard = (
+        [RayDashboardCallback(folder.config.name, journal, planned)] if current_dashboard() else []
+    )
     written = TensorBoardLog(folder.path, folder.config, journal)
-    return [*view, *board, written, *make_trackers(folder)]
+    return [*view, *dashboard, written, *make_trackers(folder)]
 
 
 def _session(

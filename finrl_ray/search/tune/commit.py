@@ -19,21 +19,21 @@ from finrl_ray.search.journal.events import (
     append_event,
     append_events,
     first_gap,
-    fold,
-    numbered,
+    make_event,
     read_events,
+    replay_events,
     without_later,
 )
 from finrl_ray.search.journal.lines import JOURNAL_FILE, Event
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.journal.state_files import (
     STATE_FOLDER,
     StateFiles,
     StoredState,
-    dump,
-    joined,
-    load,
-    parted,
+    dump_state,
+    load_state,
+    pack_parts,
+    unpack_parts,
 )
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.tune.trial_ids import TrialIds
@@ -68,7 +68,7 @@ class StateCommitter:
     def __init__(
         self,
         folder: Path,
-        records: Records,
+        records: TrialRecords,
         searcher: Searcher,
         scheduler: TrialScheduler,
         files: StateFiles | None = None,
@@ -128,7 +128,7 @@ class StateCommitter:
             # a second state without its events would leave none that fits the journal
             raise self._failed
         events = [
-            numbered(self.records, event, content, ahead)
+            make_event(self.records, event, content, ahead)
             for ahead, (event, content) in enumerate(contents, start=1)
         ]
         journal = self.folder / JOURNAL_FILE
@@ -149,10 +149,10 @@ class StateCommitter:
         whole = {"searcher": self.searcher, "scheduler": self.scheduler}
         for name, value in whole.items():
             if name not in self._pickles:
-                self._pickles[name] = dump(value)
+                self._pickles[name] = dump_state(value)
         if "registered" not in self._pickles:
-            self._pickles["registered"] = dump(self.registered.text())
-        return joined(self._pickles)
+            self._pickles["registered"] = dump_state(self.registered.text())
+        return pack_parts(self._pickles)
 
     def restore(
         self,
@@ -175,7 +175,7 @@ class StateCommitter:
         """
         find = {"trial": trial, "checkpoint": checkpoint, "samples": self._samples}
         self._check_samples()
-        parts = {name: load(part, find) for name, part in parted(state.payload)}
+        parts = {name: load_state(part, find) for name, part in unpack_parts(state.payload)}
         self.searcher, self.scheduler = parts["searcher"], parts["scheduler"]
         self._go_on_drawing()
         self.registered = TrialIds.of_text(parts["registered"])
@@ -241,7 +241,7 @@ def require_trusted(folder: Path, *, trust: bool = False) -> None:
     SearchError
         As `read_for_resume` does.
     """
-    state = StateFiles(folder).newest(until=fold(read_events(folder)).number)
+    state = StateFiles(folder).newest(until=replay_events(read_events(folder)).number)
     if state is not None:
         _require_own(folder, state, trust=trust)
 
@@ -260,7 +260,7 @@ def _require_own(folder: Path, state: StoredState, *, trust: bool) -> None:
 
 def read_for_resume(
     folder: Path, *, trust: bool = False
-) -> tuple[Records, StoredState | None, StateFiles]:
+) -> tuple[TrialRecords, StoredState | None, StateFiles]:
     """Return the records and the state that a search goes on from.
 
     Where the newest state is damaged, the one before it is used, and what the journal says beyond
@@ -278,10 +278,10 @@ def read_for_resume(
         the state needs trust.
     """
     events = read_events(folder)
-    records = fold(events)
+    records = replay_events(events)
     files = StateFiles(folder)
     gap = first_gap(folder)
-    if gap is None and files.ahead_of(records.number):
+    if gap is None and files.is_newer_than_journal(records.number):
         gap = records.number + 1
     if gap is not None:
         raise SearchError(
@@ -299,7 +299,7 @@ def read_for_resume(
         return records, None, files
     _require_own(folder, state, trust=trust)
     if any(_changes_state(event) for event in events if event["n"] > state.number):
-        taken_back = fold(without_later(events, state.number))
+        taken_back = replay_events(without_later(events, state.number))
         taken_back.number = records.number
         append_event(folder, taken_back, "back", to=state.number)
         records = taken_back

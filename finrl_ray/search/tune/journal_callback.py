@@ -12,7 +12,7 @@ from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import error_line, reported_metrics
-from finrl_ray.search.journal.records import PAUSE, STOP, Records, TrialState, interruption
+from finrl_ray.search.journal.records import PAUSE, STOP, TrialRecords, TrialState, interruption
 from finrl_ray.search.sampling.objective import full_budget, time_attr
 from finrl_ray.search.schedulers.make import stop_reason
 from finrl_ray.search.tune.commit import StateCommitter
@@ -53,7 +53,7 @@ class JournalCallback(tune.Callback):
         return self.committer.folder
 
     @property
-    def records(self) -> Records:
+    def records(self) -> TrialRecords:
         """What the journal says at this moment."""
         return self.committer.records
 

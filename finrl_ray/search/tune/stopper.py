@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ray import tune
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.search.journal.records import ENDED, Records
+from finrl_ray.search.journal.records import ENDED, TrialRecords
 from finrl_ray.support.text import counted
 
 
@@ -25,7 +25,7 @@ class BudgetStopper(tune.Stopper):
     """
 
     def __init__(
-        self, records: Records, config: ExperimentConfig, no_room: Callable[[], str] = str
+        self, records: TrialRecords, config: ExperimentConfig, no_room: Callable[[], str] = str
     ) -> None:
         self.records = records
         self.search = config.search

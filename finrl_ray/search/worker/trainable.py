@@ -54,7 +54,7 @@ def train_trial(
     config : the experiment
     train_data, validation_data : the rows of the two windows; no other rows reach a trial
     """
-    with _prepared(config) as (report, start):
+    with trial_session(config) as (report, start):
         train_agent(sample, config, train_data, validation_data, report, start)
 
 
@@ -74,12 +74,12 @@ def train_path_trial(
     development : the rows of train and validation; no other rows reach a trial
     plan : the folds, as rows of `development`
     """
-    with _prepared(config) as (report, start):
+    with trial_session(config) as (report, start):
         train_folds(sample, config, development, plan, report, start)
 
 
 @contextlib.contextmanager
-def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint]]:
+def trial_session(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint]]:
     """Give what a trial reports by and where it starts; the watchdog counts while it runs."""
     th.set_num_threads(config.search.threads)
     collect_garbage()
@@ -88,7 +88,7 @@ def _prepared(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint]]:
     storage = tune.get_context().get_storage()
     # the actor has no child processes, and looking for some takes milliseconds
     monitor = ResourceMonitor(None, include_children=False)
-    report = partial(report_to_tune, monitor, watchdog, _FLUSHER, storage)
+    report = partial(report_evaluation, monitor, watchdog, _FLUSHER, storage)
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     # a store that is away while the checkpoint is read is not the trial's fault
     told = telling_no_room("a file of the trial", _places(storage), _REMEDY)
@@ -161,7 +161,7 @@ class Watchdog:
             self.stop()
 
 
-def report_to_tune(
+def report_evaluation(
     monitor: ResourceMonitor,
     watchdog: Watchdog,
     flusher: CheckpointFlusher,

@@ -31,7 +31,7 @@ from finrl_ray.metrics.performance import performance_summary
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.folder.names import BEST_MODEL_FOLDER
 from finrl_ray.search.journal.events import append_event, reported_metrics
-from finrl_ray.search.journal.records import ENDED, Records, TrialRecord, interruption
+from finrl_ray.search.journal.records import ENDED, TrialRecord, TrialRecords, interruption
 from finrl_ray.search.run.config_changes import take_changes
 from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.storage.url import is_url
@@ -132,7 +132,7 @@ def train_from_config(
     agent = prepared.config.agent
     say(f"training {agent.algorithm} for {agent.total_timesteps:,} timesteps in {folder.path}")
     with sole_driver(folder):
-        log = _Log(folder, Records(), say)
+        log = _Log(folder, TrialRecords(), say)
         log.write("start", index=0, sample={})
         return folder.path, _train(folder, log, resume=False)
 
@@ -280,7 +280,7 @@ class _Log(BaseCallback):
 
     evaluation: TradingEvalCallback
 
-    def __init__(self, folder: SearchFolder, records: Records, say: Say) -> None:
+    def __init__(self, folder: SearchFolder, records: TrialRecords, say: Say) -> None:
         super().__init__()
         self.folder = folder
         self.records = records

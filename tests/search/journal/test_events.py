@@ -8,24 +8,26 @@ import pytest
 
 from finrl_ray.search.journal.events import append_event, error_line, read_journal
 from finrl_ray.search.journal.lines import JOURNAL_FILE
-from finrl_ray.search.journal.records import Records, unfinished
+from finrl_ray.search.journal.records import TrialRecords, unfinished
 
 
-def start(records: Records, folder: Path, trial_id: str, index: int) -> None:
+def start(records: TrialRecords, folder: Path, trial_id: str, index: int) -> None:
     append_event(folder, records, "start", trial_id=trial_id, index=index, sample={"n_steps": 64})
 
 
-def result(records: Records, folder: Path, trial_id: str, timesteps: int, **metrics: Any) -> None:
+def result(
+    records: TrialRecords, folder: Path, trial_id: str, timesteps: int, **metrics: Any
+) -> None:
     content = {"timesteps": timesteps, "objective": 1.0, **metrics}
     append_event(folder, records, "result", trial_id=trial_id, metrics=content)
 
 
-def end(records: Records, folder: Path, trial_id: str, state: str) -> None:
+def end(records: TrialRecords, folder: Path, trial_id: str, state: str) -> None:
     append_event(folder, records, "end", trial_id=trial_id, state=state, reason="because")
 
 
 def test_what_is_read_equals_what_was_written(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     start(records, tmp_path, "a", 0)
     result(records, tmp_path, "a", 100)
     end(records, tmp_path, "a", "completed")
@@ -35,7 +37,7 @@ def test_what_is_read_equals_what_was_written(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_goes_back_to_a_checkpoint_replaces_its_later_rows(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     start(records, tmp_path, "a", 0)
     for steps in (100, 200, 300):
         result(records, tmp_path, "a", steps, objective=float(steps))
@@ -50,7 +52,7 @@ def test_a_trial_that_goes_back_to_a_checkpoint_replaces_its_later_rows(tmp_path
 
 
 def test_what_a_search_takes_back_no_longer_counts(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     for index, trial_id in enumerate(("a", "b")):
         start(records, tmp_path, trial_id, index)
     result(records, tmp_path, "a", 100)
@@ -67,7 +69,7 @@ def test_what_a_search_takes_back_no_longer_counts(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_created_and_never_started_is_in_no_table(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     append_event(tmp_path, records, "created", trial_id="a", index=0, sample={"n_steps": 64})
     assert records.in_order() == []
     append_event(tmp_path, records, "start", trial_id="a")
@@ -75,7 +77,7 @@ def test_a_trial_that_was_created_and_never_started_is_in_no_table(tmp_path: Pat
 
 
 def test_a_decision_stands_until_it_is_carried_out(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     start(records, tmp_path, "a", 0)
     content = {"trial_id": "a", "metrics": {"timesteps": 100}}
     append_event(tmp_path, records, "result", decision="PAUSE", iteration=4, **content)
@@ -90,7 +92,7 @@ def test_a_decision_stands_until_it_is_carried_out(tmp_path: Path) -> None:
 
 
 def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     for index, trial_id in enumerate(("a", "b")):
         start(records, tmp_path, trial_id, index)
     result(records, tmp_path, "a", 100)
@@ -105,7 +107,7 @@ def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_search_is_that_of_its_lives() -> None:
-    records = Records()
+    records = TrialRecords()
     for time, event in [
         (10.0, {"event": "search", "state": "started"}),
         (12.0, {"event": "start", "trial_id": "a", "index": 0, "sample": {}}),
@@ -118,7 +120,7 @@ def test_the_time_of_a_search_is_that_of_its_lives() -> None:
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     start(records, tmp_path, "a", 0)
     result(records, tmp_path, "a", 100)
     path = tmp_path / JOURNAL_FILE
@@ -134,7 +136,7 @@ def test_a_folder_without_a_journal_has_no_trials(tmp_path: Path) -> None:
 
 
 def test_running_time_is_summed_over_starts(tmp_path: Path) -> None:
-    records = Records()
+    records = TrialRecords()
     for time, event in [
         (10.0, {"event": "start", "trial_id": "a", "index": 0, "sample": {}}),
         (14.0, {"event": "result", "trial_id": "a", "metrics": {"timesteps": 1}}),

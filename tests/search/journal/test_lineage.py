@@ -9,13 +9,13 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SchedulerConfig, SearchConfig
 from finrl_ray.search.journal.events import append_event, read_journal
 from finrl_ray.search.journal.lineage import Segment, lineage, segments
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.results.table import trial_table
 
 
-def journal(folder: Path, exchanges: list[tuple[int, int, int]]) -> Records:
+def journal(folder: Path, exchanges: list[tuple[int, int, int]]) -> TrialRecords:
     """Four trials with learning rates 0, 1, 2, 3 and exchanges (trial, donor, timesteps)."""
-    records = Records()
+    records = TrialRecords()
     for k in range(4):
         content = {"trial_id": str(k), "index": k, "sample": {"learning_rate": k}}
         append_event(folder, records, "created", **content)
@@ -27,7 +27,7 @@ def journal(folder: Path, exchanges: list[tuple[int, int, int]]) -> Records:
     return read_journal(folder)
 
 
-def schedule(records: Records, trial: int) -> list[tuple[int, Any, int, int | None]]:
+def schedule(records: TrialRecords, trial: int) -> list[tuple[int, Any, int, int | None]]:
     found = segments(records.trials[str(trial)], records.in_order())
     return [(s.trial, s.sample["learning_rate"], s.start, s.end) for s in found]
 

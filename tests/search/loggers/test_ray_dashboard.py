@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.search.journal.records import Records, TrialRecord
+from finrl_ray.search.journal.records import TrialRecord, TrialRecords
 from finrl_ray.search.loggers.ray_dashboard import (
     GAUGES,
-    Board,
-    SearchBoard,
+    DashboardActor,
+    RayDashboardCallback,
     TrialFailedError,
     trial_name,
 )
@@ -20,7 +20,7 @@ from finrl_ray.search.loggers.ray_dashboard import (
 
 class Journal:
     def __init__(self, *records: TrialRecord) -> None:
-        self.records = Records()
+        self.records = TrialRecords()
         for record in records:
             if hasattr(record, "started"):
                 record.started = True
@@ -61,13 +61,13 @@ class Actor:
         return Call(name, self.calls)
 
 
-def board(*records: TrialRecord, planned: int = 4) -> SearchBoard:
-    made = SearchBoard("night", Journal(*records), planned)
+def board(*records: TrialRecord, planned: int = 4) -> RayDashboardCallback:
+    made = RayDashboardCallback("night", Journal(*records), planned)
     made.actor = Actor()
     return made
 
 
-def values(made: SearchBoard, now: float = 0.0) -> dict[tuple[str, str], float]:
+def values(made: RayDashboardCallback, now: float = 0.0) -> dict[tuple[str, str], float]:
     records = made.journal.records.in_order()
     return {
         (name, tags.get("state") or tags.get("trial") or ""): value
@@ -91,7 +91,7 @@ def test_the_gauges_are_those_of_the_records() -> None:
 
 
 def test_failures_are_attempts_restarts_included() -> None:
-    journal = Records()
+    journal = TrialRecords()
     for event in (
         {"event": "created", "trial_id": "a", "index": 0, "sample": {}},
         {"event": "created", "trial_id": "b", "index": 1, "sample": {}},
@@ -183,7 +183,7 @@ def test_it_travels_without_its_actor() -> None:
 
 def test_the_named_call_ends_as_the_trial_did() -> None:
     async def run() -> None:
-        actor = Board()
+        actor = DashboardActor()
         done, failed = (asyncio.create_task(actor.trial(name)) for name in ("a", "b"))
         await asyncio.sleep(0)
         await actor.end("a", "completed", "all steps")

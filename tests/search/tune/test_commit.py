@@ -18,8 +18,15 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from finrl_ray.errors import SearchError
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.journal.lines import JOURNAL_FILE
-from finrl_ray.search.journal.records import Records
-from finrl_ray.search.journal.state_files import FLUSHED, STATE_FOLDER, TURNS, _referred, dump, load
+from finrl_ray.search.journal.records import TrialRecords
+from finrl_ray.search.journal.state_files import (
+    FLUSHED,
+    STATE_FOLDER,
+    TURNS,
+    _referred,
+    dump_state,
+    load_state,
+)
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.sampling.searchers import SampleList
@@ -217,7 +224,7 @@ def drawn(seed: int = 5, total: int = 10**12) -> DrawnSamples:
 
 
 def drawing_committer(folder: Path, samples: DrawnSamples) -> StateCommitter:
-    return StateCommitter(folder, Records(), SampleList(samples), FIFOScheduler())
+    return StateCommitter(folder, TrialRecords(), SampleList(samples), FIFOScheduler())
 
 
 def resumed_drawing(folder: Path, samples: DrawnSamples) -> StateCommitter:
@@ -271,7 +278,7 @@ def test_trials_are_references_in_a_pickled_scheduler() -> None:
     trial, other = Trial("x", trial_id="a", stub=True), Trial("x", trial_id="a", stub=True)
     scheduler.on_trial_add(None, trial)
     scheduler.seen = {trial: "by trial"}
-    again = load(dump(scheduler), {"trial": {"a": other}.__getitem__})
+    again = load_state(dump_state(scheduler), {"trial": {"a": other}.__getitem__})
     assert again.seen == {other: "by trial"}
     assert again.on_trial_result(None, other, {"t": 4, "m": 1.0}) == "CONTINUE"
 

@@ -6,16 +6,16 @@ import pytest
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
-from finrl_ray.search.journal.records import Records
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.tune import stopper as budget
 from finrl_ray.search.tune.stopper import BudgetStopper
 
 
-def stopper(records: Records, **search: Any) -> BudgetStopper:
+def stopper(records: TrialRecords, **search: Any) -> BudgetStopper:
     return BudgetStopper(records, ExperimentConfig(search=SearchConfig(**search)))
 
 
-def ended(records: Records, objective: float | None, state: str = "completed") -> None:
+def ended(records: TrialRecords, objective: float | None, state: str = "completed") -> None:
     trial_id = f"t{len(records.trials)}"
     own = {"time": 0.0, "trial_id": trial_id}
     records.apply({"event": "start", "index": len(records.trials), "sample": {}, **own})
@@ -26,14 +26,14 @@ def ended(records: Records, objective: float | None, state: str = "completed") -
 
 
 def test_without_a_budget_a_search_goes_on() -> None:
-    records = Records()
+    records = TrialRecords()
     for _ in range(50):
         ended(records, 0.0)
     assert not stopper(records).stop_all()
 
 
 def test_time_counts_over_all_lives_of_a_search(monkeypatch) -> None:
-    records = Records()
+    records = TrialRecords()
     records.apply({"event": "search", "state": "started", "time": 100.0})
     records.apply({"event": "search", "state": "interrupted", "time": 130.0})
     now = [0.0]
@@ -47,7 +47,7 @@ def test_time_counts_over_all_lives_of_a_search(monkeypatch) -> None:
 
 
 def test_timesteps_count_over_all_trials() -> None:
-    records = Records()
+    records = TrialRecords()
     stop = stopper(records, timesteps_budget=1500)
     ended(records, 0.0)
     ended(records, 0.0)
@@ -68,7 +68,7 @@ def test_timesteps_count_over_all_trials() -> None:
     ],
 )
 def test_a_plateau_is_a_number_of_ended_trials_without_a_new_best(objectives, ends) -> None:
-    records = Records()
+    records = TrialRecords()
     for objective in objectives:
         ended(records, objective, "completed" if objective is not None else "failed")
     stop = stopper(records, stop_after_no_improvement=3)
@@ -77,7 +77,7 @@ def test_a_plateau_is_a_number_of_ended_trials_without_a_new_best(objectives, en
 
 
 def test_a_search_that_has_ended_early_stays_ended() -> None:
-    records = Records()
+    records = TrialRecords()
     ended(records, 0.0)
     event = {"event": "search", "state": "finished", "ended_by": "spent", "time": 0.0}
     records.apply(event)

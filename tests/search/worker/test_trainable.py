@@ -27,7 +27,7 @@ from finrl_ray.search.worker.trainable import (
     Watchdog,
     collect_garbage,
     remove_leftovers,
-    report_to_tune,
+    report_evaluation,
 )
 
 OWN = {"objective": 1.5, "timesteps": 100, "eval/sharpe_ratio": 1.5}
@@ -47,7 +47,7 @@ def write_model(folder: Path) -> None:
 
 def report(place: Any, flusher: CheckpointFlusher | None = None) -> None:
     flusher = flusher or CheckpointFlusher()
-    report_to_tune(ResourceMonitor(None), Watchdog(None), flusher, place, OWN, write_model)
+    report_evaluation(ResourceMonitor(None), Watchdog(None), flusher, place, OWN, write_model)
 
 
 def test_what_the_process_uses_is_in_rays_results_and_not_in_the_journal(
