@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 import ray
+from cachetools.func import ttl_cache
 
 from finrl_ray.cluster.nodes import most_cpus
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.schedulers.make import samples_all_first
-from finrl_ray.support.cached_for import Lasting
 from finrl_ray.training.threads import crowding, threads_per_trial
 
 logger = logging.getLogger(__name__)
@@ -27,10 +27,9 @@ def concurrency_limit(config: ExperimentConfig) -> Callable[[], float]:
     most = config.search.max_concurrent_trials
     if most is not None:
         return lambda: most
-    return Lasting(
-        partial(_trials_that_fit, config.search.cpus_per_trial, config.search.gpus_per_trial),
-        REFRESH_S,
-    )
+    fitting = partial(_trials_that_fit, config.search.cpus_per_trial, config.search.gpus_per_trial)
+    cached: Callable[[], float] = ttl_cache(maxsize=1, ttl=REFRESH_S)(fitting)
+    return cached
 
 
 def _trials_that_fit(cpus: float, gpus: float) -> float:
