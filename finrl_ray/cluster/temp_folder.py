@@ -6,12 +6,12 @@ The path of a Unix socket has at most 107 bytes (103 on macOS), of which Ray's o
 
 import logging
 import os
-import stat
 import sys
 import tempfile
 from pathlib import Path
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.files.ownership import Ownership, folder_ownership
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +90,11 @@ def _own_short_folder() -> Path:
         folder = Path(base) / f"ray-{os.getuid()}"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            if not _is_ours(folder):  # made by somebody else, to read what is kept in it
+            ownership = folder_ownership(folder)
+            if ownership is Ownership.FOREIGN:  # made by somebody else, to read what is kept in it
                 folder = Path(tempfile.mkdtemp(prefix="fr", dir=base))
+            elif ownership is not Ownership.PRIVATE:
+                folder.chmod(0o700)
         except OSError as error:
             problems.append(str(error))
             continue
@@ -103,12 +106,3 @@ def _own_short_folder() -> Path:
         f"can be made: {'; '.join(problems)}. Set {FOLDER_VARIABLE} to a folder of at most "
         f"{longest_path() - len('/ray')} bytes"
     )
-
-
-def _is_ours(folder: Path) -> bool:
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        return False
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)
-    return True

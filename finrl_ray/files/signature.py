@@ -12,10 +12,11 @@ import hmac
 import logging
 import os
 import secrets
-import stat
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from finrl_ray.files.ownership import Ownership, file_ownership, folder_ownership
 
 logger = logging.getLogger(__name__)
 
@@ -102,15 +103,16 @@ def _make(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     """Return the key, if nobody else can have put it there or read it."""
-    if hasattr(os, "getuid"):
-        for place, forbidden in ((path, 0o077), (path.parent, 0o022)):
-            facts = place.lstat()
-            if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & forbidden:
-                logger.warning(
-                    "%s belongs to another user, or others may change or read it; it is not used, "
-                    "and searches are resumed with --trust",
-                    place,
-                )
-                return b""
+    for place, private_enough in (
+        (path, file_ownership(path) is Ownership.PRIVATE),
+        (path.parent, folder_ownership(path.parent) >= Ownership.OTHERS_READ),
+    ):
+        if not private_enough:
+            logger.warning(
+                "%s belongs to another user, or others may change or read it; it is not used, "
+                "and searches are resumed with --trust",
+                place,
+            )
+            return b""
     content = path.read_bytes()
     return content if len(content) == _LENGTH else b""
