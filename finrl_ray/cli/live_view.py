@@ -16,7 +16,7 @@ from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.run.trial_resources import why_none_runs
 from finrl_ray.search.sampling.objective import whole_timesteps
 from finrl_ray.search.tune.journal_callback import JournalCallback
-from finrl_ray.support.interruptions import answer_plainly, answer_through
+from finrl_ray.support.interruptions import answer_through, stop_answering_through
 from finrl_ray.support.text import exact_time
 
 _REFRESH_S = 0.25
@@ -90,7 +90,7 @@ class LiveView(tune.Callback):
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Close the view."""
-        answer_plainly(self._print)
+        stop_answering_through(self._print)
         if self.live:
             self.live.stop()
             self.live = None

@@ -37,7 +37,7 @@ from finrl_ray.cli.screen import (
     show_training,
 )
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.files.disk_full import is_no_room, no_room
+from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.support.interruptions import announced, interrupted, leaves_at_once
 
 FailOption = Annotated[
@@ -107,7 +107,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        if is_no_room(error):
+        if is_disk_full(error):
             _fail(_without_room(error))
         _fail(
             f"unexpected {type(error).__name__}: {error}\n"
@@ -120,12 +120,12 @@ def _without_room(error: Exception) -> str:
         "Make room, then run the command again; a search or a training that was interrupted goes "
         "on with `finrl-ray resume` of its folder"
     )
-    return str(no_room("a file", error, [Path.cwd(), tempfile.gettempdir()], remedy))
+    return str(disk_full_error("a file", error, [Path.cwd(), tempfile.gettempdir()], remedy))
 
 
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:
     """Say a full disk plainly where a thread met it, such as the one that writes TensorBoard's."""
-    if is_no_room(ended.exc_value):
+    if is_disk_full(ended.exc_value):
         # the command itself fails with its remedy when it writes next
         print(f"a thread could not write: {ended.exc_value}", file=sys.stderr)
     else:
@@ -154,9 +154,9 @@ def _options(
 ) -> None:
     # typer makes `--version` from the parameter; its callback has done the work
     del version
-    from finrl_ray.files.private_folder import settle_folders
+    from finrl_ray.files.private_folder import set_fallback_folders
 
-    settle_folders()
+    set_fallback_folders()
 
 
 @app.command()

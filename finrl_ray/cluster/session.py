@@ -27,7 +27,7 @@ from finrl_ray.cluster.security import (
 )
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.files.disk_full import NoRoomError, free_bytes, room_in
+from finrl_ray.files.disk_full import DiskFullError, free_bytes, free_space_in_words
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.support.environment_variables import environment
 from finrl_ray.support.interruptions import interrupted, leave_at_once
@@ -154,14 +154,15 @@ def require_room_for_ray(folder: str) -> None:
 
     Raises
     ------
-    NoRoomError
+    DiskFullError
         With the folder and the room in it.
     """
     room = free_bytes(folder)
     if room is not None and room < RAY_BYTES:
-        raise NoRoomError(
+        raise DiskFullError(
             f"Ray cannot be started: its temporary folder needs {RAY_BYTES // 10**6} MB for logs, "
-            f"and {room_in(folder)}. Make room there, or name another folder in RAY_TMPDIR"
+            f"and {free_space_in_words(folder)}. Make room there, or name another folder in "
+            "RAY_TMPDIR"
         )
 
 

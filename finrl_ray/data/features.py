@@ -12,7 +12,7 @@ from finrl_ray.data.indicators import FINRL_INDICATORS, compute, lookback, requi
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import listed
 
 TURBULENCE_ROWS = 252
@@ -28,7 +28,7 @@ def available_indicators(
 
 
 def add_features(
-    market_data: MarketData, names: Sequence[str], progress: Progress = unseen
+    market_data: MarketData, names: Sequence[str], progress: Progress = no_progress
 ) -> MarketData:
     """Return market data with indicators appended to its features.
 

@@ -20,12 +20,12 @@ from finrl_ray.data.market_data import MarketData, market_data_from_long
 from finrl_ray.data.report import DataReport
 from finrl_ray.data.sources.registry import read_source, source_description, source_notes
 from finrl_ray.errors import DataError
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import listed
 
 
 def load_market_data(
-    config: DataConfig, base_dir: Path = Path(), *, progress: Progress = unseen
+    config: DataConfig, base_dir: Path = Path(), *, progress: Progress = no_progress
 ) -> tuple[MarketData, DataReport]:
     """Return the market data that a configuration describes, and a report of what was done.
 
@@ -49,7 +49,7 @@ def load_market_data(
 
 
 def market_data_of(
-    df: pd.DataFrame, config: DataConfig, *, progress: Progress = unseen
+    df: pd.DataFrame, config: DataConfig, *, progress: Progress = no_progress
 ) -> tuple[MarketData, DataReport]:
     """Return what `load_market_data` does, from the rows of the source.
 

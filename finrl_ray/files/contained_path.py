@@ -30,7 +30,7 @@ def why_outside(name: object) -> str:
     return ""
 
 
-def inner_name(name: object, what: str) -> str:
+def checked_relative_path(name: object, what: str) -> str:
     """Return a relative path that stays inside its folder.
 
     Parameters
@@ -67,7 +67,7 @@ def path_inside(folder: Path, name: object, what: str) -> Path:
     SearchError
         If it is absolute, or leads out of the folder, by itself or through a link.
     """
-    path = folder / inner_name(name, what)
+    path = folder / checked_relative_path(name, what)
     try:
         inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # links that go round in a circle
@@ -79,7 +79,7 @@ def path_inside(folder: Path, name: object, what: str) -> Path:
     return path
 
 
-def plain_name(name: object, what: str) -> str:
+def checked_folder_name(name: object, what: str) -> str:
     """Return a name that may be used for a folder.
 
     Raises

@@ -1,7 +1,7 @@
-"""A disk without room: how its errors are told from others, and what they mean in words.
+"""A full disk: how its errors are told from others, and what they mean in words.
 
-An error may come from another process or node, wrapped by Ray, pyarrow, torch or SQLite, so that
-nothing but its text is left.
+A disk, a quota or an object store may be full. The error may come from another process or node,
+wrapped by Ray, pyarrow, torch or SQLite, so that nothing but its text is left.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from finrl_ray.errors import SearchError
 from finrl_ray.support.text import readable_bytes
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEXTS = (
     os.strerror(errno.ENOSPC),
     os.strerror(errno.EDQUOT),
@@ -39,7 +39,7 @@ _TEXTS = (
     "Insufficient Storage",
     "storage quota",
 )
-# what writing raises, besides a FinRLRayError that was made of it
+# the classes that writing a file raises, besides those of this package
 WRITE_ERRORS = (
     OSError,
     RuntimeError,
@@ -50,25 +50,25 @@ WRITE_ERRORS = (
 )
 
 
-class NoRoomError(SearchError):
-    """A disk, a quota or a store has no room; what was done so far is kept."""
+class DiskFullError(SearchError):
+    """A disk, a quota or an object store is full; what was done so far is kept."""
 
 
-def is_no_room(error: BaseException | None) -> bool:
-    """Return whether an error, or one that it was raised from, is that of a disk without room."""
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error, or one that it was raised from, is that of a full disk."""
     return any(_is_one(link) for link in _chain(error))
 
 
-def innermost(error: BaseException | None) -> NoRoomError | None:
-    """Return the first `NoRoomError` from which an error has come, if there is one."""
+def find_disk_full(error: BaseException | None) -> DiskFullError | None:
+    """Return the first `DiskFullError` from which an error has come, if there is one."""
     # Ray's copy of one is of a class of its own, and its text is a traceback
-    found = [link for link in _chain(error) if type(link) is NoRoomError]
+    found = [link for link in _chain(error) if type(link) is DiskFullError]
     return found[-1] if found else None
 
 
 def _is_one(error: BaseException) -> bool:
-    by_number = isinstance(error, OSError) and error.errno in NO_ROOM
-    return by_number or isinstance(error, NoRoomError) or says_no_room(str(error))
+    by_number = isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS
+    return by_number or isinstance(error, DiskFullError) or says_disk_full(str(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -82,13 +82,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = inner or error.__cause__ or error.__context__
 
 
-def says_no_room(text: str) -> bool:
-    """Return whether a text, such as the traceback of another process, says so."""
+def says_disk_full(text: str) -> bool:
+    """Return whether a text, such as another process's traceback, is about a full disk."""
     return any(words in text for words in _TEXTS)
 
 
-def room_in(folder: str | Path) -> str:
-    """Return in words how much room there is where a folder lies or would lie; empty if unknown."""
+def free_space_in_words(folder: str | Path) -> str:
+    """Return in words how much space is free where a folder lies or would lie; empty if unknown."""
     found = _usage(folder)
     if found is None:
         return ""
@@ -111,50 +111,54 @@ def _usage(folder: str | Path) -> tuple[Path, int, int] | None:
     return None
 
 
-def no_room(what: str, error: BaseException, folders: list[str | Path], remedy: str) -> NoRoomError:
+def disk_full_error(
+    what: str, error: BaseException, folders: list[str | Path], remedy: str
+) -> DiskFullError:
     """Return the error that says what could not be written, where, and what to do.
 
     Parameters
     ----------
     what : names what was to be written
     error : how that failed
-    folders : on whose disks there may be no room
+    folders : those whose disks may be full
     remedy : one sentence
     """
-    known = innermost(error)
+    known = find_disk_full(error)
     if known is not None:
         return known
     named = getattr(error, "filename", None)
     places = [Path(named).parent, *folders] if isinstance(named, str) else folders
-    rooms = dict.fromkeys(filter(None, map(room_in, places)))
+    spaces = dict.fromkeys(filter(None, map(free_space_in_words, places)))
     reason = _reason(error)
-    said = f" ({'; '.join(rooms)})" if rooms else ""
-    return NoRoomError(f"{what} cannot be written: {reason}{said}. {remedy}")
+    said = f" ({'; '.join(spaces)})" if spaces else ""
+    return DiskFullError(f"{what} cannot be written: {reason}{said}. {remedy}")
 
 
 @contextlib.contextmanager
-def telling_no_room(what: str, folders: list[str | Path], remedy: str) -> Iterator[None]:
-    """Run a block that writes; a disk without room becomes a `NoRoomError`.
+def explain_disk_full(what: str, folders: list[str | Path], remedy: str) -> Iterator[None]:
+    """Run a block that writes; the error of a full disk becomes a `DiskFullError`.
 
     Parameters
     ----------
-    what, folders, remedy : see `no_room`
+    what, folders, remedy : see `disk_full_error`
     """
     try:
         yield
-    except NoRoomError:
+    except DiskFullError:
         raise
     except WRITE_ERRORS as error:
-        if not is_no_room(error):
+        if not is_disk_full(error):
             raise
-        raise no_room(what, error, folders, remedy) from error
+        raise disk_full_error(what, error, folders, remedy) from error
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror:
+    if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS and error.strerror:
         plain = os.strerror(error.errno)
         return plain if plain in error.strerror else error.strerror
     if isinstance(error, shutil.Error):  # of a copied folder: a list of all that was not copied
-        return next((text for text in map(os.strerror, NO_ROOM) if text in str(error)), str(error))
-    lines = [line.strip() for line in str(error).splitlines() if says_no_room(line)]
+        return next(
+            (text for text in map(os.strerror, DISK_FULL_ERRNOS) if text in str(error)), str(error)
+        )
+    lines = [line.strip() for line in str(error).splitlines() if says_disk_full(line)]
     return (lines[-1] if lines else str(error))[:300]

@@ -20,18 +20,18 @@ MANIFEST_FILE = "manifest.json"
 FORMAT = "finrl_ray sealed folder 1"
 
 
-def seal(folder: Path, **facts: Any) -> None:
+def write_manifest(folder: Path, **facts: Any) -> None:
     """Write the manifest of everything in `folder`.
 
     Parameters
     ----------
-    folder : its files, not those of folders inside it, are sealed
+    folder : its own files are listed, not those of folders inside it
     facts : plain values to keep in the manifest
 
     Raises
     ------
     OSError
-        If it cannot be written; the folder is then not sealed.
+        If it cannot be written; the folder then counts as damaged.
     """
     files = {path.name: fingerprint(path) for path in _files(folder)}
     content = {"format": FORMAT, **facts, "files": files}
@@ -40,8 +40,8 @@ def seal(folder: Path, **facts: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def damage(folder: Path) -> str:
-    """Return what is wrong with a sealed folder, or an empty text if it is whole."""
+def find_damage(folder: Path) -> str:
+    """Return how a folder differs from its manifest, or an empty text if it is whole."""
     manifest = folder / MANIFEST_FILE
     try:
         content = read_json(manifest)
@@ -58,19 +58,19 @@ def damage(folder: Path) -> str:
         outside = why_outside(name)
         if outside:
             return f"{MANIFEST_FILE} names a file that is not in the folder: {outside}"
-        problem = file_damage(folder / name, expected)
+        problem = find_file_damage(folder / name, expected)
         if problem:
             return problem
     return ""
 
 
-def sealed_facts(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder in which `damage` has found nothing."""
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a folder in which `find_damage` has found nothing."""
     content: dict[str, Any] = read_json(folder / MANIFEST_FILE)
     return content
 
 
-def flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Have every file of a folder written to the disk itself, for a machine that loses power."""
     for path in (*_files(folder), folder):
         if path.is_dir() and os.name == "nt":
@@ -90,7 +90,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def file_damage(path: Path, expected: Mapping[str, Any]) -> str:
+def find_file_damage(path: Path, expected: Mapping[str, Any]) -> str:
     """Return how a file differs from its fingerprint, or an empty text if it does not."""
     if not path.is_file():
         return f"{path.name} is missing"

@@ -8,15 +8,15 @@ name there, nor read what we keep.
 import functools
 import logging
 import os
-import stat
 import sys
 import tempfile
 from pathlib import Path
 
+from finrl_ray.files.ownership import Ownership, folder_ownership
+
 logger = logging.getLogger(__name__)
 
 MATPLOTLIB_VARIABLE = "MPLCONFIGDIR"
-_OTHERS = 0o077
 _SHARED_MEMORY = Path("/dev/shm")  # what a container with read-only disks still has
 
 
@@ -69,14 +69,9 @@ def _temporary() -> Path:
 
 def _is_own(path: Path) -> bool:
     try:
-        found = path.lstat()
+        return folder_ownership(path) is Ownership.PRIVATE
     except OSError:
         return False
-    if not hasattr(os, "getuid"):
-        return stat.S_ISDIR(found.st_mode)
-    return (
-        stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & _OTHERS
-    )
 
 
 def home() -> Path | None:
@@ -95,8 +90,8 @@ def can_be_written(folder: Path) -> bool:
     return False
 
 
-def settle_folders() -> None:
-    """Name folders to Ray and Matplotlib where they would find none; before they are imported.
+def set_fallback_folders() -> None:
+    """Give Ray and Matplotlib folders where they would find none; before they are imported.
 
     Where HOME is not set and the system does not know the user, Ray cannot even be imported.
     """

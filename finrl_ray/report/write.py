@@ -12,14 +12,16 @@ from finrl_ray.report.pages.html import render
 from finrl_ray.report.pages.search import search_page
 from finrl_ray.report.read_search import read_search
 from finrl_ray.search.folder.mirror import FolderMirror
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 
 REPORT_FILE = "report.html"
 FIGURES_FOLDER = "report"
 KINDS = ("png", "svg", "csv")
 
 
-def write_report(path: str | Path, *, progress: Progress = unseen, trust: bool = False) -> Path:
+def write_report(
+    path: str | Path, *, progress: Progress = no_progress, trust: bool = False
+) -> Path:
     """Write the report of a search: running, interrupted, failed or finished.
 
     Parameters
@@ -49,7 +51,7 @@ def write_report(path: str | Path, *, progress: Progress = unseen, trust: bool =
         return write_page(page, search.path / REPORT_FILE, search.path / FIGURES_FOLDER, progress)
 
 
-def write_page(page: Page, target: Path, folder: Path, progress: Progress = unseen) -> Path:
+def write_page(page: Page, target: Path, folder: Path, progress: Progress = no_progress) -> Path:
     """Write a page to `target` and its figures into `folder`, which lies beside it.
 
     Raises

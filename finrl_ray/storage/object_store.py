@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from finrl_ray.errors import ConfigError
-from finrl_ray.files.disk_full import is_no_room
+from finrl_ray.files.disk_full import is_disk_full
 from finrl_ray.storage.url import check_url, is_url, require_no_secret
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def is_final(error: OSError) -> bool:
     """Return whether asking again cannot help."""
     if isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
         return True
-    return is_no_room(error) or any(word in str(error) for word in _FINAL)
+    return is_disk_full(error) or any(word in str(error) for word in _FINAL)
 
 
 class Patience:
@@ -371,7 +371,7 @@ def require_usable(key: str, url: str) -> None:
 def in_words(url: str, error: OSError) -> str:
     """Return what an error of a store means for its user."""
     place, text = url.partition("?")[0], str(error)
-    if is_no_room(error):
+    if is_disk_full(error):
         return f"{place} has no room, or its quota is spent ({text}); make room there"
     if "NO_SUCH_BUCKET" in text or isinstance(error, FileNotFoundError):
         return f"there is nothing at {place}; make the bucket, or correct the name"

@@ -70,7 +70,7 @@ def answer_through(say: Say) -> None:
     _say.append(say)
 
 
-def answer_plainly(say: Say) -> None:
+def stop_answering_through(say: Say) -> None:
     """Take back `answer_through(say)`."""
     if say in _say:
         _say.remove(say)

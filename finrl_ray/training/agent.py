@@ -40,7 +40,7 @@ from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.files.manifest import seal
+from finrl_ray.files.manifest import write_manifest
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
 from finrl_ray.support.text import counted
 
@@ -312,7 +312,7 @@ class SafePointCallback(BaseCallback):
         }
         save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
         self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
-        seal(folder, timesteps=int(model.num_timesteps))
+        write_manifest(folder, timesteps=int(model.num_timesteps))
 
     def restore(self, model: BaseAlgorithm, folder: Path) -> None:
         """Put a fresh model, its env and this callback back to where a checkpoint was made."""

@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from finrl_ray.errors import SearchError
-from finrl_ray.files.contained_path import inner_name, path_inside, plain_name, why_outside
+from finrl_ray.files.contained_path import (
+    checked_folder_name,
+    checked_relative_path,
+    path_inside,
+    why_outside,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +40,7 @@ def test_what_leaves_is_refused(tmp_path: Path, name: object) -> None:
 @pytest.mark.parametrize("name", ["ray/trial_1/checkpoint_000001", "a", "...", "a..b/c"])
 def test_what_stays_is_the_path_itself(tmp_path: Path, name: str) -> None:
     assert path_inside(tmp_path, name, "the journal") == tmp_path / name
-    assert inner_name(name, "the journal") == name
+    assert checked_relative_path(name, "the journal") == name
 
 
 def test_links_in_the_folder_that_lead_out_are_refused_and_others_are_not(tmp_path: Path) -> None:
@@ -57,5 +62,5 @@ def test_links_in_the_folder_that_lead_out_are_refused_and_others_are_not(tmp_pa
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "..", "", "a b", "x" * 201, None, 3, "é"])
 def test_names_of_folders(name: object) -> None:
     with pytest.raises(SearchError, match="trial_id must be"):
-        plain_name(name, "trial_id")
-    assert plain_name("00012", "trial_id") == "00012"
+        checked_folder_name(name, "trial_id")
+    assert checked_folder_name("00012", "trial_id") == "00012"

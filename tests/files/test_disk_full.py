@@ -17,12 +17,12 @@ from finrl_ray.cli import main as cli
 from finrl_ray.cluster import session as ray_session
 from finrl_ray.errors import SearchError
 from finrl_ray.files.disk_full import (
-    NoRoomError,
-    innermost,
-    is_no_room,
-    no_room,
-    room_in,
-    telling_no_room,
+    DiskFullError,
+    disk_full_error,
+    explain_disk_full,
+    find_disk_full,
+    free_space_in_words,
+    is_disk_full,
 )
 from finrl_ray.search.tune.trial import SearchTrial
 from finrl_ray.storage import object_store
@@ -55,7 +55,7 @@ NO_ROOM = {
     "Ray's task": of_a_worker(full()),
     "Tune": raised_from(TuneError("The Ray Tune run failed."), full()),
     "ours": raised_from(SearchError("the state cannot be saved"), full(errno.EDQUOT)),
-    "ours, from a worker": of_a_worker(NoRoomError("x")),
+    "ours, from a worker": of_a_worker(DiskFullError("x")),
     "MinIO": OSError("AWS Error XMinioStorageFull during PutObject: Storage backend is full"),
     "a quota of S3": OSError("AWS Error UNKNOWN (HTTP status 403): QuotaExceeded"),
     "Windows": OSError(0, "There is not enough space on the disk"),
@@ -73,56 +73,56 @@ OTHERS = {
 @pytest.mark.parametrize("name", NO_ROOM)
 def test_what_is_a_full_disk(name: str) -> None:
     error = NO_ROOM[name]
-    assert is_no_room(error)
-    told = telling_no_room("the table", ["/tmp"], "Make room")
-    with pytest.raises(NoRoomError, match=r"the table cannot be written|^x$"), told:
+    assert is_disk_full(error)
+    told = explain_disk_full("the table", ["/tmp"], "Make room")
+    with pytest.raises(DiskFullError, match=r"the table cannot be written|^x$"), told:
         raise RuntimeError("wrapped") from error
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_not(name: str) -> None:
-    assert not is_no_room(OTHERS[name])
-    with pytest.raises(KeyError), telling_no_room("x", [], ""):
+    assert not is_disk_full(OTHERS[name])
+    with pytest.raises(KeyError), explain_disk_full("x", [], ""):
         raise KeyError
 
 
 def test_the_message_names_the_disk_the_room_and_the_remedy(tmp_path: Path) -> None:
     deep = tmp_path / "not" / "there"
-    found = no_room("the table", full(errno.EDQUOT), [deep], "Make room on node 7")
+    found = disk_full_error("the table", full(errno.EDQUOT), [deep], "Make room on node 7")
     usage = os.statvfs(tmp_path)
     total = usage.f_frsize * usage.f_blocks
     assert "the table cannot be written: Disk quota exceeded" in str(found)
     assert f"{tmp_path} has " in str(found)
     assert "Make room on node 7" in str(found)
     unit = next(u for u, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)) if total >= size)
-    assert room_in(tmp_path).endswith(unit)
+    assert free_space_in_words(tmp_path).endswith(unit)
     assert str(pickle.loads(pickle.dumps(found))) == str(found)
-    assert no_room("again", found, [], "") is found
+    assert disk_full_error("again", found, [], "") is found
 
 
 def test_a_trial_without_room_is_neither_counted_nor_tried_again() -> None:
     trial = SearchTrial.__new__(SearchTrial)
     trial.stub = True
-    for error in (of_a_worker(full()), full(), of_a_worker(NoRoomError("the checkpoint"))):
-        with pytest.raises(NoRoomError, match=r"No space left|the checkpoint"):
+    for error in (of_a_worker(full()), full(), of_a_worker(DiskFullError("the checkpoint"))):
+        with pytest.raises(DiskFullError, match=r"No space left|the checkpoint"):
             trial.handle_error(error)
     assert "has_diverged" not in vars(trial)
 
 
 def test_what_a_worker_has_said_is_shown_without_its_traceback() -> None:
-    said = NoRoomError("the checkpoint of 64 timesteps cannot be written")
+    said = DiskFullError("the checkpoint of 64 timesteps cannot be written")
     outer = raised_from(TuneError("The Ray Tune run failed."), raised_from(said, of_a_worker(said)))
-    assert innermost(outer) is said
+    assert find_disk_full(outer) is said
     wrapped = OSError(errno.ENOSPC, "Error writing. Detail: [errno 28] No space left on device")
-    assert ": No space left on device" in str(no_room("x", wrapped, [], ""))
+    assert ": No space left on device" in str(disk_full_error("x", wrapped, [], ""))
 
 
 def test_a_folder_that_was_copied_in_part_is_told_in_one_reason(tmp_path: Path) -> None:
     names = ("/" + "long" * 100, "/" + "far" * 100)
     left = [(*names, f"[Errno 28] No space left on device: '{name}'") for name in names]
     expected = r"^the model cannot be written: No space left on device \("
-    told = telling_no_room("the model", [tmp_path], "Make room")
-    with pytest.raises(NoRoomError, match=expected), told:
+    told = explain_disk_full("the model", [tmp_path], "Make room")
+    with pytest.raises(DiskFullError, match=expected), told:
         raise shutil.Error(left)
 
 
@@ -178,12 +178,12 @@ def test_pyarrow_s_own_error_has_its_number(tmp_path: Path) -> None:
     opened = pafs.LocalFileSystem().open_output_stream("/dev/full", compression=None)
     with pytest.raises(OSError, match=r"No space left|Errno 28") as caught, opened as file:
         file.write(b"x" * 10_000_000)
-    assert is_no_room(caught.value)
+    assert is_disk_full(caught.value)
 
 
 def test_ray_is_not_started_where_its_logs_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_session, "free_bytes", lambda _: 200_000)
-    with pytest.raises(NoRoomError, match=r"its temporary folder needs 16 MB .* RAY_TMPDIR"):
+    with pytest.raises(DiskFullError, match=r"its temporary folder needs 16 MB .* RAY_TMPDIR"):
         ray_session.require_room_for_ray("/tmp/ray")
     monkeypatch.setattr(ray_session, "free_bytes", lambda _: None)
     ray_session.require_room_for_ray("/tmp/ray")

@@ -13,7 +13,7 @@ import pytest
 from committer_parts import small_journal
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.files.disk_full import NoRoomError
+from finrl_ray.files.disk_full import DiskFullError
 from finrl_ray.search.journal.events import append_event, read_events
 from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.journal.records import TrialRecords
@@ -58,9 +58,9 @@ def test_a_committer_that_could_not_write_writes_nothing_more(tmp_path: Path) ->
     journal = small_journal(tmp_path)
     journal.committer.write("start", trial_id="00000", index=0, sample={})
     number, content = journal.records.number, (tmp_path / JOURNAL_FILE).read_bytes()
-    with files_up_to(len(content) + 10), pytest.raises(NoRoomError, match="finrl-ray resume"):
+    with files_up_to(len(content) + 10), pytest.raises(DiskFullError, match="finrl-ray resume"):
         journal.committer.write("note", trial_id="00000", text="x" * 5000)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(DiskFullError):
         journal.committer.write("note", trial_id="00000", text="there is room again")
     assert (tmp_path / JOURNAL_FILE).read_bytes() == content
     records, state, _ = read_for_resume(tmp_path)
@@ -107,7 +107,7 @@ def test_tensorboard_on_a_full_disk_has_no_thread_and_no_traceback(
     monkeypatch.setattr(tensorboard_log._EventFile, "write", fails)
     threads = threading.active_count()
     log = TensorBoardLog(tmp_path, ExperimentConfig(), Journal(records))
-    with pytest.raises(NoRoomError, match="TensorBoard's files cannot be written"):
+    with pytest.raises(DiskFullError, match="TensorBoard's files cannot be written"):
         log.on_step_end(1, [])
     log.on_experiment_end([])
     assert threading.active_count() == threads

@@ -13,7 +13,12 @@ from processes import run, started
 from finrl_ray.cluster import session as ray_session
 from finrl_ray.errors import SearchError
 from finrl_ray.support import interruptions
-from finrl_ray.support.interruptions import answer_plainly, answer_through, interrupted, note
+from finrl_ray.support.interruptions import (
+    answer_through,
+    interrupted,
+    note,
+    stop_answering_through,
+)
 
 # minutes inside one call of C code, in which Python runs no handler
 BUSY = """
@@ -95,8 +100,8 @@ def test_the_view_that_has_the_terminal_gives_the_answer() -> None:
     said: list[str] = []
     answer_through(said.append)
     interruptions._say[-1]("a")
-    answer_plainly(said.append)
-    answer_plainly(said.append)
+    stop_answering_through(said.append)
+    stop_answering_through(said.append)
     assert said == ["a"]
     assert len(interruptions._say) == 1
 

@@ -85,7 +85,7 @@ def test_a_misspelt_name_is_an_attribute_error_with_the_nearest(package: types.M
 
 
 def test_what_makes_the_exports_is_not_among_them() -> None:
-    assert {"public_names", "settle_folders"}.isdisjoint(dir(finrl_ray))
+    assert {"public_names", "set_fallback_folders"}.isdisjoint(dir(finrl_ray))
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -17,7 +17,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
-from finrl_ray.files.manifest import damage
+from finrl_ray.files.manifest import find_damage
 from finrl_ray.training.agent import StartPoint, TrialDivergedError, train_agent
 
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, windows, tmp
     for steps in (256, 512, 768):
         again = Reports(tmp_path / f"from_{steps}")
         checkpoint = tmp_path / "straight" / str(steps)
-        assert damage(checkpoint) == ""
+        assert find_damage(checkpoint) == ""
         resumed = train_agent(
             sample, experiment, *windows, again, StartPoint(checkpoint=checkpoint)
         )

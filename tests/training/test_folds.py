@@ -20,7 +20,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import make_split
-from finrl_ray.files.manifest import damage
+from finrl_ray.files.manifest import find_damage
 from finrl_ray.metrics.performance import max_drawdown, sharpe_ratio
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.training.agent import StartPoint
@@ -91,7 +91,7 @@ def test_a_trial_goes_on_from_its_folds_as_if_never_stopped(market_data, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         train_folds(SAMPLE, settings, rows, plan, stopped)
     place = tmp_path / "checkpoint_3"
-    assert damage(place) == ""
+    assert find_damage(place) == ""
     rest = Reports()
     done = train_folds(SAMPLE, settings, rows, plan, rest, StartPoint(checkpoint=place))
     assert stopped.metrics + rest.metrics == whole.metrics

@@ -23,7 +23,7 @@ from finrl_ray.agents.saved_models.model_files import algorithm_of
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import parse_json, read_json, read_member
-from finrl_ray.files.manifest import file_damage, fingerprint
+from finrl_ray.files.manifest import find_file_damage, fingerprint
 from finrl_ray.files.signature import is_own, signature
 
 logger = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ def _inspect(model_path: Path) -> tuple[Checkpoint, str]:
         checkpoint, files = read_manifest(manifest)
     except ValueError as error:
         return plain, f"{manifest.name} is damaged: {error}"
-    damages = (file_damage(path, files[path.name]) for path in checkpoint.paths)
+    damages = (find_file_damage(path, files[path.name]) for path in checkpoint.paths)
     return checkpoint, next(filter(None, damages), "")
 
 

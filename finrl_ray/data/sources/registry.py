@@ -14,7 +14,7 @@ from finrl_ray.data.sources.generated import NOISE, PLANTED
 from finrl_ray.data.sources.source import Source
 from finrl_ray.data.sources.sp500 import SP500
 from finrl_ray.data.sources.yahoo import YAHOO
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 
 SOURCES: dict[str, Source] = {
     source.name: source
@@ -29,7 +29,9 @@ SOURCES: dict[str, Source] = {
 """In the order in which messages list them."""
 
 
-def read_source(config: DataConfig, base_dir: Path, progress: Progress = unseen) -> pd.DataFrame:
+def read_source(
+    config: DataConfig, base_dir: Path, progress: Progress = no_progress
+) -> pd.DataFrame:
     """Return the rows of `config.source` in FinRL's long format.
 
     Parameters

@@ -18,14 +18,14 @@ from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.sources.source import Source
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.files.private_folder import private_folder
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import listed
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 20  # tickers of one request, so that a long download says how far it is
 
 
-def read_yahoo(config: DataConfig, progress: Progress = unseen) -> pd.DataFrame:
+def read_yahoo(config: DataConfig, progress: Progress = no_progress) -> pd.DataFrame:
     """Return prices adjusted for splits and dividends, from the cache or by a download.
 
     Windows that end in the past are cached; a window that may still grow is not.

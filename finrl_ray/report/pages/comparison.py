@@ -25,14 +25,14 @@ from finrl_ray.report.pages.blocks import (
 from finrl_ray.report.read_search import SearchReport, read_search
 from finrl_ray.report.terminal_tables import compared_rows
 from finrl_ray.report.write import write_page
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 
 _NOT_SETTINGS = ("name", "search.storage_path", "search.local_path")
 _UNSET = "not set"
 
 
 def read_searches(
-    paths: Sequence[str | Path], progress: Progress = unseen, left_out: list[str] | None = None
+    paths: Sequence[str | Path], progress: Progress = no_progress, left_out: list[str] | None = None
 ) -> list[SearchReport]:
     """Read the searches that are to be compared.
 
@@ -328,7 +328,7 @@ def _settings(frame: pd.DataFrame) -> TableBlock:
 
 
 def write_comparison(
-    searches: Sequence[SearchReport], target: Path, progress: Progress = unseen
+    searches: Sequence[SearchReport], target: Path, progress: Progress = no_progress
 ) -> Path:
     """Write the page of several searches, and its figures into a folder beside it.
 

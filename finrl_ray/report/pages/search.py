@@ -29,7 +29,7 @@ from finrl_ray.report.pages.blocks import (
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.terminal_tables import number, percent
 from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted, time_in_one_unit, times
 
 _MEASURES = (
@@ -79,7 +79,7 @@ _OTHER_DAYS = (
 _TONES = {EVIDENCE: "good", WEAK: "middle"}
 
 
-def search_page(search: SearchReport, progress: Progress = unseen) -> Page:
+def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
     """Return the page of a search in whatever state it is.
 
     Parameters

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 from ray import tune
 
-from finrl_ray.files.contained_path import inner_name, path_inside
+from finrl_ray.files.contained_path import checked_relative_path, path_inside
 from finrl_ray.search.folder.names import RAY_FOLDER
 from finrl_ray.storage.object_store import DRIVER_PATIENCE_S, open_store, read_file
 
@@ -56,7 +56,7 @@ class CheckpointStorage:
         name = path.removeprefix(f"{self.root}/")
         if self.is_local:
             return str(path_inside(self.folder, name, self._source))
-        return f"{self.root}/{inner_name(name, self._source)}"
+        return f"{self.root}/{checked_relative_path(name, self._source)}"
 
     @property
     def _source(self) -> str:

@@ -20,7 +20,7 @@ from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import read_json
-from finrl_ray.files.disk_full import is_no_room, no_room
+from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.files.shown_path import shown_path
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.processor import processor_facts
@@ -164,9 +164,11 @@ def create_folder(
         (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)  # half of it is nobody's search
-        if is_no_room(error):
+        if is_disk_full(error):
             remedy = "Make room, then start the search again"
-            raise no_room(f"the search's folder {path}", error, [storage], remedy) from error
+            raise disk_full_error(
+                f"the search's folder {path}", error, [storage], remedy
+            ) from error
         raise SearchError(f"the search's folder {path} cannot be written: {error}") from error
     return SearchFolder(
         path=path,

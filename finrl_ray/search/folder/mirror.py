@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
-from finrl_ray.files.contained_path import inner_name
+from finrl_ray.files.contained_path import checked_relative_path
 from finrl_ray.search.folder.names import (
     CONFIG_FILE,
     DATA_FILE,
@@ -267,7 +267,7 @@ def fetch_folder(url: str, runs: Path = LOCAL_RUNS) -> tuple[Path, str]:
     try:
         url = _search_url(url)
         filesystem, root = open_store(url, patience_s=_ASK_S)
-        folder = (runs / inner_name(name_of(url), "a search's URL")).absolute()
+        folder = (runs / checked_relative_path(name_of(url), "a search's URL")).absolute()
         if not folder.is_dir() or _is_behind(folder, filesystem, root):
             _download(filesystem, root, folder)
         else:
@@ -337,7 +337,7 @@ def _download(filesystem: pafs.FileSystem, root: str, folder: Path) -> None:
         for name in names:
             content = read_file(filesystem, f"{root}/{name}")
             if content is not None:
-                path = fetched / inner_name(name, f"the store at {root}")
+                path = fetched / checked_relative_path(name, f"the store at {root}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
         if not folder.exists():

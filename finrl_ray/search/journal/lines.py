@@ -8,7 +8,7 @@ from typing import Any
 
 from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import MB, parse_json, require_regular
-from finrl_ray.files.contained_path import inner_name, plain_name
+from finrl_ray.files.contained_path import checked_folder_name, checked_relative_path
 
 JOURNAL_FILE = "journal.jsonl"
 LINE_BYTES = 16 * MB
@@ -84,10 +84,10 @@ def is_well_formed(event: Mapping[str, Any]) -> bool:
 def _check_paths(event: Event, where: str) -> None:
     for name in ("trial_id", "donor"):
         if name in event:
-            plain_name(event[name], f"{where} {name}")
+            checked_folder_name(event[name], f"{where} {name}")
     for name in ("path", "checkpoint"):
         if name in event:
-            event[name] = inner_name(event[name], where)
+            event[name] = checked_relative_path(event[name], where)
 
 
 def _is_text(value: Any) -> bool:

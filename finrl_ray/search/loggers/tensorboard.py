@@ -24,7 +24,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.files.disk_full import is_no_room, no_room
+from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.search.folder.names import TENSORBOARD_FOLDER
 from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.loggers.ray_dashboard import HasRecords, trial_name
@@ -107,10 +107,12 @@ class TensorBoardLog(tune.Callback):
             work()
         except (OSError, ValueError, RuntimeError) as error:
             self.broken = True
-            if running and is_no_room(error):
+            if running and is_disk_full(error):
                 # the next checkpoint would not have room either
                 remedy = "Make room"
-                raise no_room("TensorBoard's files", error, [self.folder], remedy) from error
+                raise disk_full_error(
+                    "TensorBoard's files", error, [self.folder], remedy
+                ) from error
             logger.warning("TensorBoard's files are written no longer: %s", error)
 
     def update(self) -> None:

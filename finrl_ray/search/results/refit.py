@@ -11,7 +11,7 @@ from pathlib import Path
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.saved_models.model_files import save_model
 from finrl_ray.files.copy import copy_tree
-from finrl_ray.files.manifest import damage, seal, sealed_facts
+from finrl_ray.files.manifest import find_damage, read_manifest, write_manifest
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
@@ -36,7 +36,11 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
     """
     target = folder.path / FINAL_MODEL_FOLDER
     sample = {name: to_python(value) for name, value in record.sample.items()}
-    if target.is_dir() and not damage(target) and sealed_facts(target).get("sample") == sample:
+    if (
+        target.is_dir()
+        and not find_damage(target)
+        and read_manifest(target).get("sample") == sample
+    ):
         return
     logger.info("training the winner, trial %d, on all rows before the test", record.index)
     config = folder.config
@@ -49,5 +53,5 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             normalizer.save(str(Path(scratch) / VECNORMALIZE_FILE))
-        seal(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
+        write_manifest(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
         copy_tree(Path(scratch), target)

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from finrl_ray.files.disk_full import WRITE_ERRORS, NoRoomError, innermost, no_room
+from finrl_ray.files.disk_full import WRITE_ERRORS, DiskFullError, disk_full_error, find_disk_full
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.events import append_event
 from finrl_ray.search.journal.records import TrialRecords, interruption, unfinished
@@ -29,7 +29,7 @@ def end_trials(folder: Path, records: TrialRecords, spent: str) -> None:
         append_event(folder, records, "end", **content)
 
 
-def interrupted_for_room(folder: SearchFolder, error: BaseException) -> NoRoomError:
+def interrupted_for_room(folder: SearchFolder, error: BaseException) -> DiskFullError:
     """Note that a search is interrupted, as far as there is room for it, and return why.
 
     No attempt of a trial is used up: those that had started go on from their checkpoints.
@@ -46,10 +46,10 @@ def interrupted_for_room(folder: SearchFolder, error: BaseException) -> NoRoomEr
         end_trials(folder.path, records, "")
         append_event(folder.path, records, "search", state="interrupted", ended_by="")
         write_outputs(folder, records.in_order())
-    found = innermost(error) or no_room(
+    found = find_disk_full(error) or disk_full_error(
         "a file of the search", error, [folder.path, tempfile.gettempdir()], "Make room"
     )
-    return NoRoomError(
+    return DiskFullError(
         f"{found}\nThe search is interrupted; what was reported is kept, and no attempt of a trial "
         f"is used up. Once there is room, go on with: finrl-ray resume {folder.path}"
     )

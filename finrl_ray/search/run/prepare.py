@@ -29,7 +29,7 @@ from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
 from finrl_ray.statistics.verdict_text import detectable_sentence
 from finrl_ray.storage.object_store import require_usable
 from finrl_ray.storage.url import is_url
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import build_model, fit_scaling, make_trial_envs
 
@@ -137,7 +137,7 @@ def prepare_search(
     market_data: MarketData | None = None,
     address: str | None = None,
     on_ray: bool = True,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> PreparedSearch:
     """Load the data and check everything that can be checked before a trial starts.
 

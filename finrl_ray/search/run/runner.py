@@ -24,7 +24,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import PAUSING
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
-from finrl_ray.files.disk_full import WRITE_ERRORS, is_no_room
+from finrl_ray.files.disk_full import WRITE_ERRORS, is_disk_full
 from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
@@ -247,14 +247,14 @@ def _run(
 
     Raises
     ------
-    NoRoomError
+    DiskFullError
         If a disk has no room: the search is then interrupted, as by Ctrl-C.
     """
     with FolderMirror(folder.path, folder.remote) as mirror:
         try:
             return _run_mirrored(folder, planned, make_view, mirror, trust=trust)
         except WRITE_ERRORS as error:
-            if not is_no_room(error):
+            if not is_disk_full(error):
                 raise
             raise interrupted_for_room(folder, error) from error
 
@@ -293,7 +293,7 @@ def _run_mirrored(
         # Ray ends with files that nobody reads; a store that is away then does no harm
         # where there is no room the records may be ahead of the journal
         lost = not is_finished(records, planned) and not interrupted(_ONE_SIGNAL_S)
-        if lost or is_no_room(error):
+        if lost or is_disk_full(error):
             raise _in_words(error, kept) from error
     remove_leftovers()
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides

@@ -13,7 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from finrl_ray.errors import SearchError
-from finrl_ray.files.disk_full import is_no_room, no_room
+from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.files.signature import key_file
 from finrl_ray.search.journal.events import (
     append_event,
@@ -225,8 +225,10 @@ def unwritable(folder: Path, error: OSError) -> SearchError:
             "resume` there; without it, start a new search"
         )
     remedy = f"then go on with `finrl-ray resume {folder}`"
-    if is_no_room(error):
-        return no_room(f"the search's folder {folder}", error, [folder], f"Make room, {remedy}")
+    if is_disk_full(error):
+        return disk_full_error(
+            f"the search's folder {folder}", error, [folder], f"Make room, {remedy}"
+        )
     return SearchError(
         f"the search's folder {folder} cannot be written to: {error}. Make it writable again, "
         f"{remedy}"

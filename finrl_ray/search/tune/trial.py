@@ -9,7 +9,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
 from finrl_ray.errors import ConfigError, DataError
-from finrl_ray.files.disk_full import is_no_room, no_room
+from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.training.agent import TrialDivergedError
 
 NODE_LOSSES = 10
@@ -53,12 +53,12 @@ class SearchTrial(Trial):
 
         Raises
         ------
-        NoRoomError
+        DiskFullError
             If a disk has no room: no trial could go on, so that the whole search is interrupted.
         """
         cause = exc.cause if isinstance(exc, RayTaskError) else exc
-        if is_no_room(exc):
-            raise no_room("a file of a trial", cause, [], "Make room on its node") from exc
+        if is_disk_full(exc):
+            raise disk_full_error("a file of a trial", cause, [], "Make room on its node") from exc
         self.note_cause(cause)
         super().handle_error(exc)
 

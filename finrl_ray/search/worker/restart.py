@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 from ray import tune
 
-from finrl_ray.files.manifest import damage, flush
+from finrl_ray.files.manifest import find_damage, flush_folder
 from finrl_ray.search.folder.checkpoints import checkpoint_folders
 from finrl_ray.training.agent import FRESH_START, StartPoint
 
@@ -38,7 +38,7 @@ def trial_start(
     notes: list[str] = []
     for path in _candidates(reported, own_folder, filesystem):
         with _on_disk(tune.Checkpoint(path, filesystem)) as folder:
-            problem = "it is gone" if folder is None else damage(folder)
+            problem = "it is gone" if folder is None else find_damage(folder)
             if not problem:
                 unreported = path > reported
                 yield StartPoint(
@@ -99,7 +99,7 @@ class CheckpointFlusher:
 
 def _flush(folder: Path) -> None:
     try:
-        flush(folder)
+        flush_folder(folder)
     except FileNotFoundError:
         pass  # nothing was reported, or it has been superseded and deleted since
     except OSError as error:

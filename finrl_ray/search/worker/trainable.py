@@ -23,7 +23,7 @@ from ray.train._internal.storage import StorageContext
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.folds import ValidationPlan
-from finrl_ray.files.disk_full import WRITE_ERRORS, is_no_room, no_room, telling_no_room
+from finrl_ray.files.disk_full import WRITE_ERRORS, disk_full_error, explain_disk_full, is_disk_full
 from finrl_ray.machine.resources import ResourceMonitor
 from finrl_ray.search.worker.restart import CheckpointFlusher, trial_start
 from finrl_ray.training.agent import Report, StartPoint, train_agent
@@ -91,7 +91,7 @@ def trial_session(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint
     report = partial(report_evaluation, monitor, watchdog, _FLUSHER, storage)
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     # a store that is away while the checkpoint is read is not the trial's fault
-    told = telling_no_room("a file of the trial", _places(storage), _REMEDY)
+    told = explain_disk_full("a file of the trial", _places(storage), _REMEDY)
     with told, found as start, watchdog.watching():
         yield report, start
 
@@ -178,7 +178,7 @@ def report_evaluation(
 
     Raises
     ------
-    NoRoomError
+    DiskFullError
         If there is no room for the checkpoint.
     """
     try:
@@ -189,12 +189,12 @@ def report_evaluation(
             watchdog.stop()  # how long the driver takes to answer is not the trial's time
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
     except WRITE_ERRORS as error:
-        if not is_no_room(error):
+        if not is_disk_full(error):
             raise
         with contextlib.suppress(OSError):  # the part that was written takes room that others need
             storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
         what = f"the checkpoint of {metrics['timesteps']:,} timesteps"
-        raise no_room(what, error, _places(storage), _REMEDY) from error
+        raise disk_full_error(what, error, _places(storage), _REMEDY) from error
     finally:
         flusher.flush(storage.checkpoint_fs_path, storage.storage_filesystem)
     watchdog.start()

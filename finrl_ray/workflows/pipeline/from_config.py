@@ -35,7 +35,7 @@ from finrl_ray.search.journal.records import ENDED, TrialRecord, TrialRecords, i
 from finrl_ray.search.run.config_changes import take_changes
 from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.storage.url import is_url
-from finrl_ray.support.progress import Progress, unseen
+from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.training.agent import (
     build_model,
     drawdown_breach,
@@ -77,7 +77,7 @@ def train_from_config(
     base_dir: Path = Path(),
     say: Say = _nothing,
     open_test: bool = True,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> tuple[Path, bool]:
     """Train the agent of `config.agent` once, in a new folder under `search.storage_path`.
 
