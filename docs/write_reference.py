@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from finrl_ray.cli.reference import cli_reference
-from finrl_ray.config.json_schema import schema_text
-from finrl_ray.config.reference_page import config_reference
+from finrl_ray.config.reference.json_schema import schema_text
+from finrl_ray.config.reference.reference_page import config_reference
 
 DOCS = Path(__file__).parent
 PAGES = {

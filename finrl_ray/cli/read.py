@@ -174,7 +174,7 @@ def schema(
     out: Annotated[Path | None, typer.Option(help="Write it to this file instead.")] = None,
 ) -> None:
     """Print the JSON Schema of the config file, by which editors complete and check it."""
-    from finrl_ray.config.json_schema import schema_text
+    from finrl_ray.config.reference.json_schema import schema_text
 
     if out is None:
         print(schema_text(), end="")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from finrl_ray.config.dump import dump_config
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import dump_config, load_config
+from finrl_ray.config.load import load_config
 from finrl_ray.storage.url import is_url, require_no_secret
 
 CONFIG_FILE = "config.yaml"

@@ -12,16 +12,11 @@ from repository import REPOSITORY
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.data import SplitConfig
+from finrl_ray.config.dump import config_to_dict, dump_config
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import (
-    config_to_dict,
-    dump_config,
-    known_keys,
-    load_config,
-    parse_config,
-    read_config,
-)
+from finrl_ray.config.keys import known_keys
+from finrl_ray.config.load import load_config, parse_config, read_config
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import build_space
 

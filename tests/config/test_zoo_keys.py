@@ -9,7 +9,8 @@ import yaml
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import resolve_sample
-from finrl_ray.config.load import config_to_dict, dump_config, load_config, parse_config
+from finrl_ray.config.dump import config_to_dict, dump_config
+from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.config.zoo_keys import MODEL_KEYWORDS, ZOO_KEYS, translate_agent
 from finrl_ray.errors import ConfigError
 

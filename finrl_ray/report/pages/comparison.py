@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.config.load import config_to_dict
+from finrl_ray.config.dump import config_to_dict
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.report.charts.model import Bars, Figure, Line, Panel
 from finrl_ray.report.figures.accounts import drawdown, validation_accounts

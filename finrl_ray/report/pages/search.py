@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
-from finrl_ray.config.load import config_text
+from finrl_ray.config.dump import config_text
 from finrl_ray.report import figures
 from finrl_ray.report.charts.model import Figure
 from finrl_ray.report.figures.hyperparameters import compared

@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from finrl_ray.config.dump import dump_config
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import dump_config
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation

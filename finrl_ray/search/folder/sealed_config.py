@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import config_to_dict, load_config, parse_config
+from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.config.search import OPTIONS_OF
 from finrl_ray.config.validation import CPCV, WalkForward
 from finrl_ray.errors import ConfigError, SearchError

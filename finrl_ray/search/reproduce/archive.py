@@ -21,7 +21,8 @@ import yaml
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.saved_models.model_files import load_model
-from finrl_ray.config.load import config_to_dict, parse_config
+from finrl_ray.config.dump import config_to_dict
+from finrl_ray.config.load import parse_config
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.data.windows.folds import Fold, ValidationPlan

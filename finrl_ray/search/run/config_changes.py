@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from finrl_ray.config.dump import config_text, config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import config_text, config_to_dict, parse_config, read_config
+from finrl_ray.config.load import parse_config, read_config
 from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path

@@ -8,9 +8,9 @@ from typing import Any
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import config_to_dict
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year

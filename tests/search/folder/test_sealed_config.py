@@ -11,8 +11,10 @@ import yaml
 from made_search import made_search
 
 from finrl_ray.compat.study import study_of
+from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import config_to_dict, known_keys, parse_config
+from finrl_ray.config.keys import known_keys
+from finrl_ray.config.load import parse_config
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.report.listing import list_searches
 from finrl_ray.report.pages.comparison import read_searches

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from repository import REPOSITORY
 
+from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.field_texts import config_fields, field_texts, type_words
-from finrl_ray.config.json_schema import config_schema, schema_text
-from finrl_ray.config.load import config_to_dict, known_keys
+from finrl_ray.config.keys import known_keys
+from finrl_ray.config.reference.field_texts import config_fields, field_texts, type_words
+from finrl_ray.config.reference.json_schema import config_schema, schema_text
 
 ROOT = REPOSITORY
 CONFIGS = sorted(ROOT.glob("experiments/*/config.yaml"))

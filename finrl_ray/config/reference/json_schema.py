@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.field_texts import config_fields
+from finrl_ray.config.reference.field_texts import config_fields
 from finrl_ray.config.tagged_sections import file_form
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

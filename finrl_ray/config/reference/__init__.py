@@ -1,0 +1,1 @@
+"""The keys of the config file as a page, as JSON Schema, and the texts that both show."""
