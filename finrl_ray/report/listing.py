@@ -7,6 +7,7 @@ from pathlib import Path
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.shown_path import shown_path
+from finrl_ray.search.folder.folder import planned_in
 from finrl_ray.search.folder.lock import is_driven
 from finrl_ray.search.folder.names import EXPERIMENT_FILE
 from finrl_ray.search.folder.place import local_folder
@@ -15,7 +16,6 @@ from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.journal.records import ENDED, is_finished
 from finrl_ray.search.results.table import leader
 from finrl_ray.search.results.verdict import read_verdict
-from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.storage.url import child_url, is_url
 
 # whatever is wrong with one folder, the others are listed
@@ -132,7 +132,7 @@ def _read(folder: Path, shown: str) -> ListedSearch:
     config = open_config(folder, facts).config
     records = read_journal(folder)
     kind = str(facts["kind"])
-    planned = 1 if kind == "train" else planned_trials(config)
+    planned = planned_in(kind, config)
     state = "finished" if is_finished(records, planned) else "interrupted"
     if is_driven(folder):
         state = "running"

@@ -33,13 +33,11 @@ from finrl_ray.search.journal.records import (
     TrialRecord,
     TrialRecords,
     interruption,
-    is_finished,
     unfinished,
 )
 from finrl_ray.search.results.table import ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
-from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.support.text import counted
 
 if TYPE_CHECKING:
@@ -279,8 +277,7 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
     driven = is_driven(folder.path)
     events = read_events(folder.path)
     records = replay_events(events)
-    planned = 1 if folder.kind == "train" else planned_trials(folder.config)
-    finished = is_finished(records, planned)
+    finished = folder.is_finished(records)
     if not driven:
         _end_what_was_killed(records)
     return SearchReport(
@@ -289,7 +286,7 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
         records=records,
         # a process that still holds the folder may be writing its tables
         state="running" if driven else "finished" if finished else "interrupted",
-        planned=planned,
+        planned=folder.planned,
         rows=ranked_rows(records.in_order(), folder.config),
         facts=read_json(folder.path / EXPERIMENT_FILE),
         verdict=read_verdict(folder.path) if finished and not driven else None,

@@ -26,9 +26,8 @@ from finrl_ray.search.folder.names import (
     CURVES_FILE,
 )
 from finrl_ray.search.folder.test_openings import Opening, read_openings, record_opening
-from finrl_ray.search.journal.records import is_finished, unfinished
+from finrl_ray.search.journal.records import unfinished
 from finrl_ray.search.results.winner import load_winner, winners_env
-from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.statistics.sharpe_difference import sharpe_difference
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
 
@@ -217,11 +216,11 @@ def _difference_p(account_value: FloatArray, held: FloatArray) -> float:
 
 def _require_finished(folder: SearchFolder) -> None:
     records = folder.records()
-    planned = 1 if folder.kind == "train" else planned_trials(folder.config)
-    if not is_finished(records, planned):
+    if not folder.is_finished(records):
         started = records.in_order()
         ended = len(started) - len(unfinished(started))
         raise SearchError(
             f"the test window is opened for the winner of a finished search, but {ended} of "
-            f"{planned} trials have ended; go on with it first: finrl-ray resume {folder.path}"
+            f"{folder.planned} trials have ended; go on with it first: finrl-ray resume "
+            f"{folder.path}"
         )

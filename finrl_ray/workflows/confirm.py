@@ -26,12 +26,11 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
-from finrl_ray.search.journal.records import TrialRecord, is_finished
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.returns import trial_folds
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
-from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
 from finrl_ray.support.values import to_python
 from finrl_ray.training.folds import FoldResult
@@ -156,7 +155,7 @@ def best_records(folder: SearchFolder, top: int) -> list[TrialRecord]:
     if folder.kind != "search":
         raise SearchError(f"{folder.path} is not the folder of a search, whose best are confirmed")
     records = folder.records()
-    if not is_finished(records, planned_trials(folder.config)):
+    if not folder.is_finished(records):
         raise SearchError(
             f"only a finished search is confirmed; go on with: finrl-ray resume {folder.path}"
         )

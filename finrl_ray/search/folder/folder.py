@@ -34,7 +34,7 @@ from finrl_ray.search.folder.names import (
 from finrl_ray.search.folder.place import local_folder, remote_of
 from finrl_ray.search.folder.sealed_config import open_config, seal_of
 from finrl_ray.search.journal.events import read_journal
-from finrl_ray.search.journal.records import TrialRecords
+from finrl_ray.search.journal.records import TrialRecords, is_finished
 
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
@@ -108,9 +108,37 @@ class SearchFolder:
         """Ray Tune's own experiment folder."""
         return self.path / RAY_FOLDER
 
+    @property
+    def planned(self) -> int:
+        """The number of trials that the whole search starts."""
+        return planned_in(self.kind, self.config)
+
     def records(self) -> TrialRecords:
         """Return what the journal says at this moment."""
         return read_journal(self.path)
+
+    def is_finished(self, records: TrialRecords) -> bool:
+        """Return whether every planned trial has ended.
+
+        Parameters
+        ----------
+        records : what the journal says
+        """
+        return is_finished(records, self.planned)
+
+
+def planned_in(kind: str, config: ExperimentConfig) -> int:
+    """Return the number of trials that a folder of this kind and config holds when it is finished.
+
+    Parameters
+    ----------
+    kind : see `SearchFolder`
+    config : of the folder
+    """
+    # the spaces of all algorithms, which take a second to import and are seldom needed here
+    from finrl_ray.search.sampling.domains import planned_trials
+
+    return 1 if kind == "train" else planned_trials(config)
 
 
 def create_folder(

@@ -13,7 +13,6 @@ from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import differences_of, processor_facts
 from finrl_ray.search.folder.folder import open_folder, versions
 from finrl_ray.search.folder.names import REPRODUCTION_FILE
-from finrl_ray.search.journal.records import is_finished
 from finrl_ray.search.reproduce.agreement import (
     TOLERANCE,
     Agreement,
@@ -29,7 +28,6 @@ from finrl_ray.search.reproduce.archive import (
     results_of_last_stretch,
 )
 from finrl_ray.search.reproduce.rerun import NotReachedError, OnReport, train_schedule
-from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import TrialDivergedError
 from finrl_ray.training.threads import threads_per_trial
@@ -168,7 +166,7 @@ def _file_of(path: str | Path) -> Path:
             f"{folder.path} is not the folder of a search; what `finrl-ray train` has trained is "
             "trained again by running it again"
         )
-    if not is_finished(folder.records(), planned_trials(folder.config)):
+    if not folder.is_finished(folder.records()):
         raise SearchError(
             f"the winner is known once the search has ended; go on with: finrl-ray resume "
             f"{folder.path}"

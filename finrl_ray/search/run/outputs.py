@@ -30,7 +30,7 @@ from finrl_ray.search.folder.names import (
     TRIALS_FILE,
     VERDICT_FILE,
 )
-from finrl_ray.search.journal.records import TrialRecord, is_finished
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.reproduce.archive import write_reproduction
 from finrl_ray.search.results.refit import refit
 from finrl_ray.search.results.returns import (
@@ -43,7 +43,6 @@ from finrl_ray.search.results.returns import (
 )
 from finrl_ray.search.results.table import PARETO, chosen_checkpoint, trial_table, winner
 from finrl_ray.search.results.verdict import judge_search, write_verdict
-from finrl_ray.search.sampling.domains import planned_trials
 from finrl_ray.storage.object_store import in_words
 from finrl_ray.training.agent import EVALUATIONS_FILE
 from finrl_ray.training.folds import FoldResult
@@ -98,7 +97,7 @@ def _write_all(
     except SearchError:
         best = None
     # an interrupted search has no winner yet: nothing is judged, kept or trained for one
-    ended = folder.kind == "search" and is_finished(folder.records(), planned_trials(folder.config))
+    ended = folder.kind == "search" and folder.is_finished(folder.records())
     (folder.path / VERDICT_FILE).unlink(missing_ok=True)
     if ended and best is not None:
         _keep_winner(folder, records, storage, best)
