@@ -164,7 +164,7 @@ def test_the_command_adds_trials_and_sets_what_may_change(
     def run(*given: Any, **options: Any) -> Any:
         raise SearchError("as far as Ray")
 
-    monkeypatch.setattr("finrl_ray.search.run.runner._session", run)
+    monkeypatch.setattr("finrl_ray.search.run.runner.search_session", run)
     command = ["resume", str(folder), "--add-trials", "3", "--set", "search.time_budget_s=7200"]
     ended = CliRunner().invoke(app, command)
     assert str(ended.exception) == "as far as Ray"

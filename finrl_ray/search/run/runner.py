@@ -1,12 +1,6 @@
 """Starting, resuming and finishing a search."""
 
-import contextlib
-import logging
-import math
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +9,8 @@ import pandas as pd
 import ray
 from ray import tune
 from ray.tune.error import TuneError
-from ray.tune.execution import class_cache
 
-from finrl_ray.cluster.nodes import cluster_address, current_dashboard, require_shared
-from finrl_ray.cluster.session import ray_session
+from finrl_ray.cluster.nodes import current_dashboard, require_shared
 from finrl_ray.cluster.watchdog import watching
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import PAUSING
@@ -26,7 +18,6 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.files.disk_full import WRITE_ERRORS, is_disk_full
 from finrl_ray.files.writable_folder import require_writable
-from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import (
     FolderKind,
@@ -47,14 +38,17 @@ from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
 from finrl_ray.search.run.concurrency import concurrency_limit, warn_of_crowding
 from finrl_ray.search.run.config_changes import take_changes
+from finrl_ray.search.run.driver import (
+    driver_environment,
+    search_session,
+    sigterm_as_interrupt,
+)
 from finrl_ray.search.run.interruption import end_trials, interrupted_for_room
 from finrl_ray.search.run.outputs import write_outputs
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search, require_place
 from finrl_ray.search.run.trial_resources import (
     of_one_trial,
     require_room,
-    require_room_here,
-    starts_own_ray,
 )
 from finrl_ray.search.sampling.domains import build_space, planned_trials
 from finrl_ray.search.sampling.searchers import make_searcher
@@ -67,27 +61,9 @@ from finrl_ray.search.tune.stopper import BudgetStopper
 from finrl_ray.search.tune.trial_source import TrialSource
 from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial, train_trial
 from finrl_ray.storage.url import is_url
-from finrl_ray.support.environment_variables import environment
-from finrl_ray.support.interruptions import forget, interrupted, note
-from finrl_ray.training.threads import thread_variables, threads_per_trial
+from finrl_ray.support.interruptions import interrupted
 
-logger = logging.getLogger(__name__)
 
-# besides the threads that it may use: a reused actor needs time for the clean-up of its last trial,
-# and with one malloc arena its memory stays flat over many trials
-WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
-# no screens and no log files that nobody reads; Ray's own snapshots, which nobody reads either, at
-# the end alone
-DRIVER_ENV = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # the source says how many trials may wait
-    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 # how far apart the processes of a group get one signal
 _ONE_SIGNAL_S = 1.0
 ViewFactory = Callable[[SearchFolder, JournalCallback, int], tune.Callback]
@@ -156,8 +132,8 @@ def run_search(
     require_place(config)
     search = config.search
     place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
-    session = _session(config, address, dashboard)
-    with _driver_environment(), session:
+    session = search_session(config, address, dashboard)
+    with driver_environment(), session:
         require_room(of_one_trial(config), "a trial")
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
@@ -214,8 +190,8 @@ def resume_search(
         planned = planned_trials(folder.config)
         if not is_finished(records, planned):
             require_trusted(folder.path, trust=trust)
-            session = _session(folder.config, address, dashboard)
-            with _driver_environment(), session:
+            session = search_session(folder.config, address, dashboard)
+            with driver_environment(), session:
                 require_room(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
                 return _run(folder, planned, make_view, trust=trust)
@@ -283,7 +259,7 @@ def _run_mirrored(
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
     try:
-        with _sigterm_as_interrupt(), watching(kept):
+        with sigterm_as_interrupt(), watching(kept):
             if interrupted():  # while Ray was started, which may have swallowed it
                 raise KeyboardInterrupt
             _make_tuner(folder, source, committer, stopper, callbacks).fit()
@@ -403,61 +379,3 @@ def _views(
     )
     written = TensorBoardLog(folder.path, folder.config, journal)
     return [*view, *dashboard, written, *make_trackers(folder)]
-
-
-def _session(
-    config: ExperimentConfig, address: str | None, dashboard: bool
-) -> contextlib.AbstractContextManager[None]:
-    if starts_own_ray(address):
-        require_room_here(config)
-    num_cpus = None
-    most = config.search.max_concurrent_trials
-    if most is not None and config.search.scheduler.type in PAUSING:
-        # trials come back from their pauses; only the number of CPUs keeps them from running
-        if ray.is_initialized() or cluster_address(address) is not None:
-            logger.warning(
-                "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "
-                "joined: as many trials run as there are CPUs for",
-                config.search.scheduler.type,
-            )
-        else:
-            wanted = math.ceil(most * config.search.cpus_per_trial)
-            num_cpus = max(1, min(wanted, available_cpus()))
-    worker_env = {**WORKER_ENV, **thread_variables(threads_per_trial(config))}
-    return ray_session(worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard)
-
-
-@contextlib.contextmanager
-def _driver_environment() -> Iterator[None]:
-    """Set Ray Tune's switches, and keep it from passing storage keys on to its workers.
-
-    It would put them into the description of the workers' environment, which Ray logs. Workers have
-    the environment of their node; on this machine that is ours.
-    """
-    forwarded = class_cache.ENV_VARS_TO_PROPAGATE
-    keys = {name for name in forwarded if name.startswith("AWS_")}
-    forwarded -= keys
-    try:
-        with environment({k: v for k, v in DRIVER_ENV.items() if k not in os.environ}):
-            yield
-    finally:
-        forwarded |= keys
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a search as Ctrl-C does, with a snapshot (Ray alone would take none)."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR1"):
-        yield
-        return
-
-    def as_interrupt(number: int, frame: object) -> None:
-        note(number)
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    before = signal.signal(signal.SIGTERM, as_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        forget()

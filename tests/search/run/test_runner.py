@@ -367,7 +367,7 @@ def test_an_unwritable_storage_path_is_an_error(tmp_path, monkeypatch) -> None:
     search = dataclasses.replace(prepared.config.search, storage_path=str(occupied))
     config = dataclasses.replace(prepared.config, search=search)
     # before Ray is started, also where the search was prepared before the disk filled
-    monkeypatch.setattr("finrl_ray.search.run.runner.ray_session", None)
+    monkeypatch.setattr("finrl_ray.search.run.driver.ray_session", None)
     with pytest.raises(ConfigError, match="must be a folder in which this process can make files"):
         run_search(dataclasses.replace(prepared, config=config))
 

@@ -1,0 +1,110 @@
+"""What the process that drives a search sets up around it: Ray, environment variables, signals."""
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import ray
+from ray.tune.execution import class_cache
+
+from finrl_ray.cluster.nodes import cluster_address
+from finrl_ray.cluster.session import ray_session
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import PAUSING
+from finrl_ray.machine.available_cpus import available_cpus
+from finrl_ray.search.run.trial_resources import require_room_here, starts_own_ray
+from finrl_ray.support.environment_variables import environment
+from finrl_ray.support.interruptions import forget, note
+from finrl_ray.training.threads import thread_variables, threads_per_trial
+
+logger = logging.getLogger(__name__)
+
+# besides the threads that it may use: a reused actor needs time for the clean-up of its last trial,
+# and with one malloc arena its memory stays flat over many trials
+WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
+# no screens and no log files that nobody reads; Ray's own snapshots, which nobody reads either, at
+# the end alone
+DRIVER_ENV = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # the source says how many trials may wait
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def search_session(
+    config: ExperimentConfig, address: str | None, dashboard: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Return the session of Ray in which a search of this config runs.
+
+    Parameters
+    ----------
+    config : of the search
+    address, dashboard : as for `run_search`
+
+    Raises
+    ------
+    ConfigError
+        If a Ray of our own would have fewer CPUs or GPUs than one trial asks for.
+    """
+    if starts_own_ray(address):
+        require_room_here(config)
+    num_cpus = None
+    most = config.search.max_concurrent_trials
+    if most is not None and config.search.scheduler.type in PAUSING:
+        # trials come back from their pauses; only the number of CPUs keeps them from running
+        if ray.is_initialized() or cluster_address(address) is not None:
+            logger.warning(
+                "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "
+                "joined: as many trials run as there are CPUs for",
+                config.search.scheduler.type,
+            )
+        else:
+            wanted = math.ceil(most * config.search.cpus_per_trial)
+            num_cpus = max(1, min(wanted, available_cpus()))
+    worker_env = {**WORKER_ENV, **thread_variables(threads_per_trial(config))}
+    return ray_session(worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard)
+
+
+@contextlib.contextmanager
+def driver_environment() -> Iterator[None]:
+    """Set Ray Tune's switches, and keep it from passing storage keys on to its workers.
+
+    It would put them into the description of the workers' environment, which Ray logs. Workers have
+    the environment of their node; on this machine that is ours.
+    """
+    forwarded = class_cache.ENV_VARS_TO_PROPAGATE
+    keys = {name for name in forwarded if name.startswith("AWS_")}
+    forwarded -= keys
+    try:
+        with environment({k: v for k, v in DRIVER_ENV.items() if k not in os.environ}):
+            yield
+    finally:
+        forwarded |= keys
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a search as Ctrl-C does, with a snapshot (Ray alone would take none)."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR1"):
+        yield
+        return
+
+    def as_interrupt(number: int, frame: object) -> None:
+        note(number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGTERM, as_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        forget()
