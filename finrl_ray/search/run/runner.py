@@ -63,7 +63,6 @@ from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial
 from finrl_ray.storage.url import is_url
 from finrl_ray.support.interruptions import interrupted
 
-
 # how far apart the processes of a group get one signal
 _ONE_SIGNAL_S = 1.0
 ViewFactory = Callable[[SearchFolder, JournalCallback, int], tune.Callback]
