@@ -29,7 +29,7 @@ from finrl_ray.search.folder.folder import (
 from finrl_ray.search.folder.mirror import FolderMirror, require_newest
 from finrl_ray.search.folder.names import TRIALS_FILE
 from finrl_ray.search.journal.events import append_event, error_line
-from finrl_ray.search.journal.records import TrialRecords, is_finished
+from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.journal.state_files import StateFiles, StoredState
 from finrl_ray.search.loggers.ray_dashboard import RayDashboardCallback
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog
@@ -50,7 +50,7 @@ from finrl_ray.search.run.trial_resources import (
     of_one_trial,
     require_room,
 )
-from finrl_ray.search.sampling.domains import build_space, planned_trials
+from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.search.sampling.searchers import make_searcher
 from finrl_ray.search.schedulers.make import METRIC, make_scheduler, trial_label
 from finrl_ray.search.tune.commit import StateCommitter, read_for_resume, require_trusted
@@ -140,7 +140,7 @@ def run_search(
         )
         _require_seen(folder)
         with sole_driver(folder):
-            return _run(folder, prepared.planned, make_view)
+            return _run(folder, make_view)
 
 
 def resume_search(
@@ -182,22 +182,21 @@ def resume_search(
         records = folder.records()
         if folder.remote:
             require_newest(folder.path, folder.remote)
-        if add_trials is not None or not is_finished(records, planned_trials(folder.config)):
+        if add_trials is not None or not folder.is_finished(records):
             # before anything is noted: the same command is given again with `trust`
             require_trusted(folder.path, trust=trust)
         folder = take_changes(folder, records, add_trials=add_trials, overrides=overrides)
-        planned = planned_trials(folder.config)
-        if not is_finished(records, planned):
+        if not folder.is_finished(records):
             require_trusted(folder.path, trust=trust)
             session = search_session(folder.config, address, dashboard)
             with driver_environment(), session:
                 require_room(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
-                return _run(folder, planned, make_view, trust=trust)
+                return _run(folder, make_view, trust=trust)
         with FolderMirror(folder.path, folder.remote):
             if not _is_written(folder, records):
                 write_outputs(folder, records.in_order())
-        return _result(folder, records, planned)
+        return _result(folder, records)
 
 
 def _is_written(folder: SearchFolder, records: TrialRecords) -> bool:
@@ -216,7 +215,7 @@ def _require_seen(folder: SearchFolder) -> None:
 
 
 def _run(
-    folder: SearchFolder, planned: int, make_view: ViewFactory | None, *, trust: bool = False
+    folder: SearchFolder, make_view: ViewFactory | None, *, trust: bool = False
 ) -> SearchResult:
     """Run the search, or the rest of it, and write what comes out; Ray is up.
 
@@ -227,7 +226,7 @@ def _run(
     """
     with FolderMirror(folder.path, folder.remote) as mirror:
         try:
-            return _run_mirrored(folder, planned, make_view, mirror, trust=trust)
+            return _run_mirrored(folder, make_view, mirror, trust=trust)
         except WRITE_ERRORS as error:
             if not is_disk_full(error):
                 raise
@@ -236,12 +235,12 @@ def _run(
 
 def _run_mirrored(
     folder: SearchFolder,
-    planned: int,
     make_view: ViewFactory | None,
     mirror: FolderMirror,
     *,
     trust: bool,
 ) -> SearchResult:
+    planned = folder.planned
     warn_of_crowding(folder.config, planned)
     storage = CheckpointStorage(folder.path, folder.remote)
     records, state, files = read_for_resume(folder.path, trust=trust)
@@ -267,13 +266,13 @@ def _run_mirrored(
     except (ray.exceptions.RayError, TuneError, OSError) as error:
         # Ray ends with files that nobody reads; a store that is away then does no harm
         # where there is no room the records may be ahead of the journal
-        lost = not is_finished(records, planned) and not interrupted(_ONE_SIGNAL_S)
+        lost = not folder.is_finished(records) and not interrupted(_ONE_SIGNAL_S)
         if lost or is_disk_full(error):
             raise _in_words(error, kept) from error
     remove_leftovers()
     # fit() returns normally after Ctrl-C and after lost workers alike: the journal decides
     end_trials(folder.path, records, stopper.reason)
-    finished = is_finished(records, planned)
+    finished = folder.is_finished(records)
     append_event(
         folder.path,
         records,
@@ -284,7 +283,7 @@ def _run_mirrored(
     if finished:
         prune(storage, records.in_order(), folder.config.search.keep_checkpoints, delete)
     write_outputs(folder, records.in_order())
-    return _result(folder, records, planned)
+    return _result(folder, records)
 
 
 def _in_words(error: BaseException, kept: str) -> SearchError:
@@ -305,12 +304,12 @@ def _make_committer(
     return StateCommitter(folder.path, records, searcher, scheduler, files)
 
 
-def _result(folder: SearchFolder, records: TrialRecords, planned: int) -> SearchResult:
+def _result(folder: SearchFolder, records: TrialRecords) -> SearchResult:
     return SearchResult(
         path=folder.path,
         table=trial_table(records.in_order(), folder.config),
-        finished=is_finished(records, planned),
-        planned=planned,
+        finished=folder.is_finished(records),
+        planned=folder.planned,
         ended_by=records.ended_by,
         remote=folder.remote,
         judged=read_verdict(folder.path),
