@@ -20,7 +20,8 @@ from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_ye
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
-from finrl_ray.metrics.performance import performance_summary, sharpe_ratio
+from finrl_ray.metrics.performance import sharpe_ratio
+from finrl_ray.metrics.registry import performance_summary
 from finrl_ray.metrics.returns import active_returns, simple_returns
 
 

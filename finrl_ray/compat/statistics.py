@@ -9,7 +9,7 @@ from finrl_ray._typing import DateArray
 from finrl_ray.data.periods_per_year import periods_per_year as spacing_of
 from finrl_ray.env.finrl_frame import to_dates
 from finrl_ray.errors import DataError
-from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.metrics.registry import performance_summary
 
 STATISTICS = {
     "Annual return": "annual_return",

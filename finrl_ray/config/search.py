@@ -7,20 +7,17 @@ type is noticed; `SchedulerConfig.option` knows their defaults.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, require
 from finrl_ray.errors import ConfigError
+from finrl_ray.metrics.registry import METRICS
 from finrl_ray.support.text import did_you_mean
 
-Metric = Literal[
-    "sharpe_ratio",
-    "sortino_ratio",
-    "calmar_ratio",
-    "total_return",
-    "annual_return",
-    "max_drawdown",
-]
+if TYPE_CHECKING:
+    Metric: TypeAlias = str
+else:
+    Metric = Literal[METRICS]
 SchedulerType = Literal["asha", "hyperband", "median", "pbt", "pb2", "fifo"]
 Tracker = Literal["mlflow", "wandb"]
 SearcherType = Literal["random", "grid", "optuna", "hyperopt", "bohb"]

@@ -1,4 +1,4 @@
-"""Measures of one return series; the same functions serve callbacks, search and report.
+"""Measures of one return series; `finrl_ray.metrics.registry` lists them for all who show them.
 
 Every function takes simple returns per period. Deviations use ddof=1. Rules for the edges, the same
 in all functions: input that is not 1-D or holds NaN is a `DataError`; infinite returns give NaN;
@@ -29,17 +29,6 @@ the deviation of equal returns positive."""
 
 RATIO_ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 """Deviation that rounding alone leaves in returns computed as a quotient of account values."""
-
-MEASURES = (
-    "sharpe_ratio",
-    "sortino_ratio",
-    "calmar_ratio",
-    "max_drawdown",
-    "total_return",
-    "annual_return",
-    "annual_volatility",
-)
-"""Keys of `performance_summary`, in order."""
 
 
 def sharpe_ratio(
@@ -254,53 +243,6 @@ def turnover(
     if amounts.size == 0:
         return float("nan")
     return annualized_mean(float(np.mean(amounts / values[:-1])), periods_per_year)
-
-
-def performance_summary(
-    account_value: FloatArray,
-    *,
-    periods_per_year: float = 252.0,
-    risk_free_rate: float = 0.0,
-    traded_amount: FloatArray | None = None,
-) -> dict[str, float]:
-    """Return every measure of one account curve, computed the same way wherever it is reported.
-
-    Parameters
-    ----------
-    account_value : array of shape (T + 1,)
-        Value at the start and after each period.
-    periods_per_year : periods/year
-    risk_free_rate : 1/year
-    traded_amount : array of shape (T,), optional
-        Adds the key `turnover`.
-
-    Returns
-    -------
-    dict
-        The keys of `MEASURES`, and `turnover` where `traded_amount` is given. All NaN if the curve
-        is infinite anywhere.
-
-    Raises
-    ------
-    DataError
-        As `simple_returns` and `turnover`.
-    """
-    returns = simple_returns(account_value)
-    if not np.isfinite(np.asarray(account_value)).all():
-        returns = np.full(returns.shape, np.inf)
-    year = {"periods_per_year": periods_per_year}
-    summary = {
-        "sharpe_ratio": sharpe_ratio(returns, risk_free_rate=risk_free_rate, **year),
-        "sortino_ratio": sortino_ratio(returns, risk_free_rate=risk_free_rate, **year),
-        "calmar_ratio": calmar_ratio(returns, **year),
-        "max_drawdown": max_drawdown(returns),
-        "total_return": total_return(returns),
-        "annual_return": annual_return(returns, **year),
-        "annual_volatility": annual_volatility(returns, **year),
-    }
-    if traded_amount is not None:
-        summary["turnover"] = turnover(traded_amount, account_value, **year)
-    return summary
 
 
 def undefined_reason(returns: FloatArray) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.metrics.registry import title_of
 from finrl_ray.monitoring.run_files import RunProgress
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -17,11 +18,12 @@ ASCII_BLOCKS = "_.-=+*%#"
 SPARK_WIDTH = 40
 MAX_CURVES = 20
 """Of more trials, the last ones are drawn."""
+_SHARPE = title_of("sharpe_ratio").title()
 _SCALARS: Mapping[str, str] = {
     "performance/portfolio_value": "Portfolio Value",
     "rollout/ep_rew_mean": "Mean Episode Reward",
     "train/reward_mean": "Mean Reward per Step",
-    "eval/sharpe_ratio": "Validation Sharpe Ratio",
+    "eval/sharpe_ratio": f"Validation {_SHARPE}",
     "eval/mean_reward": "Validation Reward",
 }
 
@@ -150,7 +152,7 @@ def _mean_at_each_step(timesteps: FloatArray, values: FloatArray) -> FloatArray:
 def _evaluation_panels(evaluations: Mapping[str, FloatArray]) -> list[Panel]:
     found = []
     for name, title, unit in (
-        ("sharpe_ratio", "Validation Sharpe Ratio", "Sharpe Ratio"),
+        ("sharpe_ratio", f"Validation {_SHARPE}", _SHARPE),
         ("account_value", "Validation Portfolio Value", "Value at Episode End"),
         ("mean_reward", "Validation Reward", "Total Reward"),
     ):

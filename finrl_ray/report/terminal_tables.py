@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
+from finrl_ray.metrics.registry import HEADLINES, SHOWN, ShownMeasure
 from finrl_ray.report.long_table import LongTable
 from finrl_ray.search.results.table import PARETO
 
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
     from finrl_ray.search.reproduce.replay import Replay
     from finrl_ray.workflows.backtest import Backtest
 
+# what fits into 80 columns
 _BACKTEST_COLUMNS = (
-    ("return", "total_return", "percent"),
-    ("volatility", "annual_volatility", "percent"),
-    ("max DD", "max_drawdown", "percent"),
-    ("Sharpe", "sharpe_ratio", "number"),
-    ("beyond", "active_sharpe_ratio", "number"),
+    *(SHOWN[n] for n in ("total_return", "annual_volatility", "max_drawdown", "sharpe_ratio")),
+    ShownMeasure(name="active_sharpe_ratio", label="beyond", format=".2f"),
 )
-
 
 # to measure how wide a table would be
 _WIDE = Console(width=1_000)
@@ -34,12 +32,17 @@ _WIDE = Console(width=1_000)
 
 def percent(value: Any) -> str:
     """Return a fraction as percent with one decimal, or a dash where there is no number."""
-    return f"{value:.1%}" if _is_number(value) else "-"
+    return formatted(value, ".1%")
 
 
 def number(value: Any, digits: int = 2) -> str:
     """Return a number with `digits` decimals, or a dash where there is none."""
-    return f"{value:.{digits}f}" if _is_number(value) else "-"
+    return formatted(value, f".{digits}f")
+
+
+def formatted(value: Any, style: str) -> str:
+    """Return a number in a format of Python's, or a dash where there is none."""
+    return format(value, style) if _is_number(value) else "-"
 
 
 def _is_number(value: Any) -> bool:
@@ -63,8 +66,9 @@ def ranking(
     # the objective is shown where it is not the Sharpe ratio of the same row
     scored = any(_differ(row["objective"], row["sharpe_ratio"]) for row in every)
     front = any(PARETO in row for row in every)
-    names = ["#", "trial", "Sharpe", *(["objective"] if scored else [])]
-    names += ["max DD", "return", "steps", *(["Pareto"] if front else [])]
+    first, *others = (measure.label for measure in HEADLINES)
+    names = ["#", "trial", first, *(["objective"] if scored else []), *others]
+    names += ["steps", *(["Pareto"] if front else [])]
     rows = every[:limit]
     cells = [_ranked(row, scored=scored, front=front) for row in rows]
     # rich would measure each cell of each column
@@ -92,13 +96,13 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def _ranked(row: Mapping[Any, Any], *, scored: bool, front: bool) -> list[str]:
+    first, *others = (formatted(row[measure.name], measure.format) for measure in HEADLINES)
     return [
         str(row["rank"]) if _is_number(row["rank"]) else "-",
         str(row["trial"]),
-        number(row["sharpe_ratio"]),
+        first,
         *([number(row["objective"])] if scored else []),
-        percent(row["max_drawdown"]),
-        percent(row["total_return"]),
+        *others,
         f"{row['timesteps']:,}",
         *(["yes" if row[PARETO] else ""] if front else []),
     ]
@@ -162,13 +166,10 @@ def backtest_table(result: "Backtest") -> Table:
     title = f"Test window {start} to {end}, trial {result.trial}"
     view = Table(title=title, title_justify="left", min_width=len(title) + 2)
     view.add_column("")
-    for label, _, _ in _BACKTEST_COLUMNS:
-        view.add_column(label, justify="right", no_wrap=True)
+    for measure in _BACKTEST_COLUMNS:
+        view.add_column(measure.label, justify="right", no_wrap=True)
     for name, measures in result.measures.items():
-        cells = [
-            percent(measures.get(key)) if kind == "percent" else number(measures.get(key))
-            for _, key, kind in _BACKTEST_COLUMNS
-        ]
+        cells = [formatted(measures.get(one.name), one.format) for one in _BACKTEST_COLUMNS]
         # beyond itself buy & hold has nothing
         cells[-1] = "" if name == BUY_AND_HOLD else cells[-1]
         view.add_row(LABELS.get(name, name), *cells, style="bold" if name == "agent" else "")
@@ -227,10 +228,10 @@ _COMPARED = (
     ("state", "state", ""),
     ("trials", "trials", "d"),
     ("best_trial", "best trial", "d"),
-    ("sharpe_ratio", "Sharpe", ".2f"),
-    ("max_drawdown", "max DD", ".1%"),
-    ("active_sharpe_ratio", "beyond buy & hold", ".2f"),
-    ("active_sharpe_se", "standard error", ".2f"),
+    *(
+        (SHOWN[name].name, SHOWN[name].label, SHOWN[name].format)
+        for name in ("sharpe_ratio", "max_drawdown", "active_sharpe_ratio", "active_sharpe_se")
+    ),
     ("dsr", "deflated Sharpe", ".2f"),
     ("pbo", "PBO", ".2f"),
     ("verdict", "verdict", ""),

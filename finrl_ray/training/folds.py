@@ -16,7 +16,6 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray
-from finrl_ray.agents.callbacks.measures import UNDEFINED_OBJECTIVE
 from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
@@ -30,7 +29,8 @@ from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.files.manifest import write_manifest
-from finrl_ray.metrics.performance import performance_summary, sharpe_ratio, turnover
+from finrl_ray.metrics.performance import sharpe_ratio, turnover
+from finrl_ray.metrics.registry import MEASURES, performance_summary
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, sharpe_standard_error
 from finrl_ray.training.agent import (
@@ -195,17 +195,21 @@ def _run_fold(
 def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[str, Any]:
     """Return what a trial reports after its latest fold.
 
-    `eval/...` are means over the folds, except `eval/max_drawdown`, the worst of them. `objective`
-    is that of `validation.objective`; where it is not a number, one worse than agents come to.
+    `eval/...` are means over the folds, or the worst of them where the measure says so (see
+    `Measure.over_windows`). `objective` is that of `validation.objective`; where it is not a
+    number, one worse than agents come to.
     """
     periods = settled_periods_per_year(config.evaluation)
     measures = [_measures(result, config) for result in done]
+    worst = [name for name, measure in MEASURES.items() if measure.over_windows == "worst"]
     metrics = {
         f"eval/{name}": float(np.mean([m[name] for m in measures]))
         for name in measures[0]
-        if name != "max_drawdown"
+        if name not in worst
     }
-    metrics["eval/max_drawdown"] = float(min(m["max_drawdown"] for m in measures))
+    for name in worst:
+        worse = min if MEASURES[name].mode == "max" else max
+        metrics[f"eval/{name}"] = float(worse(m[name] for m in measures))
     sharpes = [m["active_sharpe_ratio"] for m in measures]
     metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done, periods)
     if config.validation.objective == "metric":
@@ -215,7 +219,7 @@ def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[s
         name = "sharpe_ratio"
         objective = metrics["eval/active_sharpe_ratio"] - metrics["eval/active_sharpe_se"]
     if not np.isfinite(objective):
-        objective = UNDEFINED_OBJECTIVE[name]
+        objective = MEASURES[name].undefined
     own_path = config.validation.trainings_per_path
     return {
         **metrics,

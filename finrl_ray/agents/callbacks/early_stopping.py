@@ -11,8 +11,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from finrl_ray.agents.callbacks.evaluation import EvalCallback
-from finrl_ray.agents.callbacks.measures import MEASURE_NAMES, MODES, REWARD_METRIC, Mode
+from finrl_ray.agents.callbacks.measures import MEASURE_NAMES, MODES, REWARD_METRIC
 from finrl_ray.errors import ConfigError
+from finrl_ray.metrics.registry import Mode
 from finrl_ray.support.text import counted, did_you_mean
 
 logger = logging.getLogger(__name__)

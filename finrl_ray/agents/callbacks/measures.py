@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from finrl_ray._typing import DateArray
 from finrl_ray.agents.rollout import Episode
 from finrl_ray.data.periods_per_year import DAYS_OF_EXCHANGES, periods_per_year
 from finrl_ray.errors import ConfigError, DataError
-from finrl_ray.metrics.performance import performance_summary, undefined_reason
+from finrl_ray.metrics.performance import undefined_reason
+from finrl_ray.metrics.registry import MEASURES, Mode, performance_summary
 from finrl_ray.metrics.returns import simple_returns
 
 if TYPE_CHECKING:
@@ -20,22 +21,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Mode: TypeAlias = Literal["max", "min"]
-
 REWARD_METRIC = "mean_reward"
 """SB3's own; the only one that needs no account."""
 
 MODES: Mapping[str, Mode] = MappingProxyType(
-    {
-        "sharpe_ratio": "max",
-        "sortino_ratio": "max",
-        "calmar_ratio": "max",
-        "max_drawdown": "max",  # it is <= 0
-        "total_return": "max",
-        "annual_return": "max",
-        "annual_volatility": "min",
-        REWARD_METRIC: "max",
-    }
+    {**{name: measure.mode for name, measure in MEASURES.items()}, REWARD_METRIC: "max"}
 )
 """Metrics that an agent can be judged by, and whether more or less of each is better."""
 
@@ -43,16 +33,7 @@ MEASURE_NAMES = (*MODES, "turnover", "n_trades", "mean_ep_length", "objective")
 """Every measure of an evaluation."""
 
 UNDEFINED_OBJECTIVE: Mapping[str, float] = MappingProxyType(
-    {
-        "sharpe_ratio": -10.0,
-        "sortino_ratio": -10.0,
-        "calmar_ratio": -10.0,
-        "max_drawdown": -1.0,
-        "total_return": -1.0,
-        "annual_return": -1.0,
-        "annual_volatility": -10.0,
-        REWARD_METRIC: -1e9,
-    }
+    {**{name: measure.undefined for name, measure in MEASURES.items()}, REWARD_METRIC: -1e9}
 )
 """What a scheduler is told where the metric is NaN: finite, worse than agents get in practice."""
 

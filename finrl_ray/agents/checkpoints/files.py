@@ -18,13 +18,13 @@ from typing import Any, TypeAlias
 
 import psutil
 
-from finrl_ray.agents.callbacks.measures import Mode
 from finrl_ray.agents.saved_models.model_files import algorithm_of
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import parse_json, read_json, read_member
 from finrl_ray.files.manifest import find_file_damage, fingerprint
 from finrl_ray.files.signature import is_own, signature
+from finrl_ray.metrics.registry import Mode
 
 logger = logging.getLogger(__name__)
 

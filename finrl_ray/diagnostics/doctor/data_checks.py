@@ -23,9 +23,9 @@ from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells
 from finrl_ray.env.slow_investment import slow_investment
 from finrl_ray.errors import FinRLRayError
+from finrl_ray.metrics.registry import MEASURES
 from finrl_ray.support.text import counted
 
-RATIOS = ("sharpe_ratio", "sortino_ratio", "calmar_ratio")
 LARGEST_ERROR = 1.0
 """Standard error of an annualised Sharpe ratio from which on it says little."""
 _MOST_LISTED = 12
@@ -172,7 +172,7 @@ def _check_length(config: ExperimentConfig, split: Split, findings: FindingList)
         "on it has a "
         f"standard error of about {error:.1f}"
     )
-    if config.evaluation.metric in RATIOS and error > LARGEST_ERROR:
+    if MEASURES[config.evaluation.metric].kind == "ratio" and error > LARGEST_ERROR:
         findings.warning(
             "split.validation",
             f"{words}, so trials are ranked mostly by luck",

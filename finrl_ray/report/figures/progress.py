@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.metrics.registry import title_of
 from finrl_ray.report.charts.model import Figure, Line, Mark, Panel, Points, Role
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.journal.records import TrialRecord
@@ -23,9 +24,7 @@ _ENDS: dict[str, tuple[str, Role]] = {
 
 def metric_name(search: SearchReport) -> str:
     """Return in words by what trials are judged."""
-    words = search.metric.removeprefix("eval/").replace("_", " ")
-    named_after = ("sharpe", "sortino", "calmar")
-    return words.capitalize() if words.startswith(named_after) else words
+    return title_of(search.metric.removeprefix("eval/"))
 
 
 def best_so_far(search: SearchReport) -> Figure:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.config.dump import config_text
+from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with
 from finrl_ray.report import figures
 from finrl_ray.report.charts.model import Figure
 from finrl_ray.report.figures.hyperparameters import compared
@@ -27,27 +28,15 @@ from finrl_ray.report.pages.blocks import (
     number_cell,
 )
 from finrl_ray.report.read_search import SearchReport
-from finrl_ray.report.terminal_tables import number, percent
+from finrl_ray.report.terminal_tables import formatted, number
 from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted, time_in_one_unit, times
 
-_MEASURES = (
-    ("sharpe_ratio", "Sharpe", ".2f"),
-    ("max_drawdown", "max DD", ".1%"),
-    ("total_return", "return", ".1%"),
-    ("annual_volatility", "volatility", ".1%"),
-    ("turnover", "turnover / year", ".2f"),
-)
+_TRIAL_MEASURES = (*HEADLINES, SHOWN["annual_volatility"], SHOWN["turnover"])
 _STRATEGY_MEASURES = (
-    ("total_return", "return", ".1%"),
-    ("annual_return", "per year", ".1%"),
-    ("annual_volatility", "volatility", ".1%"),
-    ("max_drawdown", "max DD", ".1%"),
-    ("sharpe_ratio", "Sharpe", ".2f"),
-    ("sortino_ratio", "Sortino", ".2f"),
-    ("calmar_ratio", "Calmar", ".2f"),
-    ("active_sharpe_ratio", "beyond buy & hold", ".2f"),
+    *leading_with("total_return", "annual_return", "annual_volatility", "max_drawdown"),
+    SHOWN["active_sharpe_ratio"],
 )
 _FIGURES_OF_VERDICT = (
     ("n_trials", "N, configurations tried", ",.0f", ""),
@@ -191,8 +180,14 @@ def _tiles(search: SearchReport) -> list[Tile]:
         so_far = "" if search.state == "finished" else " so far"
         tiles += [
             Tile(label=f"best trial{so_far}", value=str(search.winner), note=str(row["state"])),
-            Tile(label="Sharpe ratio", value=number(row["sharpe_ratio"]), note="validation"),
-            Tile(label="max drawdown", value=percent(row["max_drawdown"]), note="validation"),
+            *(
+                Tile(
+                    label=MEASURES[name].title,
+                    value=formatted(row[name], MEASURES[name].format),
+                    note="validation",
+                )
+                for name in ("sharpe_ratio", "max_drawdown")
+            ),
         ]
     verdict = search.verdict
     if verdict is not None and not math.isnan(verdict.verdict.sharpe_annual):
@@ -240,11 +235,11 @@ def _strategies(
     title: str, measures: Mapping[str, Mapping[Any, Any]], note: str = ""
 ) -> TableBlock:
     columns = [Column(label="strategy")]
-    columns += [Column(label=label, numeric=True) for _, label, _ in _STRATEGY_MEASURES]
+    columns += [Column(label=one.label, numeric=True) for one in _STRATEGY_MEASURES]
     rows = []
     for name, values in measures.items():
         cells = [Cell(text=LABELS.get(name, name))]
-        cells += [number_cell(values.get(key), style) for key, _, style in _STRATEGY_MEASURES]
+        cells += [number_cell(values.get(m.name), m.format) for m in _STRATEGY_MEASURES]
         if name == BUY_AND_HOLD:  # beyond itself it has nothing
             cells[-1] = Cell(text="", sort="", numeric=True)
         rows.append(Row(cells=cells, tone="first" if name == "agent" else ""))
@@ -264,7 +259,7 @@ def _trials(search: SearchReport) -> list[Block]:
         Column(label="state"),
     ]
     columns += [Column(label="objective", numeric=True)] if own else []
-    columns += [Column(label=label, numeric=True) for _, label, _ in _MEASURES]
+    columns += [Column(label=one.label, numeric=True) for one in _TRIAL_MEASURES]
     columns += [Column(label="timesteps", numeric=True), Column(label="how it ended")]
     columns += [Column(label=name, numeric=_numeric(table[name])) for name in varied]
     names = ("evaluations", "crashes", "time, s")
@@ -276,7 +271,7 @@ def _trials(search: SearchReport) -> list[Block]:
             number_cell(row["trial"], ".0f"),
             Cell(text=str(row["state"])),
             *([number_cell(row["objective"])] if own else []),
-            *(number_cell(row.get(key), style) for key, _, style in _MEASURES),
+            *(number_cell(row.get(one.name), one.format) for one in _TRIAL_MEASURES),
             number_cell(row["timesteps"], ",.0f"),
             Cell(text="; ".join(str(row[k]) for k in ("reason", "notes") if row[k])),
             *(cell(row[name]) for name in varied),

@@ -25,6 +25,7 @@ from torch.utils.tensorboard.summary import hparams
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full
+from finrl_ray.metrics.registry import HEADLINES
 from finrl_ray.search.folder.names import TENSORBOARD_FOLDER
 from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.loggers.ray_dashboard import HasRecords, trial_name
@@ -35,7 +36,7 @@ _FILES = itertools.count()
 _EVERY_S = 1.0
 # looking at thousands of trials takes longer; it takes at most this share of the time
 _SHARE = 0.05
-METRICS = ("objective", "eval/sharpe_ratio", "eval/max_drawdown", "eval/total_return")
+METRICS = ("objective", *(f"eval/{measure.name}" for measure in HEADLINES))
 """What the table of hyperparameters shows of each trial."""
 _STATUS = {
     "completed": api_pb2.STATUS_SUCCESS,

@@ -10,6 +10,7 @@ from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import SearchError
+from finrl_ray.metrics.registry import leading_with
 from finrl_ray.search.journal.lineage import lineage, segments
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.pareto import non_dominated
@@ -22,16 +23,8 @@ if TYPE_CHECKING:
 CLOCK_COLUMNS = ("time_s",)
 PARETO = "pareto"
 _ORDER = {"completed": 0, "stopped": 0, "running": 0, "interrupted": 0, "rejected": 1, "failed": 2}
-_MEASURES = (
-    "sharpe_ratio",
-    "max_drawdown",
-    "total_return",
-    "annual_return",
-    "annual_volatility",
-    "sortino_ratio",
-    "calmar_ratio",
-    "turnover",
-)
+_LEADING = ("sharpe_ratio", "max_drawdown", "total_return", "annual_return", "annual_volatility")
+_MEASURES = (*(measure.name for measure in leading_with(*_LEADING)), "turnover")
 _PATH_MEASURES = ("active_sharpe_ratio", "active_sharpe_se")
 
 

@@ -13,9 +13,9 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.buy_and_hold import buy_and_hold_of
 from finrl_ray.env.make import create_env
 from finrl_ray.files.atomic import atomic_path
-from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.metrics.registry import HEADLINES, performance_summary
 
-_MEASURES = ("sharpe_ratio", "max_drawdown", "total_return", "annual_return", "turnover")
+_MEASURES = (*(measure.name for measure in HEADLINES), "annual_return", "turnover")
 
 
 def judge(

@@ -14,7 +14,7 @@ from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.files.atomic import atomic_path
-from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.metrics.registry import performance_summary
 from finrl_ray.search.folder.names import FINAL_MODEL_FILE
 from finrl_ray.workflows.pipeline.training_run import best_model_files
 from finrl_ray.workflows.pipeline.windows import Windows

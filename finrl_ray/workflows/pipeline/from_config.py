@@ -27,7 +27,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError, FinRLRayError, SearchError
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.writable_folder import require_writable
-from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.metrics.registry import performance_summary
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, open_folder, sole_driver
 from finrl_ray.search.folder.names import BEST_MODEL_FOLDER
 from finrl_ray.search.journal.events import append_event, reported_metrics

@@ -28,7 +28,7 @@ from finrl_ray.agents.state.training_state import capture_state, learn_from, res
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError, DataError
-from finrl_ray.metrics.performance import MEASURES, performance_summary
+from finrl_ray.metrics.registry import MEASURES, performance_summary
 
 
 class KeptLogger(Logger):

@@ -20,7 +20,7 @@ from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.metrics.registry import performance_summary
 from finrl_ray.search.folder.folder import open_folder, sole_driver
 from finrl_ray.search.folder.test_openings import count_openings
 from finrl_ray.search.journal.events import append_event, read_journal

@@ -11,7 +11,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import load_config
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
-from finrl_ray.metrics.performance import performance_summary
+from finrl_ray.metrics.registry import performance_summary
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.workflows.pipeline.from_config import (
     _build,
