@@ -49,14 +49,14 @@ from pathlib import Path
 import numpy as np
 
 from finrl_ray.agents.callbacks.measures import MODES, UNDEFINED_OBJECTIVE, Judge
-from finrl_ray.config.json_schema import config_schema
+from finrl_ray.config.reference.json_schema import config_schema
 from finrl_ray.config.load import parse_config
-from finrl_ray.config.reference_page import config_reference
+from finrl_ray.config.reference.reference_page import config_reference
 from finrl_ray.config.template import new_experiment
 from finrl_ray.errors import ConfigError
 from finrl_ray.metrics import registry
 from finrl_ray.report.pages.search import _STRATEGY_MEASURES
-from finrl_ray.search.journal.events import TrialRecord
+from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.table import trial_table
 
 name = "gain_to_pain_ratio"
