@@ -49,7 +49,7 @@ soak: $(DEV)  ## 1,000 short trials whose workers are killed at random times
 	$(VENV)/bin/python benchmarks/soak.py
 
 cluster-test: $(DEV)  ## one search on several Ray nodes, nodes lost and brought back
-	$(VENV)/bin/python -m pytest -m cluster tests/cluster
+	$(VENV)/bin/python -m pytest -m cluster tests/integration/test_multi_node.py
 
 .venv-s3: $(S3)
 

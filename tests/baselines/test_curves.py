@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from finrl_ray.baselines import weights as weights_module
+from finrl_ray.baselines import weights
 from finrl_ray.baselines.curves import (
     baseline_curves,
     curve_measures,
@@ -77,7 +77,7 @@ def test_weights_come_from_the_train_rows_alone(data) -> None:
 
 
 def test_a_missing_library_leaves_a_note(data, monkeypatch) -> None:
-    monkeypatch.setattr(weights_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     found = baseline_curves(data.rows(250, 400), data.rows(0, 250), config())
     assert "hrp" not in found.curves
     assert found.notes[0].startswith("risk parity (HRP) is missing: skfolio is not installed")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from finrl_ray.baselines import weights as weights_module
+from finrl_ray.baselines import weights
 from finrl_ray.baselines.weights import (
     hierarchical_risk_parity_weights,
     minimum_variance_weights,
@@ -71,6 +71,6 @@ def test_hierarchical_risk_parity() -> None:
 
 
 def test_without_skfolio_the_reason_is_said(monkeypatch) -> None:
-    monkeypatch.setattr(weights_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install \"finrl-ray\[sp500\]\""):
         hierarchical_risk_parity_weights(np.zeros((10, 2)))

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from finrl_ray.cli import cluster as cli_cluster
+from finrl_ray.cli import cluster
 from finrl_ray.cli.main import main
-from finrl_ray.cluster import nodes as ray_cluster
+from finrl_ray.cluster import nodes
 from finrl_ray.errors import SearchError
 from finrl_ray.jobs.client import Ended
 
@@ -70,13 +70,13 @@ def test_a_ray_client_address_is_refused_before_anything_is_written(
     ],
 )
 def test_the_exit_code_is_the_jobs(ended, code) -> None:
-    assert cli_cluster._exit_code(ended) == code
+    assert cluster._exit_code(ended) == code
 
 
 def test_a_job_that_was_never_run_says_why() -> None:
     ended = Ended(state="FAILED", exit_code=None, message="runtime_env setup failed")
     with pytest.raises(SearchError, match="was never run: runtime_env setup failed"):
-        cli_cluster._exit_code(ended)
+        cluster._exit_code(ended)
 
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(monkeypatch, capsys) -> None:
@@ -87,7 +87,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(monkeypatch, capsys) -> Non
 
     server = SimpleNamespace(follow=interrupted)
     with pytest.raises(typer.Exit) as caught:
-        cli_cluster._follow(server, "night_1", "http://127.0.0.1:9")
+        cluster._follow(server, "night_1", "http://127.0.0.1:9")
     assert caught.value.exit_code == 130
     said = capsys.readouterr().out
     assert "finrl-ray submit --follow night_1 --address http://127.0.0.1:9" in said
@@ -96,14 +96,14 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(monkeypatch, capsys) -> Non
 
 def test_dashboard_prints_each_dashboard_of_this_machine_once(monkeypatch, capsys) -> None:
     found = {"a:1": "http://127.0.0.1:8265", "a:2": "http://127.0.0.1:8265", "a:3": None}
-    monkeypatch.setattr(ray_cluster, "local_rays", lambda: [*found, "a:4"])
+    monkeypatch.setattr(nodes, "local_rays", lambda: [*found, "a:4"])
 
     def dashboard_of(address: str) -> str | None:
         if address == "a:4":
             raise SearchError("refuses the token")
         return found[address]
 
-    monkeypatch.setattr(ray_cluster, "dashboard_of", dashboard_of)
+    monkeypatch.setattr(nodes, "dashboard_of", dashboard_of)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "the-token")
     assert run(monkeypatch, "dashboard") == 0
     said = capsys.readouterr().out
@@ -113,8 +113,8 @@ def test_dashboard_prints_each_dashboard_of_this_machine_once(monkeypatch, capsy
 
 
 def test_dashboard_says_when_no_ray_here_has_one(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(ray_cluster, "local_rays", lambda: ["a:1"])
-    monkeypatch.setattr(ray_cluster, "dashboard_of", lambda address: None)
+    monkeypatch.setattr(nodes, "local_rays", lambda: ["a:1"])
+    monkeypatch.setattr(nodes, "dashboard_of", lambda address: None)
     assert run(monkeypatch, "dashboard") == 2
     error = capsys.readouterr().err
     assert re.search(r"1 Ray on this machine, at a:1, but none has a dashboard", error)
@@ -122,6 +122,6 @@ def test_dashboard_says_when_no_ray_here_has_one(monkeypatch, capsys) -> None:
 
 
 def test_dashboard_warns_of_one_that_is_open(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(ray_cluster, "dashboard_answers", lambda url, **_: True)
+    monkeypatch.setattr(nodes, "dashboard_answers", lambda url, **_: True)
     assert run(monkeypatch, "dashboard", "--address", "http://10.0.0.9:8265") == 0
     assert "--dashboard-host=127.0.0.1" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import ray
 
-from finrl_ray.cluster import nodes as ray_cluster
+from finrl_ray.cluster import nodes as nodes_module
 from finrl_ray.errors import ConfigError, SearchError
 
 
@@ -24,8 +24,8 @@ def no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, found: set[str], latest: str | None) -> None:
-    monkeypatch.setattr(ray_cluster.services, "find_gcs_addresses", lambda: found)
-    monkeypatch.setattr(ray_cluster.utils, "read_ray_address", lambda folder: latest)
+    monkeypatch.setattr(nodes_module.services, "find_gcs_addresses", lambda: found)
+    monkeypatch.setattr(nodes_module.utils, "read_ray_address", lambda folder: latest)
 
 
 @pytest.mark.parametrize(
@@ -45,21 +45,21 @@ def running(monkeypatch: pytest.MonkeyPatch, found: set[str], latest: str | None
 def test_which_cluster_is_meant(argument, variable, meant, monkeypatch) -> None:
     if variable:
         monkeypatch.setenv("RAY_ADDRESS", variable)
-    assert ray_cluster.cluster_address(argument) == meant
+    assert nodes_module.cluster_address(argument) == meant
 
 
 def test_auto_is_the_ray_that_runs_here(monkeypatch) -> None:
     running(monkeypatch, {"10.0.0.1:1"}, None)
-    assert ray_cluster.cluster_address("auto") == "10.0.0.1:1"
+    assert nodes_module.cluster_address("auto") == "10.0.0.1:1"
     # of several, the one started last; a record of one that is gone does not count
     running(monkeypatch, {"10.0.0.1:1", "10.0.0.1:2"}, "10.0.0.1:2")
-    assert ray_cluster.cluster_address("auto") == "10.0.0.1:2"
+    assert nodes_module.cluster_address("auto") == "10.0.0.1:2"
     running(monkeypatch, {"10.0.0.1:1", "10.0.0.1:2"}, "10.0.0.1:3")
     with pytest.raises(SearchError, match=r"several Rays run .*10\.0\.0\.1:1.*; give one"):
-        ray_cluster.cluster_address("auto")
+        nodes_module.cluster_address("auto")
     running(monkeypatch, set(), None)
     with pytest.raises(SearchError, match="but none does; leave --address out"):
-        ray_cluster.cluster_address("auto")
+        nodes_module.cluster_address("auto")
 
 
 @pytest.mark.parametrize("variable", [False, True])
@@ -67,7 +67,7 @@ def test_ray_client_is_refused_with_the_way_out(variable, monkeypatch) -> None:
     if variable:
         monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(ConfigError, match="finrl-ray submit CONFIG"):
-        ray_cluster.cluster_address(None if variable else "ray://head:10001")
+        nodes_module.cluster_address(None if variable else "ray://head:10001")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_ray_client_is_refused_with_the_way_out(variable, monkeypatch) -> None:
 )
 def test_what_is_no_address_is_refused(address, words) -> None:
     with pytest.raises(ConfigError, match=words):
-        ray_cluster.cluster_address(address)
+        nodes_module.cluster_address(address)
 
 
 def test_an_address_at_which_nothing_answers_is_said_in_seconds() -> None:
@@ -91,22 +91,22 @@ def test_an_address_at_which_nothing_answers_is_said_in_seconds() -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     started = time.monotonic()
     with pytest.raises(SearchError, match="no Ray can be reached at"):
-        ray_cluster.require_reachable(address)
-    assert time.monotonic() - started < ray_cluster._CONNECT_S + 1
+        nodes_module.require_reachable(address)
+    assert time.monotonic() - started < nodes_module._CONNECT_S + 1
 
 
 def test_rays_own_complaint_of_versions_is_put_in_plain_words() -> None:
     theirs = {"ray_version": "2.9.3", "python_version": "3.9.18"}
     with pytest.raises(RuntimeError, match="Version mismatch") as caught:
-        ray_cluster.utils.check_version_info(theirs, "10.0.0.1", raise_on_mismatch=True)
-    said = ray_cluster.join_error("10.0.0.1:6379", caught.value)
+        nodes_module.utils.check_version_info(theirs, "10.0.0.1", raise_on_mismatch=True)
+    said = nodes_module.join_error("10.0.0.1:6379", caught.value)
     assert "10.0.0.1:6379 runs Ray 2.9.3 on Python 3.9.18" in said
-    assert f"this process has Ray {ray_cluster.ray.__version__}" in said
+    assert f"this process has Ray {nodes_module.ray.__version__}" in said
 
 
 def test_other_complaints_keep_their_words() -> None:
-    assert "no luck" in ray_cluster.join_error("h:1", RuntimeError("no luck"))
-    refused = ray_cluster.join_error("h:1", RuntimeError("Authentication token is missing"))
+    assert "no luck" in nodes_module.join_error("h:1", RuntimeError("no luck"))
+    refused = nodes_module.join_error("h:1", RuntimeError("Authentication token is missing"))
     assert "asks for a token, and none is presented" in refused
 
 
@@ -143,11 +143,11 @@ def server() -> Iterator[str]:
 def test_a_dashboard_is_told_from_other_servers(server, status, body, is_one, monkeypatch) -> None:
     monkeypatch.setattr(_Answer, "status", status)
     monkeypatch.setattr(_Answer, "body", body)
-    assert ray_cluster.dashboard_answers(server) is is_one
+    assert nodes_module.dashboard_answers(server) is is_one
 
 
 def test_no_dashboard_at_a_free_port() -> None:
-    assert not ray_cluster.dashboard_answers("http://127.0.0.1:1")
+    assert not nodes_module.dashboard_answers("http://127.0.0.1:1")
 
 
 def test_a_node_that_is_gone_is_left_out_and_one_that_hangs_is_an_error(
@@ -172,8 +172,8 @@ def test_a_node_that_is_gone_is_left_out_and_one_that_hangs_is_an_error(
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     monkeypatch.setattr(ray, "get", get)
     monkeypatch.setattr(ray, "remote", lambda **kwargs: sent())
-    assert ray_cluster._on_each_node(bool) == {"a (aaaaaa)": True}
+    assert nodes_module._on_each_node(bool) == {"a (aaaaaa)": True}
     assert "node b (bbbbbb) is gone and is not counted on" in caplog.text
     answers[1] = ray.exceptions.GetTimeoutError("late")
     with pytest.raises(SearchError, match=r"node b \(bbbbbb\) of the cluster does not answer"):
-        ray_cluster._on_each_node(bool)
+        nodes_module._on_each_node(bool)

@@ -19,7 +19,7 @@ import pytest
 from processes import run, started, wait_until
 from repository import REPOSITORY
 
-from finrl_ray.cluster import temp_folder as ray_folder
+from finrl_ray.cluster import temp_folder
 from finrl_ray.cluster.process_guard import marked
 from finrl_ray.cluster.security import is_loopback
 from finrl_ray.cluster.temp_folder import default_ray_folder, longest_path
@@ -216,7 +216,7 @@ def test_nothing_of_it_outlives_a_killed_driver(own_ray: OwnRay) -> None:
 def test_a_short_tmpdir_is_left_to_ray(monkeypatch) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv("TMPDIR", "/tmp/x")
-    assert ray_folder.ray_folder() == default_ray_folder()
+    assert temp_folder.ray_folder() == default_ray_folder()
 
 
 @LINUX
@@ -224,11 +224,11 @@ def test_a_ray_tmpdir_that_is_too_long_is_refused_with_both_numbers(monkeypatch)
     most = longest_path() - len("/ray")
     longest = "/" + "x" * (most - 1)
     monkeypatch.setenv("RAY_TMPDIR", longest)
-    assert ray_folder.ray_folder() == Path(longest) / "ray"
+    assert temp_folder.ray_folder() == Path(longest) / "ray"
     monkeypatch.setenv("RAY_TMPDIR", longest + "y")
     words = rf"at most {most} bytes.*\({most + 1} bytes\); set RAY_TMPDIR=/tmp/r"
     with pytest.raises(ConfigError, match=words):
-        ray_folder.ray_folder()
+        temp_folder.ray_folder()
 
 
 @LINUX
@@ -247,19 +247,19 @@ def test_the_longest_path_that_is_allowed_fits_rays_sockets(monkeypatch) -> None
 def test_a_folder_that_somebody_else_has_made_is_not_used(monkeypatch, tmp_path) -> None:
     base = Path(tempfile.mkdtemp(prefix="b", dir="/tmp"))
     try:
-        monkeypatch.setattr(ray_folder, "_SHORT_BASES", (str(base),))
+        monkeypatch.setattr(temp_folder, "_SHORT_BASES", (str(base),))
         monkeypatch.delenv("RAY_TMPDIR", raising=False)
         monkeypatch.setenv("TMPDIR", "/" + "x" * 90)
         theirs = base / f"ray-{os.getuid()}"
         theirs.symlink_to(tmp_path)
-        taken = ray_folder.ray_folder()
+        taken = temp_folder.ray_folder()
         assert taken.name == "ray"
         assert taken.parent.parent == base
         assert taken.parent != theirs
         assert taken.parent.stat().st_mode & 0o777 == 0o700
         theirs.unlink()
         theirs.mkdir(mode=0o755)
-        assert ray_folder.ray_folder() == theirs / "ray"
+        assert temp_folder.ray_folder() == theirs / "ray"
         assert theirs.stat().st_mode & 0o777 == 0o700
     finally:
         run(["rm", "-r", str(base)])

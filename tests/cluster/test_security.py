@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.cluster import security as ray_security
+from finrl_ray.cluster import security
 from finrl_ray.errors import ConfigError
 
 POSIX = pytest.mark.skipif(not hasattr(os, "getuid"), reason="file modes of POSIX")
@@ -33,7 +33,7 @@ def mode(path: Path) -> int:
 def test_a_new_token_file_is_its_owners_alone_under_any_umask(umask, home) -> None:
     before = os.umask(umask)
     try:
-        ray_security.ensure_token_file()
+        security.ensure_token_file()
     finally:
         os.umask(before)
     path = home / ".ray" / "auth_token"
@@ -42,7 +42,7 @@ def test_a_new_token_file_is_its_owners_alone_under_any_umask(umask, home) -> No
     token = path.read_text()
     assert len(token) == 64
     assert int(token, 16) >= 0
-    assert ray_security.read_token() == token
+    assert security.read_token() == token
 
 
 @POSIX
@@ -52,14 +52,14 @@ def test_a_readable_token_file_is_closed_and_that_is_said_without_the_token(home
     path.write_text("secret-token")
     path.chmod(0o644)
     with caplog.at_level(logging.INFO):
-        ray_security.ensure_token_file()
+        security.ensure_token_file()
     assert mode(path) == 0o600
     assert path.read_text() == "secret-token"
     assert "was readable by others" in caplog.text
     assert "mode 644" in caplog.text
     assert "secret-token" not in caplog.text
     caplog.clear()
-    ray_security.ensure_token_file()
+    security.ensure_token_file()
     assert caplog.text == ""
 
 
@@ -73,35 +73,35 @@ def test_a_readable_token_file_is_closed_and_that_is_said_without_the_token(home
 )
 def test_no_file_is_made_when_the_user_has_said_otherwise(name, value, home, monkeypatch) -> None:
     monkeypatch.setenv(name, value)
-    ray_security.ensure_token_file()
+    security.ensure_token_file()
     assert not (home / ".ray").exists()
 
 
 def test_the_token_is_looked_for_in_rays_order(home, monkeypatch) -> None:
-    assert ray_security.read_token() is None
-    assert not ray_security.token_mode_wanted()
-    ray_security.ensure_token_file()
-    assert ray_security.token_place() == str(home / ".ray" / "auth_token")
-    assert ray_security.token_mode_wanted()
+    assert security.read_token() is None
+    assert not security.token_mode_wanted()
+    security.ensure_token_file()
+    assert security.token_place() == str(home / ".ray" / "auth_token")
+    assert security.token_mode_wanted()
     named = home / "named"
     named.write_text("from-file\n")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(named))
-    assert ray_security.read_token() == "from-file"
-    assert ray_security.token_place() == str(named)
+    assert security.read_token() == "from-file"
+    assert security.token_place() == str(named)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "from-variable")
-    assert ray_security.read_token() == "from-variable"
-    assert "from-variable" not in ray_security.token_place()
+    assert security.read_token() == "from-variable"
+    assert "from-variable" not in security.token_place()
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    assert not ray_security.token_mode_wanted()
+    assert not security.token_mode_wanted()
 
 
 def test_a_named_token_file_must_hold_a_token(home, monkeypatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "gone"))
     with pytest.raises(ConfigError, match="must name a readable file"):
-        ray_security.read_token()
+        security.read_token()
     (home / "gone").write_text("\n")
     with pytest.raises(ConfigError, match="which is empty"):
-        ray_security.read_token()
+        security.read_token()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_named_token_file_must_hold_a_token(home, monkeypatch) -> None:
     ],
 )
 def test_which_hosts_reach_outside(host, outside) -> None:
-    assert ray_security.reaches_outside(host) is outside
+    assert security.reaches_outside(host) is outside
 
 
 def test_a_name_counts_by_its_addresses(monkeypatch) -> None:
@@ -132,9 +132,9 @@ def test_a_name_counts_by_its_addresses(monkeypatch) -> None:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    assert ray_security.reaches_outside("public")
-    assert not ray_security.reaches_outside("inside")
-    assert not ray_security.reaches_outside("nobody")
+    assert security.reaches_outside("public")
+    assert not security.reaches_outside("inside")
+    assert not security.reaches_outside("nobody")
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ def test_a_name_counts_by_its_addresses(monkeypatch) -> None:
     ],
 )
 def test_hosts_of_addresses(address, host) -> None:
-    assert ray_security.host_of(address) == host
+    assert security.host_of(address) == host
 
 
 def test_a_warning_says_why() -> None:
-    assert ray_security.exposure("8.8.8.8:6379", with_token=True) is None
-    assert ray_security.exposure("10.0.0.1:6379", with_token=False) is None
-    assert "run code there" in (ray_security.exposure("8.8.8.8:6379", with_token=False) or "")
-    assert ray_security.dashboard_exposure("http://127.0.0.1:8265") is None
-    assert ray_security.dashboard_exposure("http://localhost:8265") is None
+    assert security.exposure("8.8.8.8:6379", with_token=True) is None
+    assert security.exposure("10.0.0.1:6379", with_token=False) is None
+    assert "run code there" in (security.exposure("8.8.8.8:6379", with_token=False) or "")
+    assert security.dashboard_exposure("http://127.0.0.1:8265") is None
+    assert security.dashboard_exposure("http://localhost:8265") is None
     for host in ("0.0.0.0", "10.0.0.1"):
-        warning = ray_security.dashboard_exposure(f"http://{host}:8265")
+        warning = security.dashboard_exposure(f"http://{host}:8265")
         assert "--dashboard-host=127.0.0.1" in (warning or "")

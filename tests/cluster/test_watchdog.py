@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from finrl_ray.cluster import watchdog as ray_watch
+from finrl_ray.cluster import watchdog
 from finrl_ray.cluster.watchdog import EXIT_LOST, lost_process, watching
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_watch, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(ray_watch, "GRACE_S", 0.05)
-    monkeypatch.setattr(ray_watch, "_CONNECT_S", 0.2)
+    monkeypatch.setattr(watchdog, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(watchdog, "GRACE_S", 0.05)
+    monkeypatch.setattr(watchdog, "_CONNECT_S", 0.2)
 
 
 def node(*dead: str) -> SimpleNamespace:
@@ -23,8 +23,8 @@ def node(*dead: str) -> SimpleNamespace:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, own: Any, head: tuple[str, int] | None = None) -> None:
-    monkeypatch.setattr(ray_watch, "_own_node", lambda: own)
-    monkeypatch.setattr(ray_watch, "_head_address", lambda: head)
+    monkeypatch.setattr(watchdog, "_own_node", lambda: own)
+    monkeypatch.setattr(watchdog, "_head_address", lambda: head)
 
 
 def wait_for(ended: list[int]) -> None:
@@ -47,7 +47,7 @@ def test_a_dead_process_of_our_own_ray_ends_the_search_in_words(monkeypatch, cap
 
 def test_a_signal_to_the_whole_group_is_an_interruption_and_no_loss(monkeypatch, capsys) -> None:
     use(monkeypatch, node("raylet"))
-    monkeypatch.setattr(ray_watch, "interrupted", lambda: True)
+    monkeypatch.setattr(watchdog, "interrupted", lambda: True)
     ended: list[int] = []
     with watching("go on with `finrl-ray resume x`", ended.append):
         wait_for(ended)
@@ -83,7 +83,7 @@ def test_a_ray_that_lives_is_left_alone(monkeypatch) -> None:
 
 def test_a_search_that_ends_by_itself_in_time_is_left_alone(monkeypatch) -> None:
     use(monkeypatch, node("raylet"))
-    monkeypatch.setattr(ray_watch, "GRACE_S", 5.0)
+    monkeypatch.setattr(watchdog, "GRACE_S", 5.0)
     ended: list[int] = []
     with watching("resume", ended.append):
         time.sleep(0.1)

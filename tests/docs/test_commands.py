@@ -81,8 +81,8 @@ ELSEWHERE = {
     "test_dashboard_prints_each_dashboard_of_this_machine_once",
     "finrl-ray submit CONFIG": "tests/jobs/test_client.py",
     "finrl-ray submit experiments/quickstart/config.yaml": "tests/jobs/test_client.py",
-    "finrl-ray tune CONFIG --address auto": "tests/cluster/test_joining.py",
-    "finrl-ray resume DIR --address auto": "tests/cluster/test_joining.py",
+    "finrl-ray tune CONFIG --address auto": "tests/integration/test_joining.py",
+    "finrl-ray resume DIR --address auto": "tests/integration/test_joining.py",
     "finrl-ray resume DIR --add-trials N": "tests/integration/test_more_trials.py::"
     "test_the_command_adds_trials_and_sets_what_may_change",
     "finrl-ray resume DIR --set search.time_budget_s=7200": "tests/integration/"

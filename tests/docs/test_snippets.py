@@ -9,7 +9,7 @@ from made_search import made_search
 from repository import REPOSITORY
 
 from finrl_ray import MarketData, StockTradingVecEnv
-from finrl_ray.agents.state import training_state as trial_state
+from finrl_ray.agents.state import training_state
 from finrl_ray.data.sources.bundled import read_bundled
 
 STATE_NAMES = ("save_state", "capture_state", "restore_state", "load_state", "learn_from")
@@ -48,7 +48,7 @@ def test_the_agent_page(tmp_path: Path, monkeypatch) -> None:
     run(short, "agent.md", names)
     assert len(names["account_value"]) == data.n_periods
     made = 'agent.get_model("sac", model_kwargs={"batch_size": 128, "learning_rate": "lin_3e-4"})'
-    names |= {name: getattr(trial_state, name) for name in STATE_NAMES}
+    names |= {name: getattr(training_state, name) for name in STATE_NAMES}
     names |= {"total_timesteps": 800, "callback": names["evaluation"]}
     run(second.replace("agent.get_model(...)", made), "agent.md", names)
     assert names["model"].num_timesteps == 800

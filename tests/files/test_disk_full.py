@@ -13,8 +13,8 @@ import pytest
 from ray.exceptions import RayTaskError
 from ray.tune.error import TuneError
 
-from finrl_ray.cli import main as cli
-from finrl_ray.cluster import session as ray_session
+from finrl_ray.cli import main
+from finrl_ray.cluster import session
 from finrl_ray.errors import SearchError
 from finrl_ray.files.disk_full import (
     DiskFullError,
@@ -139,10 +139,10 @@ def test_any_command_says_it_in_one_message(
     def fails(**_: object) -> None:
         raise RuntimeError("could not save") from full()
 
-    monkeypatch.setattr(cli, "app", fails)
+    monkeypatch.setattr(main, "app", fails)
     monkeypatch.setattr("sys.argv", ["finrl-ray", "train", "config.yaml"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("error: a file cannot be written: ")
@@ -165,7 +165,7 @@ def test_a_thread_without_room_ends_in_a_line(
     monkeypatch.setattr("sys.argv", ["finrl-ray", "--version"])
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back afterwards
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     capsys.readouterr()
     assert end_in(full(errno.EDQUOT)).count("\n") == 1
     assert "Traceback" in end_in(KeyError("x"))
@@ -182,8 +182,8 @@ def test_pyarrow_s_own_error_has_its_number(tmp_path: Path) -> None:
 
 
 def test_ray_is_not_started_where_its_logs_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_session, "free_bytes", lambda _: 200_000)
+    monkeypatch.setattr(session, "free_bytes", lambda _: 200_000)
     with pytest.raises(DiskFullError, match=r"its temporary folder needs 16 MB .* RAY_TMPDIR"):
-        ray_session.require_room_for_ray("/tmp/ray")
-    monkeypatch.setattr(ray_session, "free_bytes", lambda _: None)
-    ray_session.require_room_for_ray("/tmp/ray")
+        session.require_room_for_ray("/tmp/ray")
+    monkeypatch.setattr(session, "free_bytes", lambda _: None)
+    session.require_room_for_ray("/tmp/ray")

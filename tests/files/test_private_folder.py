@@ -13,7 +13,7 @@ import numba
 import pytest
 from repository import REPOSITORY
 
-from finrl_ray.cluster import security as ray_security
+from finrl_ray.cluster import security
 from finrl_ray.files import private_folder
 from finrl_ray.machine import compiled_cache
 
@@ -103,7 +103,7 @@ def test_no_temporary_folder_is_an_error_of_the_system(nowhere_else, monkeypatch
         private_folder.private_folder()
     assert private_folder.existing_private_folder() is None
     # a token is made all the same, and compiled code is kept in memory
-    ray_security.ensure_token_file()
+    security.ensure_token_file()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
@@ -124,31 +124,31 @@ def _no_temporary_folder() -> str:
 
 
 def test_ray_has_its_token_through_the_environment(nowhere_else, monkeypatch) -> None:
-    assert ray_security.read_token() is None
-    ray_security.ensure_token_file()
+    assert security.read_token() is None
+    security.ensure_token_file()
     token = os.environ["RAY_AUTH_TOKEN"]
     path = nowhere_else / f"finrl_ray-{os.getuid()}" / "auth_token"
     assert path.read_text() == token
     assert mode(path) == 0o600
     assert len(token) == 64
-    assert ray_security.token_place() == str(path)
+    assert security.token_place() == str(path)
     # another process of this user finds the same one, for Ray too
     monkeypatch.delenv("RAY_AUTH_TOKEN")
-    assert ray_security.read_token() == token
-    assert ray_security.token_mode_wanted()
-    ray_security.token_into_environment()
+    assert security.read_token() == token
+    assert security.token_mode_wanted()
+    security.token_into_environment()
     assert os.environ.pop("RAY_AUTH_TOKEN") == token
-    ray_security.ensure_token_file()
+    security.ensure_token_file()
     assert os.environ["RAY_AUTH_TOKEN"] == token
     monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
-    assert ray_security.token_place() == "the environment variable RAY_AUTH_TOKEN"
+    assert security.token_place() == "the environment variable RAY_AUTH_TOKEN"
 
 
 def test_a_home_that_can_be_written_is_used(nowhere_else, monkeypatch) -> None:
     home = nowhere_else.parent / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    ray_security.ensure_token_file()
+    security.ensure_token_file()
     private_folder.settle_folders()
     assert (home / ".ray" / "auth_token").is_file()
     assert not {"RAY_AUTH_TOKEN", "MPLCONFIGDIR"} & os.environ.keys()
@@ -158,7 +158,7 @@ def test_a_home_that_can_be_written_is_used(nowhere_else, monkeypatch) -> None:
 def test_a_user_without_a_home(nowhere_else, monkeypatch) -> None:
     monkeypatch.setattr(Path, "home", _nobodys_home)
     assert private_folder.home() is None
-    ray_security.ensure_token_file()
+    security.ensure_token_file()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     private_folder.settle_folders()
     assert os.environ["HOME"] == str(nowhere_else / f"finrl_ray-{os.getuid()}" / "home")

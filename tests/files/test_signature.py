@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.files import signature as own_files
+from finrl_ray.files import signature as signature_module
 from finrl_ray.files.signature import is_own, key_file, signature
 
 DIGEST = hashlib.sha256(b"content").hexdigest()
@@ -18,7 +18,7 @@ DIGEST = hashlib.sha256(b"content").hexdigest()
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(own_files.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(signature_module.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
 
 
 def test_what_is_signed_is_ones_own_and_nothing_else() -> None:
@@ -58,7 +58,7 @@ def test_the_key_is_for_the_user_alone() -> None:
 def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     signed = signature(DIGEST)
     key_file().chmod(0o644)
-    own_files._read_or_make.cache_clear()
+    signature_module._read_or_make.cache_clear()
     assert not is_own(DIGEST, signed)
     # the one in the temporary folder takes its place
     assert is_own(DIGEST, signature(DIGEST))
@@ -71,6 +71,6 @@ def test_without_a_home_that_can_be_written_the_key_is_in_the_temporary_folder(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file" / "home"))
     assert is_own(DIGEST, signature(DIGEST))
-    monkeypatch.setattr(own_files.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    monkeypatch.setattr(signature_module.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
     assert signature(DIGEST) == ""
     assert not is_own(DIGEST, "")

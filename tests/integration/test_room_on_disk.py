@@ -18,7 +18,7 @@ from finrl_ray.search.journal.events import append_event, read_events
 from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.journal.state_files import TURNS, StateFiles
-from finrl_ray.search.loggers import tensorboard as tensorboard_log
+from finrl_ray.search.loggers import tensorboard
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog
 from finrl_ray.search.tune.commit import read_for_resume
 
@@ -104,7 +104,7 @@ def test_tensorboard_on_a_full_disk_has_no_thread_and_no_traceback(
     def fails(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(tensorboard_log._EventFile, "write", fails)
+    monkeypatch.setattr(tensorboard._EventFile, "write", fails)
     threads = threading.active_count()
     log = TensorBoardLog(tmp_path, ExperimentConfig(), Journal(records))
     with pytest.raises(DiskFullError, match="TensorBoard's files cannot be written"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.machine import available_cpus as module
+from finrl_ray.machine import available_cpus as available_cpus_module
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.cgroups import cpu_quota
 
@@ -93,14 +93,14 @@ def test_no_cgroups_at_all(tmp_path) -> None:
 def test_the_least_counts_and_fractions_are_rounded_down(
     monkeypatch, affinity, quota, expected
 ) -> None:
-    monkeypatch.setattr(module, "_affinity", lambda: affinity)
-    monkeypatch.setattr(module, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(available_cpus_module, "_affinity", lambda: affinity)
+    monkeypatch.setattr(available_cpus_module, "cpu_quota", lambda: quota)
     assert available_cpus() == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux has affinities")
 def test_the_affinity_of_this_process_counts(monkeypatch) -> None:
-    monkeypatch.setattr(module, "cpu_quota", lambda: None)
+    monkeypatch.setattr(available_cpus_module, "cpu_quota", lambda: None)
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})

@@ -7,13 +7,13 @@ import pytest
 from made_search import made_search
 
 import finrl_ray
-from finrl_ray.report import run_search as reported_search
+from finrl_ray.report import run_search
 from finrl_ray.search.run import runner
 
 
 def test_the_package_names_the_ones_with_a_report() -> None:
-    assert finrl_ray.run_search is reported_search.run_search
-    assert finrl_ray.resume_search is reported_search.resume_search
+    assert finrl_ray.run_search is run_search.run_search
+    assert finrl_ray.resume_search is run_search.resume_search
 
 
 def test_the_report_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,12 +21,12 @@ def test_the_report_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ended = SimpleNamespace(path=folder.path)
     monkeypatch.setattr(runner, "run_search", lambda *a, **k: ended)
     monkeypatch.setattr(runner, "resume_search", lambda *a, **k: ended)
-    assert reported_search.run_search(folder.config, report=False) is ended
+    assert run_search.run_search(folder.config, report=False) is ended
     assert not (folder.path / "report.html").exists()
-    assert reported_search.run_search(folder.config) is ended
+    assert run_search.run_search(folder.config) is ended
     assert (folder.path / "report.html").is_file()
     (folder.path / "report.html").unlink()
-    assert reported_search.resume_search(folder.path) is ended
+    assert run_search.resume_search(folder.path) is ended
     assert (folder.path / "report.html").is_file()
 
 
@@ -35,5 +35,5 @@ def test_a_report_that_fails_is_said(tmp_path: Path, monkeypatch, caplog) -> Non
     (folder.path / "report").write_text("a file where the figures go")
     ended = SimpleNamespace(path=folder.path)
     monkeypatch.setattr(runner, "run_search", lambda *a, **k: ended)
-    assert reported_search.run_search(folder.config) is ended
+    assert run_search.run_search(folder.config) is ended
     assert "no report was written" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 import ray
 from processes import run, started
 
-from finrl_ray.cluster import session as ray_session
+from finrl_ray.cluster import session
 from finrl_ray.errors import SearchError
 from finrl_ray.support import interruptions
 from finrl_ray.support.interruptions import (
@@ -117,9 +117,9 @@ def test_a_ray_that_ends_while_it_starts_was_interrupted_if_we_were(
         raise kind("the gcs_server has died")
 
     monkeypatch.setattr(ray, "init", failing)
-    monkeypatch.setattr(ray_session, "_ONE_SIGNAL_S", 0.05)
+    monkeypatch.setattr(session, "_ONE_SIGNAL_S", 0.05)
     with pytest.raises(KeyboardInterrupt if told else SearchError):
-        ray_session._init({}, {}, "here")
+        session._init({}, {}, "here")
 
 
 @pytest.mark.parametrize("lost", ["", "gcs_server"])
@@ -132,10 +132,10 @@ def test_a_lost_ray_is_not_waited_for(monkeypatch, lost) -> None:
         ended.set()
 
     monkeypatch.setattr(ray, "shutdown", shutdown)
-    monkeypatch.setattr(ray_session, "lost_process", lambda: lost)
-    monkeypatch.setattr(ray_session, "_SHUTDOWN_S", 0.05)
+    monkeypatch.setattr(session, "lost_process", lambda: lost)
+    monkeypatch.setattr(session, "_SHUTDOWN_S", 0.05)
     monkeypatch.setattr(interruptions, "_leaving", [])
-    ray_session._shut_down()
+    session._shut_down()
     assert ended.is_set() == (not lost)
     assert interruptions.leaves_at_once() == bool(lost)
     go_on.set()

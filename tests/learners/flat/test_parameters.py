@@ -21,7 +21,7 @@ from finrl_ray.agents.state.training_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.learners.flat import parameters as flat_parameters
+from finrl_ray.learners.flat import parameters
 from finrl_ray.learners.flat.optimizers import FlatAdam
 from finrl_ray.learners.flat.parameters import ALIGNMENT, FlatParameters, aligned_zeros
 from finrl_ray.learners.off_policy.exact import ExactDDPG, ExactSAC, ExactTD3
@@ -195,7 +195,7 @@ def test_an_allocator_that_aligns_less_is_made_up_for(
     start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zeros = th.zeros
-    monkeypatch.setattr(flat_parameters.th, "zeros", lambda n: zeros(n + start)[start:])
+    monkeypatch.setattr(parameters.th, "zeros", lambda n: zeros(n + start)[start:])
     made = aligned_zeros(37)
     assert made.shape == (37,)
     assert made.data_ptr() % ALIGNMENT == 0

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from finrl_ray.errors import SearchError
-from finrl_ray.search.folder import lock as folder_lock
+from finrl_ray.search.folder import lock
 from finrl_ray.search.folder.lock import file_system_of, is_driven, sole_process
 from finrl_ray.search.folder.names import LOCK_FILE
 
@@ -81,7 +81,7 @@ def test_what_means_held(tmp_path, monkeypatch, number) -> None:
 @pytest.mark.parametrize("number", NO_LOCKS, ids=errno.errorcode.get)
 def test_storage_without_locks_is_warned_of_and_used(tmp_path, monkeypatch, caplog, number) -> None:
     refuse_with(monkeypatch, number)
-    monkeypatch.setattr(folder_lock, "file_system_of", lambda path: "lustre at /scratch")
+    monkeypatch.setattr(lock, "file_system_of", lambda path: "lustre at /scratch")
     with caplog.at_level(logging.WARNING), sole_process(tmp_path, REFUSAL):
         assert is_driven(tmp_path)
         # a second one on this machine

@@ -7,7 +7,7 @@ import pytest
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.journal.records import TrialRecords
-from finrl_ray.search.tune import stopper as budget
+from finrl_ray.search.tune import stopper as stopper_module
 from finrl_ray.search.tune.stopper import BudgetStopper
 
 
@@ -37,7 +37,7 @@ def test_time_counts_over_all_lives_of_a_search(monkeypatch) -> None:
     records.apply({"event": "search", "state": "started", "time": 100.0})
     records.apply({"event": "search", "state": "interrupted", "time": 130.0})
     now = [0.0]
-    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(stopper_module.time, "monotonic", lambda: now[0])
     stop = stopper(records, time_budget_s=50.0)
     now[0] = 19.0
     assert not stop.stop_all()
