@@ -20,7 +20,7 @@ from finrl_ray.support.text import counted, times
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from finrl_ray.diagnostics.findings import DoctorReport, Finding
+    from finrl_ray.diagnostics.findings import Finding, FindingsReport
     from finrl_ray.search.folder.test_openings import Opening
     from finrl_ray.search.reproduce.replay import Replay
     from finrl_ray.search.reproduce.reproduce import Reproduction
@@ -160,7 +160,7 @@ def say(line: str) -> None:
     console().print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def show_findings(report: "DoctorReport", *, as_json: bool = False) -> None:
+def show_findings(report: "FindingsReport", *, as_json: bool = False) -> None:
     """Print what was found, in colour; end with exit code 2 if there is an error."""
     if as_json:
         content = {
@@ -190,7 +190,7 @@ def show_finding(finding: "Finding") -> None:
     screen.file.flush()
 
 
-def end_findings(report: "DoctorReport") -> None:
+def end_findings(report: "FindingsReport") -> None:
     """Print the last line under findings; end with exit code 2 if there is an error."""
     console().print(f"\n{report.summary()}", highlight=False, style="bold")
     if not report.healthy:

@@ -1,12 +1,16 @@
-"""`Finding` and `DoctorReport`: what a look at an experiment has found, for a person."""
+"""`Finding` and `FindingsReport`: what checks have found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.text import counted
 
 Level: TypeAlias = Literal["error", "warning", "note", "ok"]
+
+DATA = "data"
+"""Where prices and features are wrong, rather than an env, a model or a config."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,12 +33,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class DoctorReport:
-    """Everything found, in the order of the experiment.
+class FindingsReport:
+    """Everything found, in the order of the checks.
 
     Parameters
     ----------
-    findings : errors, warnings and what is in order
+    findings : errors, warnings, notes and what is in order
     """
 
     findings: tuple[Finding, ...]
@@ -42,6 +46,24 @@ class DoctorReport:
     def of(self, level: Level) -> tuple[Finding, ...]:
         """Return the findings of one level."""
         return tuple(finding for finding in self.findings if finding.level == level)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What will fail, or not do what was asked, in sentences."""
+        return self._sentences("error")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What usually hurts, in sentences."""
+        return self._sentences("warning")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be looked at, or is worth knowing, in sentences."""
+        return self._sentences("note")
+
+    def _sentences(self, level: Level) -> tuple[str, ...]:
+        return tuple(finding.what for finding in self.of(level))
 
     @property
     def healthy(self) -> bool:
@@ -58,6 +80,27 @@ class DoctorReport:
             return f"healthy, with {counted(warnings, 'warning')}"
         return "healthy"
 
+    def raise_errors(self, checked: str) -> None:
+        """Raise one exception that lists all errors, if there are any.
+
+        Parameters
+        ----------
+        checked : what has been looked at, for the message
+
+        Raises
+        ------
+        DataError
+            If all errors lie in the data.
+        ConfigError
+            If any lies elsewhere.
+        """
+        errors = self.of("error")
+        if not errors:
+            return
+        kind = DataError if all(finding.where == DATA for finding in errors) else ConfigError
+        head = "a problem" if len(errors) == 1 else f"{len(errors)} problems"
+        raise kind(f"{checked} has {head}:\n  - " + "\n  - ".join(self.errors))
+
 
 class FindingList(list[Finding]):
     """Findings as they are collected.
@@ -71,21 +114,28 @@ class FindingList(list[Finding]):
         super().__init__()
         self._listener = listener
 
+    def add(self, finding: Finding) -> None:
+        """Add a finding, unless the same was found before."""
+        if finding not in self:
+            self.append(finding)
+            if self._listener is not None:
+                self._listener(finding)
+
     def error(self, where: str, what: str, remedy: str = "") -> None:
-        """Add an error, unless the same was said before."""
-        self._add("error", where, what, remedy)
+        """Add an error, unless an earlier one says the same in fewer words."""
+        self._add_unless_said("error", where, what, remedy)
 
     def warning(self, where: str, what: str, remedy: str = "") -> None:
-        """Add a warning, unless the same was said before."""
-        self._add("warning", where, what, remedy)
+        """Add a warning, unless an earlier one says the same in fewer words."""
+        self._add_unless_said("warning", where, what, remedy)
 
     def note(self, where: str, what: str) -> None:
         """Add what could not be looked at, or is worth knowing."""
-        self._add("note", where, what, "")
+        self.add(Finding(level="note", what=what, where=where))
 
     def ok(self, where: str, what: str) -> None:
         """Add what is in order."""
-        self._add("ok", where, what, "")
+        self.add(Finding(level="ok", what=what, where=where))
 
     def of_level(self, level: Level) -> int:
         """Return how many findings of a level there are."""
@@ -95,10 +145,7 @@ class FindingList(list[Finding]):
         """Return whether an error was found at or below `where`."""
         return any(item.level == "error" and item.where.startswith(where) for item in self)
 
-    def _add(self, level: Level, where: str, what: str, remedy: str) -> None:
+    def _add_unless_said(self, level: Level, where: str, what: str, remedy: str) -> None:
         # two checks may see one mistake: the later one adds words around what the first has said
-        said = [item.what for item in self if item.level == level]
-        if level in ("note", "ok") or not any(words in what for words in said):
-            self.append(Finding(level=level, what=what, where=where, remedy=remedy))
-            if self._listener is not None:
-                self._listener(self[-1])
+        if not any(item.what in what for item in self if item.level == level):
+            self.add(Finding(level=level, what=what, where=where, remedy=remedy))

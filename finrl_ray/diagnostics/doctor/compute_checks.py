@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import psutil
 
@@ -29,26 +30,43 @@ def available_memory() -> int:
     return machine if limit is None else min(machine, limit)
 
 
-def check_compute(config: ExperimentConfig, market_data: MarketData, findings: FindingList) -> None:
-    """Look at the memory and the cores that the trials take at once."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialMemory:
+    """The memory of a trial, by its config alone.
+
+    Parameters
+    ----------
+    total_bytes : of its process
+    buffer_bytes : of its buffers and networks alone
+    """
+
+    total_bytes: int
+    buffer_bytes: int
+
+
+def check_compute(
+    config: ExperimentConfig, market_data: MarketData, findings: FindingList
+) -> TrialMemory:
+    """Look at the memory and the cores that the trials take at once; return the largest trial's."""
     space = build_space(config)
     concurrent = concurrent_trials(config, space)
     _check_cores(config, findings)
-    trial, largest = largest_trial(config, space, market_data)
-    needed = concurrent * trial
+    largest = largest_trial(config, space, market_data)
+    needed = concurrent * largest.total_bytes
     available = available_memory()
     parts = (
-        f"{readable_bytes(PROCESS_BYTES)} for the process, {readable_bytes(largest)} for buffers "
-        "and networks"
+        f"{readable_bytes(PROCESS_BYTES)} for the process, {readable_bytes(largest.buffer_bytes)} "
+        "for buffers and networks"
     )
     if concurrent > 1:
         words = (
-            f"{counted(concurrent, 'trial')} at once of up to {readable_bytes(trial)} each "
-            f"({parts}) take"
+            f"{counted(concurrent, 'trial')} at once of up to "
+            f"{readable_bytes(largest.total_bytes)} each ({parts}) take"
         )
     else:
         words = f"one trial ({parts}) takes"
-    words += f" about {readable_bytes(needed)}; {readable_bytes(available)} are available"
+    words += f" about {readable_bytes(needed)} by the config alone, before anything is measured"
+    words += f"; {readable_bytes(available)} are available"
     on_policy = ALGORITHMS[config.agent.algorithm].on_policy
     remedy = f"lower {'n_steps, n_envs' if on_policy else 'buffer_size'}, net_arch"
     remedy += " or search.max_concurrent_trials" if concurrent > 1 else ""
@@ -58,11 +76,12 @@ def check_compute(config: ExperimentConfig, market_data: MarketData, findings: F
         findings.warning("memory", f"{words}: this will be tight", remedy)
     else:
         findings.ok("memory", words)
+    return largest
 
 
 def fits(config: ExperimentConfig, market_data: MarketData) -> bool:
     """Return whether one trial of the agent as configured, nothing sampled, fits into memory."""
-    return largest_trial(config, {}, market_data)[0] <= available_memory()
+    return largest_trial(config, {}, market_data).total_bytes <= available_memory()
 
 
 def concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> int:
@@ -78,8 +97,8 @@ def concurrent_trials(config: ExperimentConfig, space: Mapping[str, Domain]) -> 
 
 def largest_trial(
     config: ExperimentConfig, space: Mapping[str, Domain], market_data: MarketData
-) -> tuple[int, int]:
-    """Return the bytes of the largest trial, and of its buffer and networks alone."""
+) -> TrialMemory:
+    """Return the memory of the largest trial that can be sampled from a space."""
     n_assets, n_features = market_data.n_assets, len(market_data.feature_names)
     observation_size = 1 + n_assets * (2 + n_features)
     largest = 0
@@ -99,7 +118,7 @@ def largest_trial(
         largest = max(largest, size)
     # the observation table of the env, in float32, beside the market's own float64 arrays
     market = market_data.n_periods * n_assets * (n_features + 6) * 12
-    return PROCESS_BYTES + largest + market, largest
+    return TrialMemory(total_bytes=PROCESS_BYTES + largest + market, buffer_bytes=largest)
 
 
 def _check_cores(config: ExperimentConfig, findings: FindingList) -> None:

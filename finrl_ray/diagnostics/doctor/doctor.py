@@ -19,7 +19,7 @@ from finrl_ray.diagnostics.doctor.compute_checks import check_compute, fits
 from finrl_ray.diagnostics.doctor.config_salvage import read_as_far_as_possible
 from finrl_ray.diagnostics.doctor.data_checks import check_data, check_windows
 from finrl_ray.diagnostics.doctor.search_estimate import check_duration, measure_training
-from finrl_ray.diagnostics.findings import DoctorReport, Finding, FindingList
+from finrl_ray.diagnostics.findings import Finding, FindingList, FindingsReport
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
 from finrl_ray.diagnostics.learning.sentences import policy_verdicts
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
@@ -44,7 +44,7 @@ def diagnose_config(
     n_test_steps: int = TEST_STEPS,
     measure: bool = True,
     listener: Callable[[Finding], None] | None = None,
-) -> DoctorReport:
+) -> FindingsReport:
     """Look through an experiment and report every problem, not only the first.
 
     In this order: the keys of the file, the agent's keywords and the search space, every cell of
@@ -65,7 +65,7 @@ def diagnose_config(
 
     Returns
     -------
-    DoctorReport
+    FindingsReport
         The findings, in the order of the experiment.
     """
     findings = FindingList(listener)
@@ -81,7 +81,7 @@ def diagnose_config(
             # SB3 warns of batches and buffers in its own words; they are findings here
             warnings.simplefilter("ignore")
             _look_through(loaded, folder, n_test_steps, findings, measure=measure)
-    return DoctorReport(findings=tuple(findings))
+    return FindingsReport(findings=tuple(findings))
 
 
 def _look_through(
@@ -98,7 +98,7 @@ def _look_through(
     if market_data is None:
         findings.note("agent", "it was not tried, as there are no data to try it on")
         return
-    check_compute(usable, market_data, findings)
+    largest = check_compute(usable, market_data, findings)
     settled = check_windows(usable, market_data, findings)
     if settled is None:
         findings.note("agent", "it was not tried, as there are no windows to try it on")
@@ -109,7 +109,7 @@ def _look_through(
         _try_agent(usable, market_data, split, n_test_steps, findings)
         if measure and prepared is not None and findings.of_level("error") == 0:
             measured = measure_training(usable, market_data, split)
-            check_duration(usable, prepared, measured, findings)
+            check_duration(usable, prepared, measured, largest, findings)
     except (FinRLRayError, *TRAINING_ERRORS) as error:
         # a search builds it too, and may have said so
         if not any(str(error) in item.what for item in findings if item.level == "error"):

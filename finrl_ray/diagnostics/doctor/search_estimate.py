@@ -18,9 +18,9 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.split import Split
 from finrl_ray.diagnostics.doctor.compute_checks import (
+    TrialMemory,
     available_memory,
     concurrent_trials,
-    largest_trial,
 )
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.memory_estimate import memory_estimate
@@ -147,9 +147,18 @@ def check_duration(
     config: ExperimentConfig,
     prepared: PreparedSearch,
     measured: Measured,
+    largest: TrialMemory,
     findings: FindingList,
 ) -> None:
-    """Say how long the search takes and how much memory, and what that rests on."""
+    """Say how long the search takes and how much memory, and what that rests on.
+
+    Parameters
+    ----------
+    config, prepared : the experiment, and what its search would run
+    measured : a short training of the agent as configured
+    largest : the memory of the largest trial, by the config alone
+    findings : what is said is added
+    """
     space = build_space(config)
     at_once = concurrent_trials(config, space)
     trainings = 1 if prepared.plan is None else len(prepared.plan.folds)
@@ -175,25 +184,21 @@ def check_duration(
         "and trials beside each other change the pace; the start of Ray and checkpoints come on "
         "top",
     )
-    _check_memory(config, prepared, measured, findings, at_once)
+    _check_memory(measured, largest, at_once, findings)
 
 
 def _check_memory(
-    config: ExperimentConfig,
-    prepared: PreparedSearch,
-    measured: Measured,
-    findings: FindingList,
-    at_once: int,
+    measured: Measured, largest: TrialMemory, at_once: int, findings: FindingList
 ) -> None:
-    largest = largest_trial(config, build_space(config), prepared.market_data)[1]
-    per_trial = measured.process_bytes - measured.buffer_bytes + largest
+    per_trial = measured.process_bytes - measured.buffer_bytes + largest.buffer_bytes
     total = at_once * per_trial + measured.process_bytes
     available = available_memory() + measured.process_bytes
     words = (
         f"about {readable_bytes(total)} from the measured training: {at_once} x "
         f"{readable_bytes(per_trial)} for trials ({readable_bytes(measured.process_bytes)} was the "
-        f"whole process, buffers and networks grow to {readable_bytes(largest)}) and one process "
-        f"that leads them; {readable_bytes(available)} are available, Ray's own processes need some"
+        f"whole process, buffers and networks grow to {readable_bytes(largest.buffer_bytes)}) and "
+        f"one process that leads them; {readable_bytes(available)} are available, Ray's own "
+        "processes need some"
     )
     if total > available:
         findings.warning("memory", words, "lower search.max_concurrent_trials")

@@ -13,7 +13,7 @@ from finrl_ray.data.price_findings import dropped_tickers, price_findings
 from finrl_ray.data.report import DataReport
 from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import make_split
-from finrl_ray.diagnostics.findings import DoctorReport, FindingList
+from finrl_ray.diagnostics.findings import FindingList, FindingsReport
 from finrl_ray.diagnostics.leaks.causality import (
     check_other_future,
     check_scaling,
@@ -26,7 +26,7 @@ from finrl_ray.diagnostics.leaks.windows import check_fills, check_windows
 from finrl_ray.env.slow_investment import slow_investment
 
 
-def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> DoctorReport:
+def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> FindingsReport:
     """Look for leaks in the data and features of a config.
 
     Parameters
@@ -43,7 +43,7 @@ def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> DoctorRepor
     return audit_data(read_source(config.data, Path(path).parent), config)
 
 
-def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
+def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> FindingsReport:
     """Look for leaks in rows that are in memory.
 
     Parameters
@@ -53,7 +53,7 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
 
     Returns
     -------
-    DoctorReport
+    FindingsReport
         Errors are leaks; warnings may be, or are doubts about prices. What it cannot find is in
         docs/audit.md.
 
@@ -83,7 +83,7 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> DoctorReport:
     check_fills(sample, findings)
     kept = _without_false_comfort(findings)
     _check_prices(sample, report, kept)
-    return DoctorReport(findings=tuple(kept))
+    return FindingsReport(findings=tuple(kept))
 
 
 def _check_prices(sample: Sample, report: DataReport, findings: FindingList) -> None:

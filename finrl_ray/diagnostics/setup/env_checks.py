@@ -11,8 +11,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.state.env import base_vec_env, wrappers
+from finrl_ray.diagnostics.findings import DATA, Finding, FindingList
 from finrl_ray.diagnostics.setup.bad_cells import frame_cells, table_cells
-from finrl_ray.diagnostics.setup.report import ReportLines
 from finrl_ray.errors import DataError
 
 REWARD_RANGE = (1e-6, 100.0)
@@ -35,7 +35,7 @@ ENV_ERRORS = (
 )
 
 
-def check_env(env: VecEnv, n_steps: int) -> ReportLines:
+def check_env(env: VecEnv, n_steps: int) -> FindingList:
     """Return what is wrong with the spaces, observations, rewards and data of an env.
 
     Two walks with the same seed and the same random actions are compared. Observations and rewards
@@ -46,21 +46,22 @@ def check_env(env: VecEnv, n_steps: int) -> ReportLines:
     env : an env that may be stepped freely
     n_steps : timesteps of each walk, summed over the accounts
     """
-    report = ReportLines()
+    findings = FindingList()
     base = base_vec_env(env)
-    _check_spaces(base, report)
-    _check_data(base, report)
+    _check_spaces(base, findings)
+    _check_data(base, findings)
     try:
-        _check_single_reset(base, report)
+        _check_single_reset(base, findings)
         first, second = _walk(base, n_steps), _walk(base, n_steps)
     except ENV_ERRORS as error:
-        report.errors.append(f"the env cannot be reset and stepped: {_words(error)}")
-        return report
-    report.errors += [f"{what} ({count} such values)" for what, count in first.faults.items()]
-    _compare(first, second, report)
+        findings.error("env", f"the env cannot be reset and stepped: {_words(error)}")
+        return findings
+    for what, count in first.faults.items():
+        findings.add(Finding(level="error", where="env", what=f"{what} ({count} such values)"))
+    _compare(first, second, findings)
     normalizer = next((w for w in wrappers(env) if isinstance(w, VecNormalize)), None)
-    _check_reward_scale(first, normalizer is not None and normalizer.norm_reward, report)
-    return report
+    _check_reward_scale(first, normalizer is not None and normalizer.norm_reward, findings)
+    return findings
 
 
 def _words(error: Exception) -> str:
@@ -71,32 +72,34 @@ def _words(error: Exception) -> str:
 # -- spaces -----------------------------------------------------------------------------------
 
 
-def _check_spaces(env: VecEnv, report: ReportLines) -> None:
+def _check_spaces(env: VecEnv, findings: FindingList) -> None:
     space = env.action_space
     if not isinstance(space, gym.spaces.Box):
-        report.notes.append(f"the action space is a {type(space).__name__}, not a Box")
+        findings.note("env", f"the action space is a {type(space).__name__}, not a Box")
         return
     low, high = float(np.min(space.low)), float(np.max(space.high))
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        report.errors.append(
+        findings.error(
+            "env",
             f"the action space must have finite bounds, got [{low:g}, {high:g}]; use [-1, 1] and "
-            "scale inside the env"
+            "scale inside the env",
         )
     elif low < -1 or high > 1:
-        report.warnings.append(
+        findings.warning(
+            "env",
             f"the action space is [{low:g}, {high:g}]: policies start with actions of order 1, so "
-            "use [-1, 1] and scale inside the env"
+            "use [-1, 1] and scale inside the env",
         )
 
 
-def _check_single_reset(env: VecEnv, report: ReportLines) -> None:
+def _check_single_reset(env: VecEnv, findings: FindingList) -> None:
     """Look at what one env returns before DummyVecEnv casts it to the space's shape and dtype."""
     if type(env) is not DummyVecEnv:
         return
     returned: Any = env.envs[0].reset(seed=WALK_SEED)
     if not (isinstance(returned, tuple) and len(returned) == 2):
-        report.errors.append(
-            f"reset() must return (observation, info), got a {type(returned).__name__}"
+        findings.error(
+            "env", f"reset() must return (observation, info), got a {type(returned).__name__}"
         )
         return
     space = env.observation_space
@@ -104,20 +107,22 @@ def _check_single_reset(env: VecEnv, report: ReportLines) -> None:
         return
     observation = np.asarray(returned[0])
     if observation.shape != space.shape:
-        report.errors.append(
-            f"an observation must have the space's shape {space.shape}, got {observation.shape}"
+        findings.error(
+            "env",
+            f"an observation must have the space's shape {space.shape}, got {observation.shape}",
         )
     if observation.dtype != space.dtype:
-        report.warnings.append(
+        findings.warning(
+            "env",
             f"observations are {observation.dtype} and the observation space is {space.dtype}: "
-            "they are cast, which may lose digits"
+            "they are cast, which may lose digits",
         )
 
 
 # -- data -------------------------------------------------------------------------------------
 
 
-def _check_data(env: VecEnv, report: ReportLines) -> None:
+def _check_data(env: VecEnv, findings: FindingList) -> None:
     """Look through the whole table of prices and features, not only at what a walk passes."""
     cells = []
     if env.has_attr("accounts"):
@@ -131,10 +136,12 @@ def _check_data(env: VecEnv, report: ReportLines) -> None:
             try:
                 cells = frame_cells(df, numbers)
             except DataError as error:  # another package's env, which may not need dates
-                report.warnings.append(f"the cells of df were not looked at: {error}")
-    report.data_errors += [str(item) for item in cells[:_SHOWN_CELLS]]
+                findings.warning("env", f"the cells of df were not looked at: {error}")
+    sentences = [str(item) for item in cells[:_SHOWN_CELLS]]
     if len(cells) > _SHOWN_CELLS:
-        report.data_errors.append(f"and {len(cells) - _SHOWN_CELLS} more such columns")
+        sentences.append(f"and {len(cells) - _SHOWN_CELLS} more such columns")
+    for what in sentences:
+        findings.add(Finding(level="error", where=DATA, what=what))
 
 
 def _entry_names(env: VecEnv) -> Sequence[str] | None:
@@ -234,26 +241,27 @@ def _look(
             walk.fault(what, "outside")
 
 
-def _compare(first: _Walk, second: _Walk, report: ReportLines) -> None:
+def _compare(first: _Walk, second: _Walk, findings: FindingList) -> None:
     pairs = zip(first.seen, second.seen, strict=True)
     differ = [step for step, (one, other) in enumerate(pairs, 1) if one != other]
     if differ:
-        report.warnings.append(
+        findings.warning(
+            "env",
             "the env is not reproducible: the same seed and the same actions gave another "
             f"trajectory from step {differ[0]} on; draw every random number from "
-            "self.np_random"
+            "self.np_random",
         )
 
 
-def _check_reward_scale(walk: _Walk, normalized: bool, report: ReportLines) -> None:
+def _check_reward_scale(walk: _Walk, normalized: bool, findings: FindingList) -> None:
     rewards = np.concatenate(walk.rewards)
     rewards = rewards[np.isfinite(rewards)]
     size = float(np.abs(rewards).mean()) if rewards.size else 0.0
-    report.reward_size = size
     low, high = REWARD_RANGE
     if size == 0.0:
-        report.warnings.append(
-            f"all rewards of {rewards.size} random steps are 0: there is nothing to learn from"
+        findings.warning(
+            "env",
+            f"all rewards of {rewards.size} random steps are 0: there is nothing to learn from",
         )
     elif not low <= size <= high:
         words = (
@@ -261,6 +269,6 @@ def _check_reward_scale(walk: _Walk, normalized: bool, report: ReportLines) -> N
             "change reward_scaling"
         )
         if normalized:
-            report.notes.append(f"{words} (VecNormalize makes up for it)")
+            findings.note("env", f"{words} (VecNormalize makes up for it)")
         else:
-            report.warnings.append(words)
+            findings.warning("env", words)

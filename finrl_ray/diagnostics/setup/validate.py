@@ -13,9 +13,9 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.diagnostics.findings import DATA, FindingList, FindingsReport
 from finrl_ray.diagnostics.setup.env_checks import ENV_ERRORS, check_env
 from finrl_ray.diagnostics.setup.probe import copy_model, probe_env
-from finrl_ray.diagnostics.setup.report import ReportLines, ValidationReport
 from finrl_ray.errors import ConfigError
 from finrl_ray.training.agent import TrialDivergedError, check_finite
 
@@ -56,7 +56,7 @@ def validate_training_setup(
         logger.warning("%s", warning)
     for note in report.notes:
         logger.info("%s", note)
-    report.raise_errors()
+    report.raise_errors("the training setup")
     logger.info("the training setup has no problems")
     return True
 
@@ -65,7 +65,7 @@ def inspect_training_setup(
     model: BaseAlgorithm,
     env: "gym.Env[Any, Any] | VecEnv",
     n_test_steps: int = 1000,
-) -> ValidationReport:
+) -> FindingsReport:
     """Look through a model and its env, and train a copy of the model for a moment.
 
     Looked at are: the spaces, the first and later observations and rewards (NaN, infinite, outside
@@ -87,33 +87,38 @@ def inspect_training_setup(
     """
     if n_test_steps < 1:
         raise ValueError(f"n_test_steps must be >= 1, got {n_test_steps}")
-    lines = ReportLines()
-    usable = _check_finite(model, "the model's", lines)
-    _check_sizes(model, as_vec_env(env).num_envs, n_test_steps, lines)
+    findings = FindingList()
+    usable = _check_finite(model, "the model's", findings)
+    _check_sizes(model, as_vec_env(env).num_envs, n_test_steps, findings)
     try:
         with probe_env(model, env) as probe:
-            found = check_env(probe, n_test_steps)
-            lines.add(found)
-            if usable and not found.errors and not found.data_errors:
-                _train_copy(model, probe, n_test_steps, lines)
+            of_env = check_env(probe, n_test_steps)
+            for finding in of_env:
+                findings.add(finding)
+            if usable and not of_env.of_level("error"):
+                _train_copy(model, probe, n_test_steps, findings)
             else:
-                lines.notes.append("no copy was trained, because it would only fail of the errors")
+                findings.note(
+                    "model", "no copy was trained, because it would only fail of the errors"
+                )
     except ConfigError as error:
-        lines.errors.append(str(error))
-    return ValidationReport.of(lines)
+        findings.error("env", str(error))
+    # those of the data first: they are often the cause of the others
+    return FindingsReport(tuple(sorted(findings, key=lambda finding: finding.where != DATA)))
 
 
-def _check_finite(model: BaseAlgorithm, whose: str, lines: ReportLines) -> bool:
+def _check_finite(model: BaseAlgorithm, whose: str, findings: FindingList) -> bool:
     wrong = [
         name
         for name, value in model.policy.named_parameters()
         if not bool(th.isfinite(value).all())
     ]
     if wrong:
-        lines.errors.append(
+        findings.error(
+            "model",
             f"{whose} parameters must be finite, but {len(wrong)} are NaN or infinite, the first "
             f"{wrong[0]}; a lower learning_rate, normalised observations or a lower max_grad_norm "
-            "usually help"
+            "usually help",
         )
     return not wrong
 
@@ -121,45 +126,52 @@ def _check_finite(model: BaseAlgorithm, whose: str, lines: ReportLines) -> bool:
 # -- sizes that must fit together ---------------------------------------------------------------
 
 
-def _check_sizes(model: BaseAlgorithm, n_envs: int, n_test_steps: int, lines: ReportLines) -> None:
+def _check_sizes(
+    model: BaseAlgorithm, n_envs: int, n_test_steps: int, findings: FindingList
+) -> None:
     if isinstance(model, OnPolicyAlgorithm):
-        _check_rollout(model, n_envs, lines)
+        _check_rollout(model, n_envs, findings)
     elif isinstance(model, OffPolicyAlgorithm):
-        _check_buffer(model, n_test_steps, lines)
+        _check_buffer(model, n_test_steps, findings)
 
 
-def _check_rollout(model: OnPolicyAlgorithm, n_envs: int, lines: ReportLines) -> None:
+def _check_rollout(model: OnPolicyAlgorithm, n_envs: int, findings: FindingList) -> None:
     batch_size, rollout = getattr(model, "batch_size", None), model.n_steps * n_envs
     if batch_size is None:
         return
     words = f"the rollout of {rollout} (n_steps {model.n_steps} x {n_envs} envs)"
     if batch_size > rollout:
-        lines.errors.append(
+        findings.error(
+            "model",
             f"batch_size must be <= {words}, got {batch_size}: every batch would be the whole "
-            "rollout; lower batch_size or raise n_steps"
+            "rollout; lower batch_size or raise n_steps",
         )
     elif rollout % batch_size:
-        lines.warnings.append(
+        findings.warning(
+            "model",
             f"batch_size {batch_size} does not divide {words}: the last batch of each epoch has "
-            f"{rollout % batch_size} rows"
+            f"{rollout % batch_size} rows",
         )
 
 
-def _check_buffer(model: OffPolicyAlgorithm, n_test_steps: int, lines: ReportLines) -> None:
+def _check_buffer(model: OffPolicyAlgorithm, n_test_steps: int, findings: FindingList) -> None:
     if model.batch_size > model.buffer_size:
-        lines.errors.append(
+        findings.error(
+            "model",
             f"batch_size must be <= buffer_size {model.buffer_size}, got {model.batch_size}: "
-            "batches would repeat transitions"
+            "batches would repeat transitions",
         )
     if model.learning_starts > model.buffer_size:
-        lines.warnings.append(
+        findings.warning(
+            "model",
             f"learning starts at timestep {model.learning_starts}, when the buffer of "
-            f"{model.buffer_size} has already lost the first transitions"
+            f"{model.buffer_size} has already lost the first transitions",
         )
     if model.learning_starts >= n_test_steps:
-        lines.notes.append(
+        findings.note(
+            "model",
             f"learning starts at timestep {model.learning_starts}, after the {n_test_steps} of "
-            "the test; the copy starts earlier"
+            "the test; the copy starts earlier",
         )
 
 
@@ -187,7 +199,7 @@ def shortened(model: BaseAlgorithm, n_envs: int, n_steps: int) -> dict[str, Any]
     return {}
 
 
-def _train_copy(model: BaseAlgorithm, env: VecEnv, n_steps: int, lines: ReportLines) -> None:
+def _train_copy(model: BaseAlgorithm, env: VecEnv, n_steps: int, findings: FindingList) -> None:
     started = time.perf_counter()
     twin: BaseAlgorithm | None = None
     try:
@@ -196,19 +208,22 @@ def _train_copy(model: BaseAlgorithm, env: VecEnv, n_steps: int, lines: ReportLi
         twin.learn(n_steps)
     except TRAINING_ERRORS as error:
         logger.debug("the trial training failed", exc_info=True)
-        lines.errors.append(
-            f"a copy of the model cannot be trained in this env: {_first_line(twin, error)}"
+        findings.error(
+            "model",
+            f"a copy of the model cannot be trained in this env: {_first_line(twin, error)}",
         )
         return
     speed = twin.num_timesteps / (time.perf_counter() - started)
-    finite = _check_finite(twin, f"after {twin.num_timesteps} timesteps a copy's", lines)
+    finite = _check_finite(twin, f"after {twin.num_timesteps} timesteps a copy's", findings)
     pairs = zip(before, twin.policy.parameters(), strict=True)
     if finite and all(th.allclose(old, new, rtol=0, atol=UNCHANGED) for old, new in pairs):
-        lines.warnings.append(
-            f"{twin.num_timesteps} timesteps of training changed no parameter; is learning_rate 0?"
+        findings.warning(
+            "model",
+            f"{twin.num_timesteps} timesteps of training changed no parameter; is learning_rate 0?",
         )
-    lines.notes.append(
-        f"a copy was trained for {twin.num_timesteps} timesteps, at {speed:,.0f} per second"
+    findings.note(
+        "model",
+        f"a copy was trained for {twin.num_timesteps} timesteps, at {speed:,.0f} per second",
     )
 
 

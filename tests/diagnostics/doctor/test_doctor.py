@@ -23,7 +23,7 @@ from finrl_ray.diagnostics.doctor import compute_checks
 from finrl_ray.diagnostics.doctor.config_salvage import salvage
 from finrl_ray.diagnostics.doctor.doctor import diagnose_config
 from finrl_ray.diagnostics.doctor.search_estimate import check_duration, measure_training
-from finrl_ray.diagnostics.findings import DoctorReport, FindingList
+from finrl_ray.diagnostics.findings import FindingList, FindingsReport
 from finrl_ray.search.run.prepare import prepare_search
 
 pytestmark = pytest.mark.slow  # they train, or start a server
@@ -74,12 +74,12 @@ def write(folder: Path, df: pd.DataFrame | None = None, **sections: dict[str, An
     return path
 
 
-def look(path: Any, **options: Any) -> DoctorReport:
+def look(path: Any, **options: Any) -> FindingsReport:
     options = {"measure": False, **options}
     return diagnose_config(path, n_test_steps=STEPS, **options)
 
 
-def said(report: DoctorReport, level: Any) -> list[str]:
+def said(report: FindingsReport, level: Any) -> list[str]:
     return [f"{item.where}: {item.what}" for item in report.of(level)]
 
 
@@ -418,7 +418,8 @@ def test_the_search_is_estimated_from_a_measured_training(
     known = dataclasses.replace(measured, timesteps=100, seconds=1.0, evaluation_s=5.0)
     monkeypatch.setattr(compute_checks, "available_cpus", lambda: 2)
     findings = FindingList()
-    check_duration(config, prepare_search(config, base_dir=tmp_path), known, findings)
+    largest = compute_checks.largest_trial(config, {}, market)
+    check_duration(config, prepare_search(config, base_dir=tmp_path), known, largest, findings)
     (time,) = [item for item in findings if item.where == "time"]
     assert "about 10 min on this machine: 6 trials of 3 min, 2 at once" in time.what
     assert "100 timesteps in 1.0 s (100 per second)" in time.what

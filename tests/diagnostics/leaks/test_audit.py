@@ -14,7 +14,7 @@ from finrl_ray.config.load import parse_config
 from finrl_ray.data import features as features_module
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.sources.generated import generated_market
-from finrl_ray.diagnostics.findings import DoctorReport
+from finrl_ray.diagnostics.findings import FindingsReport
 from finrl_ray.diagnostics.leaks.audit import audit_config, audit_data
 from finrl_ray.errors import DataError
 
@@ -34,7 +34,7 @@ def frame() -> pd.DataFrame:
     return df[df["date"].isin(dates)].reset_index(drop=True)
 
 
-def audited(df: pd.DataFrame, column: Leak, **sections: object) -> DoctorReport:
+def audited(df: pd.DataFrame, column: Leak, **sections: object) -> FindingsReport:
     leaky = df.copy()
     leaky["x"] = column(leaky)
     return audit_data(leaky, config("x", **sections))
