@@ -21,7 +21,7 @@ from finrl_ray.diagnostics.doctor.data_checks import check_data, check_windows
 from finrl_ray.diagnostics.doctor.search_estimate import check_duration, measure_training
 from finrl_ray.diagnostics.findings import Finding, FindingList, FindingsReport
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
-from finrl_ray.diagnostics.learning.sentences import policy_verdicts
+from finrl_ray.diagnostics.learning.sentences import policy_sentences
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
@@ -167,8 +167,8 @@ def _try_agent(
             f"{numbers['hold']:.4g} by holding cash, {numbers['random']:.4g} by random trading and "
             f"{numbers['model']:.4g} by the agent before training",
         )
-        for verdict in policy_verdicts(_before_training(numbers)):
-            findings.warning("policy", f"before training, {verdict}")
+        for sentence in policy_sentences(_before_training(numbers)):
+            findings.warning("policy", f"before training, {sentence}")
     env.close()
 
 

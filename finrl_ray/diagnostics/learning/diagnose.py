@@ -25,7 +25,7 @@ from finrl_ray.diagnostics.learning.policy_measures import (
     explained_variance,
     exploration_measures,
 )
-from finrl_ray.diagnostics.learning.sentences import comparison_verdicts, policy_verdicts
+from finrl_ray.diagnostics.learning.sentences import comparison_sentences, policy_sentences
 from finrl_ray.diagnostics.setup.probe import copy_model, probe_env, untrained_copy
 from finrl_ray.errors import ConfigError
 
@@ -41,8 +41,8 @@ class LearningDiagnosis(list[float]):
     Parameters
     ----------
     rewards : sum of rewards per episode
-    measures : numbers behind the verdicts, by name
-    verdicts : sentences in plain language
+    measures : numbers behind the sentences, by name
+    verdicts : what they show, in plain language
 
     Attributes
     ----------
@@ -51,6 +51,7 @@ class LearningDiagnosis(list[float]):
         `untrained_best`, `saturation`, `empty_trades`, `action_change`, `action_std`, `entropy`,
         `explained_variance`, each where it is defined.
     verdicts : tuple of str
+        What the measures show, in sentences; not the verdict of a search.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ def diagnose_learning(
 
     All meet the same episodes. A deterministic policy in an env whose episodes are all alike is run
     once, and its reward stands for every episode: equal rewards then say nothing about learning.
-    The verdicts are logged. The model, its env and every random stream stay as they are.
+    What they show is logged. The model, its env and every random stream stay as they are.
 
     Parameters
     ----------
@@ -110,14 +111,14 @@ def diagnose_learning(
         measures |= action_measures(twin, own)
         measures |= _stochastic_measures(twin, probe)
     trained = model.num_timesteps > 0
-    verdicts = [*comparison_verdicts(measures, trained=trained), *policy_verdicts(measures)]
+    sentences = [*comparison_sentences(measures, trained=trained), *policy_sentences(measures)]
     for number, reward in enumerate(own.rewards, 1):
         logger.info("episode %d: reward %.4f", number, reward)
-    for verdict in verdicts:
-        logger.info("%s", verdict)
+    for sentence in sentences:
+        logger.info("%s", sentence)
     # one that stands for all is returned as often as it was asked for
     rewards = own.rewards * n_episodes if len(own.rewards) == 1 else own.rewards
-    return LearningDiagnosis(rewards, measures, verdicts)
+    return LearningDiagnosis(rewards, measures, sentences)
 
 
 def _refuse_recurrent(model: BaseAlgorithm) -> None:

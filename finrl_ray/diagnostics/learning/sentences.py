@@ -12,7 +12,7 @@ ALIKE = 0.02
 _ROUNDING = 1e-9
 
 
-def comparison_verdicts(measures: Mapping[str, float], *, trained: bool) -> list[str]:
+def comparison_sentences(measures: Mapping[str, float], *, trained: bool) -> list[str]:
     """Return how the model's reward per episode compares with those of the other policies.
 
     Parameters
@@ -26,32 +26,32 @@ def comparison_verdicts(measures: Mapping[str, float], *, trained: bool) -> list
             "the model has not been trained yet (0 timesteps), so its reward of "
             f"{model:.4g} says nothing about learning ({_listed(measures)})"
         ]
-    verdicts = []
+    sentences = []
     if "hold" in measures and _below(model, measures["hold"]):
-        verdicts.append(
+        sentences.append(
             f"the policy does worse than doing nothing: {model:.4g} per episode against "
             f"{measures['hold']:.4g} for holding what the account starts with"
         )
     if _below(model, measures["random"]) or model == measures["random"]:
-        verdicts.append(
+        sentences.append(
             f"the policy does no better than random actions: {model:.4g} per episode against "
             f"{measures['random']:.4g}"
         )
     if "buying" in measures and _below(model, measures["buying"], ALIKE):
-        verdicts.append(
+        sentences.append(
             f"the policy earns no more than buying all that it may and holding: {model:.4g} per "
             f"episode against {measures['buying']:.4g}"
         )
     if "untrained" in measures:
-        verdicts += _untrained_verdicts(model, measures)
-    if not verdicts:
-        verdicts.append(
+        sentences += _untrained_sentences(model, measures)
+    if not sentences:
+        sentences.append(
             f"the policy has learned something: {model:.4g} per episode ({_listed(measures)})"
         )
-    return verdicts
+    return sentences
 
 
-def _untrained_verdicts(model: float, measures: Mapping[str, float]) -> list[str]:
+def _untrained_sentences(model: float, measures: Mapping[str, float]) -> list[str]:
     mean, best = measures["untrained"], measures["untrained_best"]
     if model <= mean:
         return [
@@ -82,36 +82,36 @@ def _listed(measures: Mapping[str, float]) -> str:
     )
 
 
-def policy_verdicts(measures: Mapping[str, float]) -> list[str]:
+def policy_sentences(measures: Mapping[str, float]) -> list[str]:
     """Return what is odd about the actions and the critic; empty if nothing is."""
-    verdicts = []
+    sentences = []
     saturation = measures.get("saturation", 0.0)
     if saturation >= MUCH_SATURATION:
-        verdicts.append(
+        sentences.append(
             f"{saturation:.0%} of actions are saturated: the policy only buys or sells as much as "
             "it may; normalise observations, lower learning_rate or raise hmax"
         )
     if measures.get("empty_trades", 0.0) >= FEW_TRADES:
-        verdicts.append(
+        sentences.append(
             f"{measures['empty_trades']:.0%} of orders trade nothing: the policy hardly trades, "
             "because its actions are below one share, or it has no cash or no shares left"
         )
     if measures.get("action_change", 1.0) < LITTLE_CHANGE:
-        verdicts.append(
+        sentences.append(
             "the policy gives nearly the same action whatever it sees (its actions vary by "
             f"{measures['action_change']:.2%} of their range): observations may be dominated by "
             "one large entry; normalise them"
         )
-    verdicts += _critic_verdicts(measures)
+    sentences += _critic_sentences(measures)
     spread = measures.get("action_std")
     if spread is not None and not STD_RANGE[0] <= spread <= STD_RANGE[1]:
         word = "hardly explores" if spread < STD_RANGE[0] else "explores at random"
         remedy = "raise" if spread < STD_RANGE[0] else "lower"
-        verdicts.append(f"the policy {word}: its deviation is {spread:.2g}; {remedy} ent_coef")
-    return verdicts
+        sentences.append(f"the policy {word}: its deviation is {spread:.2g}; {remedy} ent_coef")
+    return sentences
 
 
-def _critic_verdicts(measures: Mapping[str, float]) -> list[str]:
+def _critic_sentences(measures: Mapping[str, float]) -> list[str]:
     variance = measures.get("explained_variance")
     if variance is None or variance >= LITTLE_FORESIGHT:
         return []

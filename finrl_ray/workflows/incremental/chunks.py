@@ -1,4 +1,4 @@
-"""Pieces of data that follow one another: their envs, and whether they fit together."""
+"""Chunks of data that follow one another: their envs, and whether they fit together."""
 
 import copy
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from finrl_ray.support.text import listed
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkFacts:
-    """What must agree between one piece of data and the next.
+    """What must agree between one chunk of data and the next.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ class ChunkFacts:
 
 
 def chunk_env(name: str, data: Any, env_kwargs: Mapping[str, Any], n_envs: int) -> VecEnv:
-    """Return `n_envs` accounts over a piece of data.
+    """Return `n_envs` accounts over a chunk of data.
 
     Raises
     ------
     ConfigError, DataError
-        Naming the piece, if the data cannot be traded.
+        Naming the chunk, if the data cannot be traded.
     """
     try:
         return DummyVecEnv([lambda: Monitor(create_env(data, **env_kwargs))] * n_envs)
@@ -84,16 +84,17 @@ def facts_of_model(model: BaseAlgorithm) -> ChunkFacts:
 
 
 def check_follows(
-    name: str, facts: ChunkFacts, before: ChunkFacts | None, *, judged: bool = True
+    name: str, facts: ChunkFacts, before: ChunkFacts | None, *, evaluated: bool = True
 ) -> ChunkFacts:
-    """Refuse data that a model cannot go on with, or that it has seen and would be judged on.
+    """Refuse data that a model cannot go on with, or cannot be evaluated on, as it has seen it.
 
     Parameters
     ----------
-    name : of the piece of data
+    name : of the chunk, or "initial_data"
     facts : its facts
     before : what was returned for the data before it; None: there are none
-    judged : whether the model is judged on it; what it is only trained on may be known to it
+    evaluated : whether the model is evaluated on it before it is trained on it; otherwise its dates
+        may overlap those before
 
     Returns
     -------
@@ -103,7 +104,7 @@ def check_follows(
     Raises
     ------
     ConfigError
-        Naming the piece of data, what differs and what came before.
+        Naming the chunk, what differs and what came before.
     """
     if before is None:
         return facts
@@ -120,7 +121,7 @@ def check_follows(
         )
     if before.last is None or facts.first is None or facts.last is None:
         return facts
-    if judged and facts.first <= before.last:
+    if evaluated and facts.first <= before.last:
         raise ConfigError(
             f"{name} starts on {date_label(facts.first)}, but the data before it ends on "
             f"{date_label(before.last)}: the model would be judged on dates that it has learned "

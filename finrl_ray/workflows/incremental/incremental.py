@@ -1,4 +1,4 @@
-"""`incremental_training`: training that goes on as data arrives, judged on it beforehand."""
+"""`incremental_training`: training that goes on as data arrives, evaluated on it beforehand."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from finrl_ray.workflows.incremental.chunks import (
     chunk_facts,
     facts_of_model,
 )
-from finrl_ray.workflows.incremental.stages import Course
+from finrl_ray.workflows.incremental.stages import StageRunner
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,16 +56,16 @@ def incremental_training(
     periods_per_year: float | None = None,
     risk_free_rate: float = 0.0,
 ) -> BaseAlgorithm:
-    """Train on `initial_data`, then on each chunk, after judging the model on it.
+    """Train on `initial_data`, then on each chunk, after evaluating the model on it.
 
-    A chunk is what the model has not seen when it is judged on it: dates must go on where the data
+    The model must not have seen a chunk when it is evaluated on it: dates must go on where the data
     before ended. Training counts on (`num_timesteps` never returns to 0) and schedules run once
     over the true total. Each chunk leaves `chunk_0_model.zip`, ... (and `chunk_0_vecnormalize.pkl`
     under VecNormalize) and a row in `walk_forward.csv` in `save_dir`.
 
     Parameters
     ----------
-    initial_data : first trained on, not judged, so a `base_model` may know it; None only with a
+    initial_data : first trained on, not evaluated, so a `base_model` may know it; None only with a
         `base_model`
     new_data_chunks : frames in FinRL's long format, or MarketData, in the order of their dates; a
         generator is read to its end first, unless `n_chunks` is given
@@ -121,7 +121,7 @@ def incremental_training(
         seed=seed,
         tensorboard_log=tensorboard_log,
     )
-    course = Course(
+    runner = StageRunner(
         model=base_model,
         builder=builder,
         env_kwargs=options,
@@ -135,28 +135,28 @@ def incremental_training(
         risk_free_rate=risk_free_rate,
     )
     if initial_data is not None:
-        course.begin(initial_data)
-    _walk_on(course, new_data_chunks, n_chunks, evaluations)
-    return course.finish()
+        runner.train_initial(initial_data)
+    _run_chunks(runner, new_data_chunks, n_chunks, evaluations)
+    return runner.finish()
 
 
-def _walk_on(
-    course: Course,
+def _run_chunks(
+    runner: StageRunner,
     chunks: "Iterable[pd.DataFrame | MarketData]",
     n_chunks: int,
     evaluations: list[dict[str, Any]] | None,
 ) -> None:
-    """Take one chunk after the other, until they or the training end."""
+    """Evaluate and train on one chunk after the other, until they or the training end."""
     rows: list[dict[str, Any]] = []
     for index, chunk in enumerate(chunks):
-        if course.ended:
+        if runner.ended:
             return
         if index >= n_chunks:
             raise ConfigError(f"new_data_chunks must hold n_chunks = {n_chunks}, but more came")
-        rows.append(course.go_on(index, chunk, rows))
+        rows.append(runner.evaluate_and_train(index, chunk, rows))
         if evaluations is not None:
             evaluations.append(rows[-1])
-    if len(rows) < n_chunks and not course.ended:
+    if len(rows) < n_chunks and not runner.ended:
         logger.warning(
             "n_chunks is %d, but %d chunks came: schedules did not run to their end",
             n_chunks,
@@ -213,5 +213,5 @@ def _check_all(
         env = chunk_env(name, data, env_kwargs, 1)
         dates.append(chunk_dates(env))
         facts = chunk_facts(env)
-        before = check_follows(name, facts, before, judged=data is not initial_data)
+        before = check_follows(name, facts, before, evaluated=data is not initial_data)
     return dates

@@ -1,4 +1,4 @@
-"""`Course`: one model on its way through pieces of data, stage by stage."""
+"""`StageRunner`: one model trained on chunks of data, one stage after the other."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,12 @@ from finrl_ray.workflows.incremental.chunks import (
     facts_of_model,
     put_env,
 )
-from finrl_ray.workflows.incremental.replay_between_chunks import close_last_episode, flush, warm_up
-from finrl_ray.workflows.incremental.walk_forward import judge, write_rows
+from finrl_ray.workflows.incremental.replay_buffer import (
+    close_last_episode,
+    empty_buffer,
+    learning_starts_after_fill,
+)
+from finrl_ray.workflows.incremental.walk_forward import evaluate_chunk, write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +41,8 @@ TB_LOG_NAME = "incremental"
 
 
 @dataclass
-class Course:
-    """One model on its way through pieces of data.
+class StageRunner:
+    """Trains one model on chunks of data, one stage after the other.
 
     Parameters
     ----------
@@ -46,12 +50,12 @@ class Course:
     builder : makes a model for an env, when there is none
     env_kwargs : arguments of `create_env`
     n_envs : accounts stepped together, of a new model
-    per_stage : timesteps on each piece, rounded up to whole rollouts
-    stages : pieces in all
-    keep_replay : keep the transitions of earlier pieces
+    per_stage : timesteps of each stage, rounded up to whole rollouts
+    stages : how many there are: one per chunk, and one for the initial data
+    keep_replay : keep the transitions of earlier chunks in the replay buffer
     callback : as in `learn`
     folder : where models and the walk-forward table go
-    periods_per_year : of the measures; None: read from the longest piece so far when first needed
+    periods_per_year : of the measures; None: read from the longest chunk so far when first needed
     risk_free_rate : of the measures
     """
 
@@ -67,13 +71,13 @@ class Course:
     periods_per_year: float | None
     risk_free_rate: float
     dates: list[DateArray] = field(init=False, default_factory=list)
-    """Of each piece of data so far."""
+    """Of each chunk so far."""
     facts: ChunkFacts | None = field(init=False, default=None)
     target: int = field(init=False, default=0)
     total: int = field(init=False, default=0)
     had_logger: bool = field(init=False, default=False)
     ended: bool = field(init=False, default=False)
-    """Whether a callback has ended the training; later pieces are then left alone."""
+    """Whether a callback has ended the training; later chunks are then not used."""
 
     def __post_init__(self) -> None:
         if self.model is not None:
@@ -90,15 +94,17 @@ class Course:
             self.per_stage = -(-self.per_stage // rollout) * rollout
         self.total = self.target + self.stages * self.per_stage
 
-    def begin(self, data: Any) -> None:
+    def train_initial(self, data: Any) -> None:
         """Train on the initial data."""
         name = "initial_data"
-        model, _ = self._enter(name, data, judged=False)
+        model, _ = self._set_chunk(name, data, evaluated=False)
         self._train(name, model)
         self._save(model, self.folder / INITIAL_MODEL_FILE)
 
-    def go_on(self, index: int, data: Any, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Judge the model on a chunk, train it there, save it, and return the row of the table.
+    def evaluate_and_train(
+        self, index: int, data: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Evaluate the model on a chunk, train it there, save it, and return the row of the table.
 
         Parameters
         ----------
@@ -107,11 +113,11 @@ class Course:
         rows : the table so far, which is written again with the new row
         """
         name = f"chunk {index}"
-        model, facts = self._enter(name, data)
+        model, facts = self._set_chunk(name, data)
         row = {
             "chunk": index,
             **facts.dates(),
-            **judge(
+            **evaluate_chunk(
                 model,
                 data,
                 self.env_kwargs,
@@ -143,14 +149,14 @@ class Course:
         self.model._custom_logger = self.had_logger
         return self.model
 
-    def _enter(
-        self, name: str, data: Any, *, judged: bool = True
+    def _set_chunk(
+        self, name: str, data: Any, *, evaluated: bool = True
     ) -> tuple[BaseAlgorithm, ChunkFacts]:
-        """Check the next piece, and give the model an env of it."""
+        """Check the next chunk, and give the model an env over it."""
         env = chunk_env(name, data, self.env_kwargs, self.n_envs)
         facts = chunk_facts(env)
         self.dates.append(chunk_dates(env))
-        self.facts = check_follows(name, facts, self.facts, judged=judged)
+        self.facts = check_follows(name, facts, self.facts, evaluated=evaluated)
         if self.model is None:
             self.model = self.builder(env)
             self._plan(self.model)
@@ -166,8 +172,8 @@ class Course:
         if isinstance(model, OffPolicyAlgorithm):
             close_last_episode(model)
             if not self.keep_replay:
-                flush(model)
-            model.learning_starts = warm_up(model)
+                empty_buffer(model)
+            model.learning_starts = learning_starts_after_fill(model)
         try:
             learn_from(
                 model,

@@ -1,4 +1,4 @@
-"""Rows of a walk-forward table: a model judged on data that it has not learned from."""
+"""Rows of a walk-forward table: a model evaluated on data that it has not learned from."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from finrl_ray.metrics.registry import HEADLINES, performance_summary
 _MEASURES = (*(measure.name for measure in HEADLINES), "annual_return", "turnover")
 
 
-def judge(
+def evaluate_chunk(
     model: BaseAlgorithm,
     data: Any,
     env_kwargs: Mapping[str, Any],

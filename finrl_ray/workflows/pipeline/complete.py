@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.callbacks.callback_state import find_callbacks
-from finrl_ray.agents.callbacks.measures import Judge as EvaluationJudge
+from finrl_ray.agents.callbacks.measures import Judge
 from finrl_ray.agents.callbacks.setup import setup_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
@@ -29,7 +29,7 @@ from finrl_ray.errors import ConfigError
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.search.folder.names import FINAL_MODEL_FILE
 from finrl_ray.support.text import did_you_mean
-from finrl_ray.workflows.pipeline.evaluate import Judge, judge_models
+from finrl_ray.workflows.pipeline.evaluate import AccountMeasures, evaluate_models
 from finrl_ray.workflows.pipeline.experiment_folder import (
     FACTS_FILE,
     METRICS_FILE,
@@ -125,7 +125,7 @@ def complete_training_pipeline(
             if (folder / METRICS_FILE).is_file():
                 return _ended_run(plan, windows, folder)
             model.tensorboard_log = str(folder / TENSORBOARD_FOLDER)
-            suite = _suite(plan, plan.judge(windows), folder, eval_env)
+            suite = _suite(plan, plan.account_measures(windows), folder, eval_env)
             listeners = _with_rewards([*suite, *listeners])
             return _run(plan, windows, folder, model, listeners, resume=resume_from is not None)
 
@@ -207,7 +207,7 @@ class PipelineSettings:
         if self.seed is not None:
             _require_whole("seed", self.seed, 0, 2**32 - 1)
         # refuses what it cannot measure
-        EvaluationJudge(
+        Judge(
             metric=self.metric,
             periods_per_year=self.periods_per_year,
             risk_free_rate=self.risk_free_rate,
@@ -219,12 +219,12 @@ class PipelineSettings:
         chosen = "learning_rate" in (self.model_kwargs or {})
         return None if chosen else DECAYING_LEARNING_RATE
 
-    def judge(self, windows: Windows) -> Judge:
+    def account_measures(self, windows: Windows) -> AccountMeasures:
         """Return what measures accounts, with the data's own spacing unless one is given."""
         periods = self.periods_per_year
         if periods is None:
             periods = spacing_of(windows.dates("train"))
-        return Judge(periods_per_year=periods, risk_free_rate=self.risk_free_rate)
+        return AccountMeasures(periods_per_year=periods, risk_free_rate=self.risk_free_rate)
 
 
 def _require_whole(name: str, value: Any, low: int, high: float = np.inf) -> None:
@@ -303,7 +303,7 @@ def _run(
     *,
     resume: bool,
 ) -> TrainingRun:
-    """Train, save, judge."""
+    """Train, save and evaluate."""
     algorithm, steps = plan.algorithm, plan.total_timesteps
     logger.info("training %s for %d timesteps in %s", algorithm, steps, folder)
     end = train_in_folder(
@@ -318,8 +318,8 @@ def _run(
     _evaluate_end(model, listeners)
     save_final_model(model, folder)
     best = load_best_model(plan.algorithm, folder, model)
-    judged = judge_models(windows, plan.judge(windows), folder, model, best)
-    metrics = {**asdict(end), **judged}
+    evaluated = evaluate_models(windows, plan.account_measures(windows), folder, model, best)
+    metrics = {**asdict(end), **evaluated}
     write_json(folder / METRICS_FILE, metrics)
     return TrainingRun(model, str(folder), best_model=best, metrics=metrics)
 
@@ -361,7 +361,7 @@ def _with_rewards(listeners: list[BaseCallback]) -> list[BaseCallback]:
 
 
 def _suite(
-    plan: PipelineSettings, judge: Judge, folder: Path, eval_env: VecEnv
+    plan: PipelineSettings, measures: AccountMeasures, folder: Path, eval_env: VecEnv
 ) -> list[BaseCallback]:
     return setup_callbacks(
         str(folder),
@@ -369,8 +369,8 @@ def _suite(
         plan.algorithm,
         total_timesteps=plan.total_timesteps,
         metric=plan.metric,
-        periods_per_year=judge.periods_per_year,
-        risk_free_rate=judge.risk_free_rate,
+        periods_per_year=measures.periods_per_year,
+        risk_free_rate=measures.risk_free_rate,
         initial_lr=plan.initial_learning_rate,
         keep_last=KEEP_CHECKPOINTS,
         verbose=plan.verbose,

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """Runs models over a window and measures the account.
+class AccountMeasures:
+    """Measures accounts with one number of periods per year and one risk-free rate.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Judge:
     periods_per_year: float
     risk_free_rate: float = 0.0
 
-    def measure(self, history: "AccountHistory") -> dict[str, float]:
+    def of_history(self, history: "AccountHistory") -> dict[str, float]:
         """Return the measures of one account, its turnover among them."""
         return performance_summary(
             history.account_value,
@@ -47,7 +47,7 @@ class Judge:
             traded_amount=history.traded_amount,
         )
 
-    def measure_curve(self, account_value: FloatArray) -> dict[str, float]:
+    def of_curve(self, account_value: FloatArray) -> dict[str, float]:
         """Return the measures of an account curve without trades."""
         return performance_summary(
             account_value,
@@ -56,8 +56,12 @@ class Judge:
         )
 
 
-def judge_models(
-    windows: Windows, judge: Judge, folder: Path, final: BaseAlgorithm, best: BaseAlgorithm
+def evaluate_models(
+    windows: Windows,
+    account_measures: AccountMeasures,
+    folder: Path,
+    final: BaseAlgorithm,
+    best: BaseAlgorithm,
 ) -> dict[str, Any]:
     """Return the measures of both models and of buy & hold on validation, and on test of the best.
 
@@ -68,27 +72,29 @@ def judge_models(
     final_file = folder / FINAL_MODEL_FILE
     best_file = best_model_files(folder)[0] if best is not final else final_file
     models = {"final_model": (final, final_file), "best_model": (best, best_file)}
-    measures = {"validation": _judge_window("validation", models, windows, judge, folder)}
+    measures = {
+        "validation": _evaluate_window("validation", models, windows, account_measures, folder)
+    }
     if "test" in windows.tables:
         chosen = {"best_model": models["best_model"]}
-        measures["test"] = _judge_window("test", chosen, windows, judge, folder)
+        measures["test"] = _evaluate_window("test", chosen, windows, account_measures, folder)
     return measures
 
 
-def _judge_window(
+def _evaluate_window(
     name: str,
     models: dict[str, tuple[BaseAlgorithm, Path]],
     windows: Windows,
-    judge: Judge,
+    account_measures: AccountMeasures,
     folder: Path,
 ) -> dict[str, dict[str, float]]:
     measures, curves = {}, {}
     for model_name, (model, file) in models.items():
-        history = run_saved(model, lambda: windows.vec_env(name), file)
-        measures[model_name] = judge.measure(history)
+        history = run_saved_model(model, lambda: windows.vec_env(name), file)
+        measures[model_name] = account_measures.of_history(history)
         curves[model_name] = history.account_value
     held = windows.buy_and_hold(name)
-    measures["buy_and_hold"], curves["buy_and_hold"] = judge.measure_curve(held), held
+    measures["buy_and_hold"], curves["buy_and_hold"] = account_measures.of_curve(held), held
     write_curves(folder / f"{name}_curves.csv", curves, windows.dates(name))
     for who, values in measures.items():
         logger.info(
@@ -102,7 +108,9 @@ def _judge_window(
     return measures
 
 
-def run_saved(model: BaseAlgorithm, make_env: Callable[[], VecEnv], file: Path) -> "AccountHistory":
+def run_saved_model(
+    model: BaseAlgorithm, make_env: Callable[[], VecEnv], file: Path
+) -> "AccountHistory":
     """Run the model of a file over one episode, under the statistics saved with it, if any."""
     env = make_env()
     statistics = read_statistics(file)

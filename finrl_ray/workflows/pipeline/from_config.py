@@ -199,9 +199,9 @@ def _train(folder: SearchFolder, log: "_Log", *, resume: bool) -> bool:
     finally:
         env.close()
         eval_env.close()
-    verdict = _verdict(end, folder.config)
-    log.write("end", **verdict)
-    log.say(f"training has ended: {verdict['reason']}")
+    facts = _end_facts(end, folder.config)
+    log.write("end", **facts)
+    log.say(f"training has ended: {facts['reason']}")
     return True
 
 
@@ -234,7 +234,7 @@ def _metrics(
     }
 
 
-def _verdict(end: TrainingEnd, config: ExperimentConfig) -> dict[str, Any]:
+def _end_facts(end: TrainingEnd, config: ExperimentConfig) -> dict[str, Any]:
     if not end.stop_reason:
         return {"state": "completed", "reason": f"completed {end.timesteps:,} timesteps"}
     limit = config.search.max_drawdown_limit

@@ -90,16 +90,16 @@ def train_in_folder(
     KeyboardInterrupt
         As it comes; the last state stays in the folder.
     """
-    keeper = _StateKeeper(folder, CallbackList(list(callbacks)))
-    resumed = resume and keeper.restore(model)
+    saver = _StateSaver(folder, CallbackList(list(callbacks)))
+    resumed = resume and saver.restore(model)
     started = time.monotonic()
     try:
         with _torch_threads(threads):
             completed = learn_from(
                 model,
                 total_timesteps,
-                keeper.callbacks,
-                keeper.at_safe_point,
+                saver.callbacks,
+                saver.at_safe_point,
                 resumed=resumed,
                 log_interval=inspect.signature(model.learn).parameters["log_interval"].default,
                 tb_log_name=tb_log_name,
@@ -147,7 +147,7 @@ def _torch_threads(threads: int) -> Iterator[None]:
         th.set_num_threads(before)
 
 
-class _StateKeeper:
+class _StateSaver:
     """Writes and reads the exact state of one run."""
 
     def __init__(self, folder: Path, callbacks: CallbackList) -> None:

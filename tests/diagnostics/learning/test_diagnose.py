@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 
 from finrl_ray.agents.state.training_state import capture_state, learn_from
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
-from finrl_ray.diagnostics.learning.sentences import comparison_verdicts, policy_verdicts
+from finrl_ray.diagnostics.learning.sentences import comparison_sentences, policy_sentences
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
@@ -230,7 +230,7 @@ def test_episodes_must_be_positive() -> None:
     ],
 )
 def test_comparisons(measures: dict[str, float], words: str) -> None:
-    assert words in comparison_verdicts(measures, trained=True)[0]
+    assert words in comparison_sentences(measures, trained=True)[0]
 
 
 @pytest.mark.parametrize(
@@ -243,12 +243,12 @@ def test_comparisons(measures: dict[str, float], words: str) -> None:
     ],
 )
 def test_oddities(measures: dict[str, float], words: str) -> None:
-    assert words in policy_verdicts(measures)[0]
+    assert words in policy_sentences(measures)[0]
 
 
 def test_nothing_odd_nothing_said() -> None:
     measures = {"saturation": 0.1, "action_std": 0.5, "explained_variance": 0.6}
-    assert policy_verdicts(measures) == []
+    assert policy_sentences(measures) == []
 
 
 def test_a_recurrent_policy_is_refused_with_the_reason() -> None:

@@ -18,7 +18,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.workflows.incremental.incremental import incremental_training
-from finrl_ray.workflows.incremental.replay_between_chunks import close_last_episode
+from finrl_ray.workflows.incremental.replay_buffer import close_last_episode
 
 SMALL: dict[str, dict[str, Any]] = {
     "a2c": {"n_steps": 10},

@@ -193,7 +193,7 @@ def test_a_run_that_has_ended_is_read_and_its_test_window_stays_closed(
     def judged(*args: object) -> None:
         raise AssertionError("the windows must not be opened again")
 
-    monkeypatch.setattr(complete, "judge_models", judged)
+    monkeypatch.setattr(complete, "evaluate_models", judged)
     arguments["model_kwargs"] = {**SMALL, "learning_rate": lambda remaining: 1e-3 * remaining}
     again = complete_training_pipeline(
         TRAIN, VALIDATION, "ppo", 64, "done", resume_from=run.experiment_dir, **arguments

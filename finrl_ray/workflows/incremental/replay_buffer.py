@@ -1,4 +1,4 @@
-"""Replay buffers between two pieces of data."""
+"""A replay buffer between two chunks of data: closed, emptied, and filled before learning."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ def close_last_episode(model: OffPolicyAlgorithm) -> None:
     buffer.dones[newest] = 1
 
 
-def flush(model: OffPolicyAlgorithm) -> None:
-    """Forget every transition."""
+def empty_buffer(model: OffPolicyAlgorithm) -> None:
+    """Remove every transition."""
     if model.replay_buffer is not None:
         model.replay_buffer.reset()
 
 
-def warm_up(model: OffPolicyAlgorithm) -> int:
+def learning_starts_after_fill(model: OffPolicyAlgorithm) -> int:
     """Return the `learning_starts` with which learning begins on a filled buffer again.
 
     SB3 compares it with all timesteps so far, so a model with an empty buffer (flushed, or just
