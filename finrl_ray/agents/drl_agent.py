@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from finrl_ray.agents.algorithms import (
     find_algorithm,
@@ -24,10 +24,11 @@ from finrl_ray.agents.algorithms import (
 from finrl_ray.agents.callbacks.callback_state import find_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.keyword_checks import check_advantages
+from finrl_ray.agents.models import UNDER_STATISTICS, as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.agents.replay.choose import make_replay_buffer
 from finrl_ray.agents.rollout import evaluate_account
-from finrl_ray.agents.saved_models.model_files import UNDER_STATISTICS, load_model, model_file
+from finrl_ray.agents.saved_models.zip_file import model_file
 from finrl_ray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -235,13 +236,6 @@ class DRLAgent:
     def _n_actions(self) -> int:
         shape = self.env.action_space.shape
         return int(np.prod(shape)) if shape else 1
-
-
-def as_vec_env(environment: "gym.Env[Any, Any] | VecEnv") -> VecEnv:
-    """Return a vec env as it is, and a single env as a vec env of one."""
-    if isinstance(environment, VecEnv):
-        return environment
-    return DummyVecEnv([lambda: environment])
 
 
 def account_frame(history: "AccountHistory", dates: Sequence[Any]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
-from finrl_ray.agents.saved_models.model_files import forgotten_statistics
+from finrl_ray.agents.models import forgotten_statistics
 from finrl_ray.agents.state.env import base_vec_env, wrappers
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.errors import ConfigError, DataError

@@ -10,9 +10,8 @@ import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.agents.models import as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
-from finrl_ray.agents.saved_models.model_files import load_model
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
 from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, unpack_env
 from finrl_ray.config.env import EnvConfig

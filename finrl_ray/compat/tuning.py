@@ -11,8 +11,8 @@ import optuna
 import pandas as pd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from finrl_ray.agents.drl_agent import DRLAgent, as_vec_env
-from finrl_ray.agents.normalization import read_statistics, under_statistics
+from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.models import as_vec_env, under_saved_statistics
 from finrl_ray.compat.statistics import backtest_stats
 from finrl_ray.compat.study import PATH_KEY, EndedStudy, study_of
 from finrl_ray.compat.unpacked_env import (
@@ -190,12 +190,10 @@ def _with_statistics(env: VecEnv, file: Path) -> VecEnv:
     """Return the env under the statistics that the winner was trained with."""
     while isinstance(env, VecNormalize):
         env = env.venv
-    statistics = read_statistics(file)
-    if statistics is None:
-        raise SearchError(
-            f"the VecNormalize statistics of {file} are missing, and it was trained under them"
-        )
-    return under_statistics(env, statistics, evaluating=True)
+    missing = SearchError(
+        f"the VecNormalize statistics of {file} are missing, and it was trained under them"
+    )
+    return under_saved_statistics(env, file, missing=missing)
 
 
 def _with_windows(

@@ -22,8 +22,8 @@ from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImpro
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
+from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
-from finrl_ray.agents.saved_models.model_files import save_model
 from finrl_ray.agents.state.training_state import (
     capture_state,
     learn_from,

@@ -76,7 +76,7 @@ search: {num_samples: 2, storage_path: runs}
 PROGRAM = """
 import sys
 from pathlib import Path
-from finrl_ray.agents.saved_models.model_files import load_model
+from finrl_ray.agents.models import load_model
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.load import load_config
 from finrl_ray.diagnostics.memory_estimate import memory_estimate

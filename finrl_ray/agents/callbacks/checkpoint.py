@@ -29,7 +29,7 @@ from finrl_ray.agents.checkpoints.files import (
     write_manifest,
 )
 from finrl_ray.agents.checkpoints.load import load_checkpoint, newest_checkpoint
-from finrl_ray.agents.saved_models.model_files import save_model
+from finrl_ray.agents.models import save_model
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.base import sb3_class
 

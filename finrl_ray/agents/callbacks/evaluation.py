@@ -19,10 +19,9 @@ from finrl_ray.agents.callbacks.evaluation_log import EvaluationLog
 from finrl_ray.agents.callbacks.interval import TimestepInterval
 from finrl_ray.agents.callbacks.measures import MODES, REWARD_METRIC, Judge
 from finrl_ray.agents.checkpoints.disk_errors import surviving_disk_errors
-from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.agents.models import as_vec_env, save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.rollout import Episode, evaluate_episodes, shares_accounts
-from finrl_ray.agents.saved_models.model_files import save_model
 from finrl_ray.agents.state.env import base_vec_env
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path

@@ -10,8 +10,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from finrl_ray.agents.callbacks.interval import TimestepInterval
 from finrl_ray.agents.callbacks.run_folder import run_folder
+from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
-from finrl_ray.agents.saved_models.model_files import save_model
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.machine.resources import ResourceMonitor, ResourceUsage
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import psutil
 
-from finrl_ray.agents.saved_models.model_files import algorithm_of
+from finrl_ray.agents.saved_models.attributes import algorithm_of
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import parse_json, read_json, read_member

@@ -16,10 +16,9 @@ from finrl_ray.agents.checkpoints.files import (
     find_checkpoints,
     has_own_replay_buffer,
 )
-from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.agents.models import as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.agents.saved_models.inert_pickle import PICKLE_ERRORS, TRUST_REMEDY
-from finrl_ray.agents.saved_models.model_files import load_model
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)

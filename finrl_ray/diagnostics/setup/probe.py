@@ -1,7 +1,6 @@
 """Copies of an env and a model that may be stepped and trained without a trace in the originals."""
 
 import copy
-import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
-from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.agents.models import as_vec_env, load_model_bytes, model_bytes
 from finrl_ray.agents.rollout import shares_accounts
 from finrl_ray.agents.state.env import (
     base_vec_env,
@@ -98,11 +97,10 @@ def copy_model(model: BaseAlgorithm, env: VecEnv, **changes: Any) -> BaseAlgorit
     env : what the copy steps; its pending seeds are set anew if the model has a seed
     changes : attributes of the copy that differ, such as `n_steps`
     """
-    stored = io.BytesIO()
-    model.save(stored)
-    stored.seek(0)
     quiet = {"tensorboard_log": None, "verbose": 0}
-    twin = type(model).load(stored, env=env, device=model.device, **{**quiet, **changes})
+    twin = load_model_bytes(
+        type(model), model_bytes(model), env=env, device=model.device, **{**quiet, **changes}
+    )
     twin.set_logger(Logger(folder=None, output_formats=[]))
     return twin
 

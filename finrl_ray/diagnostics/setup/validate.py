@@ -12,7 +12,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agents.drl_agent import as_vec_env
+from finrl_ray.agents.models import as_vec_env
 from finrl_ray.diagnostics.findings import DATA, FindingList, FindingsReport
 from finrl_ray.diagnostics.setup.env_checks import ENV_ERRORS, check_env
 from finrl_ray.diagnostics.setup.probe import copy_model, probe_env

@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 
 from finrl_ray._typing import AnyArray
-from finrl_ray.agents.saved_models.model_files import load_model
+from finrl_ray.agents.models import load_model
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.load import parse_config
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml

@@ -8,8 +8,8 @@ import logging
 import tempfile
 from pathlib import Path
 
+from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
-from finrl_ray.agents.saved_models.model_files import save_model
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.files.manifest import find_damage, read_manifest, write_manifest
 from finrl_ray.search.folder.folder import SearchFolder

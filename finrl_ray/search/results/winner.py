@@ -6,8 +6,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
-from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
-from finrl_ray.agents.saved_models.model_files import load_model
+from finrl_ray.agents.models import load_model, under_saved_statistics
+from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
@@ -27,7 +27,7 @@ def load_winner(
     Parameters
     ----------
     folder : of the search
-    trust : see `finrl_ray.agents.saved_models.model_files.load_model`
+    trust : see `finrl_ray.agents.models.load_model`
 
     Raises
     ------
@@ -68,7 +68,7 @@ def winners_env(
     market_data : the window
     source : file of the model; its statistics of VecNormalize are read where `agent.normalize` is
         set
-    trust : see `finrl_ray.agents.normalization.read_statistics`
+    trust : see `finrl_ray.agents.models.load_model`
 
     Raises
     ------
@@ -80,11 +80,9 @@ def winners_env(
     scaling = fit_scaling(folder.config, folder.final_train_data)
     env: VecEnv = make_vec_env(market_data, folder.config.env, scaling=scaling, training=False)
     if folder.config.agent.normalize:
-        statistics = read_statistics(source, trust=trust)
-        if statistics is None:
-            raise SearchError(
-                f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the "
-                "model was trained under it"
-            )
-        env = under_statistics(env, statistics, evaluating=True)
+        missing = SearchError(
+            f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the model "
+            "was trained under it"
+        )
+        env = under_saved_statistics(env, source, missing=missing, trust=trust)
     return env

@@ -12,7 +12,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import AnyArray
-from finrl_ray.agents.drl_agent import DRLAgent, account_frame, actions_frame, as_vec_env
+from finrl_ray.agents.drl_agent import DRLAgent, account_frame, actions_frame
+from finrl_ray.agents.models import as_vec_env
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import periods_per_year

@@ -1,6 +1,5 @@
 """One training of one algorithm in one window, and its validation: what a Ray task runs."""
 
-import io
 import logging
 import math
 import time
@@ -15,6 +14,7 @@ from stable_baselines3.common.logger import Logger
 
 from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.config.env import Fill
 from finrl_ray.data.market_data import MarketData
@@ -249,17 +249,10 @@ def evaluation_env(
     )
 
 
-def model_bytes(model: BaseAlgorithm) -> bytes:
-    """Return what `model.save` would write."""
-    buffer = io.BytesIO()
-    model.save(buffer)
-    return buffer.getvalue()
-
-
 def model_from_bytes(algorithm: str, content: bytes) -> BaseAlgorithm:
     """Return the model of `model_bytes`, on the CPU, without an env."""
     with preserved_random_state():  # loading seeds the global streams
-        return find_algorithm(algorithm).model_class.load(io.BytesIO(content), device="cpu")
+        return load_model_bytes(find_algorithm(algorithm).model_class, content)
 
 
 @contextmanager

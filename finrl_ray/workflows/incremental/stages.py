@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import DateArray
-from finrl_ray.agents.saved_models.model_files import save_model
+from finrl_ray.agents.models import save_model
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.data.periods_per_year import periods_per_year
 from finrl_ray.files.atomic import atomic_path

@@ -22,8 +22,8 @@ from finrl_ray.agents.callbacks.setup import setup_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics
-from finrl_ray.agents.saved_models.model_files import load_model
 from finrl_ray.data.periods_per_year import periods_per_year as spacing_of
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.bounded_reading import read_json

@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import DateArray, FloatArray
-from finrl_ray.agents.normalization import read_statistics, under_statistics
+from finrl_ray.agents.models import under_saved_statistics
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.registry import performance_summary
@@ -112,10 +112,7 @@ def run_saved_model(
     model: BaseAlgorithm, make_env: Callable[[], VecEnv], file: Path
 ) -> "AccountHistory":
     """Run the model of a file over one episode, under the statistics saved with it, if any."""
-    env = make_env()
-    statistics = read_statistics(file)
-    if statistics is not None:
-        env = under_statistics(env, statistics, evaluating=True)
+    env = under_saved_statistics(make_env(), file)
     try:
         return evaluate_account(model, env)[0]
     finally:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -19,23 +20,21 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from repository import REPOSITORY
 from small_models import SMALL_KWARGS, small_env, small_model
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.models import load_model, save_model
 from finrl_ray.agents.normalization import (
     STATISTICS_MEMBER,
     read_statistics,
     under_statistics,
 )
 from finrl_ray.agents.saved_models.inert_pickle import RefusedError, read_inert
-from finrl_ray.agents.saved_models.model_files import (
-    DESCRIPTION_MEMBER,
-    load_model,
-    save_model,
-)
+from finrl_ray.agents.saved_models.zip_file import DESCRIPTION_MEMBER
 from finrl_ray.errors import ConfigError
 
 ALGORITHMS = ("a2c", "ppo", "ddpg", "td3", "sac")
@@ -185,7 +184,7 @@ def test_of_a_function_only_training_depends(tmp_path: Path) -> None:
 def test_a_network_of_ones_own_needs_trust(tmp_path: Path) -> None:
     model = A2C("MlpPolicy", gym.make("Pendulum-v1"), policy_kwargs={"activation_fn": OwnPolicyNet})
     model.save(tmp_path / "m.zip")
-    with pytest.raises(ConfigError, match=r"policy_kwargs names \S*test_model_files.*trust=True"):
+    with pytest.raises(ConfigError, match=r"policy_kwargs names \S*test_models.*trust=True"):
         load_model("a2c", tmp_path / "m.zip")
     loaded = load_model("a2c", tmp_path / "m.zip", trust=True)
     assert loaded.policy_kwargs["activation_fn"] is OwnPolicyNet
@@ -496,3 +495,14 @@ def test_sac_without_its_optimizer_is_not_whole(tmp_path: Path) -> None:
     file = rewritten(tmp_path / "m.zip", tmp_path / "n.zip", lambda m: m.pop("actor.optimizer.pth"))
     with pytest.raises(ConfigError, match="cannot be loaded as a sac model"):
         load_model(SAC, file)
+
+
+def test_models_are_loaded_in_one_place() -> None:
+    """Whoever has a model's class calls the loader, and not SB3's `load`."""
+    call = re.compile(r"(model_class|kind|type\(\w*model\)|A2C|PPO|DDPG|TD3|SAC)\.load\(")
+    found = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "finrl_ray").rglob("*.py")
+        if call.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"finrl_ray/agents/models.py"}
