@@ -1,11 +1,11 @@
 """The `data` and `split` sections of the YAML: prices, features, and three windows of dates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
 from finrl_ray.support.time_zones import require_timezone
 
 Window = tuple[date | None, date | None]
@@ -41,7 +41,9 @@ class DataConfig:
     max_late_rows: int = 252
     """A ticker first quoted later than this many rows after the first date is dropped; for an
     earlier one the rows before its first quote are dropped. Both are reported."""
-    cache_dir: str = "~/.cache/finrl_ray"
+    cache_dir: str = field(
+        default="~/.cache/finrl_ray", metadata=may_change("a path; the folder has the data")
+    )
     """Where downloads are kept."""
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from finrl_ray.config.agent import AgentConfig
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
 from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
@@ -25,7 +25,7 @@ class ExperimentConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    name: str = "experiment"
+    name: str = field(default="experiment", metadata=may_change("a label"))
     seed: int = 0
     """Every random stream of the search is derived from this number."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
     ConfigError
         Naming `where`, each offending key, what came and the nearest right name.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     raw, problems = _translate(raw)
     raw, found = select_variants(
@@ -147,7 +148,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
         raise ConfigError(f"{where}: {error}") from error
     try:
         # JSON mode keeps numbers strict (no "5" for 5) and takes lists for tuples
-        config = TypeAdapter(ExperimentConfig).validate_json(text)
+        config: ExperimentConfig = _adapter().validate_json(text)
     except ValidationError as error:
         raise ConfigError(
             listed_problems([*problems, *explain(error.errors()[: 2 * MOST_PROBLEMS])], where)
@@ -155,6 +156,14 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
     if problems:
         raise ConfigError(listed_problems(problems, where))
     return config
+
+
+@cache
+def _adapter() -> Any:
+    """Return pydantic's check of a config, which takes a while to build."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ExperimentConfig)
 
 
 def _translate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
 from finrl_ray.errors import ConfigError
 from finrl_ray.metrics.registry import METRICS
 from finrl_ray.support.text import did_you_mean
@@ -134,7 +134,9 @@ class SearchConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    num_samples: int = 16
+    num_samples: int = field(
+        default=16, metadata=may_change("more trials; the first ones stay as they are")
+    )
     """Trials started (with `grid` in the space, or the grid searcher: repetitions of the grid)."""
     searcher: SearcherType = "random"
     """`random`; `grid`: every combination of the options; `optuna` and `hyperopt`: tree-structured
@@ -158,9 +160,14 @@ class SearchConfig:
     of its evaluations, which flatters trials that are evaluated more often."""
     max_drawdown_limit: float | None = None
     """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
-    max_concurrent_trials: int | None = None
+    max_concurrent_trials: int | None = field(
+        default=None, metadata=may_change("how many trials run at once")
+    )
     """Trials at once; as many as the CPUs (and GPUs) allow when null."""
-    cpus_per_trial: float = 1.0
+    cpus_per_trial: float = field(
+        default=1.0,
+        metadata=may_change("what a trial reserves; it computes with threads_per_trial"),
+    )
     """CPUs reserved by one trial; also written `resources: {cpu: 1}`."""
     threads_per_trial: int | None = None
     """Threads that one trial computes with; the whole CPUs that it reserves, at least one, when
@@ -168,30 +175,40 @@ class SearchConfig:
     one that it began with."""
     gpus_per_trial: float = 0.0
     """GPUs reserved by one trial; with 0.25 four share one; also `resources: {gpu: 0.25}`."""
-    max_failures: int = 2
+    max_failures: int = field(
+        default=2, metadata=may_change("how often a crashed trial is tried again")
+    )
     """How often a crashed trial is restarted from its last checkpoint before it has failed. One
     whose parameters are no numbers any more is not: it would come to the same."""
-    trial_timeout_s: float | None = None
+    trial_timeout_s: float | None = field(
+        default=None, metadata=may_change("how long a silent trial is waited for")
+    )
     """A trial that reports nothing for this long is killed and counts as crashed; null: never."""
-    time_budget_s: float | None = None
+    time_budget_s: float | None = field(default=None, metadata=may_change("when the search ends"))
     """Seconds after which the search starts and trains nothing more; null: no limit."""
-    timesteps_budget: int | None = None
+    timesteps_budget: int | None = field(default=None, metadata=may_change("when the search ends"))
     """Timesteps, summed over all trials, after which the search ends; null: no limit."""
-    stop_after_no_improvement: int | None = None
+    stop_after_no_improvement: int | None = field(
+        default=None, metadata=may_change("when the search ends")
+    )
     """The search ends after this many ended trials in a row without a new best objective; null:
     never."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = field(default=2, metadata=may_change("which checkpoints stay"))
     """Best checkpoints kept per trial, beside the newest two."""
-    max_disk_gb: float | None = None
+    max_disk_gb: float | None = field(default=None, metadata=may_change("when the search ends"))
     """Gigabytes (10^9 bytes) that the checkpoints of the search may take; null: no limit."""
-    storage_path: str = "runs"
+    storage_path: str = field(
+        default="runs", metadata=may_change("a path; the folder stays where it is")
+    )
     """Folder under which each search gets a folder of its own, or a URL such as `s3://bucket/runs`
     for its checkpoints and a copy of that folder."""
-    trackers: tuple[Tracker, ...] = ()
+    trackers: tuple[Tracker, ...] = field(default=(), metadata=may_change("who is told"))
     """Experiment trackers that are told of every trial, through Ray's callbacks: `mlflow` (into the
     folder `mlruns` of the search, or where MLFLOW_TRACKING_URI says) and `wandb` (the project has
     the experiment's name). Both are extras."""
-    local_path: str = "runs"
+    local_path: str = field(
+        default="runs", metadata=may_change("a path; the folder stays where it is")
+    )
     """With a URL as `storage_path`: the folder on this machine under which each search gets its
     own, without checkpoints."""
 

@@ -254,9 +254,7 @@ def _file_form_of(mark: TaggedBy, variants: tuple[tuple[str, type], ...]) -> typ
 
 
 def _copied(item: "dataclasses.Field[Any]") -> Any:
-    if item.default_factory is not dataclasses.MISSING:
-        return field(default_factory=item.default_factory)
-    return field() if item.default is dataclasses.MISSING else field(default=item.default)
+    return field(default=item.default, default_factory=item.default_factory, metadata=item.metadata)
 
 
 def _make(cls: type, made: Sequence[tuple[str, Any, Any]], sources: tuple[type, ...]) -> type:

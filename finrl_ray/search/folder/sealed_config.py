@@ -15,6 +15,7 @@ from typing import Any
 
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.keys import changeable_keys, sealed_keys
 from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.config.search import OPTIONS_OF
 from finrl_ray.config.validation import CPCV, WalkForward
@@ -23,103 +24,10 @@ from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.sampling.objective import full_budget
 
-SEALED: tuple[str, ...] = (
-    "seed",
-    "data.source",
-    "data.tickers",
-    "data.start",
-    "data.end",
-    "data.features",
-    "data.turbulence",
-    "data.market_columns",
-    "data.max_late_rows",
-    "data.timezone",
-    "split.train",
-    "split.validation",
-    "split.test",
-    "validation.scheme",
-    "validation.n_windows",
-    "validation.train_window",
-    "validation.start",
-    "validation.n_groups",
-    "validation.n_test_groups",
-    "validation.purge",
-    "validation.embargo",
-    "validation.seeds",
-    "validation.objective",
-    "env.hmax",
-    "env.initial_amount",
-    "env.buy_cost_pct",
-    "env.sell_cost_pct",
-    "env.reward_scaling",
-    "env.turbulence_threshold",
-    "env.risk_indicator_col",
-    "env.fill",
-    "env.fractional_shares",
-    "env.random_start",
-    "env.cash_penalty_proportion",
-    "env.stop_loss",
-    "env.profit_loss_ratio",
-    "env.lot_size",
-    "env.cooldown",
-    "env.observation_scaling",
-    "env.parity",
-    "agent.algorithm",
-    "agent.total_timesteps",
-    "agent.n_envs",
-    "agent.learner",
-    "agent.policy",
-    "agent.model_kwargs",
-    "agent.normalize",
-    "evaluation.eval_freq",
-    "evaluation.metric",
-    "evaluation.periods_per_year",
-    "evaluation.risk_free_rate",
-    "evaluation.index_column",
-    "evaluation.max_no_improvement_evals",
-    "evaluation.min_evals",
-    "search.searcher",
-    "search.scheduler.type",
-    "search.scheduler.grace_period",
-    "search.scheduler.reduction_factor",
-    "search.scheduler.brackets",
-    "search.scheduler.min_samples",
-    "search.scheduler.perturbation_interval",
-    "search.scheduler.burn_in",
-    "search.scheduler.quantile_fraction",
-    "search.scheduler.resample_probability",
-    "search.scheduler.mutations",
-    "search.scheduler.synch",
-    "search.space",
-    "search.default_space",
-    "search.initial_points",
-    "search.objectives",
-    "search.select",
-    "search.max_drawdown_limit",
-    "search.threads_per_trial",
-    "search.gpus_per_trial",
-)
+SEALED: tuple[str, ...] = tuple(sealed_keys())
 """Keys on which a trial's result, or what is made of it, depends."""
 
-CHANGEABLE: Mapping[str, str] = MappingProxyType(
-    {
-        "name": "a label",
-        "data.cache_dir": "a path; the folder has the data",
-        "search.num_samples": "more trials; the first ones stay as they are",
-        "search.max_concurrent_trials": "how many trials run at once",
-        "search.cpus_per_trial": "what a trial reserves; it computes with threads_per_trial",
-        "search.max_failures": "how often a crashed trial is tried again",
-        "search.trial_timeout_s": "how long a silent trial is waited for",
-        "search.time_budget_s": "when the search ends",
-        "search.timesteps_budget": "when the search ends",
-        "search.stop_after_no_improvement": "when the search ends",
-        "search.max_disk_gb": "when the search ends",
-        "search.keep_checkpoints": "which checkpoints stay",
-        "search.storage_path": "a path; the folder stays where it is",
-        "search.local_path": "a path; the folder stays where it is",
-        "search.trackers": "who is told",
-    }
-)
+CHANGEABLE: Mapping[str, str] = MappingProxyType(changeable_keys())
 """Keys that may change between the start of a search and what follows, and what they are."""
 
 _THREADS = "search.threads_per_trial"

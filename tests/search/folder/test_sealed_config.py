@@ -66,6 +66,16 @@ def test_every_key_is_either_sealed_or_may_change() -> None:
     assert len(set(SEALED)) == len(SEALED)
 
 
+def test_the_keys_that_may_change_are_these() -> None:
+    """A key that is added is sealed, unless its field says otherwise."""
+    budgets = ("trial_timeout_s", "time_budget_s", "timesteps_budget", "stop_after_no_improvement")
+    places = ("storage_path", "local_path", "trackers", "max_disk_gb", "keep_checkpoints")
+    sizes = ("num_samples", "max_concurrent_trials", "cpus_per_trial", "max_failures")
+    search = {f"search.{name}" for name in (*budgets, *places, *sizes)}
+    assert set(CHANGEABLE) == {"name", "data.cache_dir", *search}
+    assert all(CHANGEABLE.values())
+
+
 # another valid value of every key, beside the config of `made_search`
 OTHER: dict[str, Any] = {
     "name": "other",
