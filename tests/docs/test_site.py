@@ -20,7 +20,9 @@ def _pages():
     return module.PAGES
 
 
-@pytest.mark.parametrize("name", ["config_reference.md", "cli_reference.md", "config.schema.json"])
+@pytest.mark.parametrize(
+    "name", ["config_reference.md", "cli_reference.md", "config.schema.json", "environment.md"]
+)
 def test_generated_pages_are_up_to_date(name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == _pages()[name](), "run `make reference`"
