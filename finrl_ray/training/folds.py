@@ -16,7 +16,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray
-from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
+from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
@@ -98,6 +98,7 @@ def train_folds(
         When a parameter of the networks is NaN or infinite.
     """
     config = with_periods_per_year(config, development.dates)
+    settings = resolve_sample(sample, config.agent)
     done = [] if start.checkpoint is None else read_folds(start.checkpoint)
     notes = start.notes
     if done and start.must_report:
@@ -106,7 +107,8 @@ def train_folds(
     for number in range(len(done), len(plan.folds)):
         if done and _breach(done, config):
             return done
-        done.append(_run_fold(sample, config, development, plan.folds[number], number))
+        seed = fold_seed(config, sample, number)
+        done.append(_run_fold(settings, seed, config, development, plan.folds[number], number))
         _report(done, config, report, notes)
         notes = ""
     return done
@@ -118,7 +120,7 @@ def fold_seed(config: ExperimentConfig, sample: Mapping[str, Any], number: int) 
 
 
 def train_on(
-    sample: Mapping[str, Any],
+    settings: TrialSettings,
     config: ExperimentConfig,
     train_data: MarketData,
     scaling: ObservationScaling | None,
@@ -128,7 +130,7 @@ def train_on(
 
     Parameters
     ----------
-    sample : hyperparameters laid over `config.agent`
+    settings : hyperparameters, as `resolve_sample` returned them
     config : the experiment
     train_data : the rows
     scaling : what `fit_scaling` gives for them
@@ -139,7 +141,6 @@ def train_on(
     TrialDivergedError
         When a parameter of the networks is NaN or infinite.
     """
-    settings = resolve_sample(sample, config.agent)
     env = make_training_env(config, settings, seed, train_data, scaling)
     model = build_model(config, settings, env, seed, device=device_of(config))
     try:
@@ -157,16 +158,16 @@ def _finite(model: BaseAlgorithm) -> bool:
 
 
 def _run_fold(
-    sample: Mapping[str, Any],
+    settings: TrialSettings,
+    seed: int,
     config: ExperimentConfig,
     development: MarketData,
     fold: Fold,
     number: int,
 ) -> FoldResult:
-    seed = fold_seed(config, sample, number)
     train_data = development.take(fold.train)
     scaling = fit_scaling(config, train_data)
-    model = train_on(sample, config, train_data, scaling, seed)
+    model = train_on(settings, config, train_data, scaling, seed)
     periods = settled_periods_per_year(config.evaluation)
     dates, returns, active, traded = [], [], [], []
     for first, stop in fold.judged:

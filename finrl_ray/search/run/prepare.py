@@ -1,13 +1,13 @@
 """Everything that is checked before a search leaves a trace."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.hyperparameters import TrialSettings
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
@@ -24,7 +24,7 @@ from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.run.trial_resources import require_room_here, starts_own_ray
-from finrl_ray.search.sampling.domains import Domain, build_space, corner_samples, count_trials
+from finrl_ray.search.sampling.domains import Domain, build_space, count_trials, resolve_corners
 from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
 from finrl_ray.statistics.verdict_text import detectable_sentence
 from finrl_ray.storage.object_store import require_usable
@@ -56,6 +56,7 @@ class PreparedSearch:
     ----------
     config : with the data source's path made absolute, and `evaluation.periods_per_year` and
         `search.threads_per_trial` numbers
+    space : the search space, every option and bound of which has been checked
     market_data, data_report, split : what it will run on
     planned : number of trials
     plan : the folds of each trial; None where a trial trains once
@@ -63,6 +64,7 @@ class PreparedSearch:
     """
 
     config: ExperimentConfig
+    space: Mapping[str, Domain]
     market_data: MarketData
     data_report: dict[str, Any]
     split: Split
@@ -186,12 +188,14 @@ def prepare_search(
     if on_ray and starts_own_ray(address):
         require_room_here(config)
     _check_windows(config, market_data, split)
-    _check_early_stop(config, space)
-    _check_models(config, space, market_data, split)
+    corners = resolve_corners(space, config.agent)
+    _check_early_stop(config, corners)
+    _check_models(config, corners, market_data, split)
     planned = count_trials(space, config.search)
     require_usable("search.storage_path", config.search.storage_path)
     return PreparedSearch(
         config=config,
+        space=space,
         market_data=market_data,
         data_report=report,
         split=split,
@@ -242,14 +246,13 @@ def _check_size(split: Split) -> None:
         )
 
 
-def _check_early_stop(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
+def _check_early_stop(config: ExperimentConfig, corners: Sequence[TrialSettings]) -> None:
     """Refuse patience that no trial can run out of because its rollouts are too long."""
     if config.evaluation.max_no_improvement_evals is None:
         return
     first_stop = earliest_stop(config.evaluation)
     most = 0
-    for sample in corner_samples(space):
-        settings = resolve_sample(sample, config.agent)
+    for settings in corners:
         n_steps = {**ALGORITHMS[config.agent.algorithm].defaults, **settings.model_kwargs}.get(
             "n_steps", 1
         )
@@ -265,12 +268,14 @@ def _check_early_stop(config: ExperimentConfig, space: Mapping[str, Domain]) -> 
 
 
 def _check_models(
-    config: ExperimentConfig, space: Mapping[str, Domain], market_data: MarketData, split: Split
+    config: ExperimentConfig,
+    corners: Sequence[TrialSettings],
+    market_data: MarketData,
+    split: Split,
 ) -> None:
     """Build the envs once and a model per option of the space, so that no trial fails on these."""
     train_data, validation_data = split.train.cut(market_data), split.validation.cut(market_data)
-    for sample in corner_samples(space):
-        settings = resolve_sample(sample, config.agent)
+    for settings in corners:
         try:
             env, eval_env = make_trial_envs(config, settings, 0, train_data, validation_data)
             build_model(config, settings, env, 0)

@@ -1,6 +1,6 @@
 """Starting, resuming and finishing a search."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ from finrl_ray.search.run.trial_resources import (
     of_one_trial,
     require_room,
 )
-from finrl_ray.search.sampling.domains import build_space
+from finrl_ray.search.sampling.domains import Domain, build_space
 from finrl_ray.search.sampling.searchers import make_searcher
 from finrl_ray.search.schedulers.make import METRIC, make_scheduler, trial_label
 from finrl_ray.search.tune.commit import StateCommitter, read_for_resume, require_trusted
@@ -140,7 +140,7 @@ def run_search(
         )
         _require_seen(folder)
         with sole_driver(folder):
-            return _run(folder, make_view)
+            return _run(folder, prepared.space, make_view)
 
 
 def resume_search(
@@ -192,7 +192,8 @@ def resume_search(
             with driver_environment(), session:
                 require_room(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
-                return _run(folder, make_view, trust=trust)
+                space = build_space(folder.config)
+                return _run(folder, space, make_view, trust=trust)
         with FolderMirror(folder.path, folder.remote):
             if not _is_written(folder, records):
                 write_outputs(folder, records.in_order())
@@ -215,7 +216,11 @@ def _require_seen(folder: SearchFolder) -> None:
 
 
 def _run(
-    folder: SearchFolder, make_view: ViewFactory | None, *, trust: bool = False
+    folder: SearchFolder,
+    space: Mapping[str, Domain],
+    make_view: ViewFactory | None,
+    *,
+    trust: bool = False,
 ) -> SearchResult:
     """Run the search, or the rest of it, and write what comes out; Ray is up.
 
@@ -226,7 +231,7 @@ def _run(
     """
     with FolderMirror(folder.path, folder.remote) as mirror:
         try:
-            return _run_mirrored(folder, make_view, mirror, trust=trust)
+            return _run_mirrored(folder, space, make_view, mirror, trust=trust)
         except WRITE_ERRORS as error:
             if not is_disk_full(error):
                 raise
@@ -235,6 +240,7 @@ def _run(
 
 def _run_mirrored(
     folder: SearchFolder,
+    space: Mapping[str, Domain],
     make_view: ViewFactory | None,
     mirror: FolderMirror,
     *,
@@ -245,7 +251,7 @@ def _run_mirrored(
     storage = CheckpointStorage(folder.path, folder.remote)
     records, state, files = read_for_resume(folder.path, trust=trust)
     append_event(folder.path, records, "search", state="resumed" if records.trials else "started")
-    committer = _make_committer(folder, records, state, files)
+    committer = _make_committer(folder, space, records, state, files)
     journal = JournalCallback(committer, folder.config, storage)
     delete = mirror.delete if folder.remote else delete_at_once(storage)
     retention = CheckpointRetention(journal, folder.config, delete)
@@ -297,9 +303,12 @@ def _in_words(error: BaseException, kept: str) -> SearchError:
 
 
 def _make_committer(
-    folder: SearchFolder, records: TrialRecords, state: StoredState | None, files: StateFiles
+    folder: SearchFolder,
+    space: Mapping[str, Domain],
+    records: TrialRecords,
+    state: StoredState | None,
+    files: StateFiles,
 ) -> StateCommitter:
-    space = build_space(folder.config)
     searcher, scheduler = make_searcher(folder.config, space), make_scheduler(folder.config, space)
     return StateCommitter(folder.path, records, searcher, scheduler, files)
 

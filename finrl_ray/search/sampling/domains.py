@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.hyperparameters import ALIASES, DERIVED_NAMES, SEED_DRAW, resolve_sample
+from finrl_ray.agents.hyperparameters import (
+    ALIASES,
+    DERIVED_NAMES,
+    SEED_DRAW,
+    TrialSettings,
+    resolve_sample,
+)
 from finrl_ray.agents.keyword_checks import INTEGERS
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
@@ -272,6 +278,17 @@ def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
         {name: values[min(i, len(values) - 1)] for name, values in options.items()}
         for i in range(count)
     ]
+
+
+def resolve_corners(space: Mapping[str, Domain], agent: AgentConfig) -> tuple[TrialSettings, ...]:
+    """Return what the samples of `corner_samples` train with.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be trained with.
+    """
+    return tuple(resolve_sample(sample, agent) for sample in corner_samples(space))
 
 
 def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:

@@ -12,6 +12,8 @@ from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.search.run.prepare import prepare_search
+from finrl_ray.search.sampling import domains
+from finrl_ray.search.sampling.domains import build_space, corner_samples
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,23 @@ def test_an_open_price_missing_in_the_test_window_is_found_before_the_search(
     config = small_config(tmp_path, env={"fill": "next_open"})
     with pytest.raises(DataError, match="the test window: open of IBM on 2008-08-01"):
         prepare_search(config, market_data=lacking)
+
+
+def test_a_corner_of_the_space_is_resolved_once_for_all_checks(tmp_path, monkeypatch) -> None:
+    config = small_config(tmp_path, evaluation={"eval_freq": 512, "max_no_improvement_evals": 1})
+    resolve, seen = domains.resolve_sample, []
+
+    def noting(sample, agent):
+        seen.append(sample)
+        return resolve(sample, agent)
+
+    monkeypatch.setattr(domains, "resolve_sample", noting)
+    prepared = prepare_search(config)
+    corners = corner_samples(build_space(prepared.config))
+    assert len(corners) > 1
+    for corner in corners:
+        assert seen.count(corner) == 1
+    assert prepared.space == build_space(config)
 
 
 def test_patience_that_rollouts_leave_no_time_for_is_refused(tmp_path) -> None:
