@@ -18,9 +18,10 @@ class DataConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
     source: str = "bundled"
-    """`bundled`, `sp500`, `yahoo`, a generated market (`noise`, without anything to find, or
-    `planted`, with a known edge), or the path of a .csv, .csv.gz or .parquet file in FinRL's long
-    format; a relative path is looked up from the folder of the config file."""
+    """A source by its name, or the path of a .csv, .csv.gz or .parquet file in FinRL's long format;
+    a relative path is looked up from the folder of the config file. docs/data.md has a table of the
+    sources, such as `bundled`, `sp500`, `yahoo`, and the generated markets `noise` (nothing to
+    find) and `planted` (a known edge)."""
     tickers: tuple[str, ...] | None = None
     """Names to keep, in this order; all of the source's in alphabetical order when null."""
     start: date | None = None

@@ -1,4 +1,4 @@
-"""The seam to stockstats: indicators by name, what each needs, and whether it looks ahead."""
+"""Indicators by stockstats' names: values, columns that they need, and whether they look ahead."""
 
 import re
 import warnings

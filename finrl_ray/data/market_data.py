@@ -1,4 +1,4 @@
-"""`MarketData`: the one value that everything downstream reads."""
+"""`MarketData`: prices and features of N tickers over T dates, which envs and reports read."""
 
 import hashlib
 from collections.abc import Sequence

@@ -25,7 +25,8 @@ _RARER_THAN_DAILY = (
 _LONGEST_WEEKEND_DAYS = 5.0
 # share of the gaps that must be like the others: holidays and holes in the data are the rest
 _REGULAR = 0.9
-# share of Saturdays and Sundays with a bar: below the first none is meant, above the second all
+# share of Saturdays and Sundays with a bar: below the first the market is closed on weekends, above
+# the second it is open
 _FEW_WEEKENDS, _MOST_WEEKENDS = 0.1, 0.75
 # bars of a day that cover this share of it leave no night
 _AROUND_THE_CLOCK = 0.9

@@ -27,10 +27,10 @@ FEW_ROWS = 3
 LARGEST_GAP = 5
 """Rows between the end of one name and the beginning of the next, at most."""
 SIMILAR = 0.15
-"""Log of the ratio of two closes that may be those of one company, at least."""
+"""Two closes may be those of one company if the log of their ratio is no larger than this."""
 MANY_DATES = 20
 LARGE_SHARE = 0.05
-"""Dates lost to a late listing from which on it is said: one of both."""
+"""A late listing is reported if it costs all tickers MANY_DATES or this share of the dates."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

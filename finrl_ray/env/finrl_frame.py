@@ -1,4 +1,4 @@
-"""FinRL's long frames at the env's border: into market tables, and dates kept as written."""
+"""Frames in FinRL's long format as `MarketTable`s, with the dates as the user wrote them."""
 
 import logging
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ def _original_dates(df: pd.DataFrame, dates: DateArray) -> tuple[Any, ...]:
 
 
 def to_dates(rows: pd.DataFrame) -> DateArray:
-    """Return the dates of rows as datetime64[ns], without a time zone (see `long_dates`).
+    """Return the dates of rows as datetime64[ns], without a time zone, as `read_dates` has them.
 
     What `MarketData` would refuse, such as 01/31/2020, is left to pandas: FinRL's env only shows
     dates.

@@ -1,4 +1,4 @@
-"""FinRL's memories of an episode as frames."""
+"""FinRL's memories of an episode (account values, actions, states) as frames."""
 
 from collections.abc import Sequence
 from typing import Any

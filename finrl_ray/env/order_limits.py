@@ -1,4 +1,4 @@
-"""What stop loss, lots, cool-down and cash penalty remember of each account."""
+"""Stop loss, lots, cool-down and cash penalty: the arrays that they need, and their state."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import per_ticker
 from finrl_ray.errors import ConfigError
 
-_MEMORIES = ("buy_price", "free_from", "penalty")
+_STATE_ARRAYS = ("buy_price", "free_from", "penalty")
 
 
 def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) -> Limits:
-    """Return the kernel's form of the options, with memories for E accounts.
+    """Return the kernel's form of the options, with arrays for E accounts.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def penalties(limits: Limits, index: int, n_steps: int) -> FloatArray | None:
 
 
 def limits_state(limits: Limits, index: int, n_steps: int) -> dict[str, Any]:
-    """Return the memories of account `index` that are in use, as copies."""
-    state = {name: getattr(limits, name)[index] for name in _MEMORIES}
+    """Return the arrays of account `index` that are in use, as copies."""
+    state = {name: getattr(limits, name)[index] for name in _STATE_ARRAYS}
     state["penalty"] = state["penalty"][:n_steps]
     return {name: state[name].copy() for name in _in_use(limits)}
 
@@ -94,4 +94,4 @@ def restore_limits(limits: Limits, index: int, state: dict[str, Any]) -> None:
 
 
 def _in_use(limits: Limits) -> list[str]:
-    return [name for name in _MEMORIES if getattr(limits, name).shape[1]]
+    return [name for name in _STATE_ARRAYS if getattr(limits, name).shape[1]]

@@ -1,4 +1,4 @@
-"""`ObservationScaling`: observations of order one, with statistics of the train window alone."""
+"""`ObservationScaling`: brings observations to order 1 by statistics of the train window alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

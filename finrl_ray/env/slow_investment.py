@@ -1,4 +1,4 @@
-"""How long an account needs to be invested, which `hmax` limits."""
+"""How many rows pass until `hmax`, the largest order, lets an account invest all its cash."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.split import Split, Window
 
 SLOW_SHARE = 0.1
-"""Of a window's rows, from which on it is said."""
+"""Share of a window's rows; an account that needs more of them is reported."""
 FEW_ROWS = 5
-"""Rows that are never too many; the remedy aims at these."""
+"""So few rows are never reported; the proposed `hmax` invests all cash within them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

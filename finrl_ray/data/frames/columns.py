@@ -1,4 +1,4 @@
-"""The columns of a long frame as plain arrays: ticker names and numbers (dates: `long_dates`).
+"""The columns of a long frame as plain arrays: ticker names, numbers and flags.
 
 Whatever a cell holds, it becomes a checked value or a `DataError` that names the cell.
 """
@@ -12,6 +12,7 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.data.frames.missing_cells import is_missing
+from finrl_ray.data.indicators import is_indicator
 from finrl_ray.data.labels import how_to_compute, nearest_column
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import did_you_mean, listed
@@ -55,9 +56,6 @@ def check_columns(df: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
 
 
 def _missing_features(missing: Sequence[str], columns: list[str]) -> str:
-    # imported here: indicators need the columns of market data
-    from finrl_ray.data.indicators import is_indicator
-
     name = missing[0]
     message = f"the data has no column {name!r}; it has {listed(columns)}."
     nearest = did_you_mean(name, columns)

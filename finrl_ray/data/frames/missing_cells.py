@@ -1,4 +1,4 @@
-"""Which Python values of a frame's cells stand for nothing."""
+"""Which values in the cells of a frame mean that there is no value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which orders of a step can be filled: limits, liquidation, markets that are closed; compiled."""
+"""Which orders of a step can be filled: limits, liquidation, tickers without a quote; compiled."""
 
 from typing import Any
 

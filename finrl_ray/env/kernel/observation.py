@@ -1,4 +1,4 @@
-"""What an account is shown after a step, and whether float32 can hold it; compiled."""
+"""Observations after a step, and whether float32 can hold them; compiled."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """In which order one account's orders fill: the largest first, among equal ones the first ticker.
 
 Three ways with one result: small whole orders of few tickers are sorted by a network, for many
-accounts at a time; others of few tickers by counting; those of many tickers by their digits.
+accounts at a time; others of few tickers by counting; those of many tickers by a radix sort.
 """
 
 from typing import Any
