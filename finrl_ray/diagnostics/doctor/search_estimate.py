@@ -25,7 +25,6 @@ from finrl_ray.diagnostics.doctor.compute_checks import (
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.memory_estimate import memory_estimate
 from finrl_ray.search.run.prepare import PreparedSearch
-from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.support.text import counted, estimated_time, readable_bytes
 from finrl_ray.training.agent import build_model, device_of, make_trial_envs
 from finrl_ray.training.threads import threads_of_a_trial
@@ -159,8 +158,7 @@ def check_duration(
     largest : the memory of the largest trial, by the config alone
     findings : what is said is added
     """
-    space = build_space(config)
-    at_once = concurrent_trials(config, space)
+    at_once = concurrent_trials(config, prepared.space)
     trainings = 1 if prepared.plan is None else len(prepared.plan.folds)
     steps, per_second = config.agent.total_timesteps, measured.timesteps / measured.seconds
     evaluations = 1 if prepared.plan else -(-steps // config.evaluation.eval_freq)

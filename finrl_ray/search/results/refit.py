@@ -8,6 +8,7 @@ import logging
 import tempfile
 from pathlib import Path
 
+from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.files.copy import copy_tree
@@ -47,7 +48,8 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
     with threads_of_a_trial(config):
         rows = folder.final_train_data
         seed = fold_seed(config, sample, 0)
-        model = train_on(sample, config, rows, fit_scaling(config, rows), seed)
+        settings = resolve_sample(sample, config.agent)
+        model = train_on(settings, config, rows, fit_scaling(config, rows), seed)
     with tempfile.TemporaryDirectory() as scratch:
         save_model(model, Path(scratch) / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()
