@@ -25,7 +25,7 @@ from finrl_ray.files.disk_full import (
     is_disk_full,
 )
 from finrl_ray.search.tune.trial import SearchTrial
-from finrl_ray.storage import object_store
+from finrl_ray.storage import object_store, retries
 
 
 def full(number: int = errno.ENOSPC) -> OSError:
@@ -128,7 +128,7 @@ def test_a_folder_that_was_copied_in_part_is_told_in_one_reason(tmp_path: Path) 
 
 def test_a_store_without_room_is_not_waited_for() -> None:
     error = OSError("AWS Error UNKNOWN (HTTP status 507): Insufficient Storage")
-    assert object_store.is_final(error)
+    assert retries.is_permanent(error)
     words = object_store.in_words("s3://bucket/runs?region=x", error)
     assert words.startswith("s3://bucket/runs has no room")
 

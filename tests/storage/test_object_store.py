@@ -9,14 +9,14 @@ import pytest
 from memory_store import MemoryStore
 
 from finrl_ray.errors import ConfigError
-from finrl_ray.storage import object_store
+from finrl_ray.storage import object_store, retries
 from finrl_ray.storage.object_store import (
-    Patience,
     open_store,
     read_file,
     require_usable,
     write_file,
 )
+from finrl_ray.storage.retries import Retries
 from finrl_ray.storage.url import child_url, name_of
 
 URL = "s3://bucket/runs?region=us-east-1"
@@ -33,12 +33,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Time that passes in pauses alone."""
     now = [0.0]
-    monkeypatch.setattr(object_store.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retries.time, "monotonic", lambda: now[0])
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(object_store.time, "sleep", sleep)
+    monkeypatch.setattr(retries.time, "sleep", sleep)
     return now
 
 
@@ -182,7 +182,7 @@ def test_patience_of_nothing_asks_once(clock) -> None:
         raise OSError("away")
 
     with pytest.raises(OSError, match="away"):
-        Patience("x", 0.0).ask(question)
+        Retries("x", 0.0).call(question)
     assert asked == [1]
 
 
