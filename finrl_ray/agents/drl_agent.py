@@ -29,6 +29,7 @@ from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.agents.replay.choose import make_replay_buffer
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.saved_models.zip_file import model_file
+from finrl_ray.agents.sb3_internals import end_of_training, require_reset, set_up
 from finrl_ray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class DRLAgent:
         model = model_class(policy=policy, env=self.env, **kwargs)
         if isinstance(model, OffPolicyAlgorithm):
             model.replay_buffer = make_replay_buffer(model)
-            model._setup_model()
+            set_up(model)
         if model.get_vec_normalize_env() is not None:
             setattr(model, UNDER_STATISTICS, True)
         return model
@@ -148,10 +149,10 @@ class DRLAgent:
             progress_bar=progress_bar,
             **options,
         )
-        if model.num_timesteps < model._total_timesteps:
+        if model.num_timesteps < end_of_training(model):
             # stopped by a callback: the env is one step ahead of what the model saw last, so that
             # the next training must begin with a reset of it
-            model._last_obs = None
+            require_reset(model)
         return trained
 
     @staticmethod

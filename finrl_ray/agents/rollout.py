@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.models import forgotten_statistics
+from finrl_ray.agents.sb3_internals import require_reset
 from finrl_ray.agents.state.env import base_vec_env, wrappers
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.errors import ConfigError, DataError
@@ -117,7 +118,7 @@ def evaluate_episodes(
         finally:
             if model.env is not None and shares_accounts(model.env, env):
                 # its accounts have moved on: the next training must begin with a reset
-                model._last_obs = None
+                require_reset(model)
     if require_account and any(episode.history is None for episode in episodes):
         raise DataError(
             f"the evaluation env must put info['{HISTORY_KEY}'] at the end of an episode; use "

@@ -22,6 +22,7 @@ from finrl_ray.agents.checkpoints.disk_errors import surviving_disk_errors
 from finrl_ray.agents.models import as_vec_env, save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.rollout import Episode, evaluate_episodes, shares_accounts
+from finrl_ray.agents.sb3_internals import n_updates
 from finrl_ray.agents.state.env import base_vec_env
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path
@@ -166,7 +167,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         DataError
             If the metric needs an account and the evaluation env gives none.
         """
-        point = (self.model.num_timesteps, self.model._n_updates)
+        point = (self.model.num_timesteps, n_updates(self.model))
         if point == self._evaluated_at:
             return self.last_measures
         self.num_timesteps = self.model.num_timesteps
@@ -247,7 +248,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             )
         self._check_spaces()
         self._settle_periods_per_year()
-        if self._evaluated_at != (self.model.num_timesteps, self.model._n_updates):
+        if self._evaluated_at != (self.model.num_timesteps, n_updates(self.model)):
             self._evaluated_at = None  # of another model, or of a training that has been reset
         if self.best_model_save_path is not None:
             Path(self.best_model_save_path).mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import recursive_getattr
 
 from finrl_ray.agents.callbacks.interval import TimestepInterval
+from finrl_ray.agents.sb3_internals import rebuild_schedule, trained_parts
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class LearningRateSchedulerCallback(BaseCallback):
         self.current_lr = learning_rate
         # train() reads lr_schedule, which SB3 builds from learning_rate here and in load()
         self.model.learning_rate = learning_rate
-        self.model._setup_lr_schedule()
+        rebuild_schedule(self.model)
         for optimizer in optimizers(self.model):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -112,7 +113,7 @@ class LearningRateSchedulerCallback(BaseCallback):
 
 def optimizers(model: BaseAlgorithm) -> Iterator[th.optim.Optimizer]:
     """Yield every optimizer of a model, such as those of actor, critic and entropy coefficient."""
-    for name in model._get_torch_save_params()[0]:
+    for name in trained_parts(model):
         part = recursive_getattr(model, name)
         if isinstance(part, th.optim.Optimizer):
             yield part

@@ -17,6 +17,7 @@ from finrl_ray.agents.callbacks.interval import TimestepInterval
 from finrl_ray.agents.callbacks.performance_figure import progress_figure
 from finrl_ray.agents.callbacks.run_folder import run_folder
 from finrl_ray.agents.checkpoints.disk_errors import surviving_disk_errors
+from finrl_ray.agents.sb3_internals import last_observations
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path
 
@@ -159,7 +160,7 @@ class PerformanceMonitorCallback(BaseCallback):
             self.plot_dir = (run_folder(self.model) or Path.cwd()) / "plots"
         # SB3 resets every env at the start of a training, and of one that goes on in another env;
         # the observations that training was left at are then replaced
-        goes_on = self._restored or self.model._last_obs is self._left_at
+        goes_on = self._restored or last_observations(self.model) is self._left_at
         self._restored = False
         if not goes_on or len(self._rewards) != self.training_env.num_envs:
             self._rewards = np.zeros(self.training_env.num_envs)
@@ -177,7 +178,7 @@ class PerformanceMonitorCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        self._left_at = self.model._last_obs
+        self._left_at = last_observations(self.model)
         self._write()
 
     def _original_rewards(self) -> AnyArray:

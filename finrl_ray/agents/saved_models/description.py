@@ -14,15 +14,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray.agents.saved_models.inert_pickle import Record, RefusedError, record_class
 from finrl_ray.agents.saved_models.known_classes import built, recorded
+from finrl_ray.agents.sb3_internals import LAST_VALUES
 from finrl_ray.learners.base import sb3_class
 
 FORMAT = "finrl_ray model 1"
 ESSENTIAL = ("policy_class", "policy_kwargs", "observation_space", "action_space")
 """Attributes of an SB3 model without which its policy cannot be built."""
 OF_TRAINING = (
-    "_last_obs",
-    "_last_episode_starts",
-    "_last_original_obs",
+    *LAST_VALUES,
     "ep_info_buffer",
     "ep_success_buffer",
     "lr_schedule",

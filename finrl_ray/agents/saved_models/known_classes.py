@@ -24,6 +24,7 @@ from finrl_ray.agents.saved_models.inert_pickle import (
     UntrustedError,
     record_class,
 )
+from finrl_ray.agents.sb3_internals import NOISE_FIELDS, OU_NOISE_FIELDS
 from finrl_ray.agents.schedules import ConstantSchedule, LinearSchedule
 from finrl_ray.learners.flat import optimizers as flat_optimizers
 
@@ -159,12 +160,12 @@ def _train_freq(record: Record) -> TrainFreq:
 
 
 def _normal_noise(record: Record) -> NormalActionNoise:
-    return NormalActionNoise(record.attribute("_mu"), record.attribute("_sigma"))
+    return NormalActionNoise(*(record.attribute(name) for name in NOISE_FIELDS))
 
 
 def _ou_noise(record: Record) -> OrnsteinUhlenbeckActionNoise:
-    names = ("_mu", "_sigma", "_theta", "_dt")
-    noise = OrnsteinUhlenbeckActionNoise(*(record.attribute(name) for name in names))
+    arguments = (record.attribute(name) for name in OU_NOISE_FIELDS)
+    noise = OrnsteinUhlenbeckActionNoise(*arguments)
     noise.noise_prev = np.asarray(record.state.get("noise_prev", noise.noise_prev))
     return noise
 
@@ -195,7 +196,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     class_name(Sb3Linear): ("start", "end", "end_fraction"),
     class_name(ConstantSchedule): ("value",),
     class_name(LinearSchedule): ("initial_value",),
-    class_name(NormalActionNoise): ("_mu", "_sigma"),
-    class_name(OrnsteinUhlenbeckActionNoise): ("_mu", "_sigma", "_theta", "_dt", "noise_prev"),
+    class_name(NormalActionNoise): NOISE_FIELDS,
+    class_name(OrnsteinUhlenbeckActionNoise): (*OU_NOISE_FIELDS, "noise_prev"),
 }
 """Attributes that an object is described by."""

@@ -12,6 +12,12 @@ from stable_baselines3.common.save_util import recursive_getattr, recursive_seta
 from stable_baselines3.common.utils import update_learning_rate
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.agents.sb3_internals import (
+    n_updates,
+    progress_remaining,
+    trained_parts,
+    trained_variables,
+)
 from finrl_ray.errors import ConfigError
 
 EXPLORATION_MATRICES = ("exploration_mat", "exploration_matrices")
@@ -33,7 +39,7 @@ def to_cpu(value: Any) -> Any:
 
 def capture_variables(model: BaseAlgorithm) -> dict[str, th.Tensor]:
     """Return tensors outside all networks, such as SAC's `log_ent_coef`."""
-    values = {name: recursive_getattr(model, name) for name in model._get_torch_save_params()[1]}
+    values = {name: recursive_getattr(model, name) for name in trained_variables(model)}
     return {name: to_cpu(value) for name, value in values.items() if value is not None}
 
 
@@ -48,7 +54,7 @@ def restore_parameters(model: BaseAlgorithm, parameters: dict[str, Any]) -> None
     ValueError, RuntimeError
         If the parameters belong to other networks.
     """
-    own = model._get_torch_save_params()[0]
+    own = trained_parts(model)
     fitting = {n: v for n, v in parameters.items() if n != ENTROPY_OPTIMIZER or n in own}
     if ENTROPY_OPTIMIZER in own and ENTROPY_OPTIMIZER not in parameters:
         fitting[ENTROPY_OPTIMIZER] = recursive_getattr(model, ENTROPY_OPTIMIZER).state_dict()
@@ -62,9 +68,9 @@ def keep_learning_rate(model: BaseAlgorithm) -> None:
     the captured keywords it is the same.
     """
     # until the first update an optimizer is as it was built
-    progress = model._current_progress_remaining if model._n_updates else 1.0
+    progress = progress_remaining(model) if n_updates(model) else 1.0
     rate = model.lr_schedule(progress)
-    for name in model._get_torch_save_params()[0]:
+    for name in trained_parts(model):
         if name.endswith("optimizer"):
             update_learning_rate(recursive_getattr(model, name), rate)
 
@@ -75,7 +81,7 @@ def restore_variables(model: BaseAlgorithm, variables: dict[str, th.Tensor]) -> 
     A fixed entropy coefficient of SAC is a keyword, and stays that of `model`; a learned one is
     restored where `model` learns it too.
     """
-    own = model._get_torch_save_params()[1]
+    own = trained_variables(model)
     for name, value in variables.items():
         if name == FIXED_ENTROPY or name not in own:
             continue

@@ -18,8 +18,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
-from stable_baselines3.common.utils import configure_logger
 
+from finrl_ray.agents.sb3_internals import (
+    COUNTERS,
+    LAST_VALUES,
+    begin_learning,
+    continue_learning,
+    has_started,
+    require_reset,
+    statistics_window,
+    update_progress,
+)
 from finrl_ray.agents.state.env import capture_env_state, restore_env_state
 from finrl_ray.agents.state.model import (
     capture_action_space,
@@ -42,15 +51,6 @@ from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.learners.base import sb3_class
 
 FORMAT = 1
-COUNTERS = (
-    "num_timesteps",
-    "_episode_num",
-    "_n_updates",
-    "_total_timesteps",
-    "_current_progress_remaining",
-)
-LAST_VALUES = ("_last_obs", "_last_episode_starts", "_last_original_obs")
-
 AtSafePoint = Callable[[BaseAlgorithm], bool]
 
 
@@ -76,7 +76,7 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
     ConfigError
         If training has not started or was stopped inside a rollout, or the env cannot be captured.
     """
-    if model.env is None or model._last_obs is None:
+    if model.env is None or not has_started(model):
         raise ConfigError(
             "a state can be captured only while learn_from runs, at a safe point; this model has "
             "not started to learn, or was stopped inside a rollout by a callback"
@@ -129,8 +129,8 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     for name, value in {**state["counters"], **state["last"]}.items():
         setattr(model, name, copy.deepcopy(value))
     episodes, successes = copy.deepcopy(state["episodes"])
-    model.ep_info_buffer = deque(episodes, maxlen=model._stats_window_size)
-    model.ep_success_buffer = deque(successes, maxlen=model._stats_window_size)
+    model.ep_info_buffer = deque(episodes, maxlen=statistics_window(model))
+    model.ep_success_buffer = deque(successes, maxlen=statistics_window(model))
     keep_learning_rate(model)
     restore_noise(model, state["noise"])
     restore_exploration(model, state["exploration"])
@@ -208,7 +208,7 @@ def learn_from(
     """
     if model.env is None:
         raise ConfigError("learn_from needs a model with an env; call model.set_env(env) first")
-    under_way = model._last_obs is not None
+    under_way = has_started(model)
     if resumed is not None and resumed != under_way:
         raise ConfigError(
             f"learn_from got resumed={resumed}, but the model "
@@ -220,7 +220,7 @@ def learn_from(
             break
         if not _learn_one_rollout(model, total_timesteps, listener, log_interval):
             # the env is one step ahead of the model: the next training must reset it
-            model._last_obs = None
+            require_reset(model)
             break
     listener.on_training_end()
     return model.num_timesteps >= total_timesteps
@@ -242,20 +242,12 @@ def _check_fits(model: BaseAlgorithm, state: dict[str, Any]) -> None:
 def _begin(
     model: BaseAlgorithm, total: int, callback: MaybeCallback, tb_log_name: str, progress_bar: bool
 ) -> BaseCallback:
-    """Do what `_setup_learn` does, less what would disturb a run that is under way."""
-    fresh = model.num_timesteps == 0
-    if model._last_obs is None:
-        remaining = total - model.num_timesteps
-        _, listener = model._setup_learn(remaining, callback, fresh, tb_log_name, progress_bar)
-    else:
+    """Do what SB3's `learn` does before its loop; a run that is under way is not disturbed."""
+    if has_started(model):
         model.start_time = time.time_ns()
-        model._total_timesteps = total
-        model._num_timesteps_at_start = model.num_timesteps
-        if not model._custom_logger:
-            model._logger = configure_logger(
-                model.verbose, model.tensorboard_log, tb_log_name, fresh
-            )
-        listener = model._init_callback(callback, progress_bar)
+        listener = continue_learning(model, total, callback, tb_log_name, progress_bar)
+    else:
+        listener = begin_learning(model, total, callback, tb_log_name, progress_bar)
     names = {"self": model, "total_timesteps": total, "tb_log_name": tb_log_name}
     listener.on_training_start(names, globals())
     return listener
@@ -278,7 +270,7 @@ def _learn_on_policy(
     assert model.env is not None
     if not model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps):
         return False
-    model._update_current_progress_remaining(model.num_timesteps, total)
+    update_progress(model, total)
     iteration = model.num_timesteps // (model.n_steps * model.n_envs)
     if log_interval is not None and iteration % log_interval == 0:
         model.dump_logs(iteration)

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from finrl_ray.agents.models import as_vec_env, load_model_bytes, model_bytes
 from finrl_ray.agents.rollout import shares_accounts
+from finrl_ray.agents.sb3_internals import pending_resets, set_pending_resets, set_up
 from finrl_ray.agents.state.env import (
     base_vec_env,
     capture_env_state,
@@ -109,7 +110,7 @@ def untrained_copy(model: BaseAlgorithm, env: VecEnv, seed: int, **changes: Any)
     """Return a model of the same architecture and keywords whose parameters were drawn anew."""
     twin = copy_model(model, env, seed=seed, **changes)
     # with its own seed set, SB3's setup builds and draws a new policy
-    twin._setup_model()
+    set_up(twin)
     return twin
 
 
@@ -163,12 +164,13 @@ def _lent(env: VecEnv, reason: Exception) -> Iterator[None]:
     logger.info("the env cannot be copied (%s); it is tested itself and put back", reason)
     stack = [*wrappers(env), base]
     fields = [dict(vars(item)) for item in stack]
-    pending = copy.deepcopy((base._seeds, base._options, base.reset_infos))
+    pending = copy.deepcopy((*pending_resets(base), base.reset_infos))
     try:
         yield
     finally:
         restore_env_state(env, state)
-        base._seeds, base._options, base.reset_infos = pending
+        seeds, options, base.reset_infos = pending
+        set_pending_resets(base, seeds, options)
         for item, before in zip(stack, fields, strict=True):
             _restore_switches(item, before)
 
@@ -190,5 +192,5 @@ def _with_statistics(model: BaseAlgorithm, env: VecEnv) -> VecEnv:
     # the accounts are others, so their running returns and pending seeds begin anew
     count = twin.num_envs = env.num_envs
     vars(twin)["returns"] = np.zeros(count)
-    twin._seeds, twin._options = [None] * count, [{} for _ in range(count)]
+    set_pending_resets(twin, [None] * count, [{} for _ in range(count)])
     return twin

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import DateArray
 from finrl_ray.agents.models import save_model
+from finrl_ray.agents.sb3_internals import has_own_logger, set_own_logger
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.data.periods_per_year import periods_per_year
 from finrl_ray.files.atomic import atomic_path
@@ -84,7 +85,7 @@ class StageRunner:
             self.facts = facts_of_model(self.model)
             self.target = self.model.num_timesteps
             self.n_envs = self.model.n_envs
-            self.had_logger = self.model._custom_logger
+            self.had_logger = has_own_logger(self.model)
             self._plan(self.model)
 
     def _plan(self, model: BaseAlgorithm) -> None:
@@ -146,7 +147,7 @@ class StageRunner:
     def finish(self) -> BaseAlgorithm:
         """Return the model."""
         assert self.model is not None
-        self.model._custom_logger = self.had_logger
+        set_own_logger(self.model, self.had_logger)
         return self.model
 
     def _set_chunk(

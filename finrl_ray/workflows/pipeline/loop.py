@@ -16,6 +16,7 @@ from finrl_ray.agents.callbacks.callback_state import (
     capture_callback_state,
     restore_callback_state,
 )
+from finrl_ray.agents.sb3_internals import has_started
 from finrl_ray.agents.state.training_state import (
     capture_state,
     learn_from,
@@ -168,7 +169,7 @@ class _StateSaver:
     def at_safe_point(self, model: BaseAlgorithm) -> bool:
         check_finite(model)
         started = time.monotonic()
-        if model._last_obs is not None and started >= self._due_at:
+        if has_started(model) and started >= self._due_at:
             self._save(model)
             ended = time.monotonic()
             self._due_at = ended + max(STATE_INTERVAL_S, (ended - started) / MAX_STATE_SHARE)
