@@ -1,5 +1,6 @@
 """A config as plain values, as YAML, and as the file that `load_config` reads."""
 
+import dataclasses
 import json
 from datetime import date
 from pathlib import Path
@@ -41,3 +42,12 @@ def plain_value(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be a config value")
+
+
+def yaml_value(value: Any) -> str:
+    """Return the value of a key as YAML in one line."""
+    if dataclasses.is_dataclass(value):
+        return "{}"
+    plain = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...").strip()

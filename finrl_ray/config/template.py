@@ -1,10 +1,19 @@
 """The commented config that `finrl-ray new` writes."""
 
+import re
 import textwrap
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from finrl_ray.config.dump import config_to_dict, yaml_value
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.keys import changeable_keys, sealed_keys
+from finrl_ray.config.reference.field_texts import field_texts
+from finrl_ray.config.tagged_sections import file_form
 from finrl_ray.errors import ConfigError
 from finrl_ray.metrics.registry import METRICS
 
@@ -24,8 +33,7 @@ def new_experiment(name: str, parent: Path) -> Path:
     folder = parent / name
     if folder.exists():
         raise ConfigError(f"{folder} exists already; choose another name or another --in")
-    template = resources.files("finrl_ray.config").joinpath(TEMPLATE_FILE)
-    text = _with_metrics(template.read_text(encoding="utf-8")).replace("NAME", name)
+    text = template_text().replace("NAME", name)
     try:
         folder.mkdir(parents=True)
         path = folder / "config.yaml"
@@ -37,6 +45,62 @@ def new_experiment(name: str, parent: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error}") from error
     return path
+
+
+def template_text() -> str:
+    """Return the commented config with every key, and `NAME` in the place of its name."""
+    template = resources.files("finrl_ray.config").joinpath(TEMPLATE_FILE)
+    return with_every_key(_with_metrics(template.read_text(encoding="utf-8")))
+
+
+def with_every_key(text: str) -> str:
+    """Return a config in which each key that it leaves out stands at the end of its section.
+
+    So a new key needs no line in the template: it comes with its default and its text.
+
+    Parameters
+    ----------
+    text : YAML in which each section is written in lines of its own
+    """
+    present, defaults = yaml.safe_load(text), config_to_dict(ExperimentConfig())
+    for key in (*sealed_keys(), *changeable_keys()):
+        *sections, name = key.split(".")
+        try:
+            _at(present, [*sections, name])
+        except KeyError:
+            line = f"{name}: {yaml_value(_at(defaults, [*sections, name]))}"
+            text = _with_lines(text, sections, [*_comment(sections, name), line])
+    return text
+
+
+def _at(mapping: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    found: Any = mapping
+    for key in keys:
+        found = found[key]
+    return found
+
+
+def _comment(sections: Sequence[str], name: str) -> list[str]:
+    cls: Any = file_form(ExperimentConfig)
+    for section in sections:
+        cls = cls.__dataclass_fields__[section].default_factory
+    width = 100 - len("# ") - 2 * len(sections)
+    return [f"# {line}" for line in textwrap.wrap(field_texts(cls).get(name, ""), width)]
+
+
+def _with_lines(text: str, sections: Sequence[str], added: Sequence[str]) -> str:
+    """Return YAML with lines at the end of a section, as deep in as its other lines."""
+    lines, begin = text.splitlines(), 0
+    for depth, section in enumerate(sections):
+        header = re.compile(rf"{'  ' * depth}{section}:\s*(#.*)?")
+        begin += next(i for i, line in enumerate(lines[begin:], 1) if header.fullmatch(line))
+    indent = "  " * len(sections)
+    end = last = begin
+    while end < len(lines) and (not lines[end].strip() or lines[end].startswith(indent)):
+        end += 1
+        last = end if lines[end - 1].strip() else last
+    lines[last:last] = [f"{indent}{line}" for line in added]
+    return "\n".join(lines) + "\n"
 
 
 def _with_metrics(template: str) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from repository import REPOSITORY
 
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.agent import AgentConfig
@@ -17,6 +16,7 @@ from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import known_keys
 from finrl_ray.config.load import load_config, parse_config, read_config
+from finrl_ray.config.template import template_text, with_every_key
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import build_space
 
@@ -529,22 +529,47 @@ def test_configs_cannot_be_changed() -> None:
         ExperimentConfig().agent.n_envs = 3  # type: ignore[misc]  # the point of the test
 
 
-def test_the_template_holds_every_key_and_loads() -> None:
-    root = REPOSITORY / "finrl_ray/config/template.yaml"
-    raw = yaml.safe_load(root.read_text(encoding="utf-8"))
-    keys = {key for key in known_keys()}
+def keys_in(mapping: dict[str, Any], prefix: str = "") -> set[str]:
+    found, known = set(), known_keys()
+    for name, value in mapping.items():
+        key = f"{prefix}{name}"
+        found |= {key}
+        if isinstance(value, dict) and any(k.startswith(f"{key}.") for k in known):
+            found |= keys_in(value, f"{key}.")
+    return found
 
-    def walk(mapping: dict[str, Any], prefix: str = "") -> set[str]:
-        found = set()
-        for name, value in mapping.items():
-            key = f"{prefix}{name}"
-            found |= {key}
-            if isinstance(value, dict) and any(k.startswith(f"{key}.") for k in keys):
-                found |= walk(value, f"{key}.")
-        return found
 
-    assert walk(raw) == keys
-    config = load_config(root)
+def test_the_template_holds_every_key_and_loads(tmp_path: Path) -> None:
+    path = write(tmp_path, template_text())
+    assert keys_in(yaml.safe_load(path.read_text(encoding="utf-8"))) == set(known_keys())
+    config = load_config(path)
     assert config_to_dict(config)["agent"] == config_to_dict(ExperimentConfig())["agent"]
     assert config.split != SplitConfig()
     assert config.agent == AgentConfig()
+
+
+@pytest.mark.parametrize(
+    ("key", "added"),
+    [
+        (
+            "cooldown",
+            [
+                "  # Periods after a trade in a ticker during which orders in it are ignored.",
+                "  cooldown: 0",
+            ],
+        ),
+        ("synch", ["    synch: null"]),
+        ("storage_path", ["  storage_path: runs"]),
+        ("seed", ["seed: 0"]),
+    ],
+)
+def test_a_key_that_the_template_leaves_out_comes_with_its_default_and_text(
+    key: str, added: list[str]
+) -> None:
+    lines = template_text().splitlines()
+    (at,) = (i for i, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
+    short = "\n".join([*lines[:at], *lines[at + 1 :]])
+    whole = with_every_key(short)
+    assert keys_in(yaml.safe_load(whole)) == set(known_keys())
+    assert "\n".join(added) in whole
+    assert parse_config(yaml.safe_load(whole)) == parse_config(yaml.safe_load(template_text()))

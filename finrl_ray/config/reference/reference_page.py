@@ -1,11 +1,8 @@
 """Every key of the config file as Markdown: type, default, and the text of its dataclass."""
 
-import dataclasses
 import inspect
-from typing import Any
 
-import yaml
-
+from finrl_ray.config.dump import yaml_value
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.reference.field_texts import ConfigField, config_fields, type_words
 
@@ -47,12 +44,4 @@ def _section(cls: type, prefix: str, parts: list[str]) -> None:
 def _default(field: ConfigField) -> str:
     if not field.has_default:
         return "none: it must be given"
-    return f"`{_yaml(field.default)}`"
-
-
-def _yaml(value: Any) -> str:
-    if dataclasses.is_dataclass(value):
-        return "{}"
-    plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
-    return text.removesuffix("\n").removesuffix("\n...").strip()
+    return f"`{yaml_value(field.default)}`"

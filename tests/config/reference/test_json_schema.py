@@ -13,6 +13,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import known_keys
 from finrl_ray.config.reference.field_texts import config_fields, field_texts, type_words
 from finrl_ray.config.reference.json_schema import config_schema, schema_text
+from finrl_ray.config.template import template_text
 
 ROOT = REPOSITORY
 CONFIGS = sorted(ROOT.glob("experiments/*/config.yaml"))
@@ -41,10 +42,7 @@ def test_the_experiments_are_valid(validator, path: Path) -> None:
 
 
 def test_the_template_and_the_defaults_are_valid(validator) -> None:
-    from importlib import resources
-
-    text = resources.files("finrl_ray.config").joinpath("template.yaml").read_text("utf-8")
-    validator.validate(yaml.load(text, TextDates))
+    validator.validate(yaml.load(template_text(), TextDates))
     validator.validate(config_to_dict(ExperimentConfig()))
     validator.validate({})
     validator.validate({"search": {"resources": {"cpu": 2, "gpu": 0.5}}})
