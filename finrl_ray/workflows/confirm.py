@@ -1,7 +1,7 @@
-"""`confirm`: the best of a search trained again, in parallel, and ranked by what is left of them.
+"""`confirm`: train the best trials of a search again, in parallel, with new seeds and windows.
 
-The best of many is partly lucky with its seed and its window. New seeds and several windows take
-that luck away; they do not make the prices new, on which the configurations were chosen.
+The best of many trials owes a part of its result to its seed and its window. New seeds and several
+windows remove that part. The prices are still those on which the configurations were chosen.
 """
 
 import dataclasses

@@ -24,7 +24,7 @@ from finrl_ray.cluster.session import ray_session
 from finrl_ray.config.load import parse_config
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.jobs.client import JobServer
-from finrl_ray.search.run.trial_resources import Resources, require_room
+from finrl_ray.search.run.trial_resources import Resources, require_capacity
 
 pytestmark = pytest.mark.slow
 
@@ -92,9 +92,9 @@ def test_no_proxy_stands_between_us_and_a_cluster(ray_head: RayHead, monkeypatch
 
 def test_a_trial_that_no_node_of_a_cluster_can_run_is_waited_for(ray_head: RayHead, caplog) -> None:
     with ray_session({}, address=ray_head.address), caplog.at_level(logging.WARNING):
-        require_room(Resources(2), "a trial")
+        require_capacity(Resources(2), "a trial")
         assert not caplog.messages
-        require_room(Resources(1, 4096), "a trial")
+        require_capacity(Resources(1, 4096), "a trial")
     said = "one node must have 1 CPU and 4096 GPUs, but the largest has 2 CPUs and"
     assert said in caplog.text
 

@@ -15,7 +15,7 @@ from finrl_ray.diagnostics.memory_estimate import PROCESS_BYTES, memory_estimate
 from finrl_ray.errors import ConfigError
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.resources import cgroup_memory_limit
-from finrl_ray.search.run.trial_resources import lack_here, of_one_trial, starts_own_ray
+from finrl_ray.search.run.trial_resources import local_shortage, of_one_trial, starts_own_ray
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_samples, count_trials
 from finrl_ray.support.text import counted, readable_bytes
 
@@ -130,7 +130,7 @@ def _check_cores(config: ExperimentConfig, findings: FindingList) -> None:
             "trial is seen when the search starts",
         )
         return
-    lack = lack_here(config)
+    lack = local_shortage(config)
     if lack:
         findings.error("search", lack)
         return

@@ -162,13 +162,13 @@ def create_folder(
     SearchError
         If the folder cannot be made or written.
     """
-    # it imports torch, which whoever opens a folder can do without
+    # it imports torch, which opening a folder does not need
     from finrl_ray.training.threads import threads_per_trial
 
     now = datetime.now().astimezone()
     stamp = f"{now:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"  # unique for parallel starts
     path = storage / f"{config.name}_{stamp}"
-    with contextlib.suppress(RuntimeError):  # ~user of nobody: a folder of that name is made
+    with contextlib.suppress(RuntimeError):  # no such user: `~name` is then the name of a folder
         path = path.expanduser().absolute()
     remote = remote_of(config.search.storage_path, path.name)
     seal = seal_of(config)
@@ -191,7 +191,7 @@ def create_folder(
         save_market_data(market_data, path / DATA_FILE)
         (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)  # half of it is nobody's search
+        shutil.rmtree(path, ignore_errors=True)  # a folder that is written in part is no search
         if is_disk_full(error):
             remedy = "Make room, then start the search again"
             raise disk_full_error(

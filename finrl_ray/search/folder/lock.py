@@ -1,7 +1,7 @@
 """The lock of a folder: one process at a time runs a search.
 
-It ends with its process, however that ends. Storage without file locks (Lustre without `flock`,
-some FUSE and NFS mounts) has the process's id in the lock's file instead.
+The lock ends with its process, however the process ends. Where the storage has no file locks
+(Lustre without `flock`, some FUSE and NFS mounts) the lock's file names the process instead.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def is_driven(folder: Path) -> bool:
         lock.acquire()
     except Timeout:
         return True
-    except OSError:  # no locks, or a folder that can only be read, which is nobody's to run
+    except OSError:  # no locks, or a folder that can only be read, in which no search can run
         return _recorded_process_lives(folder / LOCK_FILE)
     lock.release()
     return False

@@ -1,4 +1,4 @@
-"""Where a search's folder is: on this machine, with a copy at a URL or without."""
+"""The local folder of a search, given its path or its URL."""
 
 from pathlib import Path
 

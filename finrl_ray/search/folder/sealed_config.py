@@ -1,8 +1,8 @@
-"""The config that a search was made with, kept in its folder, against `config.yaml` as it is.
+"""Which keys of a search's config may change after its start, and the check that no other has.
 
 A search whose config changes half way mixes trials of two experiments in one table. So the config
-is written twice: `config.yaml`, for people, and `experiment.json`, with a hash. Keys that cannot
-change a trial's result may differ between the two; with any other difference the folder is refused.
+is written twice: to `config.yaml`, for people, and to `experiment.json`, with a hash. Keys that
+cannot change a trial's result may differ between the two; any other difference is an error.
 """
 
 import hashlib

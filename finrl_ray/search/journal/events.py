@@ -1,8 +1,8 @@
-"""The search's own record: one line per event, enough to show, judge and continue any search.
+"""Reading and appending the journal of a search: one line per event.
 
-Each event is numbered and appended as it happens. What a trial was, what it reported, where its
-checkpoints are and how it ended is read from here, for running, interrupted and finished searches
-alike; Ray's own snapshots are never read.
+Each event is numbered and appended as it happens. The journal suffices to show, judge and resume
+any search: the samples, results, checkpoints and ends of all trials are read from it, whether the
+search is running, interrupted or finished. Ray's own snapshots are never read.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ REPORTED = (
     "notes",
 )
 
-# a search that goes back keeps what belongs to no trial's history
+# kinds of events that stay when a search is resumed from an earlier state
 _KEPT_WHEN_GOING_BACK = ("search", "config", "back")
 
 
@@ -53,7 +53,7 @@ def read_events(folder: Path) -> list[Event]:
 
 
 def first_gap(folder: Path) -> int | None:
-    """Return the number of the first event that a journal should have and has not."""
+    """Return the number of the first event that is missing from a journal; None if none is."""
     expected = 1
     for event in _written(folder):
         if event["n"] != expected:
@@ -97,7 +97,15 @@ def append_event(folder: Path, records: TrialRecords, event: str, **content: Any
 def make_event(
     records: TrialRecords, event: str, content: Mapping[str, Any], ahead: int = 1
 ) -> Event:
-    """Return an event with its time and the number that it has as the next but `ahead` - 1."""
+    """Return a new event with its time and number.
+
+    Parameters
+    ----------
+    records : what the journal says so far
+    event : its kind
+    content : its other fields
+    ahead : how many numbers after the journal's last event; 1 for the next one
+    """
     return {"event": event, "n": records.number + ahead, "time": time.time(), **content}
 
 
@@ -123,7 +131,7 @@ def append_events(folder: Path, records: TrialRecords, events: Sequence[Event]) 
             while left:
                 left = left[file.write(left) :]
         except OSError:
-            # half of them would be read as if the others had never happened
+            # a part of them would be read as if the rest had never happened
             with contextlib.suppress(OSError):
                 os.truncate(file.fileno(), end)
             raise

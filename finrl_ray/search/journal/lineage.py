@@ -1,4 +1,7 @@
-"""Through which trials, and with which hyperparameters, a trial of a population came about."""
+"""The ancestors of a trial under population based training, and the hyperparameters of each.
+
+A trial that was exchanged goes on from another trial's checkpoint, so it was trained by several.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

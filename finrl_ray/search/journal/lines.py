@@ -1,4 +1,8 @@
-"""The lines of a journal as events: bounded, well formed, and without a path out of the folder."""
+"""Parsing the lines of a journal into events, and checking them.
+
+A journal may come from somebody else: lines have a largest length, fields their types, and no path
+leads out of the search's folder.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the searcher and the scheduler know, kept on disk after every event of the journal.
+"""The state files: searcher and scheduler, pickled whenever the journal grows.
 
 Ray restores no scheduler, and searchers only from snapshots that are seconds old. Here both objects
 are pickled whole, before the journal's next events are appended, with references to what a resumed
@@ -81,7 +81,7 @@ class StateFiles:
         self.turn = 1 - self.turn
 
     def flush(self, number: int, payload: bytes, journal: Path) -> None:
-        """Every ten seconds, have the journal and a state that it knows survive a loss of power.
+        """Flush the journal and a state that fits it to the disk, every ten seconds at most.
 
         Raises
         ------

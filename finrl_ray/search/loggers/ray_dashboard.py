@@ -173,7 +173,7 @@ class RayDashboardCallback(tune.Callback):
         if name in self.open and (not running or ending):
             state = "interrupted" if running else record.state
             self.actor.end.remote(name, state, record.reason)
-            # the failed ones hold an error that nobody asks for
+            # what a failed call has raised is not asked for
             self.open.pop(name)
 
     def samples(self, records: Sequence[TrialRecord], now: float) -> list[Sample]:

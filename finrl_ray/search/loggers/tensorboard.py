@@ -1,7 +1,7 @@
 """A search for TensorBoard: one run per trial, with its scalars, hyperparameters and how it ended.
 
-Everything comes from the journal, so that a search that goes on, or that lies in a store, can be
-written again: what is in the folder belongs to nobody else.
+Everything comes from the journal, so the files can be written again at any time, also for a search
+that is resumed or lies in a store. The folder holds nothing else.
 """
 
 import itertools
@@ -49,7 +49,7 @@ _STATUS = {
 class TensorBoardLog(tune.Callback):
     """Ray Tune callback that keeps TensorBoard's files.
 
-    Of its faults only a full disk reaches the search.
+    Only a full disk ends the search.
 
     A file that is written to is open; one trial has one while it runs.
 

@@ -1,6 +1,6 @@
-"""Experiment trackers: Ray's own callbacks for MLflow and Weights & Biases, guarded.
+"""Experiment trackers: Ray's callbacks for MLflow and Weights & Biases, in threads of their own.
 
-A tracker works in a thread of its own: a server that is slow or away holds nothing up.
+A server that is slow or does not answer neither delays nor ends the search.
 """
 
 import logging

@@ -1,1 +1,1 @@
-"""Training the same again, and comparing."""
+"""Training a trial again and comparing the numbers with the recorded ones."""

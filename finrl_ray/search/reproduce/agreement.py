@@ -1,7 +1,7 @@
-"""How far numbers that were trained again are from the recorded ones, and what that means.
+"""How far the numbers of a repeated training are from the recorded ones, and what that means.
 
-On the recorded kind of processor they must be equal bit for bit. On another one they cannot be:
-each sum is rounded otherwise there, and what rounding does to an order, training goes on with.
+On the recorded kind of processor they must be equal bit for bit. On another kind they cannot be:
+sums are rounded differently there, a rounded order is another order, and training amplifies it.
 """
 
 import math

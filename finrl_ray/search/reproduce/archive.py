@@ -1,4 +1,4 @@
-"""`reproduction.zip`: one file with all that it takes to train the winner again, and what came out.
+"""`reproduction.zip`: one file with all that training the winner again needs, and its results.
 
 It holds the rows of train and validation, never those of the test window. The same search gives the
 same bytes.

@@ -1,4 +1,4 @@
-"""Training again what a trial of a search has trained, from its journal alone."""
+"""`replay`: train one trial of a search again, as its journal says, and compare the results."""
 
 import dataclasses
 import json

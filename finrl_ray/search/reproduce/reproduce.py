@@ -1,4 +1,4 @@
-"""`reproduce`: train the winner of a search again and compare every number with what was."""
+"""`reproduce`: train a search's winner again and compare every number with the recorded one."""
 
 import math
 import tempfile

@@ -1,4 +1,4 @@
-"""Training again, in this process, what a trial of a search has trained."""
+"""Training a trial of a search again, in this process, along its recorded schedule."""
 
 import contextlib
 from collections.abc import Callable, Sequence

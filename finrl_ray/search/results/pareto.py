@@ -1,4 +1,4 @@
-"""Which of several results are best when more than one measure counts."""
+"""The Pareto front: the results that no other is better than in all measures."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """The winner of a search with several folds, trained once more on all rows before the test window.
 
-Each of its trainings has left rows out to be judged on, so none of them is the agent that one would
-trade. The name is scikit-learn's.
+Each training of a trial leaves out the rows that it is judged on, so none of their models is the
+one to trade with. The name is scikit-learn's.
 """
 
 import logging

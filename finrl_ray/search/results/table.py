@@ -1,4 +1,4 @@
-"""The journal's trials as a ranked table, and the files that a search leaves behind."""
+"""The ranked table of a search's trials, its winner, and the winner's checkpoint."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> "pd
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     """Return the rows of `ranked_rows` as a table."""
-    # half a second that whoever only prints them can do without
+    # half a second, which printing the rows does not need
     import pandas as pd
 
     table = pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Tables in a search's folder, read with a message where they are not what was written."""
+"""Reading the CSV and Parquet tables of a search's folder; a damaged one is a `SearchError`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -86,8 +86,8 @@ def take_changes(
             # it counts the trials that there were; without it the next end writes it again
             (folder.path / VERDICT_FILE).unlink(missing_ok=True)
         if changes:
-            told = {change.key: [change.former, change.now] for change in changes}
-            append_event(folder.path, records, "config", changes=told, reopens=reopens)
+            noted = {change.key: [change.former, change.now] for change in changes}
+            append_event(folder.path, records, "config", changes=noted, reopens=reopens)
         _seal_again(folder, config)
     except OSError as error:
         raise SearchError(f"{folder.path} cannot be written to: {error}") from error

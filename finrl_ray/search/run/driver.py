@@ -16,25 +16,25 @@ from finrl_ray.cluster.session import ray_session
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import PAUSING
 from finrl_ray.machine.available_cpus import available_cpus
-from finrl_ray.search.run.trial_resources import require_room_here, starts_own_ray
+from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
 from finrl_ray.support.environment_variables import environment
 from finrl_ray.support.interruptions import forget, note
 from finrl_ray.training.threads import thread_variables, threads_per_trial
 
 logger = logging.getLogger(__name__)
 
-# besides the threads that it may use: a reused actor needs time for the clean-up of its last trial,
-# and with one malloc arena its memory stays flat over many trials
+# of each worker, besides its number of threads. A reused actor needs time to clean up after its
+# last trial; with one malloc arena its memory does not grow over many trials
 WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
-# no screens and no log files that nobody reads; Ray's own snapshots, which nobody reads either, at
-# the end alone
+# of the driver: no output and no log files of Ray's own, and its snapshots, which are not read, at
+# the end only
 DRIVER_ENV = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # the source says how many trials may wait
+    # `TrialSource` limits how many trials wait
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -56,7 +56,7 @@ def search_session(
         If a Ray of our own would have fewer CPUs or GPUs than one trial asks for.
     """
     if starts_own_ray(address):
-        require_room_here(config)
+        require_local_capacity(config)
     num_cpus = None
     most = config.search.max_concurrent_trials
     if most is not None and config.search.scheduler.type in PAUSING:

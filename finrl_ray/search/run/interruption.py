@@ -1,4 +1,4 @@
-"""How a search ends before its trials have: what is noted of them, and a disk without room."""
+"""Ending a search before its trials have ended: by a budget, an interruption or a full disk."""
 
 import contextlib
 import tempfile
@@ -29,7 +29,7 @@ def end_trials(folder: Path, records: TrialRecords, spent: str) -> None:
         append_event(folder, records, "end", **content)
 
 
-def interrupted_for_room(folder: SearchFolder, error: BaseException) -> DiskFullError:
+def interrupted_by_full_disk(folder: SearchFolder, error: BaseException) -> DiskFullError:
     """Note that a search is interrupted, as far as there is room for it, and return why.
 
     No attempt of a trial is used up: those that had started go on from their checkpoints.

@@ -1,4 +1,4 @@
-"""What is refused of searcher, scheduler and initial points before anything starts."""
+"""Checks of searcher, scheduler and initial points that are made before anything starts."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Everything that is checked before a search leaves a trace."""
+"""Loading the data and checking all that can be checked before a search writes anything."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from finrl_ray.env.slow_investment import SlowInvestment, slow_investment
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.search.run.plan_checks import check_plan
-from finrl_ray.search.run.trial_resources import require_room_here, starts_own_ray
+from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
 from finrl_ray.search.sampling.domains import Domain, build_space, count_trials, resolve_corners
 from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
 from finrl_ray.statistics.verdict_text import detectable_sentence
@@ -186,7 +186,7 @@ def prepare_search(
     plan = plan_validation(market_data, split, config) if config.validation.has_paths else None
     _check_size(split)
     if on_ray and starts_own_ray(address):
-        require_room_here(config)
+        require_local_capacity(config)
     _check_windows(config, market_data, split)
     corners = resolve_corners(space, config.agent)
     _check_early_stop(config, corners)

@@ -43,12 +43,12 @@ from finrl_ray.search.run.driver import (
     search_session,
     sigterm_as_interrupt,
 )
-from finrl_ray.search.run.interruption import end_trials, interrupted_for_room
+from finrl_ray.search.run.interruption import end_trials, interrupted_by_full_disk
 from finrl_ray.search.run.outputs import write_outputs
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search, require_place
 from finrl_ray.search.run.trial_resources import (
     of_one_trial,
-    require_room,
+    require_capacity,
 )
 from finrl_ray.search.sampling.domains import Domain, build_space
 from finrl_ray.search.sampling.searchers import make_searcher
@@ -63,7 +63,7 @@ from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial
 from finrl_ray.storage.url import is_url
 from finrl_ray.support.interruptions import interrupted
 
-# how far apart the processes of a group get one signal
+# seconds within which all processes of a group get the same signal
 _ONE_SIGNAL_S = 1.0
 ViewFactory = Callable[[SearchFolder, JournalCallback, int], tune.Callback]
 
@@ -133,7 +133,7 @@ def run_search(
     place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
     session = search_session(config, address, dashboard)
     with driver_environment(), session:
-        require_room(of_one_trial(config), "a trial")
+        require_capacity(of_one_trial(config), "a trial")
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
             config, prepared.market_data, prepared.split, prepared.data_report, place, kind
@@ -190,7 +190,7 @@ def resume_search(
             require_trusted(folder.path, trust=trust)
             session = search_session(folder.config, address, dashboard)
             with driver_environment(), session:
-                require_room(of_one_trial(folder.config), "a trial")
+                require_capacity(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
                 space = build_space(folder.config)
                 return _run(folder, space, make_view, trust=trust)
@@ -235,7 +235,7 @@ def _run(
         except WRITE_ERRORS as error:
             if not is_disk_full(error):
                 raise
-            raise interrupted_for_room(folder, error) from error
+            raise interrupted_by_full_disk(folder, error) from error
 
 
 def _run_mirrored(
@@ -270,8 +270,8 @@ def _run_mirrored(
     except KeyboardInterrupt:
         pass  # before Ray's own handler was in place, or a second time; the journal decides below
     except (ray.exceptions.RayError, TuneError, OSError) as error:
-        # Ray ends with files that nobody reads; a store that is away then does no harm
-        # where there is no room the records may be ahead of the journal
+        # at its end Ray writes files that are not needed: a store that is away then does no harm.
+        # On a full disk the records may be ahead of the journal
         lost = not folder.is_finished(records) and not interrupted(_ONE_SIGNAL_S)
         if lost or is_disk_full(error):
             raise _in_words(error, kept) from error

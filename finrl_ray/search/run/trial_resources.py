@@ -1,7 +1,7 @@
 """What a trial asks Ray for, and whether any node can ever give it.
 
-Ray lets a trial that fits on no node wait for ever, without a word: a cluster may grow. A Ray on
-one machine cannot.
+Ray lets a trial that fits on no node wait for ever and says nothing, because a cluster may grow. A
+Ray that we start on one machine cannot grow, so there it is an error.
 """
 
 import logging
@@ -75,7 +75,7 @@ def starts_own_ray(address: str | None) -> bool:
     return not ray.is_initialized() and named in (None, "", "local")
 
 
-def lack_here(config: ExperimentConfig) -> str:
+def local_shortage(config: ExperimentConfig) -> str:
     """Return why no trial could start on this machine; empty if they can."""
     wanted, here = of_one_trial(config), of_this_machine()
     for kind, asked, found, have in (
@@ -90,7 +90,7 @@ def lack_here(config: ExperimentConfig) -> str:
     return ""
 
 
-def require_room_here(config: ExperimentConfig) -> None:
+def require_local_capacity(config: ExperimentConfig) -> None:
     """Check before a Ray of our own is started that it could run a trial.
 
     Raises
@@ -98,12 +98,12 @@ def require_room_here(config: ExperimentConfig) -> None:
     ConfigError
         With what a trial asks for and what there is.
     """
-    lack = lack_here(config)
+    lack = local_shortage(config)
     if lack:
         raise ConfigError(lack)
 
 
-def lack_on_nodes(wanted: Resources, nodes: Iterable[Resources]) -> str:
+def cluster_shortage(wanted: Resources, nodes: Iterable[Resources]) -> str:
     """Return in words that no node has what is wanted, with both numbers; empty if one has."""
     nodes = list(nodes)
     if any(wanted.fit_on(node) for node in nodes):
@@ -118,7 +118,7 @@ def lack_on_nodes(wanted: Resources, nodes: Iterable[Resources]) -> str:
     return f"one node must have {wanted}, but the largest has {largest}"
 
 
-def require_room(wanted: Resources, what: str) -> None:
+def require_capacity(wanted: Resources, what: str) -> None:
     """Check that a node of the connected Ray can ever run what is wanted.
 
     On a cluster that is joined a warning says what is waited for.
@@ -133,7 +133,7 @@ def require_room(wanted: Resources, what: str) -> None:
     SearchError
         If the Ray is one of our own, which cannot grow.
     """
-    lack = lack_on_nodes(wanted, of_nodes())
+    lack = cluster_shortage(wanted, of_nodes())
     if not lack:
         return
     if is_own_ray():
@@ -154,7 +154,7 @@ def why_none_runs(config: ExperimentConfig) -> str:
     if not ray.is_initialized():
         return ""
     wanted = of_one_trial(config)
-    lack = lack_on_nodes(wanted, of_nodes())
+    lack = cluster_shortage(wanted, of_nodes())
     if lack:
         return f"they wait for the autoscaler, or somebody, to add a node: {lack}"
     if is_own_ray():  # used by nobody else: they are about to start

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 GRACE_S = 30.0
 """A worker may be reading a checkpoint that has just been superseded."""
 SWEEP_EVERY_S = 1.0
-"""Whoever looks for what nobody needs looks at every trial that has ever been."""
+"""Seconds between two searches for unneeded checkpoints; each goes through every trial."""
 NEWEST = 2
 GB = 10**9
 

@@ -1,4 +1,4 @@
-"""Which checkpoint a trial goes on from: the first unreported one, or the newest whole one."""
+"""Which checkpoint a trial goes on from: the first unreported one, or else the newest undamaged."""
 
 import logging
 from collections.abc import Iterator
@@ -42,14 +42,14 @@ def trial_start(
             if not problem:
                 unreported = path > reported
                 yield StartPoint(
-                    checkpoint=folder, must_report=unreported, notes=_told(notes, path)
+                    checkpoint=folder, must_report=unreported, notes=_note_on(notes, path)
                 )
                 return
         text = f"{path.rpartition('/')[2]} is damaged: {problem}"
         logger.warning("%s (%s)", text, path)
         if path <= reported:  # an unreported one was being written when its worker died
             notes.append(text)
-    yield StartPoint(notes=_told(notes, "")) if notes else FRESH_START
+    yield StartPoint(notes=_note_on(notes, "")) if notes else FRESH_START
 
 
 def _candidates(reported: str, own_folder: str, filesystem: pafs.FileSystem) -> list[str]:
@@ -71,7 +71,7 @@ def _on_disk(checkpoint: tune.Checkpoint) -> Iterator[Path | None]:
         yield None
 
 
-def _told(notes: list[str], path: str) -> str:
+def _note_on(notes: list[str], path: str) -> str:
     if not notes:
         return ""
     instead = path.rpartition("/")[2] if path else "the start"

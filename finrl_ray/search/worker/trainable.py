@@ -91,8 +91,8 @@ def trial_session(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint
     report = partial(report_evaluation, monitor, watchdog, _FLUSHER, storage)
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     # a store that is away while the checkpoint is read is not the trial's fault
-    told = explain_disk_full("a file of the trial", _places(storage), _REMEDY)
-    with told, found as start, watchdog.watching():
+    full_disk = explain_disk_full("a file of the trial", _places(storage), _REMEDY)
+    with full_disk, found as start, watchdog.watching():
         yield report, start
 
 
@@ -103,7 +103,7 @@ def _places(storage: StorageContext) -> list[str | Path]:
 
 
 def collect_garbage() -> None:
-    """Free what the process's last trial has left, and look no more at what stays for good.
+    """Free what the process's last trial has left, and exempt the loaded modules from collection.
 
     At its end a trial cannot: Ray stops it by an exception, which holds its model. The modules that
     the first two trials find loaded are half a million objects; to look through them takes a

@@ -10,7 +10,7 @@ import ray
 
 from finrl_ray.cluster.session import ray_session
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.search.run.trial_resources import Resources, require_room
+from finrl_ray.search.run.trial_resources import Resources, require_capacity
 from finrl_ray.workflows.ensemble.window_training import TrainingOutcome, TrainingTask, run_task
 from finrl_ray.workflows.ensemble.workers import Deadline
 
@@ -112,7 +112,7 @@ def ray_workers(
         If Ray cannot be started or reached, or could never run a training.
     """
     with ray_session(WORKER_ENV, address=address, num_cpus=num_cpus):
-        require_room(Resources(CPUS), "a training")
+        require_capacity(Resources(CPUS), "a training")
         workers = RayWorkers(market_data, deadline, max_concurrent)
         try:
             yield workers

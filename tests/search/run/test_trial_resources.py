@@ -14,10 +14,10 @@ from finrl_ray.search.run import trial_resources
 from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.search.run.trial_resources import (
     Resources,
+    cluster_shortage,
     found_gpus,
-    lack_here,
-    lack_on_nodes,
-    require_room,
+    local_shortage,
+    require_capacity,
     why_none_runs,
 )
 
@@ -49,8 +49,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_request_against_this_machine(machine, tmp_path, cpus, gpus, said) -> None:
     config = small_config(tmp_path, search={"cpus_per_trial": cpus, "gpus_per_trial": gpus})
-    assert said in lack_here(config)
-    assert bool(said) == bool(lack_here(config))
+    assert said in local_shortage(config)
+    assert bool(said) == bool(local_shortage(config))
 
 
 def test_it_is_refused_before_anything_is_started(machine, tmp_path, monkeypatch) -> None:
@@ -95,7 +95,7 @@ def test_gpus_are_those_that_ray_would_offer(monkeypatch, visible, found) -> Non
     ],
 )
 def test_a_request_against_the_largest_node(wanted, nodes, said) -> None:
-    lack = lack_on_nodes(wanted, nodes)
+    lack = cluster_shortage(wanted, nodes)
     assert said in lack
     assert bool(said) == bool(lack)
 
@@ -109,15 +109,15 @@ def on_ray(monkeypatch: pytest.MonkeyPatch, *nodes: dict[str, object], own: bool
 
 def test_on_our_own_ray_it_is_an_error_with_both_numbers(monkeypatch) -> None:
     on_ray(monkeypatch, node(CPU=2.0), node(alive=False, CPU=64.0), own=True)
-    require_room(Resources(2), "a trial")
+    require_capacity(Resources(2), "a trial")
     with pytest.raises(SearchError, match=r"a trial can never start: .* 3 CPUs, .* has 2 CPUs;"):
-        require_room(Resources(3), "a trial")
+        require_capacity(Resources(3), "a trial")
 
 
 def test_on_a_joined_ray_a_warning_names_what_is_waited_for(monkeypatch, caplog) -> None:
     on_ray(monkeypatch, node(), node(CPU=2.0), own=False)
     with caplog.at_level(logging.WARNING):
-        require_room(Resources(1, 0.5), "a trial")
+        require_capacity(Resources(1, 0.5), "a trial")
     assert "one node must have 1 CPU and 0.5 GPUs, but the largest has 2 CPUs and 0 GPUs" in (
         caplog.text
     )
