@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finrl_ray.cli.screen import (
+from finrl_ray.cli.options import (
     EXIT_INTERRUPTED,
     AddressOption,
     DashboardOption,
     FolderArgument,
     JsonOption,
-    console,
-    end_on_agreement,
-    quiet,
-    say,
-    show_findings,
 )
+from finrl_ray.cli.results import end_on_agreement
+from finrl_ray.cli.screen import console, quiet, say, show_findings
 
 if TYPE_CHECKING:
     from finrl_ray.workflows.confirm import Confirmation

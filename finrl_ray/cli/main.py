@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from finrl_ray.cli import cluster, judge, read
-from finrl_ray.cli.screen import (
+from finrl_ray.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     AddressOption,
@@ -24,17 +24,16 @@ from finrl_ray.cli.screen import (
     OpenOption,
     ReportOption,
     TrustOption,
+)
+from finrl_ray.cli.results import end_on_agreement, show_backtest, show_result, show_training
+from finrl_ray.cli.screen import (
     console,
     end_findings,
-    end_on_agreement,
     progress_bar,
     quiet,
     say,
-    show_backtest,
     show_finding,
     show_findings,
-    show_result,
-    show_training,
 )
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full

@@ -6,20 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finrl_ray.cli.screen import (
-    FolderArgument,
-    JsonOption,
-    OpenOption,
-    TrustOption,
-    console,
-    ended_like_ctrl_c,
-    progress_bar,
-    quiet,
-    say,
-    show_openings,
-    show_report,
-    show_verdict,
-)
+from finrl_ray.cli.options import FolderArgument, JsonOption, OpenOption, TrustOption
+from finrl_ray.cli.results import show_openings, show_report, show_verdict
+from finrl_ray.cli.screen import console, ended_like_ctrl_c, progress_bar, quiet, say
 from finrl_ray.errors import ConfigError
 
 if TYPE_CHECKING:

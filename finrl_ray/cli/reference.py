@@ -7,7 +7,7 @@ from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 from finrl_ray.cli.main import app
-from finrl_ray.cli.screen import (
+from finrl_ray.cli.options import (
     EXIT_DIFFERENT,
     EXIT_ERROR,
     EXIT_INTERRUPTED,

@@ -14,7 +14,7 @@ from made_journals import KINDS, N_TRIALS, cut, made_folder
 from rich.console import Console
 from small_search import small_config
 
-from finrl_ray.cli import screen as screen_module
+from finrl_ray.cli import results as cli_results
 from finrl_ray.report import terminal_tables
 from finrl_ray.report.as_json import json_text, search_json
 from finrl_ray.report.listing import list_searches
@@ -113,8 +113,8 @@ def test_a_search_cut_after_any_event_is_shown(kind: str, tmp_path: Path, capsys
         look_at(search, beside, whole=length in (6, total - 2))
         if ended is not None and not ended.finished:
             with pytest.raises(typer.Exit) as exit_code:
-                screen_module.show_result(ended, with_backtest=False, with_report=False)
-            assert exit_code.value.exit_code == screen_module.EXIT_INTERRUPTED
+                cli_results.show_result(ended, with_backtest=False, with_report=False)
+            assert exit_code.value.exit_code == cli_results.EXIT_INTERRUPTED
             assert f"finrl-ray resume {folder.path}" in capsys.readouterr().out.replace("\n", "")
 
 
@@ -150,8 +150,8 @@ def test_a_search_interrupted_in_its_first_path_ends_with_130_and_a_report(tmp_p
     assert search.fold_returns is not None
     assert search.fold_returns["fold"].unique().tolist() == [0]
     with pytest.raises(typer.Exit) as exit_code:
-        screen_module.show_result(ended, with_backtest=False)
-    assert exit_code.value.exit_code == screen_module.EXIT_INTERRUPTED
+        cli_results.show_result(ended, with_backtest=False)
+    assert exit_code.value.exit_code == cli_results.EXIT_INTERRUPTED
     assert (folder.path / "report.html").is_file()
 
 
@@ -190,8 +190,8 @@ def test_a_fault_of_the_report_leaves_the_exit_code(tmp_path: Path, monkeypatch,
 
     monkeypatch.setattr("finrl_ray.report.write.write_report", broken)
     with pytest.raises(typer.Exit) as exit_code:
-        screen_module.show_result(ended, with_backtest=False)
-    assert exit_code.value.exit_code == screen_module.EXIT_INTERRUPTED
+        cli_results.show_result(ended, with_backtest=False)
+    assert exit_code.value.exit_code == cli_results.EXIT_INTERRUPTED
     said = capsys.readouterr().err
     assert "no report was written: unexpected ValueError: a figure is at fault" in said
     assert f"finrl-ray report {folder.path} --debug" in said
