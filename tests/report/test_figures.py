@@ -11,7 +11,8 @@ from made_search import EVALUATIONS, STEPS, made_search
 from PIL import Image
 
 from finrl_ray.report import figures
-from finrl_ray.report.charts.model import Bars, Figure, Line, Parallel, Points, Rule
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Bars, Line, Parallel, Points, Rule
 from finrl_ray.report.figures.accounts import drawdown, monthly_table
 from finrl_ray.report.figures.hyperparameters import Axis, compared
 from finrl_ray.report.figures.positions import held_weights

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from finrl_ray.report.charts.model import (
     Areas,
     Bars,
-    Figure,
+    FigureData,
     Format,
     Heat,
     Line,
@@ -45,7 +45,7 @@ def plain_text(text: str, longest: int = 60) -> str:
     return short.replace("$", r"\$")
 
 
-def draw_files(figure: Figure, paths: Sequence[Path], *, dpi: int = 150) -> None:
+def draw_files(figure: FigureData, paths: Sequence[Path], *, dpi: int = 150) -> None:
     """Draw a figure once, and write it under each path, as its ending says."""
     canvas = _draw(figure)
     for path in paths:
@@ -53,7 +53,7 @@ def draw_files(figure: Figure, paths: Sequence[Path], *, dpi: int = 150) -> None
         canvas.set_layout_engine("none")  # it stays as it was laid out for the first
 
 
-def draw_into(figure: Figure, file: IO[bytes], kind: str, *, dpi: int = 100) -> None:
+def draw_into(figure: FigureData, file: IO[bytes], kind: str, *, dpi: int = 100) -> None:
     """Draw a figure into an open file."""
     _draw(figure).savefig(file, format=kind, dpi=dpi, metadata=_no_date(f".{kind}"))
 
@@ -63,7 +63,7 @@ def _no_date(suffix: str) -> dict[str, Any]:
     return {"Date": None} if suffix == ".svg" else {}
 
 
-def _draw(figure: Figure) -> Canvas:
+def _draw(figure: FigureData) -> Canvas:
     n = len(figure.panels)
     canvas = Canvas(figsize=(_WIDTH_INCHES, figure.height / _PIXELS_PER_INCH), layout="constrained")
     FigureCanvasAgg(canvas)
@@ -150,7 +150,7 @@ def _add(ax: Axes, mark: Mark, panel: Panel) -> None:
         _bars(ax, mark)
     elif isinstance(mark, Areas):
         names = [_label(name) for name in mark.layers]
-        colours = [layer_colour(mark, name, i) for i, name in enumerate(mark.layers)]
+        colours = [layer_colour(name, i, rest=mark.rest) for i, name in enumerate(mark.layers)]
         ax.stackplot(_values(mark.x), *mark.layers.values(), labels=names, colors=colours)
     elif isinstance(mark, Heat):
         _heat(ax, mark)

@@ -1,24 +1,20 @@
 """What a figure shows, apart from how it is drawn: panels of marks, one caption, one table.
 
-A figure is computed once. `plotly_chart` draws it for the page, `matplotlib_chart` for PNG and SVG,
-and its table is the CSV: the three cannot say different things.
+A figure is computed once. `charts.plotly` draws it for the page, `charts.matplotlib` for PNG and
+SVG, and its table is the CSV: the three cannot say different things. Nothing here draws; the
+figures that a user holds, which can be drawn and saved, are in `charts.figure`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray, IntArray
+from finrl_ray.report.charts.palette import Role
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-Role = Literal["winner", "held", "other", "trial", "good", "bad", "stopped", "luck", "plain"]
-"""What a mark stands for; the colours are in `palette`."""
 Format = Literal["number", "percent", "count", "money", "seconds"]
 
 
@@ -190,8 +186,8 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Figure:
-    """One figure of the report.
+class FigureData:
+    """All that one figure of the report shows.
 
     Parameters
     ----------
@@ -211,51 +207,3 @@ class Figure:
     empty: str = ""
     beside: bool = False
     height: int = 420
-
-    def plotly(self) -> "go.Figure":
-        """Return it as a Plotly figure.
-
-        Raises
-        ------
-        ValueError
-            If there is nothing to show; the message says why.
-        """
-        from finrl_ray.report.charts.plotly import draw_plotly
-
-        self._require_something()
-        return draw_plotly(self)
-
-    def save(self, path: str | Path, *, dpi: int = 150) -> None:
-        """Write it as PNG or SVG, by the ending of `path`.
-
-        Raises
-        ------
-        ValueError
-            If there is nothing to show; the message says why.
-        """
-        from finrl_ray.report.charts.matplotlib import draw_files
-
-        self._require_something()
-        draw_files(self, [Path(path)], dpi=dpi)
-
-    def _require_something(self) -> None:
-        if self.empty:
-            raise ValueError(f"{self.title}: {self.empty}")
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Show it in a notebook: as a picture, and as Plotly's where that is understood."""
-        import base64
-        import io
-
-        if self.empty:
-            return {"text/plain": f"{self.title}: {self.empty}"}
-        from finrl_ray.report.charts.matplotlib import draw_into
-        from finrl_ray.report.charts.plotly import plotly_json
-
-        picture = io.BytesIO()
-        draw_into(self, picture, "png", dpi=100)
-        return {
-            "application/vnd.plotly.v1+json": plotly_json(self),
-            "image/png": base64.b64encode(picture.getvalue()).decode(),
-            "text/plain": f"{self.title}\n{self.caption}",
-        }

@@ -1,8 +1,10 @@
 """The colours of the figures: one per role, readable on white and on near-black."""
 
 from collections.abc import Mapping
+from typing import Literal
 
-from finrl_ray.report.charts.model import Areas, Role
+Role = Literal["winner", "held", "other", "trial", "good", "bad", "stopped", "luck", "plain"]
+"""What a mark of a figure stands for, by which it is coloured."""
 
 COLOURS: Mapping[Role, str] = {
     "winner": "#2f81d6",
@@ -29,6 +31,6 @@ def cycled(position: int) -> str:
     return CYCLE[position % len(CYCLE)]
 
 
-def layer_colour(areas: Areas, name: str, position: int) -> str:
-    """Return the colour of one layer of stacked areas."""
-    return "#b9bec6" if name == areas.rest else cycled(position)
+def layer_colour(name: str, position: int, *, rest: str) -> str:
+    """Return the colour of one layer of stacked areas; grey for the layer named `rest`."""
+    return "#b9bec6" if name == rest else cycled(position)

@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from finrl_ray.report.charts.model import (
     Areas,
     Bars,
-    Figure,
+    FigureData,
     Heat,
     Line,
     Mark,
@@ -41,7 +41,7 @@ def plain_text(text: str, longest: int = 400) -> str:
     return html.escape(short, quote=False).replace("$", "&#36;")
 
 
-def draw_plotly(figure: Figure) -> go.Figure:
+def draw_plotly(figure: FigureData) -> go.Figure:
     """Return a figure with its panels as Plotly subplots."""
     panels = list(figure.panels)
     n = len(panels)
@@ -75,7 +75,7 @@ def draw_plotly(figure: Figure) -> go.Figure:
     return drawn
 
 
-def _gap(figure: Figure, *, shared: bool) -> dict[str, float]:
+def _gap(figure: FigureData, *, shared: bool) -> dict[str, float]:
     """Return the space between panels above one another: room for ticks and titles, as a share."""
     titled = any(panel.title for panel in figure.panels)
     pixels = (16 if shared else 44) + (20 if titled else 0)
@@ -83,7 +83,7 @@ def _gap(figure: Figure, *, shared: bool) -> dict[str, float]:
     return {"vertical_spacing": min(pixels / plotted, 0.6 / len(figure.panels))}
 
 
-def plotly_json(figure: Figure) -> dict[str, Any]:
+def plotly_json(figure: FigureData) -> dict[str, Any]:
     """Return what Plotly's script draws: `data` and `layout`, as plain values."""
     drawn = draw_plotly(figure)
     content: dict[str, Any] = json.loads(drawn.to_json(engine="json"))
@@ -220,7 +220,7 @@ def _areas(mark: Areas) -> list[go.Scatter]:
             name=plain_text(name, _LONGEST),
             mode="lines",
             stackgroup="one",
-            line={"width": 0.5, "color": layer_colour(mark, name, position)},
+            line={"width": 0.5, "color": layer_colour(name, position, rest=mark.rest)},
         )
         for position, (name, values) in enumerate(mark.layers.items())
     ]

@@ -1,11 +1,11 @@
 """Every figure of the report, as functions of a search: `figures.account_curves(read_search(DIR))`.
 
-Each returns a `finrl_ray.report.charts.model.Figure`: `.plotly()` for Plotly's figure,
+Each returns a `finrl_ray.report.charts.figure.Figure`: `.plotly()` for Plotly's figure,
 `.save("x.png")` or `.save("x.svg")` for a file, `.table` for what is shown; a notebook shows it as
 it is.
 """
 
-from finrl_ray.report.charts.model import Figure
+from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.figures.accounts import (
     account_curves,
     monthly_returns,

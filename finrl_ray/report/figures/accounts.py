@@ -9,7 +9,8 @@ import pandas as pd
 from finrl_ray._typing import FloatArray
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.metrics.returns import account_values
-from finrl_ray.report.charts.model import Figure, Heat, Line, Mark, Panel
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Heat, Line, Mark, Panel
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.support.text import times
 

@@ -20,7 +20,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.agents.hyperparameters import resolve_sample
-from finrl_ray.report.charts.model import Bars, Figure, Panel, Parallel
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Bars, Panel, Parallel
 from finrl_ray.report.read_search import SearchReport
 
 _MOST_AXES = 14

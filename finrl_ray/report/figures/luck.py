@@ -9,7 +9,8 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.config.evaluation import settled_periods_per_year
-from finrl_ray.report.charts.model import Bars, Figure, Heat, Line, Mark, Panel, Rule
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Bars, Heat, Line, Mark, Panel, Rule
 from finrl_ray.report.read_search import SearchReport, fold_returns_of
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config.evaluation import settled_periods_per_year
-from finrl_ray.report.charts.model import Areas, Bars, Figure, Line, Panel
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Areas, Bars, Line, Panel
 from finrl_ray.report.figures.accounts import NO_WINNER
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.winner_account import test_account, validation_account

@@ -8,7 +8,9 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.metrics.registry import title_of
-from finrl_ray.report.charts.model import Figure, Line, Mark, Panel, Points, Role
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Line, Mark, Panel, Points
+from finrl_ray.report.charts.palette import Role
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.journal.records import TrialRecord
 

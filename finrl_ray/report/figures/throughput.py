@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray.report.charts.model import Figure, Line, Panel, Rule
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Line, Panel, Rule
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.timeline import running_trials
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from finrl_ray.report.charts.model import Figure
+from finrl_ray.report.charts.model import FigureData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class FigureBlock:
     """A figure of the page."""
 
     type: ClassVar[str] = "figure"
-    figure: Figure
+    figure: FigureData
     wide: bool = False
 
 
@@ -109,7 +109,7 @@ class Page:
     sections: Sequence[Section]
     footer: str
 
-    def figures(self) -> list[Figure]:
+    def figures(self) -> list[FigureData]:
         """Return all figures, in order."""
         blocks = [block for section in self.sections for block in section.blocks]
         return [block.figure for block in blocks if isinstance(block, FigureBlock)]

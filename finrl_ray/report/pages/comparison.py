@@ -9,7 +9,8 @@ import pandas as pd
 
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.errors import FinRLRayError, SearchError
-from finrl_ray.report.charts.model import Bars, Figure, Line, Panel
+from finrl_ray.report.charts.figure import Figure
+from finrl_ray.report.charts.model import Bars, Line, Panel
 from finrl_ray.report.figures.accounts import drawdown, validation_accounts
 from finrl_ray.report.pages.blocks import (
     Cell,
@@ -22,9 +23,9 @@ from finrl_ray.report.pages.blocks import (
     TextBlock,
     VerdictBlock,
 )
+from finrl_ray.report.pages.write_page import write_page
 from finrl_ray.report.read_search import SearchReport, read_search
 from finrl_ray.report.terminal_tables import compared_rows
-from finrl_ray.report.write import write_page
 from finrl_ray.support.progress import Progress, no_progress
 
 _NOT_SETTINGS = ("name", "search.storage_path", "search.local_path")

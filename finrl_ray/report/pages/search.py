@@ -10,7 +10,7 @@ from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.config.dump import config_text
 from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with
 from finrl_ray.report import figures
-from finrl_ray.report.charts.model import Figure
+from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.figures.hyperparameters import compared
 from finrl_ray.report.pages.blocks import (
     Block,
