@@ -63,7 +63,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     if not isinstance(raw, dict):
         raise ConfigError(f"{source} must hold keys and values, got a {type(raw).__name__}")
     if overrides:
-        # in canonical keys, so that an override finds what it overrides
+        # first in this package's own keys, so that an override replaces what the file gives
         raw, problems = _translate(raw)
         if problems:
             raise ConfigError(listed_problems(problems, str(source)))
@@ -167,7 +167,7 @@ def _adapter() -> Any:
 
 
 def _translate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the mapping in canonical keys, and what is wrong with those it had."""
+    """Return the mapping in this package's own keys, and what is wrong with others."""
     result, problems = _translate_resources(raw)
     agent = raw.get("agent")
     if not isinstance(agent, Mapping):

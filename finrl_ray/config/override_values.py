@@ -1,4 +1,4 @@
-"""The values of `--set key=value`: YAML, of which no part is lost as a comment or a YAML sign."""
+"""The values of `--set key=value`: YAML, but without comments, anchors, tags and directives."""
 
 import types
 import typing
@@ -11,7 +11,7 @@ from finrl_ray.config.yaml_text import load_yaml
 
 _QUOTED = ('"', "'", "!!")
 _COLLECTION = ("[", "{")
-# signs with a meaning in YAML and none on a command line: anchors, aliases, tags, directives
+# what YAML gives a meaning and a command line does not: anchors, aliases, tags, directives
 _SIGNS = (
     yaml.AnchorToken,
     yaml.AliasToken,
@@ -63,7 +63,7 @@ def _text_value(text: str) -> str | None:
 
 
 def _is_whole(text: str) -> bool:
-    """Return whether YAML reads all of a text, none of it as a comment or as one of its signs."""
+    """Return whether YAML reads a whole text as a value: no comment, anchor, tag or directive."""
     try:
         tokens = list(yaml.scan(text, yaml.SafeLoader))
         yaml.safe_load(text)

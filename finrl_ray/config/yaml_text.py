@@ -1,4 +1,4 @@
-"""YAML as configs are written in it, read within limits of size, nesting and repetition."""
+"""Reading YAML within limits of size, nesting and repetition, with the line of every mistake."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _NUMBERS: Mapping[str, str] = MappingProxyType(
 
 
 class _ScalarError(Exception):
-    """A scalar that looks like a date or a number and is none."""
+    """A value that looks like a date or a number and is not one."""
 
     def __init__(self, node: yaml.ScalarNode, reason: str) -> None:
         super().__init__(reason)
@@ -82,7 +82,7 @@ def load_yaml(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _Measure().check(node)
+        _DocumentSize().check(node)
         return loader.construct_document(node)
     except _ScalarError as error:
         kind = "date" if error.node.tag == f"{_PREFIX}timestamp" else "number"
@@ -95,11 +95,12 @@ def load_yaml(text: str) -> Any:
         loader.dispose()
 
 
-class _Measure:
+class _DocumentSize:
     """How large a document is once every alias is replaced by what it stands for."""
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[int, int]] = {}
+        # nodes whose parts are being counted: one that comes again is a part of itself
         self.open: set[int] = set()
 
     def check(self, node: yaml.Node) -> None:

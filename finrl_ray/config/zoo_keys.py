@@ -76,7 +76,7 @@ def translate_agent(section: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     SB3's keywords move into `model_kwargs`; `n_timesteps` becomes `total_timesteps`, `noise_type`
     `action_noise`; `normalize` may hold VecNormalize's arguments; `policy_kwargs` may be a text
     such as `dict(net_arch=[64], activation_fn=nn.Tanh)`. A section without such keys is returned as
-    it is. Keys that are no one's stay, for the check that follows.
+    it is. Unknown keys stay; the check of the whole config, which follows, refuses them.
 
     Parameters
     ----------
