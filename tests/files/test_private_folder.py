@@ -149,7 +149,7 @@ def test_a_home_that_can_be_written_is_used(nowhere_else, monkeypatch) -> None:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     security.ensure_token_file()
-    private_folder.settle_folders()
+    private_folder.set_fallback_folders()
     assert (home / ".ray" / "auth_token").is_file()
     assert not {"RAY_AUTH_TOKEN", "MPLCONFIGDIR"} & os.environ.keys()
     assert list(nowhere_else.iterdir()) == []
@@ -160,7 +160,7 @@ def test_a_user_without_a_home(nowhere_else, monkeypatch) -> None:
     assert private_folder.home() is None
     security.ensure_token_file()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
-    private_folder.settle_folders()
+    private_folder.set_fallback_folders()
     assert os.environ["HOME"] == str(nowhere_else / f"finrl_ray-{os.getuid()}" / "home")
     assert Path(os.environ["HOME"]).is_dir()
 
@@ -175,7 +175,7 @@ def test_matplotlib_keeps_its_files_there(nowhere_else, monkeypatch, loaded) -> 
         monkeypatch.setitem(sys.modules, "matplotlib", None)
     else:
         monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
-    private_folder.settle_folders()
+    private_folder.set_fallback_folders()
     folder = nowhere_else / f"finrl_ray-{os.getuid()}" / "matplotlib"
     assert os.environ.get("MPLCONFIGDIR") == (None if loaded else str(folder))
     assert folder.is_dir() is not loaded

@@ -8,7 +8,45 @@ from pathlib import Path
 
 from repository import TESTS
 
-LONGEST: tuple[str, ...] = ()
+LONGEST = (
+    "integration/test_resume.py",
+    "search/run/test_runner.py",
+    "integration/test_plans_on_ray.py",
+    "integration/test_path_searches.py",
+    "docs/test_commands.py",
+    "jobs/test_client.py",
+    "search/reproduce/test_reproduce.py",
+    "learners/test_other_processors.py",
+    "integration/test_sealed_test_window.py",
+    "search/loggers/test_trackers.py",
+    "workflows/ensemble/test_agent.py",
+    "integration/test_object_storage.py",
+    "integration/test_joining.py",
+    "docs/test_notebook.py",
+    "search/results/test_verdict.py",
+    "integration/test_read_only.py",
+    "workflows/test_confirm.py",
+    "support/test_public_names.py",
+    "helpers/test_processes.py",
+    "cluster/test_own_ray.py",
+    "search/loggers/test_tensorboard.py",
+    "integration/test_google_storage.py",
+    "integration/test_more_trials.py",
+    "integration/test_cut_searches.py",
+    "report/test_winner_account.py",
+    "compat/test_tutorial.py",
+    "docs/test_training_guide.py",
+    "docs/test_original_guide.py",
+    "docs/test_readme.py",
+    "env/test_known_answer.py",
+    "diagnostics/doctor/test_doctor.py",
+    "learners/on_policy/test_exact.py",
+    "learners/off_policy/test_exact.py",
+    "learners/test_exact_in_a_market.py",
+    "agents/state/test_training_state.py",
+    "workflows/pipeline/test_complete.py",
+    "training/test_folds.py",
+)
 """The longest first, below tests/. It is only an order: a file that is missing starts later."""
 
 

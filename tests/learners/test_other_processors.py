@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-EXACT = ("test_on_policy_exact.py", "test_exact_in_a_market.py", "test_vec_normalize.py")
+EXACT = ("on_policy/test_exact.py", "test_exact_in_a_market.py", "test_vec_normalize.py")
 MORE = (
-    "test_off_policy_exact.py",
+    "off_policy/test_exact.py",
     "test_predict.py",
-    "test_flat_optimizers.py",
-    "test_flat_parameters.py",
-    "test_on_policy_fused.py::test_a_restored_model_goes_on_bit_for_bit",
-    "test_off_policy_fused.py::test_a_restored_model_goes_on_bit_for_bit",
+    "flat/test_optimizers.py",
+    "flat/test_parameters.py",
+    "on_policy/test_fused.py::test_a_restored_model_goes_on_bit_for_bit",
+    "off_policy/test_fused.py::test_a_restored_model_goes_on_bit_for_bit",
 )
 SETTINGS: dict[str, dict[str, str]] = {
     "as on AMD's, of 256 bits": {
