@@ -34,7 +34,7 @@ from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.training import agent as training
+from finrl_ray.training import agent
 
 TRAIN_DAYS, VALIDATION_DAYS = 756, 252
 LIMIT_PERCENT = 3.0
@@ -90,13 +90,13 @@ def run(algorithm: str, timesteps: int, *, checkpoints: bool, storage: Path) -> 
         timed_in_training(clock, "save_state"),
         clock.timing("trial"),
     ):
-        training.train_agent({}, config, *windows, report)
+        agent.train_agent({}, config, *windows, report)
     return summary(algorithm, timesteps, clock, sizes)
 
 
 @contextmanager
 def timed_in_training(clock: Clock, name: str) -> Iterator[None]:
-    with mock.patch.object(training, name, clock.wrapped(name, getattr(training, name))):
+    with mock.patch.object(agent, name, clock.wrapped(name, getattr(agent, name))):
         yield
 
 

@@ -191,10 +191,10 @@ def timed_trial(folder: str) -> Callable[..., None]:
 
     def timed(sample: dict[str, Any], **given: Any) -> None:
         from finrl_ray.search.worker import trainable
-        from finrl_ray.training import agent as training
+        from finrl_ray.training import agent
 
         times = {"entered": time.time()}
-        plain_learn, plain_report = training.learn_from, trainable.report_evaluation
+        plain_learn, plain_report = agent.learn_from, trainable.report_evaluation
 
         def learn(*args: Any, **options: Any) -> None:
             times["began"] = time.time()
@@ -211,11 +211,11 @@ def timed_trial(folder: str) -> Callable[..., None]:
                 times["reported"] = time.time()
                 times["reports"] = times.get("reports", 0.0) + times["reported"] - times["report"]
 
-        training.learn_from, trainable.report_evaluation = learn, report
+        agent.learn_from, trainable.report_evaluation = learn, report
         try:
             trainable.train_trial(sample, **given)
         finally:
-            training.learn_from, trainable.report_evaluation = plain_learn, plain_report
+            agent.learn_from, trainable.report_evaluation = plain_learn, plain_report
             with (Path(folder) / f"{os.getpid()}.jsonl").open("a") as file:
                 file.write(json.dumps(times) + "\n")
 
