@@ -14,7 +14,7 @@ from finrl_ray.errors import DataError
 
 
 def held_curve(market_data: MarketData, weights: FloatArray, config: EnvConfig) -> FloatArray:
-    """Return the account values, shape (T,), of weights bought on the first day and never touched.
+    """Return the account values, shape (T,), of weights bought on the first day and held.
 
     Parameters
     ----------

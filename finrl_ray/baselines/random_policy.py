@@ -1,4 +1,4 @@
-"""A policy that draws its actions: what costs and luck make of an account without a plan."""
+"""A policy that draws its actions at random: what costs and chance alone do to an account."""
 
 import numpy as np
 

@@ -105,5 +105,5 @@ def hierarchical_risk_parity_weights(returns: FloatArray) -> FloatArray:
         weights: FloatArray = np.asarray(HierarchicalRiskParity().fit(returns).weights_)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise DataError(f"skfolio cannot fit hierarchical risk parity: {error}") from error
-    # rounding must not borrow
+    # a sum above 1 by rounding would need borrowed cash
     return np.clip(weights, 0.0, None) / max(1.0, float(weights.sum()))

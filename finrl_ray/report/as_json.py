@@ -18,7 +18,7 @@ def plain(value: Any) -> Any:
 
 
 def _without_tables(value: Any) -> Any:
-    pandas = sys.modules.get("pandas")  # no table is there before pandas is
+    pandas = sys.modules.get("pandas")  # a value cannot be a table before pandas has been imported
     if pandas is not None:
         if isinstance(value, pandas.DataFrame):
             return [plain(row) for row in value.to_dict("records")]

@@ -19,7 +19,7 @@ from finrl_ray.search.results.verdict import read_verdict
 from finrl_ray.storage.url import child_url, is_url
 
 # whatever is wrong with one folder, the others are listed
-_DAMAGES = (
+_READ_ERRORS = (
     FinRLRayError,
     OSError,
     ValueError,
@@ -102,7 +102,7 @@ def _folders(storage: str | Path) -> Iterator[tuple[Path, str]]:
 
 
 def _remote_searches(url: str) -> list[str]:
-    # of no use to a folder of this machine
+    # needed for object stores alone
     import pyarrow.fs as pafs
 
     from finrl_ray.storage.object_store import in_words, open_store
@@ -111,7 +111,7 @@ def _remote_searches(url: str) -> list[str]:
         filesystem, root = open_store(url)
         infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
         names = [info.base_name for info in infos if not info.is_file]
-        # one question for all: a store may be far away
+        # one request for all: a store may be far away
         found = filesystem.get_file_info([f"{root}/{name}/{EXPERIMENT_FILE}" for name in names])
         return [name for name, info in zip(names, found, strict=True) if info.is_file]
     except OSError as error:
@@ -123,7 +123,7 @@ def _listed(folder: Path, shown: str) -> ListedSearch:
         return _read(folder, shown)
     except EditedConfigError as error:
         return ListedSearch(path=shown, name=folder.name, state="edited", problem=str(error))
-    except _DAMAGES as error:
+    except _READ_ERRORS as error:
         return ListedSearch(path=shown, name=folder.name, state="damaged", problem=str(error))
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from finrl_ray.workflows.backtest import Backtest
     from finrl_ray.workflows.confirm import Confirmation
 
-# what trains, judges and draws is imported where it is used: a table is shown without it
+# modules that train, judge or draw are imported where they are used: a table needs none of them
 SearchState = Literal["running", "interrupted", "finished"]
 
 
@@ -58,7 +58,7 @@ class SearchReport:
     ----------
     folder : of the search
     events : its journal
-    records : the trials that the journal tells of
+    records : the trials, as the journal records them
     state : `running` while a process on this machine drives it; `finished` once every planned trial
         has ended; else `interrupted`
     planned : trials that it was to start
@@ -160,11 +160,11 @@ class SearchReport:
         if not len(frame):
             return None
         if "timesteps" in frame:
-            frame = frame[frame["timesteps"] == self._standing_timesteps(frame)]
+            frame = frame[frame["timesteps"] == self._selected_timesteps(frame)]
         return frame.drop(columns=["trial"]).reset_index(drop=True)
 
-    def _standing_timesteps(self, frame: "pd.DataFrame") -> int:
-        # the journal may be ahead of the curves: its last result was cut off from its checkpoint
+    def _selected_timesteps(self, frame: "pd.DataFrame") -> int:
+        # the journal may hold one result more than the curves, if the search was killed in between
         written = {int(steps) for steps in frame["timesteps"].unique()}
         record = next(record for record in self.trials if record.index == self.winner)
         results = [r for r in record.results if r["timesteps"] in written]
@@ -186,7 +186,7 @@ class SearchReport:
     def _baseline_tables(self) -> "tuple[pd.DataFrame, pd.DataFrame]":
         measures = self._csv(BASELINES_FILE)
         curves = self._csv(BASELINE_CURVES_FILE, dates=True)
-        # they follow from the data alone: a search that has not written them has them all the same
+        # they depend on the data alone, so they can be computed before the search has written them
         if measures is None or curves is None:
             from finrl_ray.search.run.outputs import baseline_tables
 
@@ -279,12 +279,12 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
     records = replay_events(events)
     finished = folder.is_finished(records)
     if not driven:
-        _end_what_was_killed(records)
+        _mark_killed_as_interrupted(records)
     return SearchReport(
         folder=folder,
         events=events,
         records=records,
-        # a process that still holds the folder may be writing its tables
+        # a process that still has the folder's lock may be writing its tables
         state="running" if driven else "finished" if finished else "interrupted",
         planned=folder.planned,
         rows=ranked_rows(records.in_order(), folder.config),
@@ -295,15 +295,15 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
     )
 
 
-def _end_what_was_killed(records: TrialRecords) -> None:
-    """Call trials interrupted whose process is gone: a killed search could not write that down."""
+def _mark_killed_as_interrupted(records: TrialRecords) -> None:
+    """Mark running trials of a killed search as interrupted: it could not record that itself."""
     for record in unfinished(records.in_order()):
         if record.state == "running":
             record.state, record.reason = "interrupted", interruption(record)
 
 
 def fold_returns_of(path: Path, trial: int | None) -> "pd.DataFrame | None":
-    """Return `fold`, `date`, `return`, `active_return` of one trial; None if there is no such."""
+    """Return `fold`, `date`, `return`, `active_return` of one trial; None if it has none."""
     file = path / FOLD_RETURNS_FILE
     if trial is None or not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Tables for the terminal: ranked trials and the backtest, as rich renderables."""
+"""Tables for the terminal, as rich renderables: ranked trials, backtest, listing, comparison."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _BACKTEST_COLUMNS = (
     ShownMeasure(name="active_sharpe_ratio", label="beyond", format=".2f"),
 )
 
-# to measure how wide a table would be
+# wider than any table, to measure how wide one would be
 _WIDE = Console(width=1_000)
 
 

@@ -45,7 +45,7 @@ def result_times(events: Sequence[Event]) -> "pd.DataFrame":
     trial that would have won at that moment. It is judged as at the end, by the result that stands
     for each trial and without failed and rejected ones, so that it can fall.
     """
-    standing: dict[int, float] = {}
+    objectives: dict[int, float] = {}
     steps: dict[int, int] = {}
     index: dict[str, int] = {}
     rows: list[dict[str, Any]] = []
@@ -57,12 +57,12 @@ def result_times(events: Sequence[Event]) -> "pd.DataFrame":
         if trial is None:
             continue
         if kind == "end" and event["state"] in _LOST:
-            standing.pop(trial, None)
+            objectives.pop(trial, None)
         if kind == "result":
             metrics = event["metrics"]
-            _stand(standing, trial, metrics)
+            _update(objectives, trial, metrics)
             steps[trial] = int(metrics["timesteps"])
-            best = max(standing, key=lambda one: standing[one], default=None)
+            best = max(objectives, key=lambda one: objectives[one], default=None)
             rows.append(
                 {
                     "elapsed_s": elapsed,
@@ -70,7 +70,7 @@ def result_times(events: Sequence[Event]) -> "pd.DataFrame":
                     "trial": trial,
                     "timesteps": steps[trial],
                     "objective": metrics.get("objective"),
-                    "best_objective": None if best is None else standing[best],
+                    "best_objective": None if best is None else objectives[best],
                     "best_trial": best,
                 }
             )
@@ -80,12 +80,12 @@ def result_times(events: Sequence[Event]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _stand(standing: dict[int, float], trial: int, metrics: Mapping[str, Any]) -> None:
+def _update(objectives: dict[int, float], trial: int, metrics: Mapping[str, Any]) -> None:
     value = metrics.get("objective")
     if isinstance(value, int | float) and math.isfinite(value):
-        standing[trial] = float(value)
+        objectives[trial] = float(value)
     else:
-        standing.pop(trial, None)
+        objectives.pop(trial, None)
 
 
 def running_trials(events: Sequence[Event]) -> "pd.DataFrame":

@@ -59,7 +59,7 @@ def stationary_indices(
     begins[:, 0] = True
     starts = rng.integers(0, n_periods, size=shape)
     places = np.arange(n_periods)
-    # the place of the latest beginning of a block
+    # the row at which each row's block began
     latest = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
     return (np.take_along_axis(starts, latest, axis=1) + places - latest) % n_periods
 

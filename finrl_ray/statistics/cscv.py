@@ -25,7 +25,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BacktestOverfitting:
-    """What CSCV says; everything is None or empty where `reason` says why it cannot.
+    """The result of CSCV; everything is None or empty where `reason` says why it cannot.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _ratios(
     level = mean + centre
     around = half @ squares
     variance = (around - total * mean) / (periods - 1)
-    # what rounding leaves of a constant series is no deviation
+    # the deviation of a constant series is 0 but for rounding
     moves = (variance > _ROUNDING * around / periods) & (variance > (_CONSTANT * level) ** 2)
     deviation = np.sqrt(np.where(moves, variance, 1.0))
     ratios: FloatArray = np.where(moves, level / deviation, 0.0)

@@ -1,4 +1,4 @@
-"""The Sharpe ratio that a search would have to show: known before it starts."""
+"""Which Sharpe ratio the best trial must reach to count as evidence, before a search starts."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The interquartile mean over seeds x splits, and how much of it is the luck of training.
+"""The interquartile mean over seeds x splits, and how much it varies by chance.
 
 References
 ----------

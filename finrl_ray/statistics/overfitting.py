@@ -1,4 +1,4 @@
-"""How much of the best of many is luck: expected maximum, deflated Sharpe ratio, and kin.
+"""How much of the best of many is luck: expected maximum, deflated Sharpe ratio and others.
 
 Sharpe ratios are per period (see `finrl_ray.statistics.sharpe_inference`) where nothing else is
 said.

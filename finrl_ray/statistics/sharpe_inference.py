@@ -1,4 +1,4 @@
-"""How well a Sharpe ratio is known: standard errors, probabilities, the record that it takes.
+"""How well a Sharpe ratio is known: standard errors, probabilities, track record.
 
 Everything here is per period, never annual: SR = mean / standard deviation (ddof 1) of T returns
 in excess of the risk-free rate. Skewness and kurtosis are the plain moments (ddof 0); the kurtosis
@@ -253,7 +253,9 @@ def probabilistic_sharpe_ratio_h0(
 
 
 def _probability(distance: float, factor: float) -> float:
-    if factor <= 0:  # returns of two values: the estimate has no spread in this approximation
+    if (
+        factor <= 0
+    ):  # returns that take two values: by this approximation the estimate has no variance
         return 0.5 if distance == 0 else float(distance > 0)
     return NORMAL.cdf(distance / math.sqrt(factor))
 

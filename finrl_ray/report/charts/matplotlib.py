@@ -1,6 +1,7 @@
 """Figures drawn by Matplotlib, for PNG and SVG: no browser and no display is needed.
 
-Matplotlib's object interface is used, not pyplot, which keeps figures and picks a screen.
+Matplotlib's object interface is used, not pyplot, which keeps every figure in memory and chooses a
+display.
 """
 
 import textwrap
@@ -59,7 +60,7 @@ def draw_into(figure: FigureData, file: IO[bytes], kind: str, *, dpi: int = 100)
 
 
 def _no_date(suffix: str) -> dict[str, Any]:
-    # the same figure is the same file
+    # without a date, the same figure gives the same file
     return {"Date": None} if suffix == ".svg" else {}
 
 

@@ -1,4 +1,4 @@
-"""The page of one search: which sections, which figures, which words."""
+"""The report page of one search: its sections, tables, figures and texts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ _FIGURES_OF_VERDICT = (
     ("needed_evidence_annual", "Sharpe ratio needed for evidence", ".2f", ""),
     ("needed_weak_annual", "Sharpe ratio needed for weak evidence", ".2f", ""),
 )
-_OTHER_DAYS = (
+_JUDGED_ON_FOLDS = (
     "Trials were judged on the days of their folds, beside buy & hold on those same days: see the "
     "account below."
 )
@@ -215,7 +215,7 @@ def _winner(search: SearchReport) -> list[Block]:
     rows: list[dict[Any, Any]] = list(search.baselines.to_dict("records"))
     note = ""
     if search.folder.plan is not None:
-        title, note = "Baselines on the validation window", _OTHER_DAYS
+        title, note = "Baselines on the validation window", _JUDGED_ON_FOLDS
     elif search.winner is not None:
         beyond = math.nan if search.verdict is None else search.verdict.verdict.sharpe_annual
         own = {"strategy": "agent", "active_sharpe_ratio": beyond, **search.winner_row}
