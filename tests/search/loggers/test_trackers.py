@@ -297,6 +297,7 @@ def test_mlflow_has_every_result_under_population_based_training(tmp_path, monke
 def test_ctrl_c_does_not_wait_for_wandb(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(trackers, "_LAST_S", 3600.0)  # a search that waited would wait as long
 
     class Interrupter(tune.Callback):
         """Sends Ctrl-C at the first result, as a terminal does."""

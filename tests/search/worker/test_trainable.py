@@ -1,6 +1,7 @@
 """What a trial tells Ray, and how it ends when it tells nothing."""
 
 import errno
+import faulthandler
 import gc
 import itertools
 import os
@@ -157,13 +158,22 @@ def test_the_watchdog_ends_a_process_that_hangs_and_says_where() -> None:
     assert time.monotonic() - began < 1800
 
 
-def test_a_watchdog_that_is_stopped_ends_nothing() -> None:
+def test_a_watchdog_that_is_stopped_ends_nothing(monkeypatch) -> None:
+    armed: list[tuple[float, bool]] = []
+
+    def arm(timeout_s: float, *, exit: bool, file: object) -> None:  # noqa: A002  # its name there
+        armed[:] = [(timeout_s, exit)]
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", arm)
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", armed.clear)
     watchdog = Watchdog(1.0)
     with watchdog.watching():
+        assert armed == [(1.0, True)]
         watchdog.stop()
-        time.sleep(1.2)
+        assert armed == []
         watchdog.start()
-    time.sleep(1.2)
+        assert armed == [(1.0, True)]
+    assert armed == []
 
 
 def test_what_a_killed_process_left_is_deleted_and_nothing_else(monkeypatch, tmp_path) -> None:
