@@ -1,6 +1,8 @@
 """Loading the checkpoints that the callbacks of this package, or SB3's, have written."""
 
+import io
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from finrl_ray.agents.checkpoints.files import (
 )
 from finrl_ray.agents.models import as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
-from finrl_ray.agents.saved_models.inert_pickle import PICKLE_ERRORS, TRUST_REMEDY
+from finrl_ray.agents.saved_models.inert_pickle import MOVED_MODULES, PICKLE_ERRORS, TRUST_REMEDY
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -132,11 +134,30 @@ def _load_replay_buffer(model: OffPolicyAlgorithm, checkpoint: Checkpoint, *, tr
             f"is a pickle: {TRUST_REMEDY}"
         )
     try:
-        model.load_replay_buffer(path)
+        _unpickle_replay_buffer(model, path)
     except (*PICKLE_ERRORS, AssertionError, RuntimeError, OSError) as error:
         raise ConfigError(
             f"the replay buffer {path} cannot be loaded into this model: {error}"
         ) from error
+
+
+def _unpickle_replay_buffer(model: OffPolicyAlgorithm, path: Path) -> None:
+    try:
+        model.load_replay_buffer(path)
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("finrl_ray."):
+            raise
+        # written by an earlier version, in which the buffer's class lay elsewhere
+        with path.open("rb") as file:
+            buffer = _MovedUnpickler(file).load()
+        model.load_replay_buffer(io.BytesIO(pickle.dumps(buffer)))
+
+
+class _MovedUnpickler(pickle.Unpickler):
+    """Finds classes that have moved since a file was written."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(MOVED_MODULES.get(module, module), name)
 
 
 def _model_class(checkpoint: Checkpoint, algorithm: str | None) -> type[BaseAlgorithm]:

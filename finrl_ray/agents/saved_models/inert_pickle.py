@@ -20,6 +20,15 @@ from finrl_ray._typing import AnyArray
 LIBRARIES = ("stable_baselines3", "gymnasium", "gym", "torch", "finrl_ray", "numpy")
 """Packages whose names become records; anything else in a pickle is refused."""
 
+MOVED_MODULES: Mapping[str, str] = MappingProxyType(
+    {
+        "finrl_ray.agent.schedules": "finrl_ray.agents.schedules",
+        "finrl_ray.agent.market_replay": "finrl_ray.agents.replay.buffer",
+        "finrl_ray.learners.flat_optimizers": "finrl_ray.learners.flat.optimizers",
+    }
+)
+"""Modules that files of earlier versions name, and where their classes are today."""
+
 TRUST_REMEDY = (
     "reading it whole runs whatever code is in it: if you trust whoever wrote it, pass trust=True "
     "(--trust on the command line)"
@@ -95,7 +104,9 @@ class Record:
 
 
 def record_class(name: str) -> type[Record]:
-    """Return a fresh stand-in for the class of a name."""
+    """Return a fresh stand-in for the class of a name, under the name that it has today."""
+    module, _, kind = name.rpartition(".")
+    name = f"{MOVED_MODULES.get(module, module)}.{kind}"
     return type("Record", (Record,), {"name": name})
 
 
