@@ -88,7 +88,7 @@ def test_a_checkpoint_is_flushed_after_its_report_without_holding_the_trial_up(
         assert go_on.wait(60)
         happened.append(f"flushed {folder.name}")
 
-    monkeypatch.setattr("finrl_ray.search.worker.restart.flush", slow_disk)
+    monkeypatch.setattr("finrl_ray.search.worker.restart.flush_folder", slow_disk)
     monkeypatch.setattr(tune, "report", lambda metrics, checkpoint: happened.append("reported"))
     flusher = CheckpointFlusher()
     report(storage(tmp_path), flusher)
@@ -102,7 +102,7 @@ def test_a_disk_that_does_not_flush_is_in_the_log(monkeypatch, tmp_path, caplog)
     def broken(folder: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("finrl_ray.search.worker.restart.flush", broken)
+    monkeypatch.setattr("finrl_ray.search.worker.restart.flush_folder", broken)
     monkeypatch.setattr(tune, "report", lambda metrics, checkpoint: None)
     flusher = CheckpointFlusher()
     report(storage(tmp_path), flusher)
