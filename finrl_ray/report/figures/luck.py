@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Heat, Line, Mark, Panel, Rule
 from finrl_ray.report.read_search import SearchReport, fold_returns_of
@@ -36,7 +35,7 @@ def trial_sharpes(search: SearchReport) -> Figure:
     if active is None or verdict is None:
         return Figure(**shell, empty="the verdict is reached once every trial has ended")
     found = verdict.verdict
-    year = math.sqrt(settled_periods_per_year(search.folder.config.evaluation))
+    year = math.sqrt(search.folder.periods_per_year)
     names = [name for name in active.columns if name != "date"]
     ratios = np.array([estimate_sharpe(active[name].to_numpy()).sharpe * year for name in names])
     table = pd.DataFrame({"trial": names, "active_sharpe_ratio": ratios})
@@ -148,7 +147,7 @@ def _matrix(search: SearchReport, frame: pd.DataFrame, per_row: int, row: str) -
 
     A row that is not complete, even the first of a search that was interrupted in it, has NaN.
     """
-    year = math.sqrt(settled_periods_per_year(search.folder.config.evaluation))
+    year = math.sqrt(search.folder.periods_per_year)
     folds = list(frame.groupby("fold", sort=True))
     ratios = [estimate_sharpe(one["active_return"].to_numpy()).sharpe * year for _, one in folds]
     n_rows = math.ceil(len(ratios) / per_row)

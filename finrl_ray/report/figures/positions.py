@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Areas, Bars, Line, Panel
 from finrl_ray.report.figures.accounts import NO_WINNER
@@ -109,7 +108,7 @@ def turnover_and_costs(search: SearchReport) -> Figure:
     dates = daily.index.to_numpy()
     share = (daily["traded_amount"] / daily["account_value"]).cumsum()
     table = pd.DataFrame({"date": dates, "cumulative_turnover": share.to_numpy()})
-    years = max(1, len(daily) - 1) / settled_periods_per_year(search.folder.config.evaluation)
+    years = max(1, len(daily) - 1) / search.folder.periods_per_year
     panels = [
         Panel(
             marks=[Line(name="", x=dates, y=share.to_numpy(), role="winner", fill=True)],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finrl_ray.config.dump import dump_config
+from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.npz import read_market_data, save_market_data
@@ -102,6 +103,11 @@ class SearchFolder:
     def final_train_data(self) -> MarketData:
         """The rows that the winner's model is trained on; with several folds also validation."""
         return self.development if self.config.validation.has_paths else self.train_data
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars in a year, a number in the config of every search."""
+        return settled_periods_per_year(self.config.evaluation)
 
     @property
     def ray_path(self) -> Path:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import SearchError
@@ -83,7 +82,7 @@ def judge_search(
         returns.active,
         column,
         n_trials=max(1, configurations_tried(records, folder.config)),
-        periods_per_year=settled_periods_per_year(folder.config.evaluation),
+        periods_per_year=folder.periods_per_year,
         seed=folder.config.seed,
     )
     states: dict[str, int] = {}

@@ -59,6 +59,7 @@ class PreparedSearch:
     space : the search space, every option and bound of which has been checked
     market_data, data_report, split : what it will run on
     planned : number of trials
+    periods_per_year : bars in a year, as in the config
     plan : the folds of each trial; None where a trial trains once
     doubts : sentences about prices and account that should be looked at before trials are trusted
     """
@@ -69,6 +70,7 @@ class PreparedSearch:
     data_report: dict[str, Any]
     split: Split
     planned: int
+    periods_per_year: float
     plan: ValidationPlan | None = None
     doubts: tuple[str, ...] = ()
 
@@ -114,9 +116,7 @@ class PreparedSearch:
         looks = self.planned
         if self.config.search.select == "best":
             looks *= -(-self.config.agent.total_timesteps // self.config.evaluation.eval_freq)
-        needed = detectable_sharpe(
-            n_periods, looks, settled_periods_per_year(self.config.evaluation)
-        )
+        needed = detectable_sharpe(n_periods, looks, self.periods_per_year)
         return detectable_sentence(needed, n_periods, looks)
 
     def _describe_plan(self, plan: ValidationPlan) -> str:
@@ -200,6 +200,7 @@ def prepare_search(
         data_report=report,
         split=split,
         planned=planned,
+        periods_per_year=settled_periods_per_year(config.evaluation),
         plan=plan,
         doubts=_in_words(doubts, slow_investment(market_data, split, config.env)),
     )

@@ -22,7 +22,6 @@ from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError, FinRLRayError, SearchError
 from finrl_ray.files.bounded_reading import read_json
@@ -224,7 +223,7 @@ def _metrics(
     rows, config = evaluation.log.measures, folder.config
     held = performance_summary(
         buy_and_hold(folder.validation_data, config.env),
-        periods_per_year=settled_periods_per_year(config.evaluation),
+        periods_per_year=folder.periods_per_year,
         risk_free_rate=config.evaluation.risk_free_rate,
     )
     best = max(rows, key=lambda row: row["objective"])
