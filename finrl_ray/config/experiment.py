@@ -14,7 +14,7 @@ from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
 from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
-from finrl_ray.config.search import POPULATION, SearchConfig, check_search_times
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.config.validation import OneWindow, ValidationScheme
 from finrl_ray.storage.url import check_url, require_no_secret
 
@@ -64,7 +64,7 @@ class ExperimentConfig:
                 "evaluation.max_no_improvement_evals or evaluation.eval_freq",
             )
         if not self.validation.has_paths:
-            check_search_times(self.search.scheduler, total)
+            self.search.scheduler.check_times(total, "agent.total_timesteps", "timesteps")
         objectives, metric = self.search.objectives, evaluation.metric
         require(
             not objectives or objectives[0] == metric,
@@ -80,7 +80,7 @@ class ExperimentConfig:
         several = "with several windows or seeds (section validation) "
         kind = search.scheduler.type
         require(
-            kind not in POPULATION and search.searcher != "bohb",
+            not search.scheduler.is_population and search.searcher != "bohb",
             f"{several}trials are judged after whole trainings; search.scheduler.type must be "
             f"'asha', 'hyperband', 'median' or 'fifo' and search.searcher not 'bohb', got {kind!r} "
             f"and {search.searcher!r}",
@@ -95,9 +95,7 @@ class ExperimentConfig:
             f"{several}each training is evaluated once, at its end; leave "
             "evaluation.max_no_improvement_evals out",
         )
-        check_search_times(
-            search.scheduler, validation.n_paths, "the paths of a whole trial", "paths"
-        )
+        search.scheduler.check_times(validation.n_paths, "the paths of a whole trial", "paths")
 
     def _check_market_series(self) -> None:
         index = self.evaluation.index_column

@@ -1,131 +1,18 @@
-"""The `search` section of the YAML: what is sampled, by what, and which trials are stopped when.
+"""The `search` section of the YAML: what is sampled, by what, and within which limits."""
 
-Each type of scheduler has its own options. They are null unless given, so that an option of another
-type is noticed; `SchedulerConfig.option` knows their defaults.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
-from finrl_ray.errors import ConfigError
+from finrl_ray.config.schedulers import AshaConfig, Scheduler
 from finrl_ray.metrics.registry import METRICS
-from finrl_ray.support.text import did_you_mean
 
 if TYPE_CHECKING:
     Metric: TypeAlias = str
 else:
     Metric = Literal[METRICS]
-SchedulerType = Literal["asha", "hyperband", "median", "pbt", "pb2", "fifo"]
 Tracker = Literal["mlflow", "wandb"]
 SearcherType = Literal["random", "grid", "optuna", "hyperopt", "bohb"]
-POPULATION = ("pbt", "pb2")
-"""Schedulers that change the hyperparameters of trials while these train."""
-PAUSING = ("hyperband", *POPULATION)
-"""Schedulers that let trials wait for each other."""
-_POPULATION_OPTIONS = (
-    "perturbation_interval",
-    "burn_in",
-    "quantile_fraction",
-    "mutations",
-    "synch",
-)
-OPTIONS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "asha": ("grace_period", "reduction_factor", "brackets"),
-        "hyperband": ("grace_period", "reduction_factor"),
-        "median": ("grace_period", "min_samples"),
-        "pbt": (*_POPULATION_OPTIONS, "resample_probability"),
-        "pb2": _POPULATION_OPTIONS,
-        "fifo": (),
-    }
-)
-"""Options that each type of scheduler has."""
-OPTION_DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "reduction_factor": 2.0,
-        "brackets": 1,
-        "min_samples": 3,
-        "burn_in": 0,
-        "quantile_fraction": 0.25,
-        "resample_probability": 0.25,
-        "synch": True,
-    }
-)
-"""Values of options that are null; the others are an eighth of `agent.total_timesteps`, and for
-`mutations` all that can change."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SchedulerConfig:
-    """Which trials are stopped early or changed, and when."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
-
-    type: SchedulerType = "asha"
-    """`asha`: asynchronous successive halving; `hyperband`: synchronous halving in brackets;
-    `median`: stops what is below the median; `pbt`, `pb2`: population based training; `fifo`: every
-    trial runs to its end."""
-    grace_period: int | None = None
-    """asha, hyperband, median: timesteps before a trial may be stopped; an eighth of
-    `agent.total_timesteps` when null. Where trials train several times (section `validation`) it
-    counts whole paths; one when null."""
-    reduction_factor: float | None = None
-    """asha, hyperband: one in this many trials survives each rung; 2 when null."""
-    brackets: int | None = None
-    """asha: brackets, each with a grace period `reduction_factor` times the one before; 1 when
-    null."""
-    min_samples: int | None = None
-    """median: trials that must have come as far before one is stopped; 3 when null."""
-    perturbation_interval: int | None = None
-    """pbt, pb2: timesteps between exchanges; an eighth of `agent.total_timesteps` when null."""
-    burn_in: int | None = None
-    """pbt, pb2: timesteps before the first exchange; 0 when null."""
-    quantile_fraction: float | None = None
-    """pbt, pb2: this share of the population, the worst, goes on as changed copies of the best; a
-    quarter when null."""
-    resample_probability: float | None = None
-    """pbt: chance that a hyperparameter is drawn anew instead of moved; a quarter when null."""
-    mutations: tuple[str, ...] | None = None
-    """pbt, pb2: names of `search.space` that change; all that can when null."""
-    synch: bool | None = None
-    """pbt, pb2: exchange when all trials have come as far, so that the result does not depend on
-    timing (true when null), or whenever one has."""
-
-    def __post_init__(self) -> None:
-        self._check_belonging()
-        for name in ("grace_period", "perturbation_interval"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} must be >= 1 timestep, got {value}")
-        for name in ("brackets", "min_samples"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} must be >= 1, got {value}")
-        factor, quantile = self.option("reduction_factor"), self.option("quantile_fraction")
-        require(factor > 1, f"reduction_factor must be > 1, got {factor}")
-        require(0 < quantile <= 0.5, f"quantile_fraction must be within (0, 0.5], got {quantile}")
-        chance = self.option("resample_probability")
-        require(0 <= chance <= 1, f"resample_probability must be within [0, 1], got {chance}")
-        require(self.option("burn_in") >= 0, f"burn_in must be >= 0 timesteps, got {self.burn_in}")
-        require(self.mutations != (), "mutations must not be an empty list; leave it out for all")
-
-    def option(self, name: str) -> Any:
-        """Return an option as given, else its default (None where that depends on the agent)."""
-        value = getattr(self, name)
-        return OPTION_DEFAULTS.get(name) if value is None else value
-
-    def _check_belonging(self) -> None:
-        own = OPTIONS_OF[self.type]
-        for name in dict.fromkeys(name for names in OPTIONS_OF.values() for name in names):
-            if name in own or getattr(self, name) is None:
-                continue
-            owners = [other for other, names in OPTIONS_OF.items() if name in names]
-            has = f"it has {', '.join(own)}" if own else "it has no options"
-            raise ConfigError(
-                f"{name} is an option of {' and '.join(owners)}, not of type {self.type!r} "
-                f"({has}); leave it out, or set type to one of these.{did_you_mean(name, own)}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +28,7 @@ class SearchConfig:
     searcher: SearcherType = "random"
     """`random`; `grid`: every combination of the options; `optuna` and `hyperopt`: tree-structured
     Parzen estimators; `bohb`: these with HyperBand. The last two are extras."""
-    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    scheduler: Scheduler = field(default_factory=AshaConfig)
     space: dict[str, Any] = field(default_factory=dict)
     """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
     `{randint: [a, b]}`, `{quniform: [a, b, q]}`, `{grid: [...]}`, or a plain value; laid over the
@@ -262,7 +149,7 @@ class SearchConfig:
         searcher, scheduler = self.searcher, self.scheduler.type
         learning = searcher in ("optuna", "hyperopt", "bohb")
         require(
-            not (scheduler in POPULATION and searcher != "random"),
+            not (self.scheduler.is_population and searcher != "random"),
             f"scheduler.type {scheduler!r} changes the hyperparameters itself and starts from "
             f"random ones; set searcher to 'random', got {searcher!r}",
         )
@@ -301,43 +188,3 @@ class SearchConfig:
             self.select == "last",
             "objectives are measures of one evaluation; set select to 'last', got 'best'",
         )
-
-
-def check_search_times(
-    scheduler: SchedulerConfig,
-    total: int,
-    name_of_total: str = "agent.total_timesteps",
-    unit: str = "timesteps",
-) -> None:
-    """Refuse options in timesteps, or in paths, with which a scheduler could never do anything.
-
-    Parameters
-    ----------
-    scheduler : the options
-    total : what a whole trial takes
-    name_of_total, unit : of `total`, for the messages
-
-    Raises
-    ------
-    ConfigError
-        Naming the option and the total.
-    """
-    where = f"must be < {name_of_total} ({total})"
-    grace = scheduler.grace_period
-    require(
-        grace is None or grace < total,
-        f"search.scheduler.grace_period {where}, got {grace}: no trial could ever be stopped early",
-    )
-    for name in ("perturbation_interval", "burn_in"):
-        value = getattr(scheduler, name)
-        require(
-            value is None or value < total,
-            f"search.scheduler.{name} {where}, got {value}: no trial could ever be changed",
-        )
-    brackets, factor = scheduler.option("brackets"), scheduler.option("reduction_factor")
-    first = grace or max(1, total // 8)
-    require(
-        scheduler.type != "asha" or brackets == 1 or first * factor ** (brackets - 1) < total,
-        f"search.scheduler.brackets: the last of {brackets} brackets begins at "
-        f"{first * factor ** (brackets - 1):,.0f} {unit}, which {where}; use fewer",
-    )

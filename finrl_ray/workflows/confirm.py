@@ -19,7 +19,7 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.agents.hyperparameters import SEED_DRAW
 from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig
+from finrl_ray.config.schedulers import FifoConfig
 from finrl_ray.config.validation import WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path
@@ -185,7 +185,7 @@ def confirmation_config(
         config.search,
         num_samples=len(samples),
         searcher="random",
-        scheduler=SchedulerConfig(type="fifo"),
+        scheduler=FifoConfig(),
         space={name: _without_grid(entry) for name, entry in config.search.space.items()},
         initial_points=samples,
         objectives=(),

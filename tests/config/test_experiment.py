@@ -334,7 +334,7 @@ def test_resources_can_be_overridden(tmp_path: Path) -> None:
 def test_options_that_are_null_have_the_defaults_of_the_type() -> None:
     settings = parse_config(scheduler(type="pbt", quantile_fraction=0.5)).search.scheduler
     names = ("quantile_fraction", "resample_probability", "burn_in", "synch", "mutations")
-    assert [settings.option(name) for name in names] == [0.5, 0.25, 0, True, None]
+    assert [getattr(settings, name) for name in names] == [0.5, 0.25, 0, True, None]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from finrl_ray.cli.main import app
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
-from finrl_ray.config.search import SchedulerConfig
+from finrl_ray.config.schedulers import PBTConfig
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.report.read_search import read_search
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
@@ -145,7 +145,7 @@ def with_search(folder: SearchFolder, **search: Any) -> SearchFolder:
 
 def test_a_population_is_not_joined_half_way(tmp_path: Path) -> None:
     made = made_search(tmp_path, n_trials=4)
-    population = {"scheduler": SchedulerConfig(type="pbt")}
+    population = {"scheduler": PBTConfig()}
     ended = with_search(made, **population)
     with pytest.raises(ConfigError, match=r"a population of their own.*add at least 2, got 1"):
         take_changes(ended, ended.records(), add_trials=1)

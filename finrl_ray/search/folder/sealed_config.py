@@ -17,7 +17,6 @@ from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import changeable_keys, sealed_keys
 from finrl_ray.config.load import load_config, parse_config
-from finrl_ray.config.search import OPTIONS_OF
 from finrl_ray.config.validation import CPCV, WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
@@ -216,12 +215,9 @@ def _settled(config: ExperimentConfig) -> dict[str, Any]:
     content = config_to_dict(config, spelt_out=True)
     scheduler, validation = config.search.scheduler, config.validation
     eighth = max(1, full_budget(config) // 8)
-    for name in OPTIONS_OF[scheduler.type]:
-        value = content["search"]["scheduler"][name]
-        if value is None:
-            timed = name in ("grace_period", "perturbation_interval")
-            value = eighth if timed else scheduler.option(name)
-        content["search"]["scheduler"][name] = value
+    for name in ("grace_period", "perturbation_interval"):
+        if hasattr(scheduler, name) and getattr(scheduler, name) is None:
+            content["search"]["scheduler"][name] = eighth
     if isinstance(validation, WalkForward | CPCV) and validation.purge is None:
         content["validation"]["purge"] = 2 if config.env.fill == "next_open" else 1
     if validation.has_paths and validation.objective is None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.registry import leading_with
 from finrl_ray.search.journal.lineage import lineage, segments
@@ -82,7 +81,7 @@ def _row(
 ) -> dict[str, Any]:
     last = record.last
     metric = config.evaluation.metric
-    population = config.search.scheduler.type in POPULATION
+    population = config.search.scheduler.is_population
     paths = config.validation.has_paths
     values = [r[f"eval/{metric}"] for r in record.results if f"eval/{metric}" in r]
     finite = [value for value in values if math.isfinite(value)]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_json
@@ -57,7 +56,7 @@ def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfi
     """
     if config.search.select == "best":
         return sum(max(1, len(record.results)) for record in records)
-    population = config.search.scheduler.type in POPULATION
+    population = config.search.scheduler.is_population
     return len(records) + sum(len(r.exploits) for r in records if population)
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from finrl_ray.config.dump import config_text, config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config, read_config
-from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.search.folder.folder import SearchFolder
@@ -155,7 +154,7 @@ def _check_number(
     if planned < created:
         raise ConfigError(f"{change}, and the search has {created:,} trials already, which count")
     kind = config.search.scheduler.type
-    if kind not in POPULATION or not created:
+    if not config.search.scheduler.is_population or not created:
         return
     if unfinished(records.trials.values()):
         raise ConfigError(

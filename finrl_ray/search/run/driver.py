@@ -14,7 +14,6 @@ from ray.tune.execution import class_cache
 from finrl_ray.cluster.nodes import cluster_address
 from finrl_ray.cluster.session import ray_session
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import PAUSING
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
 from finrl_ray.support.environment_variables import environment
@@ -59,7 +58,7 @@ def search_session(
         require_local_capacity(config)
     num_cpus = None
     most = config.search.max_concurrent_trials
-    if most is not None and config.search.scheduler.type in PAUSING:
+    if most is not None and config.search.scheduler.pauses_trials:
         # trials come back from their pauses; only the number of CPUs keeps them from running
         if ray.is_initialized() or cluster_address(address) is not None:
             logger.warning(

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import POPULATION
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, count_trials
 from finrl_ray.search.sampling.initial_points import check_points
@@ -31,7 +30,7 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
     for tracker in search.trackers:
         require_extra(tracker, f"search.trackers {tracker!r}")
     make_scheduler(config, space)  # refuses mutations that cannot be
-    if search.scheduler.type in POPULATION and search.num_samples < MIN_POPULATION:
+    if search.scheduler.is_population and search.num_samples < MIN_POPULATION:
         raise ConfigError(
             f"search.num_samples must be >= {MIN_POPULATION} for search.scheduler.type "
             f"{search.scheduler.type!r}, whose trials learn from each other, got "

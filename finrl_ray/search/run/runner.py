@@ -13,7 +13,6 @@ from ray.tune.error import TuneError
 from finrl_ray.cluster.nodes import current_dashboard, require_shared
 from finrl_ray.cluster.watchdog import watching
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import PAUSING
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.files.disk_full import WRITE_ERRORS, is_disk_full
@@ -256,7 +255,7 @@ def _run_mirrored(
     delete = mirror.delete if folder.remote else delete_at_once(storage)
     retention = CheckpointRetention(journal, folder.config, delete)
     stopper = BudgetStopper(records, folder.config, lambda: retention.reason)
-    pausing = folder.config.search.scheduler.type in PAUSING
+    pausing = folder.config.search.scheduler.pauses_trials
     source = TrialSource(
         committer, state, planned, concurrency_limit(folder.config), storage, pausing=pausing
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.schedulers import PB2Config, PBTConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.search.sampling.initial_points import draw
@@ -74,7 +75,9 @@ def mutable_domains(
     ConfigError
         If a name is not searched over, cannot change during training, or nothing is left.
     """
-    given = config.search.scheduler.mutations
+    options = config.search.scheduler
+    assert isinstance(options, PBTConfig | PB2Config)
+    given = options.mutations
     where = "search.scheduler.mutations"
     kind = config.search.scheduler.type
     for name in given or ():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from ray.tune.schedulers import PopulationBasedTraining, pb2
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler, pb2
 from ray.tune.schedulers.pbt import _PBTTrialState
 
 from finrl_ray.config.experiment import ExperimentConfig
@@ -26,16 +26,14 @@ class PB2Scheduler(PopulationBase, pb2.PB2):
     name = "pb2"
     current: Any  # points chosen in this exchange, (n, number of names); None before the first
 
-    def __init__(
-        self, config: ExperimentConfig, space: Mapping[str, Domain], interval: int
-    ) -> None:
+    def __init__(self, config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
         require_extra("pb2", "search.scheduler.type 'pb2'")
         self.domains = mutable_domains(config, space, continuous=True)
         bounds = {
             name: [self._coded(name, bound) for bound in domain.values]
             for name, domain in self.domains.items()
         }
-        super().__init__(config, interval, hyperparam_bounds=bounds)
+        super().__init__(config, hyperparam_bounds=bounds)
 
     def _begin(self) -> None:
         super()._begin()
@@ -83,3 +81,8 @@ class PB2Scheduler(PopulationBase, pb2.PB2):
             self.current = np.concatenate((self.current, point), axis=0)
         changed = {name: self._decoded(name, chosen[name]) for name in self.domains}
         return {**trial_to_clone.config, **changed}, {}
+
+
+def make(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    """Return the scheduler of a config whose type is `pb2`."""
+    return PB2Scheduler(config, space)

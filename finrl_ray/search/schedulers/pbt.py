@@ -11,8 +11,10 @@ from ray.train._internal.session import _FutureTrainingResult
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.schedulers import PB2Config, PBTConfig
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.objective import finite, time_attr
+from finrl_ray.search.schedulers.default_times import eighth_unless_given
 from finrl_ray.search.schedulers.mutations import mutable_domains, mutate
 from finrl_ray.support.global_random import GlobalRandomState
 from finrl_ray.support.values import nested_to_python
@@ -55,19 +57,20 @@ class PopulationBase(PopulationBasedTraining):
     exploits : each exchange, oldest first
     """
 
-    def __init__(self, config: ExperimentConfig, interval: int, **kwargs: Any) -> None:
-        settings = config.search.scheduler
+    def __init__(self, config: ExperimentConfig, **kwargs: Any) -> None:
+        options = config.search.scheduler
+        assert isinstance(options, PBTConfig | PB2Config)
         # a page per exchange, which the journal has too
         logging.getLogger("ray.tune.schedulers.pbt").setLevel(logging.WARNING)
         super().__init__(
             time_attr=time_attr(config),
-            perturbation_interval=interval,
-            quantile_fraction=settings.option("quantile_fraction"),
-            synch=settings.option("synch"),
+            perturbation_interval=eighth_unless_given(config, options.perturbation_interval),
+            quantile_fraction=options.quantile_fraction,
+            synch=options.synch,
             log_config=False,  # the journal has it
             **kwargs,
         )
-        self._burn_in_period = settings.option("burn_in")
+        self._burn_in_period = options.burn_in
         self._begin()
         self.total_timesteps = config.agent.total_timesteps
         self.random = GlobalRandomState(config.seed)
@@ -217,17 +220,15 @@ class PBTScheduler(PopulationBase):
 
     name = "pbt"
 
-    def __init__(
-        self, config: ExperimentConfig, space: Mapping[str, Domain], interval: int
-    ) -> None:
+    def __init__(self, config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
+        options = config.search.scheduler
+        assert isinstance(options, PBTConfig)
         self.domains = mutable_domains(config, space, continuous=False)
-        settings = config.search.scheduler
         super().__init__(
             config,
-            interval,
             # Ray needs the names alone: the values come from _get_new_config
             hyperparam_mutations={n: list(d.values) for n, d in self.domains.items()},
-            resample_probability=settings.option("resample_probability"),
+            resample_probability=options.resample_probability,
         )
 
     def _get_new_config(
@@ -235,3 +236,8 @@ class PBTScheduler(PopulationBase):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         chance = self._resample_probability
         return mutate(trial_to_clone.config, self.domains, chance, self.generator), {}
+
+
+def make(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    """Return the scheduler of a config whose type is `pbt`."""
+    return PBTScheduler(config, space)

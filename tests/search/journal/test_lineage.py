@@ -6,7 +6,8 @@ from typing import Any
 from finrl_ray.agents.hyperparameters import trial_seed
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.config.schedulers import PBTConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.journal.events import append_event, read_journal
 from finrl_ray.search.journal.lineage import Segment, lineage, segments
 from finrl_ray.search.journal.records import TrialRecords
@@ -74,7 +75,7 @@ def test_the_table_has_the_last_values_the_lineage_and_the_first_seed(tmp_path: 
     config = ExperimentConfig(
         seed=7,
         agent=AgentConfig(total_timesteps=1000),
-        search=SearchConfig(scheduler=SchedulerConfig(type="pbt")),
+        search=SearchConfig(scheduler=PBTConfig()),
     )
     records = journal(tmp_path, [(0, 1, 200)])
     for record in records.trials.values():

@@ -12,7 +12,8 @@ from small_search import small_config, write_small_config
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.config.schedulers import PBTConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
@@ -39,7 +40,7 @@ def record(index: int, evaluations: int = 1, state: str = "stopped", exploits: i
     [
         ({}, [record(0, 5), record(1, 0, "failed"), record(2, 1, "rejected")], 3),
         ({"select": "best"}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 8),
-        ({"scheduler": SchedulerConfig(type="pbt")}, [record(0, 5, exploits=3), record(1, 5)], 5),
+        ({"scheduler": PBTConfig()}, [record(0, 5, exploits=3), record(1, 5)], 5),
         ({}, [], 0),
     ],
 )

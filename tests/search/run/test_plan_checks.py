@@ -4,12 +4,14 @@ import importlib.util
 from typing import Any
 
 import pytest
+from scheduler_configs import scheduler_config
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.config.schedulers import HyperbandConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.sampling.domains import build_space
@@ -24,7 +26,7 @@ def check(algorithm: Any = "ppo", **search: Any) -> None:
 
 
 def population(kind: Any = "pbt", *mutations: str, **search: Any) -> dict[str, Any]:
-    scheduler = SchedulerConfig(type=kind, mutations=mutations or None)
+    scheduler = scheduler_config(kind, mutations=mutations or None)
     return {"scheduler": scheduler, **search}
 
 
@@ -77,7 +79,7 @@ def test_a_grid_over_a_range_is_refused() -> None:
     [
         ({"searcher": "hyperopt"}, r"pip install 'finrl-ray\[hyperopt\]'"),
         (
-            {"searcher": "bohb", "scheduler": SchedulerConfig(type="hyperband")},
+            {"searcher": "bohb", "scheduler": HyperbandConfig()},
             r"needs hpbandster and ConfigSpace, .* 'finrl-ray\[bohb\]'",
         ),
         (population("pb2"), r"pip install 'finrl-ray\[pb2\]'"),

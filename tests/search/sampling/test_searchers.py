@@ -16,7 +16,8 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from finrl_ray.agents.hyperparameters import SEED_DRAW
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.config.schedulers import HyperbandConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.sampling.domains import build_space, count_trials, to_param_space
 from finrl_ray.search.sampling.searchers import ModelSearcher, make_searcher
 
@@ -43,7 +44,7 @@ RECORDED = json.loads((Path(__file__).parent / "recorded_samples.json").read_tex
 def config(searcher: Any = "random", seed: int = 3, **search: Any) -> ExperimentConfig:
     search = {"space": SPACE, "default_space": False, "num_samples": 24, **search}
     if searcher == "bohb":
-        search["scheduler"] = SchedulerConfig(type="hyperband")
+        search["scheduler"] = HyperbandConfig()
     return ExperimentConfig(
         seed=seed,
         agent=AgentConfig(total_timesteps=4096),

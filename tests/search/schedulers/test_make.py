@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from fake_tune import FakeController, FakeTrial, run_trials
 from ray.tune.experiment import Trial
+from scheduler_configs import scheduler_config
 
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.search.schedulers.make import make_scheduler, samples_all_first, stop_reason
 
@@ -23,7 +24,7 @@ def config(kind: Any, *, searcher: Any = "random", **options: Any) -> Experiment
     return ExperimentConfig(
         seed=5,
         agent=AgentConfig(total_timesteps=TOTAL),
-        search=SearchConfig(searcher=searcher, scheduler=SchedulerConfig(type=kind, **options)),
+        search=SearchConfig(searcher=searcher, scheduler=scheduler_config(kind, **options)),
     )
 
 

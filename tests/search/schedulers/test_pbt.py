@@ -10,10 +10,11 @@ import pytest
 from fake_tune import FakeController, FakeTrial, run_trials
 from ray import tune
 from ray.tune.experiment import Trial
+from scheduler_configs import scheduler_config
 
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SchedulerConfig, SearchConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.sampling.domains import Domain, build_space
 from finrl_ray.search.sampling.initial_points import contains
 from finrl_ray.search.sampling.searchers import make_searcher
@@ -40,7 +41,7 @@ def experiment(kind: Any = "pbt", **options: Any) -> ExperimentConfig:
             num_samples=8,
             space=SPACE,
             default_space=False,
-            scheduler=SchedulerConfig(type=kind, **options),
+            scheduler=scheduler_config(kind, **options),
         ),
     )
 

@@ -1,0 +1,134 @@
+"""HyperBand, also as BOHB needs it (`search.scheduler.type: hyperband`)."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.schedulers import HyperBandForBOHB, HyperBandScheduler, TrialScheduler
+from ray.tune.schedulers.hyperband import _Bracket
+
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.schedulers import HyperbandConfig
+from finrl_ray.search.sampling.domains import Domain
+from finrl_ray.search.sampling.objective import finite, full_budget, time_attr
+from finrl_ray.search.schedulers.default_times import eighth_unless_given
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+
+class _RecordingBracket(_Bracket):
+    """Bracket of HyperBand that notes at which milestone it sorted a trial out."""
+
+    def __init__(self, stopped_at: dict[str, int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stopped_at = stopped_at
+
+    def successive_halving(
+        self, metric: str, metric_op: float
+    ) -> tuple[list["Trial"], list["Trial"]]:
+        milestone = int(self._cumul_r)
+        good, bad = super().successive_halving(metric, metric_op)
+        self.stopped_at.update({trial.trial_id: milestone for trial in bad})
+        return good, bad
+
+
+class _HyperBandBase(HyperBandScheduler):
+    """What this package's two HyperBands have in common.
+
+    Ray derives the number of brackets from `max_t`, which in timesteps would give brackets of
+    thousands of trials that begin at one timestep. Here the boldest bracket begins at the grace
+    period. Ray also stops looking at a bracket when a trial leaves it after the first rung, so that
+    the others would wait for that trial for ever.
+    """
+
+    name = "hyperband"
+
+    def __init__(self, *, unit: str, max_t: int, grace: int, reduction_factor: float) -> None:
+        super().__init__(
+            time_attr=unit,
+            max_t=max_t,
+            reduction_factor=reduction_factor,
+            # the trial itself knows when its budget is spent, and says so
+            stop_last_trials=False,
+        )
+        rungs = math.log(max_t / grace) / math.log(reduction_factor)
+        self._s_max_1 = math.floor(rungs + 1e-9) + 1
+        self.stopped_at: dict[str, int] = {}
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
+    ) -> str:
+        """Decide as HyperBand does."""
+        seen = finite(result)
+        action = super().on_trial_result(tune_controller, trial, seen)
+        if "hyperband_info" in seen:  # what BOHB learns its budget from
+            result["hyperband_info"] = seen["hyperband_info"]
+        return str(action)
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
+        """Put a trial into the open bracket; into the next one if its trials are on their way."""
+        state: dict[str, Any] = self._state
+        if state["bracket"] is not None and self._is_closed(state["bracket"]):
+            state["bracket"] = None
+        super().on_trial_add(tune_controller, trial)
+
+    def _is_closed(self, bracket: _Bracket) -> bool:
+        """Return whether all trials of a bracket have ended, so that none is left to compare."""
+        return all(trial.is_finished() for trial in bracket._all_trials)
+
+    def _create_bracket(self, s: int) -> _Bracket:
+        return _RecordingBracket(
+            self.stopped_at,
+            time_attr=self._time_attr,
+            max_trials=self._get_n0(s),  # type: ignore[no-untyped-call]  # Ray's
+            init_t_attr=self._get_r0(s),  # type: ignore[no-untyped-call]  # Ray's
+            max_t_attr=self._max_t_attr,
+            eta=self._eta,
+            s=s,
+            stop_last_trials=self._stop_last_trials,
+        )
+
+    def _process_bracket(self, tune_controller: "TuneController", bracket: _Bracket) -> str:
+        action = super()._process_bracket(tune_controller, bracket)
+        while _no_trial_left_for_rung(bracket):
+            again = super()._process_bracket(tune_controller, bracket)
+            action = action if action == TrialScheduler.STOP else again
+        bracket.is_being_processed = False
+        return str(action)
+
+
+def _no_trial_left_for_rung(bracket: _Bracket) -> bool:
+    """Return whether the next rung lies behind every trial: evaluations may be further apart."""
+    trials: list[Trial] = bracket.current_trials()
+    return bool(trials) and not any(bracket.continue_trial(trial) for trial in trials)
+
+
+class HyperbandScheduler(_HyperBandBase):
+    """HyperBand that fills its boldest bracket first: a small search may have no other."""
+
+    def _is_closed(self, bracket: _Bracket) -> bool:
+        """Return whether trials of a bracket have ended or were sorted out."""
+        halved = bracket._n < bracket._n0
+        return halved or any(trial.is_finished() for trial in bracket._all_trials)
+
+    def _create_bracket(self, s: int) -> _Bracket:
+        return super()._create_bracket(self._s_max_1 - 1 - s)
+
+
+class BohbScheduler(_HyperBandBase, HyperBandForBOHB):
+    """HyperBand as BOHB needs it: brackets fill while trials run."""
+
+
+def make(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:
+    """Return the scheduler of a config whose type is `hyperband`."""
+    options = config.search.scheduler
+    assert isinstance(options, HyperbandConfig)
+    scheduler = BohbScheduler if config.search.searcher == "bohb" else HyperbandScheduler
+    return scheduler(
+        unit=time_attr(config),
+        max_t=full_budget(config),
+        grace=eighth_unless_given(config, options.grace_period),
+        reduction_factor=options.reduction_factor,
+    )
