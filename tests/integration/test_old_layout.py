@@ -7,9 +7,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from finrl_ray.agents.saved_models.model_files import load_model
 from repository import REPOSITORY
 
+from finrl_ray.agents.models import load_model
 from finrl_ray.cli.main import main
 from finrl_ray.errors import SearchError
 from finrl_ray.search.reproduce.replay import replay
