@@ -28,7 +28,8 @@ def public_names(package: str, file: str, before: Callable[[], None]) -> PublicN
     ValueError
         If there is no stub.
     """
-    load, names, exported = lazy_loader.attach_stub(package, file)
+    load, _, names = lazy_loader.attach_stub(package, file)
+    exported = [name for name in names if not name.startswith("_")]
 
     def get(name: str) -> Any:
         if name not in exported:
@@ -38,4 +39,4 @@ def public_names(package: str, file: str, before: Callable[[], None]) -> PublicN
         before()
         return load(name)
 
-    return get, names, exported
+    return get, lambda: [*names], exported
