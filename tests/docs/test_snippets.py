@@ -37,7 +37,8 @@ def test_the_figures_of_the_report_page(tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.slow
 def test_the_agent_page(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first, second = blocks("agent.md")
+    (first,) = blocks("agent.md")
+    (second,) = blocks("resume.md")
     df = read_bundled()
     data = MarketData.from_finrl(df[df["date"] < "2005-06-01"])
     names = {

@@ -20,7 +20,8 @@ def shortened(code: str) -> str:
 
 def test_every_exported_name_is_in_the_guide_or_the_readme() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    text = GUIDE + readme + (REPOSITORY / "docs" / "agent.md").read_text("utf-8")
+    pages = [REPOSITORY / "docs" / name for name in ("agent.md", "callbacks.md")]
+    text = GUIDE + readme + "".join(page.read_text("utf-8") for page in pages)
     assert [name for name in finrl_ray.__all__ if name not in text] == []
 
 
