@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: a live panel in a terminal, plain lines elsewhere."""
+"""The view of a running search: a live panel in a terminal, plain lines elsewhere."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a Ray of our own is started with: on loopback alone, in a short folder, under guard."""
+"""How a Ray of our own is started: on loopback alone, in a short folder, with a guard process."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""HTTP past the proxies of the environment, where they cannot be meant, and through them elsewhere.
+"""HTTP without the environment's proxies on loopback and in clusters, and through them elsewhere.
 
 A proxy never reaches this machine's own loopback, and seldom a cluster that Ray itself is joined
 without one. `no_proxy` counts as for every other program.

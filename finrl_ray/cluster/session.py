@@ -38,7 +38,7 @@ _ONE_SIGNAL_S = 1.0
 _SHUTDOWN_S = 5.0
 _FAILURES = (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError)
 RAY_BYTES = 16 * 10**6
-"""What the logs of a short session take, and some room."""
+"""Bytes that the logs of a short session take, with a margin."""
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def _join(address: str, worker_env: Mapping[str, str]) -> None:
 
 
 def require_room_for_ray(folder: str) -> None:
-    """Refuse to start Ray where it has no room for its logs: it would end in all kinds of errors.
+    """Refuse to start Ray on a full disk: without its logs it would fail in ways hard to read.
 
     Raises
     ------

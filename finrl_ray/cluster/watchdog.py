@@ -1,4 +1,4 @@
-"""What happens when Ray itself is gone: a plain message in seconds.
+"""Ends a search with a plain message, within seconds, when its Ray has died.
 
 A driver whose raylet or GCS is killed waits for up to a minute and is then ended by Ray's C++ code,
 without an exception and without a word on how to go on.

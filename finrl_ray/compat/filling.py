@@ -1,4 +1,4 @@
-"""Gaps in FinRL's long frames: what is dropped, what is carried forward, and that it is said.
+"""Gaps in FinRL's long frames: what is dropped and what is carried forward, with a log message.
 
 FinRL drops every ticker with one missing day, then fills up and down over the rows of all tickers.
 Here nothing comes from another ticker or from a later date.

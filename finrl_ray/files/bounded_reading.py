@@ -1,4 +1,4 @@
-"""Files that others may have written, read only as far as they can be what they should be.
+"""Reading files that others may have written: their kind and size are checked first.
 
 A file of gigabytes, a pipe in place of a file, or JSON of a hundred thousand brackets then ends in
 a message, not in a full memory or a wait without an end.

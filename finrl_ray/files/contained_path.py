@@ -1,4 +1,4 @@
-"""Names out of files that others may have written: a path in a folder, and never one outside it."""
+"""Paths named in files that others may have written: followed only inside their folder."""
 
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath

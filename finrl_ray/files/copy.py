@@ -1,4 +1,4 @@
-"""Copying a folder so that nobody sees half of it."""
+"""Copying a folder: the target is the whole copy, or what it was before."""
 
 import os
 import shutil

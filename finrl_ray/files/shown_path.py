@@ -1,4 +1,4 @@
-"""How messages name a path: without the detours that joining folders leaves."""
+"""Paths as messages show them: without the `a/..` that joining folders leaves."""
 
 import os
 from pathlib import Path

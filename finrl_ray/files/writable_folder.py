@@ -1,4 +1,4 @@
-"""Whether a folder of this machine can be made and written in, found before anything starts."""
+"""Whether files can be made in a folder, found out before anything starts."""
 
 import contextlib
 import os

@@ -94,7 +94,7 @@ class JobServer:
             raise SearchError(f"the job server at {self.url} refuses: {text}") from error
 
     def _past_proxies(self) -> contextlib.AbstractContextManager[None]:
-        """Reach the server directly while the block runs, where a proxy cannot be meant."""
+        """Reach the server directly while the block runs, where no proxy lies between."""
         return without_proxy(self.url) if self.direct else contextlib.nullcontext()
 
     def _asked(self) -> str:
@@ -277,7 +277,7 @@ def _short(text: str) -> str:
 
 
 def _dashboard_url(address: str | None) -> tuple[str, bool]:
-    """Return the dashboard's URL, and whether no proxy can be meant between us and it."""
+    """Return the dashboard's URL, and whether it is to be reached without a proxy."""
     address = address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
     if address.startswith(("http://", "https://")):
         return address.rstrip("/"), is_loopback(host_of(address))

@@ -1,4 +1,4 @@
-"""What is sent with a job: the config with its overrides laid in, and the data file it names."""
+"""What is sent with a job: the config with its overrides applied, and the data file it names."""
 
 import dataclasses
 import secrets

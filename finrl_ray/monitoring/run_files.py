@@ -1,4 +1,4 @@
-"""What the files of a run say at this moment: `read_progress`.
+"""`read_progress`: how far a run is, read from its files.
 
 Files that are missing, half-written or of an older kind are read as far as they go: the run that
 writes them is under way in another process.

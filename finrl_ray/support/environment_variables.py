@@ -1,4 +1,4 @@
-"""Environment variables that are others while a block runs."""
+"""Environment variables set for the time of a block."""
 
 import os
 from collections.abc import Iterator, Mapping

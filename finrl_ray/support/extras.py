@@ -19,7 +19,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def require_extra(extra: str, needed_by: str) -> None:
-    """Refuse what an extra is missing for.
+    """Refuse a choice whose extra is not installed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What float32 can hold: agents act, see their account and are paid in it."""
+"""The range of float32, which actions, observations and rewards must fit into."""
 
 FLOAT32_MAX = 3.4028234663852886e38
 """The largest number; what is larger is infinite."""

@@ -1,4 +1,4 @@
-"""Random numbers of their own for code that draws from Python's and numpy's global generators."""
+"""A state of Python's and numpy's global random generators that one object has for itself."""
 
 import random
 from collections.abc import Iterator

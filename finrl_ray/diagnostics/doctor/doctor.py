@@ -1,4 +1,4 @@
-"""`diagnose_config`: everything that is wrong with an experiment, before a night of compute."""
+"""`diagnose_config`: every problem of an experiment, found before its search starts."""
 
 import dataclasses
 import logging

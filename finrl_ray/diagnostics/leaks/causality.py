@@ -1,4 +1,4 @@
-"""Without the future, and with another one: what is known at a date must stay the same."""
+"""Features must stay the same up to a date when later rows are removed, or replaced by others."""
 
 from collections.abc import Iterator
 

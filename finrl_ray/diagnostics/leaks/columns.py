@@ -1,8 +1,9 @@
-"""Columns that the user's own file brings: whether they know tomorrow, the sample, a neighbour.
+"""Columns of the user's file: whether they hold future prices, or figures of the whole sample.
 
-They are used as they are, so no rows can be taken away from them; what they know shows in what they
-go along with. What chance alone gives is measured on the same column against the same returns,
-shifted in a circle by a random number of days, which keeps the memory of both.
+The file gives them ready-made, so they cannot be computed again without later rows; a leak shows in
+the returns that they correlate with. What chance alone gives is measured on the same column against
+the same returns, shifted in a circle by a random number of days, which keeps the autocorrelation of
+both.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from finrl_ray.support.text import counted
 from finrl_ray.training.agent import fit_scaling
 
 RUN = 5
-"""Days in a row whose returns make a fingerprint."""
+"""Consecutive days whose returns identify a stretch of data."""
 UNTRADABLE = 1.0
 """Difference of annual Sharpe ratios between the fills from which one is warned."""
 

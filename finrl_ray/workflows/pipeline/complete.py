@@ -159,7 +159,7 @@ def _listed(callbacks: BaseCallback | Sequence[BaseCallback] | None) -> list[Bas
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineSettings:
-    """What one training run is made with.
+    """The settings of one training run.
 
     Parameters
     ----------
