@@ -10,6 +10,7 @@ from .agents.callbacks.early_stopping import (
     StopTrainingOnNoModelImprovement as StopTrainingOnNoModelImprovement,
 )
 from .agents.callbacks.evaluation import EvalCallback as EvalCallback
+from .agents.callbacks.evaluation import TradingEvalCallback as TradingEvalCallback
 from .agents.callbacks.learning_rate import (
     LearningRateSchedulerCallback as LearningRateSchedulerCallback,
 )
@@ -19,7 +20,6 @@ from .agents.callbacks.performance_monitor import (
 from .agents.callbacks.resource_monitor import ResourceMonitorCallback as ResourceMonitorCallback
 from .agents.callbacks.setup import setup_callbacks as setup_callbacks
 from .agents.callbacks.tensorboard import TensorboardCallback as TensorboardCallback
-from .agents.callbacks.trading_evaluation import TradingEvalCallback as TradingEvalCallback
 from .agents.drl_agent import DRLAgent as DRLAgent
 from .agents.sb3_names import BaseCallback as BaseCallback
 from .agents.sb3_names import DummyVecEnv as DummyVecEnv

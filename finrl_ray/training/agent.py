@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agents.models import save_model

@@ -13,9 +13,9 @@ from finrl_ray.agents.callbacks.callback_state import (
 )
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback, TimestampedCheckpointCallback
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.state.plain_file import load_plain, save_plain
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 

@@ -3,7 +3,7 @@
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -61,7 +61,8 @@ class EvalCallback(sb3_callbacks.EvalCallback):
     deterministic : take the policy's mean action instead of a random one
     render, warn : accepted as SB3's; nothing is rendered
     verbose : 1 logs each evaluation at INFO level
-    metric : one of `measures.MODES`; all but `mean_reward` need an env that gives accounts
+    metric : one of `measures.MODES`; all but `mean_reward` need an env that gives accounts; None:
+        `mean_reward`, of `TradingEvalCallback` `sharpe_ratio`
     periods_per_year : periods/year; None: read from the dates of the env
     risk_free_rate : 1/year
 
@@ -84,6 +85,8 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         If `periods_per_year` is None, needed for the metric and cannot be read from the dates.
     """
 
+    default_metric: ClassVar[str] = REWARD_METRIC
+    """What is judged where no metric is named."""
     _requires_account = False
 
     def __init__(
@@ -100,10 +103,11 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         verbose: int = 1,
         warn: bool = True,
         *,
-        metric: str = REWARD_METRIC,
+        metric: str | None = None,
         periods_per_year: float | None = None,
         risk_free_rate: float = 0.0,
     ) -> None:
+        metric = self.default_metric if metric is None else metric
         self._judge = Judge(
             metric=metric, periods_per_year=periods_per_year, risk_free_rate=risk_free_rate
         )
@@ -359,6 +363,27 @@ class EvalCallback(sb3_callbacks.EvalCallback):
                 normalizer.save(str(stack.enter_context(atomic_path(statistics_path))))
             elif model_path.exists():
                 statistics_path.unlink(missing_ok=True)  # of the model that is replaced
+
+
+class TradingEvalCallback(EvalCallback):
+    """`EvalCallback` whose best model is that of the best Sharpe ratio, or of another `metric`.
+
+    Takes the arguments of `EvalCallback`, and refuses an `eval_env` that gives no accounts
+    (`DataError` at the first evaluation). Measures come from the env's own account history.
+    """
+
+    default_metric = "sharpe_ratio"
+    _requires_account = True
+
+    @property
+    def sharpe_history(self) -> list[float]:
+        """Sharpe ratio of each evaluation."""
+        return self.log.history("sharpe_ratio")
+
+    @property
+    def max_drawdown_history(self) -> list[float]:
+        """Maximum drawdown (<= 0) of each evaluation."""
+        return self.log.history("max_drawdown")
 
 
 def _absolute(folder: str | Path | None) -> str | None:

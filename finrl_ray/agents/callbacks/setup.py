@@ -11,9 +11,9 @@ from finrl_ray.agents.algorithms import find_algorithm
 from finrl_ray.agents.callbacks.action_analysis import ActionAnalysisCallback
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback
 from finrl_ray.agents.callbacks.performance_monitor import PerformanceMonitorCallback
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.errors import ConfigError
 
 CHECKPOINT_FREQ = 10_000

@@ -17,10 +17,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.callbacks.callback_state import find_callbacks
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.callbacks.measures import Judge
 from finrl_ray.agents.callbacks.setup import setup_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics, under_statistics

@@ -17,9 +17,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.callbacks.action_analysis import ActionAnalysisCallback
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.callbacks.performance_monitor import PerformanceMonitorCallback
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.experiment import ExperimentConfig

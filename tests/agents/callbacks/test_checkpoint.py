@@ -30,7 +30,7 @@ from finrl_ray.agents.callbacks.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
 )
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.errors import ConfigError
 
 pytestmark = pytest.mark.slow  # they train, or start a server

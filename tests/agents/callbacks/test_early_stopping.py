@@ -11,8 +11,7 @@ from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import CallbackList
 
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
-from finrl_ray.agents.callbacks.evaluation import EvalCallback
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
+from finrl_ray.agents.callbacks.evaluation import EvalCallback, TradingEvalCallback
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.errors import ConfigError
 

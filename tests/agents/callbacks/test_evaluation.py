@@ -17,8 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
-from finrl_ray.agents.callbacks.evaluation import EvalCallback
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
+from finrl_ray.agents.callbacks.evaluation import EvalCallback, TradingEvalCallback
 from finrl_ray.env.make import create_env
 from finrl_ray.errors import ConfigError, DataError
 

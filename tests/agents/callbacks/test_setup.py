@@ -10,10 +10,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.action_analysis import ActionAnalysisCallback
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback, load_checkpoint
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback
 from finrl_ray.agents.callbacks.performance_monitor import PerformanceMonitorCallback
 from finrl_ray.agents.callbacks.setup import setup_callbacks
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError

@@ -19,8 +19,8 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.callbacks.measures import MODES, UNDEFINED_OBJECTIVE
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.plain_file import load_plain, save_plain

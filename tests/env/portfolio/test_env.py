@@ -8,7 +8,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from finrl_ray.agents.callbacks.trading_evaluation import TradingEvalCallback
+from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 from finrl_ray.env.portfolio.env import StockPortfolioEnv
