@@ -1,4 +1,4 @@
-"""Torch's optimizers without its compiler, which they import for nothing."""
+"""A faster start of torch: its optimizers without its compiler, which training does not use."""
 
 import functools
 import sys
@@ -15,9 +15,9 @@ _SWITCH = "__dynamo_disable"
 def skip_dynamo_import() -> None:
     """Let optimizers be made without importing torch's compiler, until something else imports it.
 
-    They keep the compiler off some of their methods and tell it where a step begins and ends, and
-    import it in order to say so: one to two seconds and 1,000 modules in every process that trains.
-    Where nobody has imported it nothing can be compiled, and there is nothing to be said.
+    Torch's optimizers exclude some of their methods from compilation and mark where a step begins
+    and ends; for that they import `torch._dynamo`: one to two seconds and 1,000 modules in every
+    process that trains. Where nothing has imported it, nothing is compiled, and neither is needed.
     """
     if _COMPILER in sys.modules:
         return

@@ -1,7 +1,8 @@
 """One agent from a config: its envs, its model, its evaluations, its checkpoints; no Ray.
 
 A trial is a pure function of (config, data, sample): its seed is derived from the experiment's seed
-and the sample, and a checkpoint holds everything that its future depends on.
+and the sample, and a checkpoint holds everything that its future depends on. The file is long
+because it follows one trial from its envs to its checkpoints.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""`StopTrainingOnNoModelImprovement`: SB3's, for any measure, and told when it cannot fire."""
+"""`StopTrainingOnNoModelImprovement`: SB3's, for any measure; it says when it can never fire."""
 
 import logging
 import math

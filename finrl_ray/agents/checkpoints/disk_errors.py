@@ -1,4 +1,4 @@
-"""A disk that is full must not end a training run."""
+"""Files that training can do without: where the disk is full, a warning, and training goes on."""
 
 import logging
 from collections.abc import Iterator

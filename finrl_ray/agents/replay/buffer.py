@@ -1,4 +1,7 @@
-"""`MarketReplayBuffer`: SB3's replay buffer with each day of the market kept once."""
+"""`MarketReplayBuffer`: SB3's replay buffer with each day of the market kept once.
+
+It is long because it is one class: SB3's interface, and the arrays behind it, in one place.
+"""
 
 import logging
 from collections.abc import Mapping

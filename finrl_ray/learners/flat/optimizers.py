@@ -1,7 +1,7 @@
 """torch's Adam and RMSprop on flat arrays: a handful of operations for all parameters.
 
-`flatten_optimizer` turns an optimizer that is in use into its flat kind, in place: whoever holds it
-(a policy, a callback that changes its learning rate) goes on holding it. Steps are equal to those
+`flatten_optimizer` turns an optimizer that is in use into a flat one, in place: a policy that holds
+it, or a callback that changes its learning rate, goes on holding the same object. Steps are equal to those
 of the original bit for bit, and `state_dict()` is what the original would give, so a model saved
 with one is loaded with the other.
 """
@@ -27,11 +27,11 @@ _OPTIONS = (
     *("weight_decay", "amsgrad", "momentum", "centered", "maximize"),
     *("capturable", "differentiable", "fused"),
 )
-"""What the flat kinds have not; no optimizer of SB3's has it by default."""
+"""Options of torch that the flat optimizers do not support; SB3's defaults set none of them."""
 
 
 class _FlatOptimizer(Optimizer):
-    """What flat optimizers share: the flat arrays, and a state that looks like the original's.
+    """Base of the flat optimizers: the flat arrays, and a state that looks like the original's.
 
     Attributes
     ----------

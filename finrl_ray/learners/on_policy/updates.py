@@ -1,4 +1,4 @@
-"""What the fused PPO and A2C work on: memory for acting and updates, and the optimizer's step."""
+"""Memory and steps that the fused PPO and A2C share: for acting, updates and the optimizer."""
 
 from typing import Any, NamedTuple
 
