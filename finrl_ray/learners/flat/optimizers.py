@@ -1,9 +1,9 @@
 """torch's Adam and RMSprop on flat arrays: a handful of operations for all parameters.
 
 `flatten_optimizer` turns an optimizer that is in use into a flat one, in place: a policy that holds
-it, or a callback that changes its learning rate, goes on holding the same object. Steps are equal to those
-of the original bit for bit, and `state_dict()` is what the original would give, so a model saved
-with one is loaded with the other.
+it, or a callback that changes its learning rate, goes on holding the same object. Steps are equal
+to those of the original bit for bit, and `state_dict()` is what the original would give, so a model
+saved with one is loaded with the other.
 """
 
 import math
