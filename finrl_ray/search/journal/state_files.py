@@ -4,8 +4,8 @@ Ray restores no scheduler, and searchers only from snapshots that are seconds ol
 are pickled whole, before the journal's next events are appended, with references to what a resumed
 search finds elsewhere: trials, checkpoints, what samples are drawn from. A state belongs to the
 number of the last of those events. Two files take turns, so that one of them always fits the
-journal, whenever a driver dies; a third is flushed to the disk now and then, with the journal that
-knows it, for a machine that loses power.
+journal, whenever the driver dies. A third is flushed to the disk every ten seconds, together with
+the journal, in case the machine loses power.
 """
 
 import hashlib
