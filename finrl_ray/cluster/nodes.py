@@ -15,9 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services, utils
 
 from finrl_ray.cluster.proxies import opener_for
+from finrl_ray.cluster.ray_internals import (
+    ADDRESS_VARIABLE,
+    GRPC_OPTIONS,
+    dashboard_in_store,
+    dashboard_of_connection,
+    gcs_addresses_here,
+    gcs_modules,
+    latest_address_here,
+    read_settings_again,
+    read_token_again,
+)
 from finrl_ray.cluster.security import (
     MODE_VARIABLE,
     host_of,
@@ -37,7 +47,6 @@ _NODE_GONE = (
     ray.exceptions.NodeDiedError,
 )
 
-_GRPC_OPTIONS = getattr(ray_constants, "GLOBAL_GRPC_OPTIONS", (("grpc.enable_http_proxy", 0),))
 _CONNECT_S = 5.0
 _DASHBOARD_S = 3.0
 _NODES_S = 120.0
@@ -64,7 +73,7 @@ def cluster_address(address: str | None) -> str | None:
     SearchError
         If it is `auto` and no Ray, or more than one, runs on this machine.
     """
-    named = os.environ.get(ray_constants.RAY_ADDRESS_ENVIRONMENT_VARIABLE, "")
+    named = os.environ.get(ADDRESS_VARIABLE, "")
     if not address or (address == "auto" and named not in ("", "local")):
         address = named
     if not address or address == "local":
@@ -84,8 +93,8 @@ def cluster_address(address: str | None) -> str | None:
 
 def local_rays() -> list[str]:
     """Return the `host:port` of every Ray that runs on this machine, the latest first."""
-    found = sorted(services.find_gcs_addresses())
-    latest = utils.read_ray_address(None)
+    found = sorted(gcs_addresses_here())
+    latest = latest_address_here()
     return sorted(found, key=lambda one: one != latest)
 
 
@@ -96,7 +105,7 @@ def _running_here() -> str:
             "--address auto joins the Ray that runs on this machine, but none does; leave "
             "--address out to start one, or give host:port of a cluster's head"
         )
-    if len(running) > 1 and running[0] != utils.read_ray_address(None):
+    if len(running) > 1 and running[0] != latest_address_here():
         raise SearchError(
             f"--address auto is not clear: several Rays run on this machine, at {running}; give one"
         )
@@ -138,14 +147,13 @@ def _require_token(address: str) -> None:
     try:
         import grpc
 
-        messages: Any = importlib.import_module("ray.core.generated.gcs_service_pb2")
-        stubs: Any = importlib.import_module("ray.core.generated.gcs_service_pb2_grpc")
+        messages, stubs = gcs_modules()
     except ImportError:  # another layout of Ray: it says so itself, only later
         return
     token = read_token() if token_mode_wanted() else None
     metadata = [("authorization", f"Bearer {token}")] if token else []
     # through no proxy, as Ray itself asks
-    with grpc.insecure_channel(address, options=_GRPC_OPTIONS) as channel:
+    with grpc.insecure_channel(address, options=GRPC_OPTIONS) as channel:
         stub = stubs.NodeInfoGcsServiceStub(channel)
         try:
             stub.GetClusterId(messages.GetClusterIdRequest(), timeout=_CONNECT_S, metadata=metadata)
@@ -166,18 +174,8 @@ def present_token() -> None:
         return
     os.environ[MODE_VARIABLE] = "token"
     token_into_environment()
-    # Ray has read its settings when it was imported
-    raylet: Any = ray._raylet
-    if hasattr(raylet, "Config"):
-        raylet.Config.initialize("")
+    read_settings_again()
     read_token_again()
-
-
-def read_token_again() -> None:
-    """Have Ray read its token anew: it keeps the one that this process needed first."""
-    raylet: Any = ray._raylet
-    if hasattr(raylet, "AuthenticationTokenLoader"):
-        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def token_refused(address: str, had_token: bool) -> str:
@@ -320,7 +318,7 @@ def current_dashboard() -> str | None:
     """Return the URL of the connected Ray's dashboard; None if it has none that answers."""
     if not ray.is_initialized():
         return None
-    url = getattr(ray._private.worker.global_worker.node, "address_info", {}).get("webui_url")
+    url = dashboard_of_connection()
     return f"http://{url}" if url and dashboard_answers(f"http://{url}") else None
 
 
@@ -334,11 +332,8 @@ def dashboard_of(address: str) -> str | None:
     """
     require_reachable(address)
     present_token()
-    raylet: Any = ray._raylet
-    client = raylet.GcsClient(address=address)
-    key, space = ray_constants.DASHBOARD_ADDRESS, ray_constants.KV_NAMESPACE_DASHBOARD
-    found = client.internal_kv_get(key.encode(), space)
-    url = f"http://{found.decode()}" if found else ""
+    found = dashboard_in_store(address)
+    url = f"http://{found}" if found else ""
     # a Ray without one names an address all the same
     return url if url and dashboard_answers(url) else None
 

@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ray._private import ray_constants
-
 from finrl_ray.cluster.process_guard import guarded
+from finrl_ray.cluster.ray_internals import (
+    CLUSTERS_VARIABLE,
+    loopback_as_it_is,
+    options_of_own_ray,
+)
 from finrl_ray.cluster.security import host_of, is_loopback
 from finrl_ray.cluster.temp_folder import ray_folder, short_tmpdir
 
@@ -40,13 +43,13 @@ def own_ray() -> Iterator[OwnRay]:
     ConfigError
         If there is no folder for Ray's files.
     """
-    options = {"_node_ip_address": LOOPBACK, "_temp_dir": str(ray_folder())}
+    options = options_of_own_ray(LOOPBACK, str(ray_folder()))
     short = short_tmpdir()
     # what a trial writes for a while goes where the user wants it
     worker_env = {name: os.environ[name] for name in short}
     with guarded() as variables:
         # the last is for what Ray's processes start in turn, such as the drivers of jobs
-        clusters = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
+        clusters = {CLUSTERS_VARIABLE: "0"}
         yield OwnRay(options, {**variables, **short, **clusters}, worker_env)
 
 
@@ -58,11 +61,8 @@ def loopback_stays(address: str = LOOPBACK) -> Iterator[None]:
     on every address; on macOS and Windows, where it supports no clusters, it does not. An address
     that is not of loopback is not concerned.
     """
-    constants: Any = ray_constants
-    before = constants.ENABLE_RAY_CLUSTER
-    if is_loopback(host_of(address)):
-        constants.ENABLE_RAY_CLUSTER = False
-    try:
+    if not is_loopback(host_of(address)):
         yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before
+        return
+    with loopback_as_it_is():
+        yield

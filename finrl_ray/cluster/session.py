@@ -14,11 +14,11 @@ from finrl_ray.cluster.nodes import (
     current_dashboard,
     join_error,
     present_token,
-    read_token_again,
     require_reachable,
     require_workers,
 )
 from finrl_ray.cluster.own_ray import LOOPBACK, loopback_stays, own_ray
+from finrl_ray.cluster.ray_internals import read_token_again
 from finrl_ray.cluster.security import (
     dashboard_exposure,
     ensure_token_file,

@@ -11,10 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import ray
 
+from finrl_ray.cluster.ray_internals import node_started_here
 from finrl_ray.support.interruptions import interrupted
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _FAILED_CONNECTIONS = 5
 
 def lost_process() -> str:
     """Return the name of a process of our own Ray that has died; empty if there is none."""
-    node = _own_node()
+    node = node_started_here()
     if node is None:
         return ""
     dead = [str(kind) for kind, _ in node.dead_processes()]
@@ -79,13 +79,8 @@ def watching(how_to_go_on: str, end: Callable[[int], None] = os._exit) -> Iterat
 
 def is_own_ray() -> bool:
     """Return whether this process has started the Ray that it is connected to."""
-    node = _own_node()
+    node = node_started_here()
     return node is not None and bool(node.head)
-
-
-def _own_node() -> Any:
-    """Return Ray's object of the node that this process has started; None on a joined cluster."""
-    return ray._private.worker._global_node
 
 
 def _head_address() -> tuple[str, int] | None:

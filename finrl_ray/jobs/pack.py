@@ -12,7 +12,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 MARK = "finrl_ray_results"
 RAY_FOLDER = "ray"
@@ -81,14 +80,15 @@ def main() -> None:
     """Pack, and say in one line of JSON what was packed."""
     import ray
 
+    from finrl_ray.cluster.ray_internals import log_folder
+
     parser = argparse.ArgumentParser(prog="finrl_ray.jobs.pack")
     parser.add_argument("source")
     parser.add_argument("job_id")
     parser.add_argument("--checkpoints", action="store_true")
     given = parser.parse_args()
     ray.init(log_to_driver=False)
-    node: Any = ray._private.worker.global_worker.node
-    logs = Path(node.get_logs_dir_path())
+    logs = Path(log_folder())
     target = logs / archive_name(given.job_id)
     folders = pack(given.source, target, checkpoints=given.checkpoints)
     facts = {"folders": folders, "source": given.source}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import utils
 
 from finrl_ray.cluster import nodes as nodes_module
 from finrl_ray.errors import ConfigError, SearchError
@@ -24,8 +25,8 @@ def no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, found: set[str], latest: str | None) -> None:
-    monkeypatch.setattr(nodes_module.services, "find_gcs_addresses", lambda: found)
-    monkeypatch.setattr(nodes_module.utils, "read_ray_address", lambda folder: latest)
+    monkeypatch.setattr(nodes_module, "gcs_addresses_here", lambda: found)
+    monkeypatch.setattr(nodes_module, "latest_address_here", lambda: latest)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_an_address_at_which_nothing_answers_is_said_in_seconds() -> None:
 def test_rays_own_complaint_of_versions_is_put_in_plain_words() -> None:
     theirs = {"ray_version": "2.9.3", "python_version": "3.9.18"}
     with pytest.raises(RuntimeError, match="Version mismatch") as caught:
-        nodes_module.utils.check_version_info(theirs, "10.0.0.1", raise_on_mismatch=True)
+        utils.check_version_info(theirs, "10.0.0.1", raise_on_mismatch=True)
     said = nodes_module.join_error("10.0.0.1:6379", caught.value)
     assert "10.0.0.1:6379 runs Ray 2.9.3 on Python 3.9.18" in said
     assert f"this process has Ray {nodes_module.ray.__version__}" in said

@@ -23,7 +23,7 @@ def node(*dead: str) -> SimpleNamespace:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, own: Any, head: tuple[str, int] | None = None) -> None:
-    monkeypatch.setattr(watchdog, "_own_node", lambda: own)
+    monkeypatch.setattr(watchdog, "node_started_here", lambda: own)
     monkeypatch.setattr(watchdog, "_head_address", lambda: head)
 
 

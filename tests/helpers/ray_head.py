@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 from repository import REPOSITORY
 
-from finrl_ray.cluster.nodes import dashboard_answers, read_token_again
+from finrl_ray.cluster.nodes import dashboard_answers
+from finrl_ray.cluster.ray_internals import read_token_again
 
 START_S = 600.0
 

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator
 
 import ray
-from ray.tune.execution import class_cache
 
 from finrl_ray.cluster.nodes import cluster_address
 from finrl_ray.cluster.session import ray_session
+from finrl_ray.cluster.tune_internals import VARIABLES_FOR_WORKERS
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
@@ -80,7 +80,7 @@ def driver_environment() -> Iterator[None]:
     It would put them into the description of the workers' environment, which Ray logs. Workers have
     the environment of their node; on this machine that is ours.
     """
-    forwarded = class_cache.ENV_VARS_TO_PROPAGATE
+    forwarded = VARIABLES_FOR_WORKERS
     keys = {name for name in forwarded if name.startswith("AWS_")}
     forwarded -= keys
     try:

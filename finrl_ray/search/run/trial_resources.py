@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
+from finrl_ray.cluster.ray_internals import gpus_here
 from finrl_ray.cluster.watchdog import is_own_ray
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError, SearchError
@@ -59,8 +59,7 @@ def of_this_machine() -> Resources:
 
 def found_gpus() -> int:
     """Return the GPUs that Ray finds on this machine and that this process may use."""
-    manager, number = ResourceAndLabelSpec._get_current_node_accelerator(None, {})
-    return number if manager is not None and manager.get_resource_name() == "GPU" else 0
+    return gpus_here()
 
 
 def of_nodes() -> list[Resources]:

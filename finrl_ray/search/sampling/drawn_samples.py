@@ -5,8 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray.tune.search.sample import _BackwardsCompatibleNumpyRng
-
+from finrl_ray.cluster.tune_internals import SampleGenerator
 from finrl_ray.search.sampling.domains import Domain, to_param_space
 from finrl_ray.support.values import nested_to_python
 
@@ -45,7 +44,7 @@ class DrawnSamples:
         self._entries = to_param_space(space, "random" if seed_draw else "")
         self._drawing = [name for name in self._entries if _draws(space.get(name))]
         self._grid = {name: d.values for name, d in sorted(space.items()) if d.kind == "grid"}
-        self._generator = _BackwardsCompatibleNumpyRng(seed)
+        self._generator = SampleGenerator(seed)
 
     def draw(self) -> dict[str, Any] | None:
         """Return the next sample; None when all have been given out."""

@@ -14,8 +14,9 @@ from finrl_ray.search.schedulers.packed_maps import PackedFloatMap, PackedIntMap
 from finrl_ray.support.global_random import GlobalRandomState
 
 if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
+
+    from finrl_ray.cluster.tune_internals import TuneController
 
 
 class AshaScheduler(AsyncHyperBandScheduler):

@@ -14,8 +14,9 @@ from finrl_ray.search.sampling.objective import finite, full_budget, time_attr
 from finrl_ray.search.schedulers.default_times import eighth_unless_given
 
 if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
+
+    from finrl_ray.cluster.tune_internals import TuneController
 
 
 class _RecordingBracket(_Bracket):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray import tune
-from ray.train._internal.session import _FutureTrainingResult
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
+from finrl_ray.cluster.tune_internals import FutureTrainingResult, forget_decision, is_staged
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import PB2Config, PBTConfig
 from finrl_ray.search.sampling.domains import Domain
@@ -20,8 +20,9 @@ from finrl_ray.support.global_random import GlobalRandomState
 from finrl_ray.support.values import nested_to_python
 
 if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
+
+    from finrl_ray.cluster.tune_internals import TuneController
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +116,8 @@ class PopulationBase(PopulationBasedTraining):
             if trial.status in (trial.PENDING, trial.PAUSED) and not self._waits(trial)
         ]
         due.sort(key=lambda trial: self._trial_state[trial].last_train_time)
-        staged = getattr(tune_controller, "_staged_trials", ())
-        return next((trial for trial in due if trial not in staged), due[0] if due else None)
+        unstaged = (trial for trial in due if not is_staged(tune_controller, trial))
+        return next(unstaged, due[0] if due else None)
 
     def _waits(self, trial: "Trial") -> bool:
         """Return whether a trial has come to the next exchange and the others have not."""
@@ -190,7 +191,7 @@ class PopulationBase(PopulationBasedTraining):
     ) -> None:
         super()._checkpoint_or_exploit(trial, tune_controller, upper_quantile, lower_quantile)
         state = self._trial_state[trial]
-        if isinstance(state.last_checkpoint, _FutureTrainingResult):
+        if isinstance(state.last_checkpoint, FutureTrainingResult):
             # a few milliseconds: the trial has written it with its report. A future could neither
             # be kept on disk nor stay true once the trial trains on.
             saved = state.last_checkpoint.resolve()
@@ -200,9 +201,7 @@ class PopulationBase(PopulationBasedTraining):
         self, tune_controller: "TuneController", trial: "Trial", trial_to_clone: "Trial"
     ) -> None:
         super()._exploit(tune_controller, trial, trial_to_clone)
-        # a trial that is still writing its checkpoint Ray notes down as to be stopped after it, and
-        # then drops that checkpoint: the note would end the trial at the first one of its new life
-        tune_controller._cached_trial_decisions.pop(trial.trial_id, None)
+        forget_decision(tune_controller, trial)
         donor = self._trial_state[trial_to_clone]
         assert isinstance(donor.last_checkpoint, tune.Checkpoint)
         exploit = Exploit(

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from finrl_ray.cluster.tune_internals import restage, stop_at_once
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.records import STOP
 from finrl_ray.search.tune.commit import StateCommitter
 
 if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
+    from finrl_ray.cluster.tune_internals import TuneController
 
 
 class ResumableScheduler(TrialScheduler):
@@ -112,11 +113,10 @@ class ResumableScheduler(TrialScheduler):
         while self.undecided:
             trial = tune_controller.get_trial(self.undecided.pop())
             if trial is not None:
-                tune_controller._set_trial_status(trial, Trial.RUNNING)
-                tune_controller.stop_trial(trial)
+                stop_at_once(tune_controller, trial)
         chosen = self._choose(tune_controller)
         if chosen is not None:
-            _restage(tune_controller, chosen)
+            restage(tune_controller, chosen)
         return chosen
 
     def _choose(self, tune_controller: "TuneController") -> Trial | None:
@@ -141,14 +141,3 @@ class ResumableScheduler(TrialScheduler):
 
 def _place(trial: Trial) -> int:
     return int(trial.trial_id)
-
-
-def _restage(tune_controller: "TuneController", trial: Trial) -> None:
-    """Let Ray ask for a process again that it counts on and no longer has.
-
-    Where a process is taken over by one trial while it starts for another, Ray can be left with a
-    trial that is neither running nor waiting for anything.
-    """
-    lost = trial in tune_controller._staged_trials and trial not in tune_controller._trial_to_actor
-    if lost and trial not in tune_controller._resetting_trials:
-        tune_controller._unstage_trial_with_resources(trial)

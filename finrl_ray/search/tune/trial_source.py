@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.registry import get_trainable_cls
 from ray.tune.search import SearchAlgorithm, Searcher
 
+from finrl_ray.cluster.tune_internals import restore_from
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.records import ENDED, PAUSE, TrialRecord, unfinished
@@ -195,9 +195,7 @@ class TrialSource(SearchAlgorithm):
         if path:
             metrics = {**record.last, "training_iteration": record.iterations}
             metrics["config"] = dict(record.sample)
-            trial._restore_checkpoint_result = _TrainingResult(
-                checkpoint=self.storage.checkpoint(path), metrics=metrics
-            )
+            restore_from(trial, self.storage.checkpoint(path), metrics)
             trial.run_metadata.last_result = dict(metrics)
         if record.decision == PAUSE:
             trial.set_status(Trial.PAUSED)

@@ -18,8 +18,8 @@ import psutil
 import pyarrow.fs as pafs
 import torch as th
 from ray import tune
-from ray.train._internal.storage import StorageContext
 
+from finrl_ray.cluster.tune_internals import StorageContext
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.folds import ValidationPlan
