@@ -4,9 +4,13 @@ import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from types import UnionType
-from typing import Any
+from typing import Any, overload
 
 
+@overload
+def as_whole(value: float) -> float: ...
+@overload
+def as_whole(value: object) -> object: ...
 def as_whole(value: object) -> object:
     """Return 20000 for 20000.0; anything that is no float of a whole number as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
