@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import ray
-from cachetools.func import ttl_cache
+from cachetools import TTLCache, cached
 
 from finrl_ray.cluster.nodes import most_cpus
 from finrl_ray.config.experiment import ExperimentConfig
@@ -28,8 +28,9 @@ def concurrency_limit(config: ExperimentConfig) -> Callable[[], float]:
     if most is not None:
         return lambda: most
     fitting = partial(_trials_that_fit, config.search.cpus_per_trial, config.search.gpus_per_trial)
-    cached: Callable[[], float] = ttl_cache(maxsize=1, ttl=REFRESH_S)(fitting)
-    return cached
+    # without a lock, as `cachetools.func.ttl_cache` has one: Ray pickles what asks for the limit
+    limit: Callable[[], float] = cached(TTLCache(maxsize=1, ttl=REFRESH_S))(fitting)
+    return limit
 
 
 def _trials_that_fit(cpus: float, gpus: float) -> float:
