@@ -1,6 +1,7 @@
-"""Ray's trial but for three things.
+"""`SearchTrial`: Ray's trial with other rules for failures, and without a place in Ray's snapshots.
 
-A lost node is not its fault; one that has diverged is not tried again; it is in no snapshot.
+The loss of a node does not count as a failure of the trial, and a trial whose training has diverged
+is not tried again.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""`TrialIds`: a set of trials' ids that takes little room, as trials are numbered."""
+"""`TrialIds`: a set of trials' ids in little memory, as trials are numbered."""
 
 from collections.abc import Iterable
 
