@@ -28,7 +28,6 @@ from finrl_ray.search.journal.events import append_event
 from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.run import outputs, runner
 from finrl_ray.search.run.interruption import end_trials
-from finrl_ray.search.sampling.domains import planned_trials
 
 # beside the others they find nothing of their own soon
 _LONG = ("asha", "hyperband", "median", "rejected")
@@ -62,7 +61,7 @@ def interrupted(folder: SearchFolder, length: int) -> runner.SearchResult | None
     end_trials(folder.path, records, "")
     append_event(folder.path, records, "search", state="interrupted", ended_by="")
     outputs.write_outputs(folder, records.in_order())
-    return runner._result(folder, records, planned_trials(folder.config))
+    return runner._result(folder, records)
 
 
 def printed(renderable: object) -> str:
