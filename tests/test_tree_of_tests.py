@@ -8,6 +8,7 @@ OTHER_FOLDERS = ("docs", "faults", "helpers", "integration")
 """Tests of documents, of the tests' own parts, and of many modules together."""
 OF_SEVERAL_MODULES = {
     "agents/test_changed_keywords.py": "what SB3 renamed, wherever it is taken",
+    "agents/callbacks/test_trading_evaluation.py": "`TradingEvalCallback`, beside `EvalCallback`",
     "compat/test_one_answer.py": "two ways to one number",
     "compat/test_tutorial.py": "FinRL's own tutorial, from data to backtest",
     "env/test_crypto.py": "prices of every day of the week, and fractions of a share",
@@ -21,6 +22,7 @@ OF_SEVERAL_MODULES = {
     "learners/test_predict.py": "the actions of each learner beside SB3's",
     "report/test_browser.py": "the whole report in a real browser",
     "test_import_order.py": "the whole package",
+    "test_structure.py": "the whole package",
     "test_tree_of_tests.py": "this file",
 }
 

@@ -8,16 +8,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from finrl_ray._typing import AnyArray, BoolArray, DateArray, FloatArray
 from finrl_ray.data.columns import PRICE_COLUMNS
-from finrl_ray.data.frames.long_format import LongOptions, arrays_from_long
 from finrl_ray.data.report import DataReport
 from finrl_ray.errors import DataError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from typing_extensions import Unpack
+
+    from finrl_ray.data.frames.long_format import LongOptions
 
 _DTYPES = {"dates": "datetime64[ns]", "tradable": "bool"}
 
@@ -240,7 +241,7 @@ class MarketData:
 
     @classmethod
     def from_finrl(
-        cls, df: pd.DataFrame, features: Sequence[str] = (), **options: "Unpack[LongOptions]"
+        cls, df: "pd.DataFrame", features: Sequence[str] = (), **options: "Unpack[LongOptions]"
     ) -> "MarketData":
         """Return market data from a frame in FinRL's long format.
 
@@ -263,7 +264,7 @@ class MarketData:
 
 
 def market_data_from_long(
-    df: pd.DataFrame, *, features: Sequence[str] = (), **options: "Unpack[LongOptions]"
+    df: "pd.DataFrame", *, features: Sequence[str] = (), **options: "Unpack[LongOptions]"
 ) -> tuple[MarketData, DataReport]:
     """Return market data, and a report of what was done, from a frame in FinRL's long format.
 
@@ -294,5 +295,8 @@ def market_data_from_long(
     ConfigError
         If `timezone` is no time zone.
     """
+    # commands that only read a search do without pandas, which takes half a second to load
+    from finrl_ray.data.frames.long_format import arrays_from_long
+
     fields, report = arrays_from_long(df, features=features, **options)
     return MarketData(**fields), report

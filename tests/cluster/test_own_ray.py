@@ -205,8 +205,9 @@ def test_under_a_long_tmpdir_it_is_in_a_short_folder_of_the_user_and_says_so(
 def test_nothing_of_it_outlives_a_killed_driver(own_ray: OwnRay) -> None:
     family = own_ray.family()
     mark = own_ray.facts["mark"]
-    names = {kind_of(one) for one in marked(mark)}
-    assert {"gcs_server", "raylet", "worker", "DashboardAgent", "RuntimeEnvAgent"} <= names
+    parts = {"gcs_server", "raylet", "worker", "DashboardAgent", "RuntimeEnvAgent"}
+    # a worker takes its name some time after it has started
+    wait_until(lambda: parts <= {kind_of(one) for one in marked(mark)})
     os.kill(own_ray.process.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(family, timeout=ENDED_WITHIN_S)
     assert [one.name() for one in alive] == []

@@ -141,7 +141,11 @@ def _metrics(head: RayHead, token: str) -> str:
 
 def _exported(head: RayHead, name: str, tag: str) -> float | None:
     pattern = rf"^ray_{name}\{{[^}}]*{tag}[^}}]*\}} (\S+)$"
-    found = re.findall(pattern, _metrics(head, head.token_path.read_text()), re.MULTILINE)
+    try:
+        text = _metrics(head, head.token_path.read_text())
+    except urllib.error.URLError:  # Ray's exporter has not begun to answer
+        return None
+    found = re.findall(pattern, text, re.MULTILINE)
     return float(found[-1]) if found else None
 
 
