@@ -30,11 +30,10 @@ from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.disk_full import DiskFullError, free_bytes, free_space_in_words
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.support.environment_variables import environment
-from finrl_ray.support.interruptions import interrupted, leave_at_once
+from finrl_ray.support.interruptions import ONE_SIGNAL_S, interrupted, leave_at_once
 
 logger = logging.getLogger(__name__)
 
-_ONE_SIGNAL_S = 1.0
 _SHUTDOWN_S = 5.0
 _FAILURES = (ConnectionError, OSError, RuntimeError, ray.exceptions.RayError)
 RAY_BYTES = 16 * 10**6
@@ -178,7 +177,7 @@ def _init(connection: Mapping[str, Any], worker_env: Mapping[str, str], where: s
         # for a node or a dashboard that starts too slowly Ray raises Exception itself
         if type(error) is not Exception and not isinstance(error, _FAILURES):
             raise
-        if interrupted(_ONE_SIGNAL_S):  # and Ray with it: the signal came to the whole group
+        if interrupted(ONE_SIGNAL_S):  # and Ray with it: the signal came to the whole group
             raise KeyboardInterrupt from error
         if where == "here":
             raise SearchError(f"Ray cannot be started: {str(error).strip()}") from error

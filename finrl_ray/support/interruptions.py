@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _FIRST = "stopping; what was reported is kept (Ctrl-C once more stops at once)"
 _AGAIN = "stopping at once"
+ONE_SIGNAL_S = 1.0
+"""Within how many seconds all processes of a group get the same signal."""
 
 Say = Callable[[str], None]
 

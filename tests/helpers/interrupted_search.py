@@ -31,30 +31,19 @@ def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+def _resume_command(folder: Path) -> list[str]:
+    options = ["--no-dashboard", "--no-report"]
+    return [sys.executable, "-m", "finrl_ray", "resume", str(folder), *options]
+
+
 def resuming(folder: Path) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "finrl_ray",
-        "resume",
-        str(folder),
-        "--no-dashboard",
-        "--no-report",
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        _resume_command(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def resume(folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "finrl_ray",
-        "resume",
-        str(folder),
-        "--no-dashboard",
-        "--no-report",
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(_resume_command(folder), capture_output=True, text=True, check=False)
 
 
 def wait_for_results(storage: Path, count: int, process: "subprocess.Popen[str]") -> Path:

@@ -117,7 +117,7 @@ def test_a_ray_that_ends_while_it_starts_was_interrupted_if_we_were(
         raise kind("the gcs_server has died")
 
     monkeypatch.setattr(ray, "init", failing)
-    monkeypatch.setattr(session, "_ONE_SIGNAL_S", 0.05)
+    monkeypatch.setattr(session, "ONE_SIGNAL_S", 0.05)
     with pytest.raises(KeyboardInterrupt if told else SearchError):
         session._init({}, {}, "here")
 

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import MB, parse_json, require_regular
@@ -18,7 +18,7 @@ JOURNAL_FILE = "journal.jsonl"
 LINE_BYTES = 16 * MB
 JOURNAL_BYTES = 4 << 30
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STATES = ("running", "completed", "stopped", "rejected", "failed", "interrupted")
+TrialState = Literal["running", "completed", "stopped", "rejected", "failed", "interrupted"]
 
 Event = dict[str, Any]
 Check = Callable[[Any], bool]
@@ -143,7 +143,7 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "note": {"trial_id": _is_text, "text": _is_text},
         "end": {
             "trial_id": _is_text,
-            "state": lambda value: value in _STATES,
+            "state": lambda value: value in get_args(TrialState),
             "reason": _is_text,
         },
         "back": {"to": _is_count},

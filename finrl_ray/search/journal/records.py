@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from finrl_ray.search.journal.lines import Event
+from finrl_ray.search.journal.lines import Event, TrialState
 
-TrialState = Literal["running", "completed", "stopped", "rejected", "failed", "interrupted"]
 ENDED = ("completed", "stopped", "rejected", "failed")
 STOP, PAUSE = "STOP", "PAUSE"
 """Ray's names of what a scheduler decides after a result."""

@@ -60,10 +60,8 @@ from finrl_ray.search.tune.stopper import BudgetStopper
 from finrl_ray.search.tune.trial_source import TrialSource
 from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial, train_trial
 from finrl_ray.storage.url import is_url
-from finrl_ray.support.interruptions import interrupted
+from finrl_ray.support.interruptions import ONE_SIGNAL_S, interrupted
 
-# seconds within which all processes of a group get the same signal
-_ONE_SIGNAL_S = 1.0
 ViewFactory = Callable[[SearchFolder, JournalCallback, int], tune.Callback]
 
 
@@ -271,7 +269,7 @@ def _run_mirrored(
     except (ray.exceptions.RayError, TuneError, OSError) as error:
         # at its end Ray writes files that are not needed: a store that is away then does no harm.
         # On a full disk the records may be ahead of the journal
-        lost = not folder.is_finished(records) and not interrupted(_ONE_SIGNAL_S)
+        lost = not folder.is_finished(records) and not interrupted(ONE_SIGNAL_S)
         if lost or is_disk_full(error):
             raise _in_words(error, kept) from error
     remove_leftovers()

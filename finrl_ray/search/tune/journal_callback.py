@@ -12,12 +12,13 @@ from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.events import error_line, reported_metrics
-from finrl_ray.search.journal.records import PAUSE, STOP, TrialRecords, TrialState, interruption
+from finrl_ray.search.journal.lines import TrialState
+from finrl_ray.search.journal.records import PAUSE, STOP, TrialRecords, interruption
 from finrl_ray.search.sampling.objective import full_budget, time_attr
 from finrl_ray.search.schedulers.make import stop_reason
 from finrl_ray.search.tune.commit import StateCommitter
 from finrl_ray.search.tune.trial import SearchTrial
-from finrl_ray.support.interruptions import interrupted
+from finrl_ray.support.interruptions import ONE_SIGNAL_S, interrupted
 from finrl_ray.support.text import counted
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# how far apart the processes of a group get one signal
-_ONE_SIGNAL_S = 1.0
 _WORKER_DIED = "The actor died unexpectedly before finishing this task"
 
 
@@ -120,7 +119,7 @@ class JournalCallback(tune.Callback):
         text = text or "no traceback was left"
         lost = lost_process()
         # a signal to the whole group comes to Ray's processes, and the news of their end, at once
-        if lost or interrupted(_ONE_SIGNAL_S if _WORKER_DIED in text else 0.0):
+        if lost or interrupted(ONE_SIGNAL_S if _WORKER_DIED in text else 0.0):
             reason = interruption(self.records.trials[trial.trial_id])
             # with Ray's process died the trial, whose fault it was not
             reason += f": {lost} has died" if lost and not interrupted() else ""

@@ -5,11 +5,11 @@ import logging
 import gymnasium as gym
 import numpy as np
 import pytest
+from kept_logger import KeptLogger
 from market_env import MarketEnv
 from small_models import SMALL_KWARGS, small_env, small_model
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 
@@ -29,18 +29,6 @@ pytestmark = pytest.mark.slow  # they train, or start a server
 
 EPISODE = 59  # steps of the market fixture's 60 days
 COSTS = {"buy_cost_pct": 0.01, "sell_cost_pct": 0.01}
-
-
-class KeptLogger(Logger):
-    """A logger that keeps each dump."""
-
-    def __init__(self) -> None:
-        super().__init__(folder=None, output_formats=[])
-        self.dumps: list[tuple[int, dict]] = []
-
-    def dump(self, step: int = 0) -> None:
-        self.dumps.append((step, dict(self.name_to_value)))
-        super().dump(step)
 
 
 class SentActions(BaseCallback):

@@ -6,12 +6,12 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+from kept_logger import KeptLogger
 from market_env import MarketEnv
 from small_models import small_env, small_model
 from stable_baselines3 import PPO
 from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -20,18 +20,6 @@ from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImpro
 from finrl_ray.agents.callbacks.evaluation import EvalCallback, TradingEvalCallback
 from finrl_ray.env.make import create_env
 from finrl_ray.errors import ConfigError, DataError
-
-
-class KeptLogger(Logger):
-    """A logger that keeps each dump."""
-
-    def __init__(self) -> None:
-        super().__init__(folder=None, output_formats=[])
-        self.dumps: list[tuple[int, dict]] = []
-
-    def dump(self, step: int = 0) -> None:
-        self.dumps.append((step, dict(self.name_to_value)))
-        super().dump(step)
 
 
 class PlainEnv(gym.Env):

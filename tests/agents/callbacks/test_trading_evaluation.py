@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from bit_equality import assert_equal_bits
+from kept_logger import KeptLogger
 from market_env import MarketEnv
 from small_models import small_env, small_model
 from stable_baselines3 import A2C
@@ -15,7 +16,6 @@ from stable_baselines3.common.callbacks import (
     CallbackList,
     StopTrainingOnNoModelImprovement,
 )
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
@@ -29,18 +29,6 @@ from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.metrics.registry import MEASURES, performance_summary
-
-
-class KeptLogger(Logger):
-    """A logger that keeps each dump."""
-
-    def __init__(self) -> None:
-        super().__init__(folder=None, output_formats=[])
-        self.dumps: list[tuple[int, dict]] = []
-
-    def dump(self, step: int = 0) -> None:
-        self.dumps.append((step, dict(self.name_to_value)))
-        super().dump(step)
 
 
 class Stop(BaseCallback):
