@@ -16,7 +16,6 @@ from finrl_ray.baselines.weights import (
     minimum_variance_weights,
     train_returns,
 )
-from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
@@ -42,7 +41,11 @@ class BaselineCurves:
 
 
 def baseline_curves(
-    market_data: MarketData, train_data: MarketData, config: ExperimentConfig
+    market_data: MarketData,
+    train_data: MarketData,
+    config: ExperimentConfig,
+    *,
+    periods_per_year: float,
 ) -> BaselineCurves:
     """Return every baseline on one window, at the costs of `config.env`.
 
@@ -56,7 +59,8 @@ def baseline_curves(
     ----------
     market_data : the window
     train_data : the rows that agents train on
-    config : account, costs, measures and seed
+    config : account, costs, risk-free rate and seed
+    periods_per_year : periods/year, of the random policy's Sharpe ratios
     """
     env = config.env
     n = market_data.n_assets
@@ -82,7 +86,14 @@ def baseline_curves(
     column = config.evaluation.index_column
     if column is not None:
         curves["index"] = _index_curve(market_data, column, env.initial_amount)
-    ratios = [_sharpe(curve, config.evaluation) for curve in drawn]
+    ratios = [
+        sharpe_ratio(
+            simple_returns(curve),
+            periods_per_year=periods_per_year,
+            risk_free_rate=config.evaluation.risk_free_rate,
+        )
+        for curve in drawn
+    ]
     low, middle, high = np.nanquantile(ratios, [0.05, 0.5, 0.95])
     return BaselineCurves(
         curves=curves,
@@ -101,32 +112,24 @@ def _index_curve(market_data: MarketData, column: str, amount: float) -> FloatAr
     return result
 
 
-def _sharpe(curve: FloatArray, evaluation: EvaluationConfig) -> float:
-    return sharpe_ratio(
-        simple_returns(curve),
-        periods_per_year=settled_periods_per_year(evaluation),
-        risk_free_rate=evaluation.risk_free_rate,
-    )
-
-
 def curve_measures(
-    curves: Mapping[str, FloatArray], evaluation: EvaluationConfig
+    curves: Mapping[str, FloatArray], *, periods_per_year: float, risk_free_rate: float
 ) -> dict[str, dict[str, float]]:
     """Return the performance measures of each curve, and its Sharpe ratio beyond buy & hold.
 
     Parameters
     ----------
     curves : by name; one of them is `buy_and_hold`
-    evaluation : rates
+    periods_per_year : periods/year
+    risk_free_rate : 1/year
     """
-    periods = settled_periods_per_year(evaluation)
     held, found = curves[BUY_AND_HOLD], {}
     for name, curve in curves.items():
         measures = performance_summary(
-            curve, periods_per_year=periods, risk_free_rate=evaluation.risk_free_rate
+            curve, periods_per_year=periods_per_year, risk_free_rate=risk_free_rate
         )
         active = active_returns(curve, held)
-        measures["active_sharpe_ratio"] = sharpe_ratio(active, periods_per_year=periods)
+        measures["active_sharpe_ratio"] = sharpe_ratio(active, periods_per_year=periods_per_year)
         found[name] = measures
     return found
 

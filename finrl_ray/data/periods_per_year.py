@@ -90,6 +90,18 @@ def _periods(dates: DateArray) -> float:
     raise _no_spacing(stamps, f"the middle gap is {typical_days:g} days")
 
 
+def config_periods_per_year(config: ExperimentConfig, dates: DateArray) -> float:
+    """Return `evaluation.periods_per_year`, or what the spacing of `dates` says where it is null.
+
+    Raises
+    ------
+    DataError
+        If the config has none and the dates follow no pattern.
+    """
+    given = config.evaluation.periods_per_year
+    return periods_per_year(dates) if given is None else given
+
+
 def with_periods_per_year(config: ExperimentConfig, dates: DateArray) -> ExperimentConfig:
     """Return `config` with a number for `evaluation.periods_per_year`, its own or that of `dates`.
 
@@ -100,7 +112,8 @@ def with_periods_per_year(config: ExperimentConfig, dates: DateArray) -> Experim
     """
     if config.evaluation.periods_per_year is not None:
         return config
-    evaluation = dataclasses.replace(config.evaluation, periods_per_year=periods_per_year(dates))
+    periods = config_periods_per_year(config, dates)
+    evaluation = dataclasses.replace(config.evaluation, periods_per_year=periods)
     return dataclasses.replace(config, evaluation=evaluation)
 
 

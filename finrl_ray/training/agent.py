@@ -33,11 +33,11 @@ from finrl_ray.agents.state.training_state import (
     save_state,
 )
 from finrl_ray.agents.torch_startup import skip_dynamo_import
-from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
+from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.periods_per_year import with_periods_per_year
+from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.errors import FinRLRayError
@@ -103,13 +103,15 @@ def train_agent(
     TrialDivergedError
         When a parameter of the networks is NaN or infinite.
     """
-    config = with_periods_per_year(config, train_data.dates)
+    periods = config_periods_per_year(config, train_data.dates)
     seed = trial_seed(config.seed, sample)
     settings = resolve_sample(sample, config.agent)
     env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
     model = build_model(config, settings, env, seed, device=device_of(config))
     try:
-        callback = SafePointCallback(config, eval_env, seed, report, notes=start.notes)
+        callback = SafePointCallback(
+            config, eval_env, seed, report, periods_per_year=periods, notes=start.notes
+        )
         if start.checkpoint is not None:
             callback.restore(model, start.checkpoint)
             if start.must_report:
@@ -226,6 +228,7 @@ class SafePointCallback(BaseCallback):
     seed : of the trial, reported with each result
     report : called after each evaluation with the metrics, flat and of Python numbers, and a
         function that writes a checkpoint into a folder
+    periods_per_year : periods/year, of the measures
     notes : goes into the first report
     """
 
@@ -236,6 +239,7 @@ class SafePointCallback(BaseCallback):
         seed: int,
         report: Report,
         *,
+        periods_per_year: float,
         notes: str = "",
     ) -> None:
         super().__init__()
@@ -244,7 +248,9 @@ class SafePointCallback(BaseCallback):
         self.report = report
         self.config = config
         self.seed = seed
-        self.evaluation = make_evaluation(config.evaluation, eval_env)
+        self.evaluation = make_evaluation(
+            config.evaluation, eval_env, periods_per_year=periods_per_year
+        )
         self.objectives: list[float] = []
 
     def _init_callback(self) -> None:
@@ -330,6 +336,7 @@ def make_evaluation(
     evaluation: EvaluationConfig,
     eval_env: VecEnv,
     *,
+    periods_per_year: float,
     log_path: str | None = None,
     best_model_save_path: str | None = None,
 ) -> TradingEvalCallback:
@@ -345,7 +352,7 @@ def make_evaluation(
         log_path=log_path,
         best_model_save_path=best_model_save_path,
         metric=evaluation.metric,
-        periods_per_year=settled_periods_per_year(evaluation),
+        periods_per_year=periods_per_year,
         risk_free_rate=evaluation.risk_free_rate,
         verbose=0,
     )

@@ -20,10 +20,9 @@ from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, tria
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
-from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.periods_per_year import with_periods_per_year
+from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
@@ -97,19 +96,20 @@ def train_folds(
     TrialDivergedError
         When a parameter of the networks is NaN or infinite.
     """
-    config = with_periods_per_year(config, development.dates)
+    periods = config_periods_per_year(config, development.dates)
     settings = resolve_sample(sample, config.agent)
     done = [] if start.checkpoint is None else read_folds(start.checkpoint)
     notes = start.notes
     if done and start.must_report:
-        _report(done, config, report, notes)
+        _report(done, config, periods, report, notes)
         notes = ""
     for number in range(len(done), len(plan.folds)):
-        if done and _breach(done, config):
+        if done and _breach(done, config, periods):
             return done
         seed = fold_seed(config, sample, number)
-        done.append(_run_fold(settings, seed, config, development, plan.folds[number], number))
-        _report(done, config, report, notes)
+        fold = plan.folds[number]
+        done.append(_run_fold(settings, seed, config, periods, development, fold, number))
+        _report(done, config, periods, report, notes)
         notes = ""
     return done
 
@@ -161,6 +161,7 @@ def _run_fold(
     settings: TrialSettings,
     seed: int,
     config: ExperimentConfig,
+    periods_per_year: float,
     development: MarketData,
     fold: Fold,
     number: int,
@@ -168,7 +169,6 @@ def _run_fold(
     train_data = development.take(fold.train)
     scaling = fit_scaling(config, train_data)
     model = train_on(settings, config, train_data, scaling, seed)
-    periods = settled_periods_per_year(config.evaluation)
     dates, returns, active, traded = [], [], [], []
     for first, stop in fold.judged:
         judged = development.rows(first, stop)
@@ -178,7 +178,9 @@ def _run_fold(
         returns.append(simple_returns(history.account_value))
         active.append(active_returns(history.account_value, buy_and_hold(judged, config.env)))
         traded.append(
-            turnover(history.traded_amount, history.account_value, periods_per_year=periods)
+            turnover(
+                history.traded_amount, history.account_value, periods_per_year=periods_per_year
+            )
         )
     assert model.env is not None
     model.env.close()
@@ -193,15 +195,16 @@ def _run_fold(
     )
 
 
-def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[str, Any]:
+def fold_metrics(
+    done: Sequence[FoldResult], config: ExperimentConfig, periods_per_year: float
+) -> dict[str, Any]:
     """Return what a trial reports after its latest fold.
 
     `eval/...` are means over the folds, or the worst of them where the measure says so (see
     `Measure.over_windows`). `objective` is that of `validation.objective`; where it is not a
     number, one worse than agents come to.
     """
-    periods = settled_periods_per_year(config.evaluation)
-    measures = [_measures(result, config) for result in done]
+    measures = [_measures(result, config, periods_per_year) for result in done]
     worst = [name for name, measure in MEASURES.items() if measure.over_windows == "worst"]
     metrics = {
         f"eval/{name}": float(np.mean([m[name] for m in measures]))
@@ -212,7 +215,7 @@ def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[s
         worse = min if MEASURES[name].mode == "max" else max
         metrics[f"eval/{name}"] = float(worse(m[name] for m in measures))
     sharpes = [m["active_sharpe_ratio"] for m in measures]
-    metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done, periods)
+    metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done, periods_per_year)
     if config.validation.objective == "metric":
         name = config.evaluation.metric
         objective = metrics[f"eval/{name}"]
@@ -230,19 +233,19 @@ def fold_metrics(done: Sequence[FoldResult], config: ExperimentConfig) -> dict[s
         "folds": len(done),
         "paths": len(done) // own_path,
         "seed": done[0].seed,
-        "stop_reason": _breach(done, config),
+        "stop_reason": _breach(done, config, periods_per_year),
     }
 
 
-def _measures(result: FoldResult, config: ExperimentConfig) -> dict[str, float]:
-    evaluation = config.evaluation
-    periods = settled_periods_per_year(evaluation)
+def _measures(
+    result: FoldResult, config: ExperimentConfig, periods_per_year: float
+) -> dict[str, float]:
     summary = performance_summary(
         account_values(result.returns),
-        periods_per_year=periods,
-        risk_free_rate=evaluation.risk_free_rate,
+        periods_per_year=periods_per_year,
+        risk_free_rate=config.evaluation.risk_free_rate,
     )
-    active = sharpe_ratio(result.active, periods_per_year=periods)
+    active = sharpe_ratio(result.active, periods_per_year=periods_per_year)
     return {**summary, "turnover": result.turnover, "active_sharpe_ratio": active}
 
 
@@ -264,15 +267,19 @@ def _standard_error(
     return float(error * np.sqrt(periods_per_year))
 
 
-def _breach(done: Sequence[FoldResult], config: ExperimentConfig) -> str:
+def _breach(done: Sequence[FoldResult], config: ExperimentConfig, periods_per_year: float) -> str:
     """Return in words that the latest fold's drawdown is beyond the config's limit."""
-    return drawdown_breach(_measures(done[-1], config), config.search)
+    return drawdown_breach(_measures(done[-1], config, periods_per_year), config.search)
 
 
 def _report(
-    done: Sequence[FoldResult], config: ExperimentConfig, report: Report, notes: str
+    done: Sequence[FoldResult],
+    config: ExperimentConfig,
+    periods_per_year: float,
+    report: Report,
+    notes: str,
 ) -> None:
-    metrics = fold_metrics(done, config)
+    metrics = fold_metrics(done, config, periods_per_year)
     if notes:
         metrics["notes"] = notes
     kept = list(done)

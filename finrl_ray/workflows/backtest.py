@@ -108,9 +108,12 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
         record_opening(folder, record, source, dates)
         opened = read_openings(folder.path)
         history = evaluate_account(model, env)[0]
-        baselines = baseline_curves(test_data, folder.final_train_data, folder.config)
+        periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
+        baselines = baseline_curves(
+            test_data, folder.final_train_data, folder.config, periods_per_year=periods
+        )
         curves = {"agent": history.account_value, **baselines.curves}
-        measures = curve_measures(curves, folder.config.evaluation)
+        measures = curve_measures(curves, periods_per_year=periods, risk_free_rate=rate)
         result = Backtest(
             trial=record.index,
             window=dates,

@@ -17,7 +17,6 @@ import pandas as pd
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.agents.hyperparameters import SEED_DRAW
-from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import FifoConfig
 from finrl_ray.config.validation import WalkForward
@@ -226,7 +225,7 @@ def summarised(result: SearchResult, trials: Sequence[int]) -> Confirmation:
     folder = open_folder(result.path)
     records = folder.records().in_order()
     folds = trial_folds(records, CheckpointStorage(folder.path, folder.remote))
-    rows = [_row(record, folds.get(record.index, []), trials, folder.config) for record in records]
+    rows = [_row(record, folds.get(record.index, []), trials, folder) for record in records]
     rows.sort(key=lambda row: (row["lower_bound"] is None, -(row["lower_bound"] or 0.0)))
     for position, row in enumerate(rows, start=1):
         row["rank"] = None if row["lower_bound"] is None else position
@@ -241,7 +240,7 @@ def _row(
     record: TrialRecord,
     folds: Sequence[FoldResult],
     trials: Sequence[int],
-    config: ExperimentConfig,
+    folder: SearchFolder,
 ) -> dict[str, Any]:
     last, can_win = record.last, record.state == "completed"
     row: dict[str, Any] = {
@@ -260,17 +259,19 @@ def _row(
         "reason": record.reason,
     }
     if can_win:
-        matrix = sharpe_matrix(folds, config)
-        low, high = interquartile_mean_interval(matrix, seed=config.seed)
+        seeds = folder.config.validation.seeds
+        matrix = sharpe_matrix(folds, seeds, periods_per_year=folder.periods_per_year)
+        low, high = interquartile_mean_interval(matrix, seed=folder.config.seed)
         row |= {"iqm": interquartile_mean(matrix), "iqm_low": low, "iqm_high": high}
     return row
 
 
-def sharpe_matrix(folds: Sequence[FoldResult], config: ExperimentConfig) -> FloatArray:
+def sharpe_matrix(
+    folds: Sequence[FoldResult], seeds: int, *, periods_per_year: float
+) -> FloatArray:
     """Return the annual active Sharpe ratios of a whole trial, of shape (seeds, windows)."""
-    periods = settled_periods_per_year(config.evaluation)
-    ratios = [sharpe_ratio(result.active, periods_per_year=periods) for result in folds]
-    return np.array(ratios).reshape(config.validation.seeds, -1)
+    ratios = [sharpe_ratio(result.active, periods_per_year=periods_per_year) for result in folds]
+    return np.array(ratios).reshape(seeds, -1)
 
 
 def read_confirmation(path: Path) -> Confirmation | None:

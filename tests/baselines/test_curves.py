@@ -29,17 +29,17 @@ def data() -> MarketData:
 
 
 def config(**sections: dict[str, object]) -> ExperimentConfig:
-    return parse_config({"evaluation": {"periods_per_year": 252.0}, **sections})
+    return parse_config(sections)
 
 
 def test_every_baseline_begins_with_the_same_amount_on_the_same_days(data) -> None:
     pytest.importorskip("skfolio")
     settings = config(
-        evaluation={"periods_per_year": 252.0, "index_column": "sp"},
+        evaluation={"index_column": "sp"},
         data={"market_columns": ["sp"]},
     )
     window, train = data.rows(250, 400), data.rows(0, 250)
-    found = baseline_curves(window, train, settings)
+    found = baseline_curves(window, train, settings, periods_per_year=252.0)
     assert list(found.curves) == [
         "buy_and_hold",
         "equal_weight",
@@ -58,7 +58,7 @@ def test_every_baseline_begins_with_the_same_amount_on_the_same_days(data) -> No
     low, middle, high = found.random_sharpe
     assert low < middle < high
     assert found.notes == ()
-    measures = curve_measures(found.curves, settings.evaluation)
+    measures = curve_measures(found.curves, periods_per_year=252.0, risk_free_rate=0.0)
     assert measures["buy_and_hold"]["active_sharpe_ratio"] == 0.0
     own = active_returns(found.curves["cash"], found.curves["buy_and_hold"])
     assert measures["cash"]["active_sharpe_ratio"] == pytest.approx(
@@ -70,15 +70,21 @@ def test_every_baseline_begins_with_the_same_amount_on_the_same_days(data) -> No
 
 def test_weights_come_from_the_train_rows_alone(data) -> None:
     window, train = data.rows(250, 400), data.rows(0, 250)
-    before = baseline_curves(window, train, config()).curves["minimum_variance"]
+    before = baseline_curves(window, train, config(), periods_per_year=252.0).curves[
+        "minimum_variance"
+    ]
     altered = dataclasses.replace(train, close=train.close[::-1].copy())
-    after = baseline_curves(window, altered, config()).curves["minimum_variance"]
+    after = baseline_curves(window, altered, config(), periods_per_year=252.0).curves[
+        "minimum_variance"
+    ]
     assert not np.allclose(before, after)
 
 
 def test_a_missing_library_leaves_a_note(data, monkeypatch) -> None:
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
-    found = baseline_curves(data.rows(250, 400), data.rows(0, 250), config())
+    found = baseline_curves(
+        data.rows(250, 400), data.rows(0, 250), config(), periods_per_year=252.0
+    )
     assert "hrp" not in found.curves
     assert found.notes[0].startswith("risk parity (HRP) is missing: skfolio is not installed")
 

@@ -7,7 +7,11 @@ import pytest
 from finrl_ray.config.evaluation import EvaluationConfig, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.data.periods_per_year import periods_per_year, with_periods_per_year
+from finrl_ray.data.periods_per_year import (
+    config_periods_per_year,
+    periods_per_year,
+    with_periods_per_year,
+)
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.errors import ConfigError, DataError
 
@@ -100,6 +104,8 @@ def test_irregular_dates_ask_for_the_number(dates, found):
 def test_the_configs_own_number_wins():
     config = ExperimentConfig(evaluation=EvaluationConfig(periods_per_year=100.0))
     assert with_periods_per_year(config, every("2D", 9)) is config
+    assert config_periods_per_year(config, every("2D", 9)) == 100.0
+    assert config_periods_per_year(ExperimentConfig(), every("D", 100)) == 365.0
     settled = with_periods_per_year(ExperimentConfig(), every("D", 100))
     assert settled.evaluation.periods_per_year == 365.0
     assert dataclasses.replace(settled, evaluation=EvaluationConfig()) == ExperimentConfig()

@@ -148,7 +148,7 @@ def _result(
         done = [_fold(folder, plan.folds[i], i, index) for i in range(number)]
         if checkpoint is not None:
             write_folds(done, checkpoint)
-        return {**own, "metrics": fold_metrics(done, folder.config)}
+        return {**own, "metrics": fold_metrics(done, folder.config, folder.periods_per_year)}
     window = folder.validation_data
     if checkpoint is not None:
         held = buy_and_hold(window, folder.config.env)

@@ -179,10 +179,8 @@ def made_up(seed: int, n: int = 60) -> FoldResult:
 def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error() -> None:
 
     settings = config(scheme="cpcv", n_groups=4)
-    evaluation = dataclasses.replace(settings.evaluation, periods_per_year=252.0)
-    settings = dataclasses.replace(settings, evaluation=evaluation)
     done = [made_up(k) for k in range(4)]
-    metrics = fold_metrics(done, settings)
+    metrics = fold_metrics(done, settings, 252.0)
     sharpes = np.array([sharpe_ratio(result.active, periods_per_year=252.0) for result in done])
     error = sharpes.std(ddof=1) / 2.0
     assert metrics["eval/active_sharpe_ratio"] == pytest.approx(sharpes.mean(), rel=1e-12)
@@ -192,11 +190,11 @@ def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error() -> No
     assert metrics["eval/max_drawdown"] == pytest.approx(worst, rel=1e-9)
     assert (metrics["timesteps"], metrics["folds"], metrics["paths"]) == (400, 4, 2)
     # one training has no spread; its error is that of its own Sharpe ratio, and not 0
-    alone = fold_metrics(done[:1], settings)
+    alone = fold_metrics(done[:1], settings, 252.0)
     years = 60 / 252
     assert alone["eval/active_sharpe_se"] == pytest.approx(years**-0.5, rel=0.2)
     plain = dataclasses.replace(settings.validation, objective="metric")
-    other = fold_metrics(done, dataclasses.replace(settings, validation=plain))
+    other = fold_metrics(done, dataclasses.replace(settings, validation=plain), 252.0)
     mean = np.mean([sharpe_ratio(result.returns, periods_per_year=252.0) for result in done])
     assert other["objective"] == pytest.approx(mean, rel=1e-9)
 

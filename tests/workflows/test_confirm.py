@@ -1,6 +1,5 @@
 """The best of a search, trained again: new seeds, walk-forward windows, the test window sealed."""
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from finrl_ray.config.load import parse_config
-from finrl_ray.config.validation import WalkForward
 from finrl_ray.data.windows.folds import plan_validation
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
@@ -154,13 +152,7 @@ def test_the_matrix_has_seeds_in_rows_and_windows_in_columns() -> None:
         )
         for k in range(6)
     ]
-    config = parse_config({})
-    config = dataclasses.replace(
-        config,
-        validation=WalkForward(n_windows=3, seeds=2),
-        evaluation=dataclasses.replace(config.evaluation, periods_per_year=252.0),
-    )
-    matrix = sharpe_matrix(folds, config)
+    matrix = sharpe_matrix(folds, 2, periods_per_year=252.0)
     assert matrix.shape == (2, 3)
     own = folds[4].active
     assert matrix[1, 1] == pytest.approx(own.mean() / own.std(ddof=1) * np.sqrt(252))

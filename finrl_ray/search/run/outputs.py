@@ -152,9 +152,14 @@ def write_baselines(folder: SearchFolder) -> None:
 
 def baseline_tables(folder: SearchFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the measures of the baselines, and their account values by date, on validation."""
-    found = baseline_curves(folder.validation_data, folder.train_data, folder.config)
-    measures = measures_table(curve_measures(found.curves, folder.config.evaluation), found)
-    return measures, pd.DataFrame({"date": folder.validation_data.dates, **found.curves})
+    periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
+    found = baseline_curves(
+        folder.validation_data, folder.train_data, folder.config, periods_per_year=periods
+    )
+    measures = curve_measures(found.curves, periods_per_year=periods, risk_free_rate=rate)
+    return measures_table(measures, found), pd.DataFrame(
+        {"date": folder.validation_data.dates, **found.curves}
+    )
 
 
 def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:

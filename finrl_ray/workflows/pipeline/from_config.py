@@ -250,6 +250,7 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
     log.evaluation = make_evaluation(
         folder.config.evaluation,
         eval_env,
+        periods_per_year=folder.periods_per_year,
         log_path=str(path / EVAL_LOGS_FOLDER),
         best_model_save_path=str(path / BEST_MODEL_FOLDER),
     )
