@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, require
 from finrl_ray.learners.names import LearnerName
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
@@ -15,19 +15,43 @@ class AgentConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    algorithm: Algorithm = "ppo"
-    total_timesteps: int = 20_000
+    algorithm: Algorithm = field(
+        default="ppo",
+        metadata=not_searched(
+            "each algorithm has a space of its own; run one search per algorithm and compare them "
+            "with `finrl-ray compare`"
+        ),
+    )
+    total_timesteps: int = field(
+        default=20_000,
+        metadata=not_searched("it is what each trial may spend; trials are compared at the same"),
+    )
     """Env steps summed over the `n_envs` accounts."""
-    n_envs: int = 1
+    n_envs: int = field(default=1, metadata=formulation())
     """Accounts stepped together."""
-    learner: LearnerName = "fused"
+    learner: LearnerName = field(
+        default="fused",
+        metadata=not_searched("it changes how fast a trial is trained, not what is learned"),
+    )
     """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
     A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
-    policy: Literal["MlpPolicy"] = "MlpPolicy"
+    policy: Literal["MlpPolicy"] = field(
+        default="MlpPolicy",
+        metadata=not_searched(
+            "there is one; its networks are searched as net_arch and activation_fn"
+        ),
+    )
     """SB3's policy for flat observations, the only ones that the env gives."""
-    model_kwargs: dict[str, Any] = field(default_factory=dict)
+    model_kwargs: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=not_searched(
+            "keywords are searched one by one, by their own names: learning_rate"
+        ),
+    )
     """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both."""
-    normalize: Literal[False, True, "observations", "rewards"] = False
+    normalize: Literal[False, True, "observations", "rewards"] = field(
+        default=False, metadata=formulation()
+    )
     """Wrap the env in SB3's VecNormalize (running mean and deviation of observations and rewards,
     or of one of them, from training alone); its statistics travel with the model."""
 

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, may_change, require
 from finrl_ray.support.time_zones import require_timezone
 
 Window = tuple[date | None, date | None]
@@ -32,7 +32,7 @@ class DataConfig:
     """Zone (`Europe/London`) that dates with a time zone and a time of day are converted to; null:
     UTC. A row is one instant, so bars of exchanges in several zones need one clock. Dates without a
     time zone are left as they are, and days (midnight where they were written) keep their date."""
-    features: tuple[str, ...] | Literal["finrl"] = "finrl"
+    features: tuple[str, ...] | Literal["finrl"] = field(default="finrl", metadata=formulation())
     """Indicators by FinRL's (stockstats') names, or numeric columns of the source, in observation
     order. `finrl` is FinRL's list of eight, less those that a close-only source cannot have."""
     turbulence: bool = False

@@ -2,17 +2,32 @@
 
 An option beyond FinRL's env is a field of `TradingOptions`, with its text and its range: the key of
 the file, the envs' keyword (`env.rules.TradingRules`), `parity`, which refuses it, and the docs
-follow from that field. What the option does is written where orders are filled: its form for the
-kernel in `env/order_limits.py` and `env/kernel/arrays.py`, its rule in `env/kernel/`.
+follow from that field, and so does whether a search may choose it per trial: each field says that
+it is a choice of the agent's designer (`formulation`) or a fact of the market and the account, the
+same for all trials (`not_searched`, with the reason). What the option does is written where orders
+are filled: its form for the kernel in `env/order_limits.py` and `env/kernel/arrays.py`, its rule in
+`env/kernel/`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, require
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 Fill = Literal["close", "next_open"]
+
+_COSTS = not_searched(
+    "it is a fact of the market; an agent is not better because its trades cost less"
+)
+_ACCOUNT = not_searched("it is a fact of the account; trials are compared on the same one")
+_FILLS = not_searched(
+    "it is a fact of the market, which all trials trade in alike: when and in what amounts orders "
+    "can be filled"
+)
+_TURBULENCE = not_searched(
+    "it is a fact of the market that is traded, and the baselines beside the agents follow it too"
+)
 
 
 # without slots, of which a class cannot inherit two sets
@@ -20,20 +35,20 @@ Fill = Literal["close", "next_open"]
 class AccountOptions:
     """FinRL's own arguments: the account, what trading costs, and when everything is sold."""
 
-    hmax: int | float = 100
+    hmax: int | float = field(default=100, metadata=formulation())
     """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
     A whole number unless `fractional_shares`."""
-    initial_amount: float = 1_000_000.0
+    initial_amount: float = field(default=1_000_000.0, metadata=_ACCOUNT)
     """Cash at the start, in the account's currency."""
-    buy_cost_pct: float = 0.001
+    buy_cost_pct: float = field(default=0.001, metadata=_COSTS)
     """Cost of buying, as a fraction of the amount."""
-    sell_cost_pct: float = 0.001
+    sell_cost_pct: float = field(default=0.001, metadata=_COSTS)
     """Cost of selling, as a fraction of the amount."""
-    reward_scaling: float = 1e-4
+    reward_scaling: float = field(default=1e-4, metadata=formulation())
     """Reward per unit of change of the account value."""
-    turbulence_threshold: float | None = None
+    turbulence_threshold: float | None = field(default=None, metadata=_TURBULENCE)
     """At or above this value of `risk_indicator_col` everything is sold and nothing is bought."""
-    risk_indicator_col: str = "turbulence"
+    risk_indicator_col: str = field(default="turbulence", metadata=_TURBULENCE)
     """The market series compared with the threshold."""
 
 
@@ -41,27 +56,29 @@ class AccountOptions:
 class TradingOptions:
     """Options of the env that FinRL's has not, and that have no meaning together with `parity`."""
 
-    fill: Fill = "close"
+    fill: Fill = field(default="close", metadata=_FILLS)
     """`close`: orders fill at the close that the agent has just seen, as in FinRL. `next_open`:
     at the following open, at which the agent could really have traded."""
-    fractional_shares: bool = False
+    fractional_shares: bool = field(default=False, metadata=_FILLS)
     """Trade fractions of shares instead of truncating orders to whole ones."""
-    random_start: bool = False
+    random_start: bool = field(default=False, metadata=formulation())
     """Start training episodes on a random day of the first half of the window, from the env's seed;
     evaluation and backtest always start on the first day."""
-    cash_penalty_proportion: float = 0.0
+    cash_penalty_proportion: float = field(default=0.0, metadata=formulation())
     """Share of the account value that should stay cash: what is missing of it at the end of a step
     is taken off that step's reward. The account itself is not touched."""
-    stop_loss: float | None = None
+    stop_loss: float | None = field(default=None, metadata=formulation())
     """Sell a whole position when its close is below this fraction of its average buy price
     (0.9: a loss of 10 %); null: never."""
-    profit_loss_ratio: float | None = None
+    profit_loss_ratio: float | None = field(
+        default=None, metadata=formulation(only_with=("stop_loss", ()))
+    )
     """With `stop_loss`, also sell a whole position when its close has gained this many times the
     loss that would have sold it (stop_loss 0.9 and 2.0: a gain of 20 %); null: never."""
-    lot_size: float | tuple[float, ...] | None = None
+    lot_size: float | tuple[float, ...] | None = field(default=None, metadata=_FILLS)
     """Orders are rounded toward zero to multiples of this number of shares, or of one number per
     ticker; below 1 it needs `fractional_shares`; null: no lots."""
-    cooldown: int = 0
+    cooldown: int = field(default=0, metadata=formulation())
     """Periods after a trade in a ticker during which orders in it are ignored."""
 
     def changed_options(self) -> list[str]:
@@ -106,10 +123,13 @@ class EnvConfig(TradingOptions, AccountOptions):
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    observation_scaling: Literal["none", "train"] = "none"
+    observation_scaling: Literal["none", "train"] = field(default="none", metadata=formulation())
     """`train`: standardise prices and features by their mean and deviation on the train window and
     express cash and positions as fractions of `initial_amount`."""
-    parity: bool = False
+    parity: bool = field(
+        default=False,
+        metadata=not_searched("it takes the other options away; compare two searches instead"),
+    )
     """Reproduce FinRL's StockTradingEnv with its quirks; see docs/environment.md."""
 
     def __post_init__(self) -> None:
