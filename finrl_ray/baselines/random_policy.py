@@ -6,7 +6,7 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
-from finrl_ray.env.scaling import fit_observation_scaling
+from finrl_ray.env.scaling import fitted_scaling
 
 N_ACCOUNTS = 64
 
@@ -28,14 +28,12 @@ def random_policy_curves(
     array of shape (E, T), currency
     """
     # what is observed does not matter, but the env asks for a scaling where the config has one
-    scaled = config.observation_scaling == "train"
-    scaling = fit_observation_scaling(market_data, config.initial_amount) if scaled else None
     env = make_vec_env(
         market_data,
         config,
         n_envs=n_accounts,
         seed=seed,
-        scaling=scaling,
+        scaling=fitted_scaling(config, market_data),
         training=False,
         record_trades=False,
     )

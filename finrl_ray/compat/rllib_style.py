@@ -13,7 +13,7 @@ from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.models import as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
-from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, unpack_env
+from finrl_ray.compat.unpacked_env import UnpackedEnv, experiment_of, observe_as_trained, unpack_env
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -228,7 +228,8 @@ class DRLlibv2:
         ----------
         test_env_name : without effect
         test_env : needed where the search normalised observations: the model comes attached to
-            this env with the statistics of its training
+            this env with the statistics of its training; and where they are stationary, which this
+            env standardises by the search's train window from here on
         checkpoint : folder of another trial's checkpoint
         trust : run code that is in the model, where it is not one that this package has written
 
@@ -239,6 +240,7 @@ class DRLlibv2:
         SearchError
             If nothing was trained or the model is not on disk.
         """
+        self._let_observe(test_env)
         if checkpoint is not None:
             file = Path(checkpoint) / MODEL_FILE
             model = load_model(self.algorithm, file, trust=trust)
@@ -254,6 +256,17 @@ class DRLlibv2:
             )
         env = under_statistics(as_vec_env(test_env), statistics, evaluating=True)
         return load_model(self.algorithm, file, env=env, device="cpu", trust=trust)
+
+    def _let_observe(self, test_env: Any) -> None:
+        """Standardise the observations of `test_env` as in training, where they are."""
+        if self._unpacked.env.observation == "finrl":
+            return
+        if test_env is None:
+            raise ConfigError(
+                "this model was trained on observations that are standardised by the train window; "
+                "pass test_env, so that it shows the same"
+            )
+        observe_as_trained(test_env, "test_env", open_folder(self._require_path()))
 
     def _require_path(self) -> Path:
         if self.path is None:

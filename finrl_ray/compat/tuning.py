@@ -20,6 +20,7 @@ from finrl_ray.compat.unpacked_env import (
     accounts_of,
     experiment_of,
     market_of,
+    observe_as_trained,
     unpack_env,
 )
 from finrl_ray.data.labels import date_label
@@ -167,6 +168,7 @@ class TuneSB3Optuna:
         folder = open_folder(path)
         record, model, file = load_winner(folder)
         env = as_vec_env(self.env_trade)
+        observe_as_trained(env, "env_trade", folder)
         if folder.config.agent.normalize:
             env = _with_statistics(env, file)
         dates = market_of(accounts_of(self.env_trade, "env_trade"), with_risk=False).dates

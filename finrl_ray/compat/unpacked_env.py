@@ -15,8 +15,11 @@ from finrl_ray.config.load import parse_config
 from finrl_ray.config.zoo_keys import NORMALIZE_OF_FLAGS
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
+from finrl_ray.env.observed_columns import FINRL
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
+from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import ConfigError
+from finrl_ray.search.folder.folder import SearchFolder
 
 _SHARED = sorted({f.name for f in fields(EnvConfig)} & {f.name for f in fields(TradingRules)})
 
@@ -126,6 +129,24 @@ def accounts_of(env: Any, name: str) -> Accounts:
     return found
 
 
+def observe_as_trained(env: Any, name: str, folder: SearchFolder) -> None:
+    """Let an env standardise its observations as those that a search's models were trained on.
+
+    Only stationary observations are, whose scaling a search fits on its own train window.
+
+    Raises
+    ------
+    ConfigError
+        If the env does not show what the models were trained on.
+    """
+    scaling = fitted_scaling(folder.config.env, folder.final_train_data)
+    if scaling is None or scaling.columns == FINRL:
+        return
+    first = accounts_of(env, name)
+    for accounts in env.get_attr("accounts") if isinstance(env, VecEnv) else [first]:
+        accounts.observe_with(scaling)
+
+
 def market_of(accounts: Accounts, *, with_risk: bool) -> MarketData:
     """Return the market that accounts trade in, as far as the env has kept it."""
     table = accounts.table
@@ -155,7 +176,7 @@ def _env_config(accounts: Accounts, name: str) -> EnvConfig:
     _refuse(not all(settings.initial), name, "initial=False")
     _refuse(np.any(settings.start_row != 0), name, "a day other than 0 (cut the data instead)")
     _refuse(
-        np.any(table.market.factors != 1.0),
+        table.scaling is not None and accounts.rules.observation == "finrl",
         name,
         "an observation_scaling (use VecNormalize instead)",
     )

@@ -16,6 +16,7 @@ from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, r
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 Fill = Literal["close", "next_open"]
+Observation = Literal["finrl", "stationary"]
 
 _COSTS = not_searched(
     "it is a fact of the market; an agent is not better because its trades cost less"
@@ -25,6 +26,7 @@ _FILLS = not_searched(
     "it is a fact of the market, which all trials trade in alike: when and in what amounts orders "
     "can be filled"
 )
+_STATIONARY = formulation(only_with=("observation", ("stationary",)))
 _TURBULENCE = not_searched(
     "it is a fact of the market that is traded, and the baselines beside the agents follow it too"
 )
@@ -64,6 +66,15 @@ class TradingOptions:
     random_start: bool = field(default=False, metadata=formulation())
     """Start training episodes on a random day of the first half of the window, from the env's seed;
     evaluation and backtest always start on the first day."""
+    observation: Observation = field(default="finrl", metadata=formulation())
+    """`finrl`: cash, prices, shares and features as they are. `stationary`: shares of the account
+    instead of cash and shares, and returns and features, standardised on the train window, instead
+    of prices."""
+    lookback: int = field(default=1, metadata=_STATIONARY)
+    """With `observation: stationary`, how many rows of returns and features an agent sees: today's,
+    yesterday's and so on."""
+    return_horizons: tuple[int, ...] = field(default=(1, 5, 21, 63), metadata=_STATIONARY)
+    """With `observation: stationary`, the periods over which it shows log returns."""
     cash_penalty_proportion: float = field(default=0.0, metadata=formulation())
     """Share of the account value that should stay cash: what is missing of it at the end of a step
     is taken off that step's reward. The account itself is not touched."""
@@ -109,6 +120,24 @@ class TradingOptions:
                 "lot_size must be > 0 shares, and whole unless fractional_shares is true, got "
                 f"{self.lot_size}",
             )
+        self._check_observation()
+
+    def _check_observation(self) -> None:
+        lookback, horizons = self.lookback, self.return_horizons
+        require(lookback >= 1, f"lookback must be >= 1 rows, got {lookback}")
+        require(
+            len(horizons) > 0 and min(horizons) >= 1 and len(set(horizons)) == len(horizons),
+            "return_horizons must be one or more different numbers of periods, each >= 1, got "
+            f"{list(horizons)}",
+        )
+        if self.observation == "finrl":
+            changed = [n for n in ("lookback", "return_horizons") if n in self.changed_options()]
+            require(
+                not changed,
+                f"{' and '.join(changed)} must be left at the default, or observation be "
+                f"'stationary', got lookback {lookback} and return_horizons {list(horizons)} with "
+                "observation 'finrl', which shows one row and no returns",
+            )
 
 
 def options_beyond_finrl() -> str:
@@ -125,12 +154,18 @@ class EnvConfig(TradingOptions, AccountOptions):
 
     observation_scaling: Literal["none", "train"] = field(default="none", metadata=formulation())
     """`train`: standardise prices and features by their mean and deviation on the train window and
-    express cash and positions as fractions of `initial_amount`."""
+    express cash and positions as fractions of `initial_amount`. `observation: stationary` is always
+    standardised so, whatever stands here."""
     parity: bool = field(
         default=False,
         metadata=not_searched("it takes the other options away; compare two searches instead"),
     )
     """Reproduce FinRL's StockTradingEnv with its quirks; see docs/environment.md."""
+
+    @property
+    def scales_observations(self) -> bool:
+        """Whether envs need an `ObservationScaling` fitted on the train window."""
+        return self.observation == "stationary" or self.observation_scaling == "train"
 
     def __post_init__(self) -> None:
         whole = self.hmax >= 1 and float(self.hmax).is_integer()

@@ -41,7 +41,7 @@ def create_memory_efficient_config(
             readable_bytes(per_entry),
         )
         return config
-    # FinRL's observation is 1 + N x (2 + indicators): N is at most half of it
+    # an observation is 1 + N x (2 + indicators), or longer: N is at most half of it
     n_actions = max(1, observation_size // 2)
     small = {**config, "policy_kwargs": memory_efficient_policy}
     estimates = [

@@ -106,7 +106,10 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
 
     @property
     def state(self) -> list[float]:
-        """[cash, close (N), shares (N), indicator after indicator (N each)], unscaled."""
+        """[cash, close (N), shares (N), indicator after indicator (N each)], unscaled.
+
+        FinRL's state, whatever is observed: another env goes on from it.
+        """
         table, books = self.accounts.table, self.accounts.books
         day = self.day
         # FinRL's cash is a NumPy number once shares have changed hands, and divides by 0 only then
@@ -274,7 +277,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
 
     @property
     def state_space(self) -> int:
-        """Entries of an observation, 1 + 2N + F*N."""
+        """Entries of an observation: 1 + 2N + F*N, unless `observation` is `stationary`."""
         return self.accounts.table.observation_size
 
     @property

@@ -11,8 +11,9 @@ from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.kernel.sorting_network import sorting_network
 from finrl_ray.env.kernel.step import step_accounts, value_of
-from finrl_ray.env.market_table import MarketTable
+from finrl_ray.env.market_table import MarketTable, rescaled
 from finrl_ray.env.rules import TradingRules
+from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.settings import AccountSettings, per_account
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.float32_range import FLOAT32_MAX
@@ -118,6 +119,7 @@ class Accounts:
             count_empty=self.rules.count_empty_trades,
             presorted=finrl,
             dummy_step=self.rules.time_limit == "dummy_step",
+            as_shares_of_account=self.rules.observation == "stationary",
         )
 
     def _check_orders(self) -> None:
@@ -127,6 +129,16 @@ class Accounts:
                 f"hmax must be less than {_INT64:.2g} shares where orders are whole numbers of 64 "
                 f"bits, as FinRL's (parity), got {most.max():g}"
             )
+
+    def observe_with(self, scaling: ObservationScaling | None) -> None:
+        """Scale observations of the market by another scaling from here on; accounts stay.
+
+        Raises
+        ------
+        ConfigError
+            If `scaling` was fitted on other columns.
+        """
+        self.table = rescaled(self.table, self.rules, scaling)
 
     # -- episodes -----------------------------------------------------------------------------
 
@@ -308,13 +320,26 @@ class Accounts:
         row = market.table[self.books.records["day"][index]]
         result = np.empty(self.table.observation_size, dtype=np.float32)
         with np.errstate(over="ignore"):  # said below
-            result[0] = self.books.records["cash"][index] * market.factors[0]
-            result[1 + n : 1 + 2 * n] = self.books.shares[index] * market.factors[1:]
+            result[0], result[1 + n : 1 + 2 * n] = self._observed_account(index)
         result[1 : 1 + n] = row[:n]
         result[1 + 2 * n :] = row[n:]
         if not np.isfinite(result).all():
             self._raise_beyond(index)
         return result
+
+    def _observed_account(self, index: int) -> tuple[float, FloatArray]:
+        """Return cash, and positions of shape (N,), as account `index` sees them."""
+        account, shares, market = (
+            self.books.records[index],
+            self.books.shares[index],
+            self.table.market,
+        )
+        if not self._switches.as_shares_of_account:
+            return account["cash"] * market.factors[0], shares * market.factors[1:]
+        value = account["value"]
+        if not value > 0:
+            return 0.0, np.zeros(len(shares))
+        return account["cash"] / value, shares * market.close[account["day"]] / value
 
     # -- results ------------------------------------------------------------------------------
 

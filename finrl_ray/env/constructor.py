@@ -9,6 +9,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.finrl_frame import table_from_frame
 from finrl_ray.env.market_table import MarketTable, market_table
+from finrl_ray.env.observed_columns import size_in_words
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.settings import build_settings
@@ -68,7 +69,11 @@ def build_table(
 
 
 def check_sizes(
-    table: MarketTable, stock_dim: int | None, state_space: int | None, action_space: int | None
+    table: MarketTable,
+    rules: TradingRules,
+    stock_dim: int | None,
+    state_space: int | None,
+    action_space: int | None,
 ) -> None:
     """Raise ConfigError if FinRL's size arguments do not fit the data."""
     n, f = table.n_assets, len(table.feature_names)
@@ -76,7 +81,7 @@ def check_sizes(
     expected = (
         ("stock_dim", stock_dim, n, "the number of tickers in the data"),
         ("action_space", action_space, n, "the number of tickers in the data"),
-        ("state_space", state_space, size, f"1 + 2 * {n} tickers + {f} indicators * {n} tickers"),
+        ("state_space", state_space, size, size_in_words(rules, n, f)),
     )
     for name, came, must, meaning in expected:
         if came is not None and came != must:

@@ -23,6 +23,7 @@ from finrl_ray.env.market_table import (
     observation_table,
     tradable_mask,
 )
+from finrl_ray.env.observed_columns import column_kinds
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.errors import ConfigError, DataError
@@ -136,8 +137,8 @@ def _raw_table(
     has_risk = risk_name in df.columns
     risk = column(risk_name)[:, 0] if has_risk else np.zeros(shape[0])
     mask = np.ones(shape, dtype=np.bool_)
-    table = observation_table(close, values, scaling)
-    check_observations(table, labels, tickers, features)
+    table = observation_table(close, values, rules, scaling)
+    check_observations(table, labels, tickers, column_kinds(rules, features))
     market = Market(
         table=table,
         close=as_read_only(close),
@@ -155,6 +156,7 @@ def _raw_table(
         market=market,
         has_risk=has_risk,
         risk_name=risk_name,
+        scaling=scaling,
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.env.accounts import Accounts
-from finrl_ray.env.scaling import market_columns
+from finrl_ray.env.observed_columns import market_columns
 from finrl_ray.errors import ConfigError
 
 

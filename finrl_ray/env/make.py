@@ -4,6 +4,7 @@ All of them make an env the same way for train, validation and test window.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -12,7 +13,8 @@ import pandas as pd
 from finrl_ray.config.env import AccountOptions, EnvConfig, TradingOptions
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.scaling import ObservationScaling
+from finrl_ray.env.observed_columns import observed_columns
+from finrl_ray.env.scaling import ObservationScaling, standardising
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError, DataError
@@ -41,15 +43,16 @@ def make_env(
     ----------
     market_data : the window, cut by the caller with `market_data.rows(start, stop)`
     seed : of the start days; applied before the first reset
-    scaling : fitted on the train window; needed if `config.observation_scaling` is `train`
+    scaling : fitted on the train window, see `fitted_scaling`; needed if
+        `config.observation_scaling` is `train` or `config.observation` is `stationary`
     training : False switches `random_start` off
     record_trades : None records them outside training
 
     Raises
     ------
     ConfigError
-        If `scaling` and `config.observation_scaling` contradict each other, or the data lacks what
-        the config needs.
+        If `scaling` and what the config says of observations contradict each other, or the data
+        lacks what the config needs.
     """
     options = _options(config, scaling, training, record_trades)
     env = StockTradingEnv(market_data, **options)
@@ -85,12 +88,14 @@ def _options(
     training: bool,
     record_trades: bool | None,
 ) -> dict[str, Any]:
-    wanted = config.observation_scaling == "train"
+    wanted = config.scales_observations
     if wanted != (scaling is not None):
+        stationary = config.observation == "stationary"
+        name = "observation" if stationary else "observation_scaling"
+        call = f"fit_observation_scaling(train window, initial_amount{', env' * stationary})"
         raise ConfigError(
-            f"env.observation_scaling is {config.observation_scaling!r}, so scaling must "
-            + ("be fit_observation_scaling(train window, initial_amount)" if wanted else "be None")
-            + f", got {scaling!r}"
+            f"env.{name} is {getattr(config, name)!r}, so scaling must be "
+            f"{call if wanted else None}, got {scaling!r}"
         )
     options: dict[str, Any] = {
         **{item.name: getattr(config, item.name) for item in fields(AccountOptions)},
@@ -135,6 +140,28 @@ def create_env(data: pd.DataFrame | MarketData, **env_kwargs: Any) -> StockTradi
         logger.debug("the indicators are %s", names)
         env_kwargs = {**env_kwargs, "tech_indicator_list": names}
     return StockTradingEnv(data, **env_kwargs)
+
+
+def with_fitted_scaling(
+    train_data: pd.DataFrame | MarketData, env_kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return arguments of `create_env` under which stationary observations are standardised.
+
+    Parameters
+    ----------
+    train_data : the train window, by which they are
+    env_kwargs : of `create_env`; an `observation_scaling` that is there is kept, and FinRL's
+        observations are left as they are
+    """
+    options = dict(env_kwargs)
+    finrl = options.get("observation", "finrl") == "finrl"
+    if finrl or options.get("observation_scaling") is not None:
+        return options
+    accounts = create_env(train_data, **options).accounts
+    table, rules = accounts.table, accounts.rules
+    columns = observed_columns(rules, table.market.close, table.features, table.seams)
+    options["observation_scaling"] = standardising(rules, columns, table.n_assets)
+    return options
 
 
 def indicator_columns(df: pd.DataFrame) -> list[str]:

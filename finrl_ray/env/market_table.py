@@ -3,7 +3,7 @@
 import hashlib
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,15 @@ from finrl_ray._typing import AnyArray, BoolArray, DateArray, Float32Array, Floa
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.kernel.arrays import Market, as_read_only
+from finrl_ray.env.observed_columns import (
+    FINRL,
+    column_kinds,
+    describe_columns,
+    observed_columns,
+    with_lookback,
+)
 from finrl_ray.env.rules import TradingRules
-from finrl_ray.env.scaling import ObservationScaling, market_columns
+from finrl_ray.env.scaling import STANDARD_LIMIT, ObservationScaling
 from finrl_ray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -42,6 +49,8 @@ class MarketTable:
     has_risk : whether `market.risk` holds data; otherwise no turbulence threshold can be set
     risk_name : the name of that series
     seams : rows before which rows are missing; no episode crosses one
+    observed : what observations show of the market, in words
+    scaling : by which that is scaled
     """
 
     dates: DateArray
@@ -53,6 +62,8 @@ class MarketTable:
     has_risk: bool
     risk_name: str
     seams: tuple[int, ...] = ()
+    observed: str = FINRL
+    scaling: ObservationScaling | None = None
 
     def __post_init__(self) -> None:
         _LIVE.add(self)
@@ -74,20 +85,27 @@ class MarketTable:
 
     @property
     def observation_size(self) -> int:
-        """1 + 2N + F*N."""
+        """Entries of an observation; see `observation_size` of `finrl_ray.env.observed_columns`."""
         return int(1 + self.n_assets + self.market.table.shape[1])
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
-        """Names, extent and price sums: differs between markets that an account cannot swap."""
+        """Names, extent and price sums: differs between markets that an account cannot swap.
+
+        What is observed is part of it, unless that is FinRL's observation.
+        """
         ends = (str(self.dates[0]), str(self.dates[-1]), self.n_periods)
         sums = (float(self.market.close[0].sum()), float(self.market.close[-1].sum()))
-        return (self.tickers, self.feature_names, *ends, *sums)
+        observed = () if self.observed == FINRL else (self.observed,)
+        return (self.tickers, self.feature_names, *ends, *sums, *observed)
 
     @cached_property
     def observation_hash(self) -> str:
         """SHA-256 over all that observations are made of, besides the accounts."""
-        digest = hashlib.sha256(repr((self.tickers, self.feature_names)).encode())
+        names: tuple[Any, ...] = (self.tickers, self.feature_names)
+        if self.observed != FINRL:
+            names = (*names, self.observed)
+        digest = hashlib.sha256(repr(names).encode())
         digest.update(self.market.table.data)
         digest.update(self.market.factors.data)
         return digest.hexdigest()
@@ -128,44 +146,72 @@ def find_live_table(observation_hash: str, n_periods: int) -> MarketTable | None
 
 
 def observation_table(
-    close: FloatArray, features: FloatArray, scaling: ObservationScaling | None
+    close: FloatArray,
+    features: FloatArray,
+    rules: TradingRules,
+    scaling: ObservationScaling | None,
+    seams: Sequence[int] = (),
 ) -> Float32Array:
-    """Return close and features as observed, float32 of shape (T, N + F*N).
+    """Return the market entries of observations, float32 of shape (T, M).
+
+    M is N + F*N, or L*(H+F)*N of the stationary observation.
 
     Raises
     ------
     ConfigError
-        If `scaling` was fitted on another number of columns.
+        If `scaling` was fitted on other columns.
     """
-    columns = market_columns(close, features)
+    columns = observed_columns(rules, close, features, seams)
     if scaling is not None:
-        if scaling.offset.size != columns.shape[1]:
-            raise ConfigError(
-                f"the observation scaling has {scaling.offset.size} columns, but this market has "
-                f"{columns.shape[1]} (tickers x (1 + features)); fit it on the same columns"
-            )
+        _check_scaling(scaling, rules, columns.shape[1])
         columns = (columns - scaling.offset) / scaling.scale
+        if rules.observation == "stationary":
+            columns = columns.clip(-STANDARD_LIMIT, STANDARD_LIMIT)
     with np.errstate(over="ignore"):  # check_observations names what is too large
-        return as_read_only(columns, np.float32)
+        narrow = columns.astype(np.float32)
+    return as_read_only(with_lookback(narrow, rules.lookback, seams))
+
+
+def _check_scaling(scaling: ObservationScaling, rules: TradingRules, n_columns: int) -> None:
+    wanted = describe_columns(rules)
+    if scaling.columns != wanted:
+        raise ConfigError(
+            f"the observation scaling was fitted for observations of the kind {scaling.columns!r}, "
+            f"but this env shows {wanted!r}; fit it with fit_observation_scaling(train window, "
+            "initial_amount, TradingOptions(...)) of the same observation and return_horizons"
+        )
+    if scaling.offset.size != n_columns:
+        what = "1" if rules.observation == "finrl" else f"{len(rules.return_horizons)} returns"
+        raise ConfigError(
+            f"the observation scaling has {scaling.offset.size} columns, but this market has "
+            f"{n_columns} (tickers x ({what} + features)); fit it on the same columns"
+        )
 
 
 def check_observations(
-    table: Float32Array, labels: Sequence[Any], tickers: Sequence[str], features: Sequence[str]
+    table: Float32Array, labels: Sequence[Any], tickers: Sequence[str], kinds: Sequence[str]
 ) -> None:
-    """Raise DataError if a close or feature is too large for the float32 of observations."""
+    """Raise DataError if a close or feature is too large for the float32 of observations.
+
+    Parameters
+    ----------
+    table : what `observation_table` returned
+    labels, tickers : of its rows and columns
+    kinds : of its columns, each for all tickers, as `column_kinds` has them
+    """
     wrong = np.argwhere(~np.isfinite(table))
     if wrong.size:
         row, column = (int(i) for i in wrong[0])
         kind, asset = divmod(column, len(tickers))
         raise DataError(
-            f"{('close', *features)[kind]} of {tickers[asset]} on {labels[row]} must be less than "
+            f"{kinds[kind % len(kinds)]} of {tickers[asset]} on {labels[row]} must be less than "
             f"{np.finfo(np.float32).max:.1e} to fit into an observation ({len(wrong)} such "
             "values); use another unit, or an observation_scaling"
         )
 
 
 def observation_factors(scaling: ObservationScaling | None, n_assets: int) -> FloatArray:
-    """Return the factors of cash and shares in observations, of shape (1 + N,)."""
+    """Return the factors of cash and shares in FinRL's observation, of shape (1 + N,)."""
     if scaling is None:
         return as_read_only(np.ones(1 + n_assets))
     return as_read_only(np.concatenate([[scaling.cash_factor], scaling.shares_factor]))
@@ -181,7 +227,7 @@ def market_table(
 ) -> MarketTable:
     """Return `market_data` as an env trades it under `rules`.
 
-    The observation table is built once per market and scaling and shared by all envs of the
+    The observation table is built once per market, kind and scaling and shared by all envs of the
     process; the other arrays are `market_data`'s own.
 
     Raises
@@ -195,11 +241,14 @@ def market_table(
     if labels is None:
         labels = tuple(_date_label(date) for date in market_data.dates)
     tables = _TABLES.setdefault(market_data, {})
-    key = b"" if scaling is None else scaling.key()
+    observed = observed_in_words(rules)
+    key = observed.encode() + (b"" if scaling is None else scaling.key())
     if key not in tables:
-        table = observation_table(market_data.close, market_data.features, scaling)
-        names = (market_data.tickers, market_data.feature_names)
-        check_observations(table, labels, *names)
+        table = observation_table(
+            market_data.close, market_data.features, rules, scaling, market_data.seams
+        )
+        kinds = column_kinds(rules, market_data.feature_names)
+        check_observations(table, labels, market_data.tickers, kinds)
         tables[key] = table
     risk = _risk(market_data, risk_name)
     market = Market(
@@ -220,7 +269,33 @@ def market_table(
         has_risk=risk is not None,
         risk_name=risk_name,
         seams=market_data.seams,
+        observed=observed,
+        scaling=scaling,
     )
+
+
+def rescaled(
+    table: MarketTable, rules: TradingRules, scaling: ObservationScaling | None
+) -> MarketTable:
+    """Return the same market, observed under another scaling.
+
+    Raises
+    ------
+    ConfigError
+        If `scaling` was fitted on other columns.
+    """
+    market = table.market
+    seen = observation_table(market.close, table.features, rules, scaling, table.seams)
+    kinds = column_kinds(rules, table.feature_names)
+    check_observations(seen, table.labels, table.tickers, kinds)
+    factors = observation_factors(scaling, table.n_assets)
+    return replace(table, market=market._replace(table=seen, factors=factors), scaling=scaling)
+
+
+def observed_in_words(rules: TradingRules) -> str:
+    """Return what observations show of the market, in words: equal for equal observations."""
+    rows = f", {rules.lookback} rows" if rules.lookback > 1 else ""
+    return describe_columns(rules) + rows
 
 
 def tradable_mask(tradable: BoolArray, features: FloatArray, rules: TradingRules) -> AnyArray:

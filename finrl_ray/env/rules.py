@@ -71,14 +71,15 @@ class TradingRules(TradingOptions):
         lots: Any = self.lot_size
         if isinstance(lots, (list, np.ndarray)):
             object.__setattr__(self, "lot_size", tuple(float(lot) for lot in lots))
+        periods: Any = self.return_horizons
+        if isinstance(periods, (list, np.ndarray)):
+            object.__setattr__(self, "return_horizons", tuple(periods))
         try:
             self.check_ranges()
-            whole = isinstance(self.cooldown, (int, np.integer))
         except TypeError as error:
             given = {name: getattr(self, name) for name in names}
             raise ConfigError(f"these options must be numbers or None, got {given}") from error
-        if not whole:
-            raise ConfigError(f"cooldown must be a whole number of periods, got {self.cooldown}")
+        self._check_whole_numbers()
         finrl = [
             name
             for name, mended in (("ties", "ticker"), ("clean_data", True))
@@ -89,6 +90,22 @@ class TradingRules(TradingOptions):
                 f"stop_loss, lot_size and cooldown need the mended {' and '.join(finrl)}, got "
                 f"{[getattr(self, name) for name in finrl]}"
             )
+        if self.observation == "stationary" and not self.clean_data:
+            raise ConfigError(
+                "observation='stationary' needs the mended clean_data, because a price of 0 has no "
+                "return, got clean_data=False"
+            )
+
+    def _check_whole_numbers(self) -> None:
+        counts = {"cooldown": (self.cooldown,), "lookback": (self.lookback,)}
+        counts["return_horizons"] = self.return_horizons
+        for name, values in counts.items():
+            for value in values:
+                if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+                    raise ConfigError(
+                        f"{name} must be a whole number of periods, got {getattr(self, name)}"
+                    )
+        object.__setattr__(self, "return_horizons", tuple(int(k) for k in self.return_horizons))
 
     @property
     def limits_orders(self) -> bool:

@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray._typing import FloatArray
+from finrl_ray.config.env import EnvConfig, TradingOptions
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.observed_columns import FINRL, describe_columns, observed_columns
 from finrl_ray.errors import ConfigError
+
+STANDARD_LIMIT = 10.0
+"""Standardised entries of stationary observations are cut off at this many deviations."""
+_FINRL_OPTIONS = TradingOptions()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -17,12 +23,15 @@ class ObservationScaling:
 
     Parameters
     ----------
-    offset, scale : arrays of shape (N + F*N,)
-        Close (N), then indicator after indicator (N each); observed is (value - offset) / scale.
+    offset, scale : arrays of shape (K,)
+        One per column of `observed_columns`: close (N), then indicator after indicator (N each);
+        or return horizon after return horizon, then the indicators. Observed is
+        (value - offset) / scale.
     cash_factor : 1/currency
-        Observed cash is cash * cash_factor.
+        Observed cash is cash * cash_factor; without a meaning in stationary observations.
     shares_factor : array of shape (N,), 1/share
-        Observed shares are shares * shares_factor.
+        Observed shares are shares * shares_factor; likewise.
+    columns : which columns these are, as `describe_columns` has it
 
     Raises
     ------
@@ -34,6 +43,7 @@ class ObservationScaling:
     scale: FloatArray
     cash_factor: float
     shares_factor: FloatArray
+    columns: str = FINRL
 
     def __post_init__(self) -> None:
         for name in ("offset", "scale", "shares_factor"):
@@ -45,8 +55,8 @@ class ObservationScaling:
         n_assets = self.shares_factor.size
         if shapes[0] != shapes[1] or n_assets == 0 or self.offset.size % n_assets:
             raise ConfigError(
-                "observation scaling: offset and scale must have shape (N + F*N,) and "
-                f"shares_factor (N,), got {shapes[0]}, {shapes[1]} and {shapes[2]}"
+                "observation scaling: offset and scale must have shape (K,), K a multiple of N, "
+                f"and shares_factor (N,), got {shapes[0]}, {shapes[1]} and {shapes[2]}"
             )
         positive = np.concatenate([self.scale, self.shares_factor, [self.cash_factor]])
         if not (np.isfinite(self.offset).all() and np.isfinite(positive).all()):
@@ -55,12 +65,13 @@ class ObservationScaling:
             raise ConfigError("observation scaling: scales and factors must be positive")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the four values under their names, as plain arrays and a float."""
+        """Return the values under their names, as plain arrays, a float and a text."""
         return {
             "offset": self.offset.copy(),
             "scale": self.scale.copy(),
             "cash_factor": self.cash_factor,
             "shares_factor": self.shares_factor.copy(),
+            "columns": self.columns,
         }
 
     @classmethod
@@ -70,37 +81,26 @@ class ObservationScaling:
 
     def key(self) -> bytes:
         """Return bytes that are equal for equal scalings of the market part."""
-        return self.offset.tobytes() + self.scale.tobytes()
+        return self.columns.encode() + self.offset.tobytes() + self.scale.tobytes()
 
 
-def market_columns(close: FloatArray, features: FloatArray) -> FloatArray:
-    """Return close and features in observation order.
-
-    Parameters
-    ----------
-    close : array of shape (T, N)
-    features : array of shape (T, N, F)
-
-    Returns
-    -------
-    array of shape (T, N + F*N)
-        Close of every ticker, then the first feature of every ticker, and so on.
-    """
-    by_feature: AnyArray = features.transpose(0, 2, 1).reshape(len(close), -1)
-    return np.concatenate([close, by_feature], axis=1)
-
-
-def fit_observation_scaling(market_data: MarketData, initial_amount: float) -> ObservationScaling:
+def fit_observation_scaling(
+    market_data: MarketData, initial_amount: float, options: TradingOptions = _FINRL_OPTIONS
+) -> ObservationScaling:
     """Return the scaling fitted on one window, which must be the train window.
 
-    Means and deviations are per column (per ticker and indicator) over all its rows, so rows of
-    any other window would leak into what the agent sees. A constant column is only shifted. Cash
-    and positions (at the ticker's mean close) become fractions of `initial_amount`.
+    Means and deviations are per column (per ticker and indicator, or return horizon) over all its
+    rows, so rows of any other window would leak into what the agent sees. A constant column is only
+    shifted. In FinRL's observation, cash and positions (at the ticker's mean close) become
+    fractions of `initial_amount`; in the stationary one they are shares of the account already.
 
     Parameters
     ----------
     market_data : the train window, without warm-up rows
     initial_amount : currency
+    options : say what is observed: the `EnvConfig` of a config, or `TradingOptions(observation=...,
+        return_horizons=...)`; FinRL's observation if left out. `lookback` does not matter: a value
+        is the same number today and as part of the past.
 
     Raises
     ------
@@ -114,13 +114,42 @@ def fit_observation_scaling(market_data: MarketData, initial_amount: float) -> O
         )
     if not initial_amount > 0:
         raise ConfigError(f"initial_amount must be > 0, got {initial_amount}")
-    columns = market_columns(market_data.close, market_data.features)
+    data = market_data
+    columns = observed_columns(options, data.close, data.features, data.seams)
+    if options.observation == "stationary":
+        return standardising(options, columns, data.n_assets)
+    return ObservationScaling(
+        **_moments(columns),
+        cash_factor=1.0 / initial_amount,
+        shares_factor=data.close.mean(axis=0) / initial_amount,
+    )
+
+
+def standardising(
+    options: TradingOptions, columns: FloatArray, n_assets: int
+) -> ObservationScaling:
+    """Return the scaling of stationary observations fitted on the rows of `observed_columns`."""
+    return ObservationScaling(
+        **_moments(columns),
+        cash_factor=1.0,
+        shares_factor=np.ones(n_assets),
+        columns=describe_columns(options),
+    )
+
+
+def _moments(columns: FloatArray) -> dict[str, FloatArray]:
+    """Return mean and deviation of each column, as `offset` and `scale`."""
     spread = columns.std(axis=0)
     # rounding leaves the deviation of a constant column slightly above 0
     constant = columns.max(axis=0) == columns.min(axis=0)
-    return ObservationScaling(
-        offset=columns.mean(axis=0),
-        scale=np.where(constant | (spread == 0), 1.0, spread),
-        cash_factor=1.0 / initial_amount,
-        shares_factor=market_data.close.mean(axis=0) / initial_amount,
-    )
+    return {
+        "offset": columns.mean(axis=0),
+        "scale": np.where(constant | (spread == 0), 1.0, spread),
+    }
+
+
+def fitted_scaling(config: EnvConfig, train_data: MarketData) -> ObservationScaling | None:
+    """Return the scaling that envs of a config need, fitted on the train window; None for none."""
+    if not config.scales_observations:
+        return None
+    return fit_observation_scaling(train_data, config.initial_amount, config)

@@ -28,9 +28,10 @@ class StockTradingEnv(AccountView):
 
     The arguments up to `iteration` are FinRL's, in FinRL's order. With a MarketData the sizes and
     the indicator list may be left out. An action of 1.0 orders `hmax` shares, -1.0 sells as many;
-    the observation is [cash, close (N), shares (N), indicator after indicator (N each)]; the reward
-    is the change of the account value times `reward_scaling`. The last info of an episode holds
-    `account_history` (an `AccountHistory`); every other info is empty.
+    the observation is [cash, close (N), shares (N), indicator after indicator (N each)], or what
+    docs/environment.md says of `observation="stationary"`; the reward is the change of the account
+    value times `reward_scaling`. The last info of an episode holds `account_history` (an
+    `AccountHistory`); every other info is empty.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class StockTradingEnv(AccountView):
     num_stock_shares : N shares held at the start, free of cost
     buy_cost_pct, sell_cost_pct : fractions of the amount, one number or one per ticker
     reward_scaling : reward per unit of currency
-    state_space, action_space : 1 + 2N + F*N, and N
+    state_space, action_space : entries of an observation (1 + 2N + F*N of FinRL's), and N
     tech_indicator_list : F columns, in observation order
     turbulence_threshold : at or above it everything is sold and nothing bought; None for never
     risk_indicator_col : the column compared with it
@@ -99,7 +100,7 @@ class StockTradingEnv(AccountView):
         chosen = TradingRules.from_options(rules, parity=parity)
         scaling, risk_name = observation_scaling, risk_indicator_col
         table = build_table(df, tech_indicator_list, chosen, scaling=scaling, risk_name=risk_name)
-        check_sizes(table, stock_dim, state_space, action_space)
+        check_sizes(table, chosen, stock_dim, state_space, action_space)
         accounts = build_accounts(
             table,
             chosen,

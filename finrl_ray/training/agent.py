@@ -39,7 +39,7 @@ from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
-from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
+from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.files.manifest import write_manifest
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
@@ -177,9 +177,7 @@ def make_training_env(
 
 def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> ObservationScaling | None:
     """Return the observation scaling fitted on the train window, if the config asks for one."""
-    if config.env.observation_scaling == "none":
-        return None
-    return fit_observation_scaling(train_data, config.env.initial_amount)
+    return fitted_scaling(config.env, train_data)
 
 
 def device_of(config: ExperimentConfig) -> str:

@@ -90,7 +90,13 @@ def test_a_missing_library_leaves_a_note(data, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "env", [EnvConfig(), EnvConfig(fill="next_open"), EnvConfig(observation_scaling="train")]
+    "env",
+    [
+        EnvConfig(),
+        EnvConfig(fill="next_open"),
+        EnvConfig(observation_scaling="train"),
+        EnvConfig(observation="stationary", lookback=2),
+    ],
 )
 def test_a_random_policy_pays_the_envs_costs(data, env) -> None:
     window = data.rows(250, 400)

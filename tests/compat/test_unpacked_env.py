@@ -8,9 +8,11 @@ from compat_envs import env_over, processed
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from finrl_ray.compat.unpacked_env import unpack_env
+from finrl_ray.compat.unpacked_env import observe_as_trained, unpack_env
 from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.env.make import make_env
+from finrl_ray.env.scaling import fit_observation_scaling, fitted_scaling
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
 
@@ -54,6 +56,33 @@ def test_rules_and_risk_are_kept() -> None:
     assert unpacked.env == expected
     series = unpacked.market_data.market_series("vix")
     assert series.tolist() == env.df.drop_duplicates("date")["vix"].tolist()
+
+
+def test_what_is_observed_is_kept_and_can_be_standardised_anew() -> None:
+    kind = {"observation": "stationary", "return_horizons": (1, 3), "lookback": 2}
+    size = 1 + 4 + 2 * (2 + 2) * 4
+    env = env_over(START, END, state_space=size, **kind)
+    unpacked = unpack_env(env, "env_train")
+    assert unpacked.env == EnvConfig(**kind)
+    scaling = fitted_scaling(unpacked.env, unpacked.market_data)
+    scaled = env_over(START, END, state_space=size, observation_scaling=scaling, **kind)
+    assert unpack_env(scaled, "env_train").env == unpacked.env
+
+    class Folder:  # what of a search's folder is read
+        config = ExperimentConfig(env=unpacked.env)
+        final_train_data = unpacked.market_data
+
+    raw = DummyVecEnv([lambda: env_over(START, END, state_space=size, **kind)] * 2)
+    for other, name in ((env, "env_trade"), (raw, "test_env")):
+        observe_as_trained(other, name, Folder())  # type: ignore[arg-type]  # see above
+    expected = scaled.reset()[0]
+    assert np.array_equal(env.reset()[0], expected)
+    assert np.array_equal(raw.reset(), [expected] * 2)
+    with pytest.raises(ConfigError, match="but this env shows 'finrl'"):
+        observe_as_trained(env_over(START, END), "env_trade", Folder())  # type: ignore[arg-type]
+    finrl = fit_observation_scaling(unpacked.market_data, 1e6)
+    with pytest.raises(ConfigError, match="an observation_scaling"):
+        unpack_env(env_over(START, END, observation_scaling=finrl), "env_train")
 
 
 def test_vec_envs_and_wrappers_are_seen_through() -> None:

@@ -42,7 +42,7 @@ def test_the_factory_knows_every_field():
         "hmax", "initial_amount", "buy_cost_pct", "sell_cost_pct", "reward_scaling",
         "turbulence_threshold", "risk_indicator_col", "fill", "fractional_shares", "random_start",
         "observation_scaling", "parity", "cash_penalty_proportion", "stop_loss",
-        "profit_loss_ratio", "lot_size", "cooldown",
+        "profit_loss_ratio", "lot_size", "cooldown", "observation", "lookback", "return_horizons",
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(EnvConfig)} == known
 

@@ -10,6 +10,7 @@ from env_markets import finrl_frame, random_market
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
+from finrl_ray.config.env import TradingOptions
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -25,6 +26,17 @@ OPTIONS = {
     "fractional": {"fractional_shares": True, "hmax": 7},
     "turbulence": {"turbulence_threshold": 70.0, "num_stock_shares": [5, 0, 9]},
     "scaled": {"observation_scaling": fit_observation_scaling(MARKET, 1e6)},
+    "stationary": {
+        "observation": "stationary",
+        "return_horizons": (1, 3),
+        "lookback": 4,
+        "random_start": True,
+        "num_stock_shares": [5, 0, 9],
+        "observation_scaling": fit_observation_scaling(
+            MARKET, 1e6, TradingOptions(observation="stationary", return_horizons=(1, 3))
+        ),
+    },
+    "stationary_unscaled": {"observation": "stationary", "fill": "next_open", "cooldown": 1},
     "poor": {"initial_amount": 900.0, "random_start": True},
     "no_trades": {"record_trades": False, "day": 3},
     "limits": {

@@ -30,10 +30,12 @@ CLASSES: dict[str, type[BaseAlgorithm]] = {
     "td3": TD3,
     "ddpg": DDPG,
 }
+STATIONARY = {"observation": "stationary", "lookback": 5, "return_horizons": (1, 10)}
 SHAPES: dict[str, tuple[int, int, Any]] = {
     "one account, two tickers": (2, 1, None),
     "three accounts, one ticker, odd layers": (1, 3, {"net_arch": [7, 13]}),
     "one account, seven tickers, relu": (7, 1, {"net_arch": [9], "activation_fn": nn.ReLU}),
+    "two accounts, three tickers, stationary": (3, 2, None),
     "two accounts, three tickers, tanh": (3, 2, {"net_arch": [16, 5], "activation_fn": nn.Tanh}),
 }
 
@@ -52,7 +54,10 @@ def market(n_tickers: int) -> MarketData:
 
 def trained(algorithm: str, learner: str, shape: str) -> Any:
     n_tickers, n_envs, policy_kwargs = SHAPES[shape]
-    env = StockTradingVecEnv(market(n_tickers), n_envs=n_envs, hmax=100, initial_amount=1e5)
+    observed = STATIONARY if shape.endswith("stationary") else {}
+    env = StockTradingVecEnv(
+        market(n_tickers), n_envs=n_envs, hmax=100, initial_amount=1e5, **observed
+    )
     model = DRLAgent(env).get_model(
         algorithm,
         model_kwargs=dict(KWARGS[algorithm]),
@@ -67,6 +72,16 @@ def trained(algorithm: str, learner: str, shape: str) -> Any:
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> None:
     th.set_num_threads(1)
+
+
+@pytest.mark.parametrize("algorithm", KWARGS)
+def test_fused_learners_agree_to_rounding_on_stationary_observations(algorithm: str) -> None:
+    shape = "two accounts, three tickers, stationary"
+    fused, stock = (trained(algorithm, learner, shape) for learner in ("fused", "sb3"))
+    assert fused.learner == "fused"
+    assert fused.observation_space.shape == (1 + 3 + 5 * 2 * 3,)
+    for name, value in stock.policy.state_dict().items():
+        assert th.allclose(fused.policy.state_dict()[name], value, rtol=0, atol=1e-3), name
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")

@@ -32,9 +32,13 @@ def windows() -> tuple[MarketData, MarketData]:
     return data.rows(100, 400), data.rows(400, 500)
 
 
-def config(algorithm: Any = "ppo", **search: Any) -> ExperimentConfig:
+FINRL = EnvConfig(random_start=True)
+STATIONARY = EnvConfig(observation="stationary", lookback=3, random_start=True)
+
+
+def config(algorithm: Any = "ppo", env: EnvConfig = FINRL, **search: Any) -> ExperimentConfig:
     return ExperimentConfig(
-        env=EnvConfig(random_start=True),
+        env=env,
         agent=AgentConfig(algorithm=algorithm, total_timesteps=768, n_envs=2, normalize=True),
         evaluation=EvaluationConfig(eval_freq=256),
         search=SearchConfig(**search),
@@ -64,10 +68,11 @@ def test_a_seed_depends_on_experiment_and_sample_alone() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("env", [FINRL, STATIONARY], ids=["finrl", "stationary"])
 @pytest.mark.parametrize("algorithm", sorted(SAMPLES))
-def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, windows, tmp_path) -> None:
+def test_a_run_resumed_from_any_checkpoint_ends_the_same(algorithm, env, windows, tmp_path) -> None:
     th.set_num_threads(1)
-    sample, experiment = SAMPLES[algorithm], config(algorithm)
+    sample, experiment = SAMPLES[algorithm], config(algorithm, env)
     straight = Reports(tmp_path / "straight")
     model = train_agent(sample, experiment, *windows, straight)
     assert [m["timesteps"] for m in straight.metrics] == [256, 512, 768]

@@ -1,9 +1,9 @@
 """Compiled functions of `MarketReplayBuffer`: place transitions, and put observations together.
 
 Everything is compared and copied as 32-bit patterns, so that a NaN or a negative zero comes back as
-it was. Arrays, with N tickers, M = N + F*N market entries, E accounts:
+it was. Arrays, with N tickers, M market entries, E accounts:
 
-    observation  S = 1 + N + M: [cash, close (N), shares (N), indicators (F*N)]
+    observation  S = 1 + N + M: [cash, N market entries, shares (N), the other market entries]
     record       N + 3: [cash, shares (N), place of its market entries, link to what is seen next]
     market       (T, M) entries of each day; place k >= 0 is row k of it
     whole        (K, M) entries that no day has; place -1 - k is row k of it

@@ -233,12 +233,13 @@ def _check_buffers(
 def check_experiment(config: ExperimentConfig, findings: FindingList) -> None:
     """Look at how observations, evaluations and trials go together."""
     raw = config.agent.normalize in (False, "rewards")
-    if raw and config.env.observation_scaling == "none":
+    if raw and not config.env.scales_observations:
         findings.warning(
             "agent.normalize",
             f"observations are not normalised: cash of {config.env.initial_amount:,.0f} stands "
             "beside prices and indicators, and drowns them",
-            "set agent.normalize to true, or env.observation_scaling to train",
+            "set env.observation to stationary, env.observation_scaling to train, or "
+            "agent.normalize to true",
         )
     once = config.evaluation.eval_freq >= config.agent.total_timesteps
     kind = config.search.scheduler.type

@@ -11,7 +11,8 @@ from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
-from finrl_ray.diagnostics.memory_estimate import PROCESS_BYTES, memory_estimate
+from finrl_ray.diagnostics.memory_estimate import FLOAT_BYTES, PROCESS_BYTES, memory_estimate
+from finrl_ray.env.observed_columns import observation_size
 from finrl_ray.errors import ConfigError
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.resources import cgroup_memory_limit
@@ -100,7 +101,7 @@ def largest_trial(
 ) -> TrialMemory:
     """Return the memory of the largest trial that can be sampled from a space."""
     n_assets, n_features = market_data.n_assets, len(market_data.feature_names)
-    observation_size = 1 + n_assets * (2 + n_features)
+    entries = observation_size(config.env, n_assets, n_features)
     largest = 0
     for sample in corner_samples(space) or [{}]:
         try:
@@ -110,14 +111,15 @@ def largest_trial(
         size = memory_estimate(
             config.agent.algorithm,
             settings.model_kwargs,
-            observation_size,
+            entries,
             n_assets,
             settings.n_envs,
             shares_market=True,
         )
         largest = max(largest, size)
     # the observation table of the env, in float32, beside the market's own float64 arrays
-    market = market_data.n_periods * n_assets * (n_features + 6) * 12
+    arrays = n_assets * (n_features + 6) * 8
+    market = market_data.n_periods * (arrays + entries * FLOAT_BYTES)
     return TrialMemory(total_bytes=PROCESS_BYTES + largest + market, buffer_bytes=largest)
 
 

@@ -153,7 +153,8 @@ def _check_episode(
 
 def check_scaling(sample: Sample, findings: FindingList) -> None:
     """Fit the observation scaling again with other prices after the train window."""
-    if sample.config.env.observation_scaling == "none":
+    env = sample.config.env
+    if not env.scales_observations:
         return
     train = sample.split.train
     last = sample.market_data.dates[train.stop_row - 1]
@@ -167,12 +168,11 @@ def check_scaling(sample: Sample, findings: FindingList) -> None:
     again = fit_scaling(sample.config, train.cut(other))
     assert own is not None
     assert again is not None
+    where = "env.observation_scaling" if env.observation == "finrl" else "env.observation"
     if own.key() == again.key():
-        findings.ok("env.observation_scaling", "it is fitted on the train window alone")
+        findings.ok(where, "it is fitted on the train window alone")
     else:
-        findings.error(
-            "env.observation_scaling", "it changes with prices after the train window", ""
-        )
+        findings.error(where, "it changes with prices after the train window", "")
 
 
 def check_tickers_apart(sample: Sample, findings: FindingList) -> None:

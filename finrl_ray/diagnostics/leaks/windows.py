@@ -12,10 +12,10 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.support.text import counted
-from finrl_ray.training.agent import fit_scaling
 
 RUN = 5
 """Consecutive days whose returns identify a stretch of data."""
@@ -90,11 +90,10 @@ def check_fills(sample: Sample, findings: FindingList) -> None:
 
 def _rule_sharpe(sample: Sample, data: MarketData, rule: str, fill: str) -> float:
     config: EnvConfig = _with_fill(sample.config.env, fill)
-    scaled = config.observation_scaling == "train"
     env = make_vec_env(
         data,
         config,
-        scaling=fit_scaling(sample.config, data) if scaled else None,
+        scaling=fitted_scaling(config, data),
         training=False,
         record_trades=False,
     )

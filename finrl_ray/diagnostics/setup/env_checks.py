@@ -13,6 +13,8 @@ from finrl_ray._typing import AnyArray
 from finrl_ray.agents.state.env import base_vec_env, wrappers
 from finrl_ray.diagnostics.findings import DATA, Finding, FindingList
 from finrl_ray.diagnostics.setup.bad_cells import frame_cells, table_cells
+from finrl_ray.env.accounts import Accounts
+from finrl_ray.env.observed_columns import entry_names
 from finrl_ray.errors import DataError
 
 REWARD_RANGE = (1e-6, 100.0)
@@ -148,11 +150,11 @@ def _entry_names(env: VecEnv) -> Sequence[str] | None:
     """Return what each entry of an observation is, for envs of finrl_ray."""
     if not env.has_attr("accounts"):
         return None
-    table = getattr(env.get_attr("accounts", indices=[0])[0], "table", None)
-    if table is None:
+    accounts = env.get_attr("accounts", indices=[0])[0]
+    if not isinstance(accounts, Accounts):
         return None
-    kinds = ("close", "shares", *table.feature_names)
-    return ["cash", *(f"{kind} of {ticker}" for kind in kinds for ticker in table.tickers)]
+    table = accounts.table
+    return entry_names(accounts.rules, table.tickers, table.feature_names)
 
 
 # -- walks ------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ class Market(NamedTuple):
     """What all accounts read and none writes."""
 
     table: Float32Array
-    """(T, N + F*N): close and indicators as observed, indicator by indicator."""
+    """(T, M) market entries of observations, N or more: close and indicators as observed, indicator
+    by indicator (M = N + F*N), or what the stationary observation shows."""
     close: FloatArray
     """(T, N), at which positions are valued."""
     price: FloatArray
@@ -27,7 +28,7 @@ class Market(NamedTuple):
     risk: FloatArray
     """(T,), compared with the turbulence thresholds."""
     factors: FloatArray
-    """(1 + N,), by which cash and shares are multiplied in observations."""
+    """(1 + N,), by which cash and shares are multiplied in FinRL's observation."""
 
 
 class Account(NamedTuple):
@@ -128,6 +129,8 @@ class Switches(NamedTuple):
     """The order of trading is given and not worked out."""
     dummy_step: bool
     """An episode ends one step after its last day."""
+    as_shares_of_account: bool
+    """Observations show cash and positions as shares of the account value."""
 
 
 class Limits(NamedTuple):

@@ -16,6 +16,8 @@ _EXPONENT32 = 0x7F800000
 def write_observations(first: int, end: int, out: Float32Array, market: Any, books: Any) -> int:
     """Write [cash, close (N), shares (N), indicators (F*N)] of the accounts first..end - 1.
 
+    The market entries are those of `market.table`: its first N stand before the shares.
+
     Returns
     -------
     int
@@ -42,5 +44,40 @@ def write_observations(first: int, end: int, out: Float32Array, market: Any, boo
             found |= (bits[e, i] & _EXPONENT32) == _EXPONENT32
         held = abs(records[e].value) <= FLOAT32_MAX and abs(records[e].reward) <= FLOAT32_MAX
         if (found or not held) and beyond < 0:
+            beyond = e
+    return beyond
+
+
+@njit
+def write_account_shares(first: int, end: int, out: Float32Array, market: Any, books: Any) -> int:
+    """Write [cash / value, N market entries, positions / value (N), the other market entries].
+
+    An account that is worth nothing, or less, shows zeros for cash and positions.
+
+    Returns
+    -------
+    int
+        The first account whose value or reward float32 cannot hold; -1 if all can.
+    """
+    table, close = market.table, market.close
+    records, shares = books.records, books.shares
+    n_assets = shares.shape[1]
+    beyond = -1
+    for e in range(first, end):
+        today, value = records[e].day, records[e].value
+        if value > 0.0:
+            out[e, 0] = records[e].cash / value
+            for i in range(n_assets):
+                out[e, 1 + n_assets + i] = shares[e, i] * close[today, i] / value
+        else:
+            out[e, 0] = 0.0
+            for i in range(n_assets):
+                out[e, 1 + n_assets + i] = 0.0
+        for i in range(n_assets):
+            out[e, 1 + i] = table[today, i]
+        for i in range(table.shape[1] - n_assets):
+            out[e, 1 + 2 * n_assets + i] = table[today, n_assets + i]
+        held = abs(value) <= FLOAT32_MAX and abs(records[e].reward) <= FLOAT32_MAX
+        if not held and beyond < 0:
             beyond = e
     return beyond

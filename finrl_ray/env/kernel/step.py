@@ -31,7 +31,7 @@ from finrl_ray.env.kernel.fillable_orders import (
     liquidate_accounts,
 )
 from finrl_ray.env.kernel.fills import fill_orders
-from finrl_ray.env.kernel.observation import write_observations
+from finrl_ray.env.kernel.observation import write_account_shares, write_observations
 from finrl_ray.env.kernel.order_rules import remember_trades
 from finrl_ray.env.kernel.order_sequence import sequence_orders, sort_columns, write_keys
 
@@ -178,7 +178,10 @@ def _step(
         close_day(filled, orders, market, books, switches, limits)
         if failed >= 0:
             return int(-1 - (e * n_assets + failed))
-        e = write_observations(first, end, observations, market, books)
+        if switches.as_shares_of_account:
+            e = write_account_shares(first, end, observations, market, books)
+        else:
+            e = write_observations(first, end, observations, market, books)
         if e >= 0:
             return int(1 + n_envs * n_assets + e)
     return 0
@@ -211,7 +214,7 @@ def _step_accounts(digest: int) -> Any:
             The order of trading if `switches.presorted`, else scratch space.
         network : array of shape (K, 2)
             The `sorting_network` of N numbers.
-        observations : array of shape (E, 1 + 2N + F*N)
+        observations : array of shape (E, 1 + N + M)
             Filled with what is seen after the step.
         market, books, switches : the fields of Market, Books and Switches
             Plain tuples, which are handed over in half the time of named ones.

@@ -58,7 +58,7 @@ class DRLEnsembleAgent:
     initial_amount : currency
     buy_cost_pct, sell_cost_pct : fractions of the amount
     reward_scaling : reward per unit of currency
-    state_space, action_space : 1 + 2N + F*N, and N
+    state_space, action_space : entries of an observation (1 + 2N + F*N of FinRL's), and N
     tech_indicator_list : F columns, in observation order
     print_verbosity : accepted; nothing is printed, progress is logged
     options : fields of `EnsembleOptions`, by keyword
@@ -121,6 +121,9 @@ class DRLEnsembleAgent:
             fractional_shares=self.options.fractional_shares,
             random_start=self.options.random_start,
             scale_observations=self.options.observation_scaling == "train",
+            observation=self.options.observation,
+            lookback=self.options.lookback,
+            return_horizons=self.options.return_horizons,
         )
         self._read_data()
         self.records: list[WindowRecord] = []

@@ -1,13 +1,13 @@
 """Keyword options of `DRLEnsembleAgent` beyond FinRL's arguments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from finrl_ray.config.env import Fill
+from finrl_ray.config.env import Fill, Observation, TradingOptions
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.ensemble.turbulence import check_turbulence_rule
@@ -45,6 +45,12 @@ class EnsembleOptions:
     """Training episodes start on a random day of the first half of the training days."""
     observation_scaling: Literal["none", "train"] = "none"
     """`train`: observations are scaled by statistics of the days that the model is trained on."""
+    observation: Observation = "finrl"
+    """Rule of `StockTradingEnv`; `stationary` is always scaled so."""
+    lookback: int = 1
+    """Rule of `StockTradingEnv`."""
+    return_horizons: Sequence[int] = TradingOptions.return_horizons
+    """Rule of `StockTradingEnv`."""
     results_dir: str | Path | None = None
     """Folder for FinRL's result files; None writes nothing."""
     use_ray: bool = True

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,9 +16,10 @@ from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.env import Fill
+from finrl_ray.config.env import Fill, Observation, TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -53,7 +54,9 @@ class AccountOptions:
         As in `StockTradingEnv`.
     fill, fractional_shares : rules of `StockTradingEnv`
     random_start : training episodes start on a random day of the first half
-    scale_observations : fit an `ObservationScaling` on the rows that a model is trained on
+    observation, lookback, return_horizons : rules of `StockTradingEnv`
+    scale_observations : fit an `ObservationScaling` on the rows that a model is trained on, which
+        stationary observations need in any case
     """
 
     hmax: Any
@@ -66,6 +69,9 @@ class AccountOptions:
     fractional_shares: bool = False
     random_start: bool = False
     scale_observations: bool = False
+    observation: Observation = "finrl"
+    lookback: int = 1
+    return_horizons: Sequence[int] = TradingOptions.return_horizons
 
     def env_options(self) -> dict[str, Any]:
         """Return the arguments of an env of either shape."""
@@ -78,7 +84,22 @@ class AccountOptions:
             "risk_indicator_col": self.risk_indicator_col,
             "fill": self.fill,
             "fractional_shares": self.fractional_shares,
+            **self._observed(),
         }
+
+    def _observed(self) -> dict[str, Any]:
+        return {
+            "observation": self.observation,
+            "lookback": self.lookback,
+            "return_horizons": tuple(self.return_horizons),
+        }
+
+    def scaling(self, train_rows: MarketData) -> ObservationScaling | None:
+        """Return the scaling of observations, fitted on the rows that a model is trained on."""
+        if not self.scale_observations and self.observation == "finrl":
+            return None
+        observed = TradingRules(**self._observed())
+        return fit_observation_scaling(train_rows, self.initial_amount, observed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +185,7 @@ def run_task(market_data: MarketData, task: TrainingTask) -> TrainingOutcome:
 def _trained(known: MarketData, task: TrainingTask) -> dict[str, Any]:
     n_train = task.train_stop - task.first_row
     train_rows = known if task.stage == "retrain" else known.rows(0, n_train)
-    scaling = None
-    if task.account.scale_observations:
-        scaling = fit_observation_scaling(train_rows, task.account.initial_amount)
+    scaling = task.account.scaling(train_rows)
     model = train_model(train_rows, task, scaling)
     result: dict[str, Any] = {"model": model_bytes(model), "scaling": scaling}
     if task.stage == "retrain":

@@ -15,6 +15,7 @@ from finrl_ray.agents.algorithms import find_algorithm
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import periods_per_year as spacing_of
+from finrl_ray.env.make import with_fitted_scaling
 from finrl_ray.errors import ConfigError
 from finrl_ray.workflows.incremental.chunks import (
     check_follows,
@@ -73,7 +74,8 @@ def incremental_training(
     timesteps_per_chunk : timesteps on each, at least; whole rollouts are run
     algorithm, model_kwargs, n_envs, normalize, seed, tensorboard_log : of a new model;
         `normalize` wraps its env in VecNormalize
-    env_kwargs : arguments of `create_env`
+    env_kwargs : arguments of `create_env`; stationary observations are standardised by
+        `initial_data`, unless an `observation_scaling` is among them
     save_dir : folder of models and `walk_forward.csv`
     replay_buffer : off-policy: `keep` the transitions of earlier data, or `flush` them
     n_chunks : chunks to come, so that a generator can be read one by one
@@ -107,6 +109,8 @@ def incremental_training(
             "model_kwargs, normalize and n_envs are for a new model; the base_model keeps its own"
         )
     options = dict(env_kwargs or {})
+    if initial_data is not None:
+        options = with_fitted_scaling(initial_data, options)
     if n_chunks is None:
         listed = list(new_data_chunks)
         new_data_chunks, n_chunks = listed, len(listed)

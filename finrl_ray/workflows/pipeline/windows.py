@@ -14,8 +14,9 @@ from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.baselines.buy_and_hold import buy_and_hold_of
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.make import create_env
+from finrl_ray.env.make import create_env, with_fitted_scaling
 from finrl_ray.env.market_table import MarketTable
+from finrl_ray.env.observed_columns import FINRL
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
@@ -31,7 +32,8 @@ class Windows:
     Parameters
     ----------
     train, validation, test : frames in FinRL's long format, or MarketData
-    env_kwargs : arguments of `StockTradingEnv`, the same for every window
+    env_kwargs : arguments of `StockTradingEnv`, the same for every window; stationary observations
+        are standardised by the train window, unless an `observation_scaling` is among them
 
     Raises
     ------
@@ -50,6 +52,9 @@ class Windows:
         self.markets: dict[str, MarketTable] = {}
         for name in self.tables:
             self.markets[name] = self._market(name)
+            if name == "train" and self.markets[name].observed != FINRL:
+                self.env_kwargs = with_fitted_scaling(train, env_kwargs)
+                self.markets[name] = self._market(name)
             self._take_order_of_tickers(name)
         self._check_order()
         self._check_alike()

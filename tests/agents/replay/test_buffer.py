@@ -26,6 +26,7 @@ from finrl_ray.agents.replay.choose import follow_market
 from finrl_ray.agents.replay.market_rows import RowPool
 from finrl_ray.agents.state.model import capture_replay, restore_replay
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
+from finrl_ray.config.env import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.env.stock_trading import StockTradingEnv
@@ -37,11 +38,14 @@ WITHOUT_TIMEOUTS = {
     "replay_buffer_kwargs": {"handle_timeout_termination": False},
 }
 
+STATIONARY = {"observation": "stationary", "lookback": 3}
+
 
 def trading_env(market: MarketData, n_envs: int = 1, **options: Any) -> StockTradingVecEnv:
     random_start = options.pop("random_start", False)
     if options.pop("scaled", False):
-        options["observation_scaling"] = fit_observation_scaling(market, 1e5)
+        kind = TradingOptions(observation=options.get("observation", "finrl"))
+        options["observation_scaling"] = fit_observation_scaling(market, 1e5, kind)
     env = StockTradingVecEnv(market, n_envs, hmax=20, initial_amount=1e5, **options)
     env.set_attr("random_start", random_start)
     return env
@@ -119,6 +123,8 @@ def test_contents_and_samples_are_those_of_sb3(market, n_envs, buffer_size, chan
         {"time_limit": "dummy_step", "n_envs": 2},
         {"stop_loss": 0.05, "cooldown": 2, "cash_penalty_proportion": 0.1, "lot_size": 2},
         {"fractional_shares": True, "n_envs": 2},
+        {"observation": "stationary"},
+        {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
     ],
     ids=str,
 )
@@ -152,10 +158,11 @@ def test_single_envs_in_a_dummy_vec_env(market) -> None:
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
-def test_training_is_that_with_sb3s_buffer(market, algorithm, normalize, n_envs) -> None:
+@pytest.mark.parametrize("options", [{}, STATIONARY], ids=["finrl", "stationary"])
+def test_training_is_that_with_sb3s_buffer(market, algorithm, normalize, n_envs, options) -> None:
     parameters = []
     for own in (True, False):
-        env: VecEnv = trading_env(market, n_envs, random_start=True)
+        env: VecEnv = trading_env(market, n_envs, random_start=True, **options)
         if normalize:
             env = VecNormalize(env)
         # small, so that it wraps around
@@ -168,9 +175,10 @@ def test_training_is_that_with_sb3s_buffer(market, algorithm, normalize, n_envs)
 @pytest.mark.slow
 @pytest.mark.parametrize("buffer_size", [100, 10_000])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_a_restored_run_goes_on_bit_for_bit(market, normalize, buffer_size) -> None:
+@pytest.mark.parametrize("options", [{}, STATIONARY], ids=["finrl", "stationary"])
+def test_a_restored_run_goes_on_bit_for_bit(market, normalize, buffer_size, options) -> None:
     def fresh() -> Any:
-        env: VecEnv = trading_env(market, 2, random_start=True)
+        env: VecEnv = trading_env(market, 2, random_start=True, **options)
         return build(VecNormalize(env) if normalize else env, own=True, buffer_size=buffer_size)
 
     states: list[Any] = []
@@ -206,6 +214,14 @@ def test_a_state_holds_the_filled_rows_alone(market) -> None:
     assert sum(v.nbytes for v in state.values() if isinstance(v, np.ndarray)) < 40 * 60
 
 
+def test_a_state_holds_accounts_alone_however_far_an_agent_looks_back(market) -> None:
+    env = trading_env(market, observation="stationary", lookback=20, scaled=True)
+    assert env.observation_space.shape == (1 + 3 + 20 * (4 + 2) * 3,)
+    state = warm_up(env, 40, own=True, buffer_size=10**6).replay_buffer.get_state()
+    assert state["ring"].shape == (40, 1, 6)
+    assert sum(v.nbytes for v in state.values() if isinstance(v, np.ndarray)) < 40 * 60
+
+
 def test_a_state_of_another_market_is_refused(market) -> None:
     model = warm_up(trading_env(market), 40, own=True)
     other = build(trading_env(market.rows(5, 60)), own=True)
@@ -216,6 +232,13 @@ def test_a_state_of_another_market_is_refused(market) -> None:
     scaled = build(trading_env(market, scaled=True), own=True)
     with pytest.raises(ConfigError, match="same window, indicators and observation scaling"):
         restore_replay(scaled, capture_replay(model))
+    # of one size, but observed otherwise
+    shorter, longer = (
+        build(trading_env(market, observation="stationary", return_horizons=(k,)), own=True)
+        for k in (1, 5)
+    )
+    with pytest.raises(ConfigError, match="same window, indicators and observation"):
+        restore_replay(longer, capture_replay(shorter.learn(40)))
 
 
 def test_a_state_that_does_not_fit_is_refused(market) -> None:
@@ -272,18 +295,22 @@ class TestPickles:
 
 
 class TestOtherMarkets:
-    def stream(self, market: MarketData, *, own: bool, follow: bool) -> Any:
-        model = warm_up(trading_env(market.rows(0, 30)), 70, own=own, buffer_size=150)
+    def stream(self, market: MarketData, *, own: bool, follow: bool, **options: Any) -> Any:
+        env = trading_env(market.rows(0, 30), **options)
+        model = warm_up(env, 70, own=own, buffer_size=150)
         for rows in ((30, 45), (45, 60)):
-            model.set_env(trading_env(market.rows(*rows)))
+            model.set_env(trading_env(market.rows(*rows), **options))
             if follow:
                 follow_market(model)
             model.learn(40, reset_num_timesteps=False)
         return model
 
+    @pytest.mark.parametrize("options", [{}, STATIONARY], ids=["finrl", "stationary"])
     @pytest.mark.parametrize("follow", [False, True])
-    def test_another_env_is_exact(self, market, follow) -> None:
-        model, theirs = (self.stream(market, own=own, follow=follow) for own in (True, False))
+    def test_another_env_is_exact(self, market, follow, options) -> None:
+        model, theirs = (
+            self.stream(market, own=own, follow=follow, **options) for own in (True, False)
+        )
         ours = model.replay_buffer
         assert_same_contents(ours, theirs.replay_buffer)
         assert_same_samples(ours, theirs.replay_buffer)
@@ -291,13 +318,13 @@ class TestOtherMarkets:
         assert (len(state["whole"]) == 0) == follow
         assert len(state["market"]["history"]) == (45 if follow else 0)
         # a pickle and a state carry the days of markets that no env trades any more
-        for again in (copy.deepcopy(ours), self.restored(market, state, follow)):
+        for again in (copy.deepcopy(ours), self.restored(market, state, follow, **options)):
             assert_same_contents(again, theirs.replay_buffer)
             assert_equal_bits(again.get_state(), state)
 
-    def restored(self, market: MarketData, state: Any, follow: bool) -> Any:
-        window = (45, 60) if follow else (0, 30)
-        buffer = build(trading_env(market.rows(*window)), own=True, buffer_size=150).replay_buffer
+    def restored(self, market: MarketData, state: Any, follow: bool, **options: Any) -> Any:
+        env = trading_env(market.rows(*((45, 60) if follow else (0, 30))), **options)
+        buffer = build(env, own=True, buffer_size=150).replay_buffer
         buffer.set_state(state)
         return buffer
 

@@ -15,16 +15,20 @@ from rich.console import Console
 
 from finrl_ray.cli.main import main
 from finrl_ray.cli.screen import hanging
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.diagnostics.doctor import compute_checks
+from finrl_ray.diagnostics.doctor.compute_checks import largest_trial
 from finrl_ray.diagnostics.doctor.config_salvage import salvage
 from finrl_ray.diagnostics.doctor.doctor import diagnose_config
 from finrl_ray.diagnostics.doctor.search_estimate import check_duration, measure_training
 from finrl_ray.diagnostics.findings import FindingList, FindingsReport
 from finrl_ray.search.run.prepare import prepare_search
+from finrl_ray.search.sampling.domains import parse_domain
 
 pytestmark = pytest.mark.slow  # they train, or start a server
 
@@ -81,6 +85,38 @@ def look(path: Any, **options: Any) -> FindingsReport:
 
 def said(report: FindingsReport, level: Any) -> list[str]:
     return [f"{item.where}: {item.what}" for item in report.of(level)]
+
+
+@pytest.mark.parametrize(
+    ("env", "normalize", "told"),
+    [
+        ({}, False, True),
+        ({}, "rewards", True),
+        ({}, True, False),
+        ({"observation_scaling": "train"}, False, False),
+        ({"observation": "stationary", "lookback": 2}, False, False),
+    ],
+)
+def test_unscaled_observations_are_told(env, normalize, told, tmp_path: Path) -> None:
+    report = look(write(tmp_path, env=env, agent={"normalize": normalize}))
+    lines = [item for item in report.of("warning") if "drowns them" in item.what]
+    assert [item.where for item in lines] == ["agent.normalize"] * told
+    assert all("cash of" in item.what and "stationary" in item.remedy for item in lines)
+    assert report.healthy
+
+
+def test_the_observations_length_counts_as_memory() -> None:
+    market, space = random_market(200), {"n_steps": parse_domain({"choice": [512]})}
+    sizes = {}
+    for lookback in (1, 11):
+        env = EnvConfig(observation="stationary", lookback=lookback)
+        config = ExperimentConfig(env=env, agent=AgentConfig(n_envs=4))
+        sizes[lookback] = largest_trial(config, space, market)
+    # ten more rows of (4 horizons + 2 features) of 3 tickers, in each of 4 x 512 steps
+    more = 10 * 6 * 3
+    assert sizes[11].buffer_bytes - sizes[1].buffer_bytes >= more * 4 * 512 * 4
+    table = sizes[11].total_bytes - sizes[11].buffer_bytes
+    assert table - (sizes[1].total_bytes - sizes[1].buffer_bytes) == 200 * more * 4
 
 
 def test_a_good_config_is_healthy(tmp_path: Path) -> None:

@@ -215,9 +215,18 @@ def test_without_opens_the_fills_are_not_compared(frame) -> None:
     assert any("no open for every quote" in item.what for item in report.of("note"))
 
 
-def test_the_scaling_is_fitted_again(frame) -> None:
-    report = audit_data(frame, config(env={"observation_scaling": "train"}))
-    assert any("fitted on the train window alone" in item.what for item in report.of("ok"))
+@pytest.mark.parametrize(
+    ("where", "env"),
+    [
+        ("env.observation_scaling", {"observation_scaling": "train"}),
+        ("env.observation", {"observation": "stationary", "lookback": 3}),
+    ],
+)
+def test_the_scaling_is_fitted_again(frame, where, env) -> None:
+    report = audit_data(frame, config(env=env))
+    said = [item.where for item in report.of("ok") if "on the train window alone" in item.what]
+    assert said == [where]
+    assert any("do not depend on later prices" in item.what for item in report.of("ok"))
 
 
 def test_the_command_ends_with_2_on_a_leak(frame, tmp_path: Path) -> None:

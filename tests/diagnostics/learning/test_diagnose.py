@@ -91,6 +91,16 @@ def test_every_algorithm_and_vector_rewards(algorithm: str, n_envs: int) -> None
     assert ("action_std" in diagnosis.measures) == (algorithm in ("a2c", "ppo", "sac"))
 
 
+def test_stationary_observations(caplog: Any) -> None:
+    env = StockTradingVecEnv(
+        random_market(60), 2, observation="stationary", lookback=3, random_start=True
+    )
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, seed=0).learn(128)
+    diagnosis = diagnose_learning(model, env, n_episodes=3)
+    assert len(diagnosis) == 3
+    assert {"hold", "random", "untrained", "explained_variance"} <= set(diagnosis.measures)
+
+
 def test_equal_episodes_are_run_once_and_are_no_sign_of_not_learning(caplog: Any) -> None:
     env = StockTradingEnv(random_market(40))
     model = PPO("MlpPolicy", env, n_steps=16, batch_size=16)

@@ -141,12 +141,16 @@ def test_an_env_that_cannot_be_copied_or_put_back_is_an_error() -> None:
         validate_training_setup(model, env)
 
 
-@pytest.mark.parametrize("kind", ["bare", "vec", "normalized", "monitored", "stacked"])
+@pytest.mark.parametrize(
+    "kind", ["bare", "vec", "normalized", "monitored", "stacked", "stationary"]
+)
 def test_envs_of_every_kind(kind: str, tmp_path: Any) -> None:
     market = random_market(60)
     env: Any = StockTradingVecEnv(market, 2)
     if kind == "bare":
         env = Monitor(StockTradingEnv(market), str(tmp_path / "log"))
+    elif kind == "stationary":
+        env = StockTradingVecEnv(market, 2, observation="stationary", lookback=3)
     elif kind == "normalized":
         env = VecNormalize(env)
     elif kind == "monitored":

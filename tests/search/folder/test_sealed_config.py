@@ -103,6 +103,7 @@ OTHER: dict[str, Any] = {
     "env.fill": "next_open",
     "env.fractional_shares": True,
     "env.random_start": True,
+    "env.observation": "stationary",
     "env.cash_penalty_proportion": 0.1,
     "env.stop_loss": 0.9,
     "env.lot_size": 10,
@@ -185,6 +186,14 @@ DEPENDENT = {
     "env.turbulence_threshold": (
         {"data": {"turbulence": True}},
         {"data": {"turbulence": True}, "env": {"turbulence_threshold": 100.0}},
+    ),
+    "env.lookback": (
+        {"env": {"observation": "stationary"}},
+        {"env": {"observation": "stationary", "lookback": 2}},
+    ),
+    "env.return_horizons": (
+        {"env": {"observation": "stationary"}},
+        {"env": {"observation": "stationary", "return_horizons": [1]}},
     ),
     "env.profit_loss_ratio": (
         {"env": {"stop_loss": 0.9}},

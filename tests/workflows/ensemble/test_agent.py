@@ -148,10 +148,11 @@ def test_options_of_the_envs_reach_training_validation_and_trading() -> None:
         {"random_start": True},
         {"observation_scaling": "train"},
         {"n_envs": 2},
+        {"observation": "stationary", "return_horizons": [1, 3], "lookback": 2, "state_space": 28},
     ):
         agent = small_agent(small_frame(62), **options)
         seen.add(str(run(agent).iloc[0].to_dict()))
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 def test_seeds_decide_and_equal_seeds_agree() -> None:

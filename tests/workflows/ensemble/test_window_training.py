@@ -53,20 +53,31 @@ def test_the_sharpe_is_the_annualized_one_of_the_validation_days() -> None:
     assert outcome.sharpe == sharpe_ratio(returns)
 
 
-@pytest.mark.parametrize("scaling", ["none", "train"])
-def test_prices_from_the_first_traded_day_on_change_nothing(scaling: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"observation_scaling": "none"},
+        {"observation_scaling": "train"},
+        {"observation": "stationary", "return_horizons": (1,), "state_space": 13},
+    ],
+    ids=str,
+)
+def test_prices_from_the_first_traded_day_on_change_nothing(options: dict[str, Any]) -> None:
     df = small_frame()
     other = df.copy()
     late = other.index >= 50  # the first window trades from row 50 on
     other.loc[late, ["close", "open", "macd", "turbulence"]] *= 3.0
     outcomes = []
     for frame in (df, other):
-        agent = small_agent(frame, observation_scaling=scaling)
+        agent = small_agent(frame, **options)
         assert agent.windows[0].trade_start == 50
         outcomes.append(run_task(agent._market.market_data, task(agent)))
     assert outcomes[0].sharpe == outcomes[1].sharpe
     assert not math.isnan(outcomes[0].sharpe)
     assert outcomes[0].model is not None
+    scalings = [outcome.scaling for outcome in outcomes]
+    assert (scalings[0] is None) == (options.get("observation_scaling") == "none")
+    assert len({scaling and scaling.key() for scaling in scalings}) == 1
     models = [model_from_bytes("ppo", outcome.model or b"") for outcome in outcomes]
     for one, two in zip(*(model.policy.parameters() for model in models), strict=True):
         assert_equal_bits(one, two)

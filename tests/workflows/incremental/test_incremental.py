@@ -14,7 +14,9 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.config.env import TradingOptions
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.workflows.incremental.incremental import incremental_training
@@ -128,6 +130,28 @@ def test_a_chunk_is_judged_before_it_is_learned_from(tmp_path: Path) -> None:
     ]
     assert rows[0]["total_return"] == pytest.approx(returns[0], abs=1e-12)
     assert rows[0]["total_return"] != returns[1]
+
+
+def test_stationary_observations_are_standardised_by_the_initial_data(tmp_path: Path) -> None:
+    first, *chunks = pieces(3)
+    model = incremental_training(
+        first,
+        chunks,
+        timesteps_per_chunk=60,
+        algorithm="sac",
+        model_kwargs=SMALL["sac"],
+        env_kwargs={"observation": "stationary", "lookback": 2},
+        save_dir=tmp_path,
+    )
+    expected = fit_observation_scaling(first, 1.0, TradingOptions(observation="stationary"))
+    assert model.env is not None
+    table = model.env.get_attr("accounts")[0].table
+    assert table.dates[0] == chunks[-1].dates[0]
+    assert table.scaling.key() == expected.key()
+    # the transitions of all three markets are kept by their days
+    state = model.replay_buffer.get_state()  # type: ignore[attr-defined]  # off-policy
+    assert len(state["market"]["history"]) == 60
+    assert len(state["whole"]) == 0
 
 
 def test_a_short_stage_still_trains_a_whole_rollout(tmp_path: Path) -> None:

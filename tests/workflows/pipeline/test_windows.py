@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from small_windows import small_windows
 
+from finrl_ray.config.env import TradingOptions
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.workflows.pipeline.windows import Windows
 
@@ -62,6 +65,22 @@ def test_equal_data_describe_themselves_equally_and_changed_data_do_not() -> Non
     changed = Windows(TRAIN, VALIDATION, altered, {}).describe()
     assert changed["train"] == one["train"]
     assert changed["test"] != one["test"]
+
+
+def test_stationary_observations_are_standardised_by_the_train_window() -> None:
+    kind = {"observation": "stationary", "return_horizons": [1, 5], "lookback": 2}
+    windows = Windows(TRAIN, VALIDATION, TEST, kind)
+    options = TradingOptions(observation="stationary", return_horizons=(1, 5))
+    train = MarketData.from_finrl(TRAIN, features=["change", "rsi_30"])
+    expected = fit_observation_scaling(train, 1e6, options)
+    columns = windows.env("train").accounts.table.market.table[:, : expected.offset.size]
+    np.testing.assert_allclose(columns.mean(axis=0), 0, atol=1e-3)
+    for name in ("train", "validation", "test"):
+        scaling = windows.env(name).accounts.table.scaling
+        assert scaling is windows.markets[name].scaling
+        np.testing.assert_allclose(np.sort(scaling.offset), np.sort(expected.offset))
+    own = Windows(TRAIN, VALIDATION, None, {**kind, "observation_scaling": expected})
+    assert own.markets["validation"].scaling is expected
 
 
 def test_every_window_gets_the_same_arguments() -> None:

@@ -1,0 +1,128 @@
+"""The market entries of observations: which columns they are, and how many.
+
+T days, N tickers, F features, H return horizons, L rows of lookback.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, FloatArray, IntArray
+from finrl_ray.config.env import TradingOptions
+from finrl_ray.support.text import counted
+
+FINRL = "finrl"
+
+
+def describe_columns(options: TradingOptions) -> str:
+    """Return in words which columns an observation has of one row: equal for equal columns."""
+    if options.observation == "finrl":
+        return FINRL
+    return f"stationary, returns over {', '.join(map(str, options.return_horizons))}"
+
+
+def column_kinds(options: TradingOptions, features: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of one row's columns, each of which stands for N, one per ticker."""
+    if options.observation == "finrl":
+        return ("close", *features)
+    return (*(f"log return over {k}" for k in options.return_horizons), *features)
+
+
+def observation_size(options: TradingOptions, n_assets: int, n_features: int) -> int:
+    """Return the number of entries of an observation.
+
+    1 + 2N + F*N of FinRL's observation, 1 + N + L*(H+F)*N of the stationary one.
+    """
+    kinds = len(column_kinds(options, [""] * n_features))
+    return 1 + n_assets + options.lookback * kinds * n_assets
+
+
+def entry_names(
+    options: TradingOptions, tickers: Sequence[str], features: Sequence[str]
+) -> list[str]:
+    """Return what each entry of an observation is, in words."""
+    kinds = column_kinds(options, features)
+    share = "" if options.observation == "finrl" else "share of the account in "
+    rows = [""] + [f", {counted(back, 'row')} before" for back in range(1, options.lookback)]
+    market = [f"{kind} of {ticker}{row}" for row in rows for kind in kinds for ticker in tickers]
+    held = [f"{share}{ticker}" if share else f"shares of {ticker}" for ticker in tickers]
+    n = len(tickers)
+    return [f"{share}cash", *market[:n], *held, *market[n:]]
+
+
+def size_in_words(options: TradingOptions, n_assets: int, n_features: int) -> str:
+    """Return how `observation_size` comes about, with its numbers."""
+    if options.observation == "finrl":
+        return f"1 + 2 * {n_assets} tickers + {n_features} indicators * {n_assets} tickers"
+    return (
+        f"1 + {n_assets} tickers + lookback {options.lookback} * "
+        f"({len(options.return_horizons)} return_horizons + {n_features} indicators) * "
+        f"{n_assets} tickers"
+    )
+
+
+def first_rows(n_periods: int, seams: Sequence[int]) -> IntArray:
+    """Return, of each row, the first row of its segment, of shape (T,)."""
+    edges = (0, *seams, n_periods)
+    return np.repeat(np.array(edges[:-1]), [stop - start for start, stop in pairwise(edges)])
+
+
+def market_columns(close: FloatArray, features: FloatArray) -> FloatArray:
+    """Return close and features in FinRL's observation order.
+
+    Parameters
+    ----------
+    close : array of shape (T, N)
+    features : array of shape (T, N, F)
+
+    Returns
+    -------
+    array of shape (T, N + F*N)
+        Close of every ticker, then the first feature of every ticker, and so on.
+    """
+    by_feature: AnyArray = features.transpose(0, 2, 1).reshape(len(close), -1)
+    return np.concatenate([close, by_feature], axis=1)
+
+
+def observed_columns(
+    options: TradingOptions, close: FloatArray, features: FloatArray, seams: Sequence[int] = ()
+) -> FloatArray:
+    """Return what is observed of each row, unscaled: close or returns, then the features.
+
+    A return looks back to the first row of the window, or of its segment, at most: a horizon is cut
+    short there, and the first row has returns of 0.
+
+    Parameters
+    ----------
+    close : array of shape (T, N)
+    features : array of shape (T, N, F)
+    seams : rows before which rows are missing
+
+    Returns
+    -------
+    array of shape (T, N + F*N), or (T, H*N + F*N) of the stationary observation
+        Horizon by horizon, then feature by feature, N each.
+    """
+    if options.observation == "finrl":
+        return market_columns(close, features)
+    rows, starts = np.arange(len(close)), first_rows(len(close), seams)
+    logs = np.log(close)
+    returns = [logs - logs[np.maximum(rows - k, starts)] for k in options.return_horizons]
+    by_feature: AnyArray = features.transpose(0, 2, 1).reshape(len(close), -1)
+    return np.concatenate([*returns, by_feature], axis=1)
+
+
+def with_lookback(columns: AnyArray, lookback: int, seams: Sequence[int]) -> AnyArray:
+    """Return the rows t, t-1, ..., t-L+1 of (T, K) columns after one another, of shape (T, L*K).
+
+    The first row of the window, or of a segment, stands in for rows before it.
+    """
+    if lookback == 1:
+        return columns
+    n_rows, width = columns.shape
+    rows, starts = np.arange(n_rows), first_rows(n_rows, seams)
+    result = np.empty((n_rows, lookback * width), dtype=columns.dtype)
+    for back in range(lookback):
+        result[:, back * width : (back + 1) * width] = columns[np.maximum(rows - back, starts)]
+    return result
