@@ -11,6 +11,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.compat.tuning import TuneSB3Optuna
+from finrl_ray.env.rules import TradingRules
+from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.folder.test_openings import count_openings
@@ -122,3 +124,30 @@ def test_a_whole_study(tmp_path: Path, ray_session: None) -> None:
     later, _, _ = other.backtest(study)
     assert later["account_value"].tolist() == account["account_value"].tolist()
     assert count_openings(tuner.path) == 2
+
+
+@pytest.mark.slow
+def test_a_study_of_stationary_observations(tmp_path: Path, ray_session: None) -> None:
+    """The trade window is seen under the scaling that the trials were trained under."""
+    kind = {"observation": "stationary", "return_horizons": (1, 5), "lookback": 2}
+    size = 1 + 4 + 2 * (2 + 2) * 4
+    train, trade = (env_over(*days, state_space=size, **kind) for days in (TRAIN, TRADE))
+    tuner = TuneSB3Optuna(
+        train,
+        "ppo",
+        trade,
+        total_timesteps=128,
+        n_trials=1,
+        space={**TINY, "n_steps": 64},
+        scheduler="fifo",
+        eval_freq=128,
+        storage_path=tmp_path,
+    )
+    study = tuner.run_optuna()
+    account, _, _ = tuner.backtest(study)
+    assert len(account) == len(trade.df["date"].unique())
+    assert tuner.path is not None
+    trained_on = open_folder(tuner.path).train_data
+    expected = fit_observation_scaling(trained_on, 1e6, TradingRules(**kind))
+    assert trade.accounts.table.scaling is not None
+    assert trade.accounts.table.scaling.key() == expected.key()
