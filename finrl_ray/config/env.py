@@ -16,6 +16,7 @@ from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, r
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 Fill = Literal["close", "next_open"]
+ActionKind = Literal["orders", "target_weights"]
 Observation = Literal["finrl", "stationary"]
 
 _COSTS = not_searched(
@@ -30,6 +31,7 @@ _STATIONARY = formulation(only_with=("observation", ("stationary",)))
 _TURBULENCE = not_searched(
     "it is a fact of the market that is traded, and the baselines beside the agents follow it too"
 )
+_WITH_WEIGHTS = formulation(only_with=("action", ("target_weights",)))
 
 
 # without slots, of which a class cannot inherit two sets
@@ -39,7 +41,7 @@ class AccountOptions:
 
     hmax: int | float = field(default=100, metadata=formulation())
     """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
-    A whole number unless `fractional_shares`."""
+    A whole number unless `fractional_shares`. Not used with `action: target_weights`."""
     initial_amount: float = field(default=1_000_000.0, metadata=_ACCOUNT)
     """Cash at the start, in the account's currency."""
     buy_cost_pct: float = field(default=0.001, metadata=_COSTS)
@@ -58,6 +60,17 @@ class AccountOptions:
 class TradingOptions:
     """Options of the env that FinRL's has not, and that have no meaning together with `parity`."""
 
+    action: ActionKind = field(default="orders", metadata=formulation())
+    """What an action says. `orders`: shares to trade, as fractions of `hmax`, as in FinRL.
+    `target_weights`: the share of the account that each ticker should have after the trade; below 0
+    counts as 0, above 1 as 1, a sum above 1 is divided by it, and what is left is cash."""
+    max_weight: float = field(default=1.0, metadata=_WITH_WEIGHTS)
+    """With `target_weights`, the largest share of the account that one ticker can be given; what it
+    cuts off stays cash."""
+    no_trade_band: float | None = field(default=None, metadata=_WITH_WEIGHTS)
+    """With `target_weights`, a ticker whose weight is to change by at most this share of the
+    account is left alone, unless its weight is to be 0; null: the lesser of 0.03 and
+    0.2 / number of tickers."""
     fill: Fill = field(default="close", metadata=_FILLS)
     """`close`: orders fill at the close that the agent has just seen, as in FinRL. `next_open`:
     at the following open, at which the agent could really have traded."""
@@ -101,6 +114,7 @@ class TradingOptions:
     def check_ranges(self) -> None:
         """Raise ConfigError unless the options that are numbers are within their ranges."""
         share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
+        self._check_weights()
         require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
         require(
             stop is None or 0 < stop < 1,
@@ -137,6 +151,27 @@ class TradingOptions:
                 f"{' and '.join(changed)} must be left at the default, or observation be "
                 f"'stationary', got lookback {lookback} and return_horizons {list(horizons)} with "
                 "observation 'finrl', which shows one row and no returns",
+            )
+
+    def _check_weights(self) -> None:
+        require(
+            0 < self.max_weight <= 1,
+            "max_weight is a share of the account and must be within (0, 1], got "
+            f"{self.max_weight}",
+        )
+        band = self.no_trade_band
+        require(
+            band is None or 0 <= band < 1,
+            "no_trade_band is a share of the account and must be null or within [0, 1), got "
+            f"{band} (0.01 leaves changes of up to 1 % alone)",
+        )
+        if self.action == "orders":
+            changed = [n for n in ("max_weight", "no_trade_band") if n in self.changed_options()]
+            require(
+                not changed,
+                f"{' and '.join(changed)} must be left at the default, or action be "
+                f"'target_weights', got max_weight {self.max_weight} and no_trade_band {band} with "
+                "action 'orders', which has no weights",
             )
 
 

@@ -11,10 +11,12 @@ from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.kernel.sorting_network import sorting_network
 from finrl_ray.env.kernel.step import step_accounts, value_of
+from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.market_table import MarketTable, rescaled
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.settings import AccountSettings, per_account
+from finrl_ray.env.target_weights import weight_rules
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.float32_range import FLOAT32_MAX
 
@@ -64,6 +66,7 @@ class Accounts:
         self.books = self._new_books()
         self.limits = order_limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
         self._kernel_limits = order_limits.in_kernel(self.limits)
+        self._weights = weight_rules(rules, table.n_assets)
         self._buffers()
         self.settings_changed()
         for index in range(self.n_envs):
@@ -98,7 +101,8 @@ class Accounts:
         """
         self.settings.check(self.table.n_periods)
         self._check_orders()
-        order_limits.check_lots(self.limits, self.settings.hmax)
+        if self.rules.action == "orders":
+            order_limits.check_lots(self.limits, self.settings.hmax)
         if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
             raise ConfigError(
                 f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
@@ -235,7 +239,7 @@ class Accounts:
         Parameters
         ----------
         actions : array of shape (E, N)
-            Orders as fractions of hmax; values beyond -1..1 are taken as they are.
+            Orders as fractions of hmax, beyond -1..1 taken as they are; or target weights.
 
         Raises
         ------
@@ -269,6 +273,16 @@ class Accounts:
                 f"actions must have shape {self._orders.shape} (accounts, tickers), got "
                 f"{actions.shape}"
             )
+        if self.rules.action == "target_weights":
+            self._orders[:] = actions
+            plan_orders(
+                self._orders,
+                tuple(self.table.market),
+                tuple(self.books),
+                self._kernel_limits,
+                tuple(self._weights),
+            )
+            return
         hmax = self._hmax.get(actions.dtype)
         if hmax is None:
             hmax, actions = self.settings.hmax, actions.astype(np.float64)

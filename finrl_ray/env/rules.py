@@ -85,10 +85,10 @@ class TradingRules(TradingOptions):
             for name, mended in (("ties", "ticker"), ("clean_data", True))
             if getattr(self, name) != mended
         ]
-        if self.limits_orders and finrl:
+        if (self.limits_orders or self.action == "target_weights") and finrl:
             raise ConfigError(
-                f"stop_loss, lot_size and cooldown need the mended {' and '.join(finrl)}, got "
-                f"{[getattr(self, name) for name in finrl]}"
+                "target_weights, stop_loss, lot_size and cooldown need the mended "
+                f"{' and '.join(finrl)}, got {[getattr(self, name) for name in finrl]}"
             )
         if self.observation == "stationary" and not self.clean_data:
             raise ConfigError(

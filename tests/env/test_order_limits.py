@@ -276,7 +276,7 @@ def test_the_yaml_options_arrive():
         ({"stop_loss": 0.9, "parity": True}, r"leave \['stop_loss'\] out"),
         ({"cooldown": 1, "parity": True}, r"leave \['cooldown'\] out"),
         ({"lot_size": 10, "parity": True}, r"leave \['lot_size'\] out"),
-        ({"cash_penalty_proportion": 0.1, "parity": True}, "which has no fill"),
+        ({"cash_penalty_proportion": 0.1, "parity": True}, "which has no action"),
         ({"stop_loss": 1.1}, r"within \(0, 1\), got 1.1"),
         ({"stop_loss": "0.9"}, "must be numbers or None"),
         ({"profit_loss_ratio": 2.0}, "needs stop_loss"),

@@ -39,6 +39,14 @@ OPTIONS = {
     "stationary_unscaled": {"observation": "stationary", "fill": "next_open", "cooldown": 1},
     "poor": {"initial_amount": 900.0, "random_start": True},
     "no_trades": {"record_trades": False, "day": 3},
+    "target_weights": {"action": "target_weights", "initial_amount": 5_000.0},
+    "fractional_weights": {
+        "action": "target_weights",
+        "fractional_shares": True,
+        "fill": "next_open",
+        "max_weight": 0.4,
+        "no_trade_band": 0.0,
+    },
     "limits": {
         "stop_loss": 0.99,
         "profit_loss_ratio": 2.0,

@@ -100,6 +100,7 @@ OTHER: dict[str, Any] = {
     "env.sell_cost_pct": 0.0,
     "env.reward_scaling": 1.0,
     "env.risk_indicator_col": "vix",
+    "env.action": "target_weights",
     "env.fill": "next_open",
     "env.fractional_shares": True,
     "env.random_start": True,
@@ -186,6 +187,14 @@ DEPENDENT = {
     "env.turbulence_threshold": (
         {"data": {"turbulence": True}},
         {"data": {"turbulence": True}, "env": {"turbulence_threshold": 100.0}},
+    ),
+    "env.max_weight": (
+        {"env": {"action": "target_weights"}},
+        {"env": {"action": "target_weights", "max_weight": 0.5}},
+    ),
+    "env.no_trade_band": (
+        {"env": {"action": "target_weights"}},
+        {"env": {"action": "target_weights", "no_trade_band": 0.01}},
     ),
     "env.lookback": (
         {"env": {"observation": "stationary"}},
