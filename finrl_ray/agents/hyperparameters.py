@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.keyword_checks import INTEGERS, WHOLE_LISTS, check_advantages, check_values
 from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample, options_of_trial
+from finrl_ray.config.trial.options import N_ENVS, is_option
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.values import to_python
 from finrl_ray.support.whole_numbers import as_whole
@@ -41,16 +44,19 @@ class TrialSettings:
     ----------
     model_kwargs : keywords of the SB3 class, `policy_kwargs` included
     n_envs : accounts stepped together
+    options : what the sample has chosen of the config itself, by dotted name (`env.hmax`)
     """
 
     model_kwargs: dict[str, Any]
     n_envs: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def flat(self) -> dict[str, Any]:
         """Return the settings as one flat mapping, for tables."""
         plain = {k: v for k, v in self.model_kwargs.items() if k != "policy_kwargs"}
         policy = self.model_kwargs.get("policy_kwargs") or {}
-        return {**plain, **policy, "n_envs": self.n_envs}
+        n_envs = {} if N_ENVS in self.options else {"n_envs": self.n_envs}
+        return {**plain, **policy, **n_envs, **self.options}
 
 
 def trial_seed(seed: int, sample: Mapping[str, Any]) -> int:
@@ -63,10 +69,29 @@ def trial_seed(seed: int, sample: Mapping[str, Any]) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def settings_of_sample(config: ExperimentConfig, sample: Mapping[str, Any]) -> TrialSettings:
+    """Return what a trial of a search trains with, the options that its sample chooses included.
+
+    Parameters
+    ----------
+    config : of the search
+    sample : of the trial
+
+    Raises
+    ------
+    ConfigError
+        If a value is one that its keyword cannot be trained with, or its option cannot have.
+    """
+    trial = config_of_sample(config, sample)
+    settings = resolve_sample(sample, trial.agent)
+    return replace(settings, options=options_of_trial(trial, sample))
+
+
 def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettings:
     """Turn one sample into SB3 keywords: translate derived names, lay over the agent, repair.
 
-    Pure: the same sample gives the same settings on the driver and on a worker.
+    Pure: the same sample gives the same settings on the driver and on a worker. Options of the
+    config (`env.hmax`) are passed over: `agent` is that of the trial, see `config_of_sample`.
 
     Raises
     ------
@@ -74,7 +99,8 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
         If a value is one that its keyword cannot be trained with.
     """
     kwargs = _translate(agent.model_kwargs)
-    drawn = _translate({k: to_python(v) for k, v in sample.items() if k != SEED_DRAW})
+    own = {k: v for k, v in sample.items() if k != SEED_DRAW and not is_option(k)}
+    drawn = _translate({name: to_python(value) for name, value in own.items()})
     policy_kwargs = {**kwargs.pop("policy_kwargs", {}), **drawn.pop("policy_kwargs", {})}
     kwargs |= drawn
     n_envs = kwargs.pop("n_envs", agent.n_envs)

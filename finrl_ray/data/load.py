@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
+from finrl_ray.data.chosen_features import FINRL
 from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.features import (
     add_features,
@@ -81,9 +82,10 @@ def market_data_of(
     report = replace(report, source=source_description(config))
     indicators = plan.indicators
     notes = [*source_notes(config), *plan.notes]
-    if config.features == "finrl":
-        indicators = available_indicators(market_data, indicators)
-        left_out = [name for name in plan.indicators if name not in indicators]
+    if plan.may_lack:
+        present = available_indicators(market_data, indicators)
+        left_out = [name for name in plan.may_lack if name in indicators and name not in present]
+        indicators = tuple(name for name in indicators if name not in left_out)
         if left_out:
             notes.append(
                 f"Of FinRL's indicators {listed(left_out)} were left out, because they need "
@@ -103,13 +105,18 @@ class _FeaturePlan:
     columns: tuple[str, ...]
     indicators: tuple[str, ...]
     notes: tuple[str, ...]
+    may_lack: tuple[str, ...]
 
 
 def _plan_features(config: DataConfig, df: pd.DataFrame) -> _FeaturePlan:
-    order = FINRL_INDICATORS if config.features == "finrl" else config.features
-    repeated = sorted({name for name in order if order.count(name) > 1})
+    given = (config.features,) if isinstance(config.features, str) else config.features
+    repeated = sorted({name for name in given if given.count(name) > 1})
     if repeated:
         raise DataError(f"data.features must name each feature once; twice: {listed(repeated)}")
+    # of a list of its own a user wants every name, of FinRL's what the source can have
+    listed_names = FINRL_INDICATORS if FINRL in given else ()
+    spelt = [one for name in given for one in (listed_names if name == FINRL else [name])]
+    order = tuple(dict.fromkeys(spelt))
     columns = tuple(name for name in order if name in df.columns)
     shadowed = [name for name in columns if name not in PRICE_COLUMNS and is_indicator(name)]
     notes: tuple[str, ...] = ()
@@ -119,7 +126,10 @@ def _plan_features(config: DataConfig, df: pd.DataFrame) -> _FeaturePlan:
             "being computed, so whether they look ahead is up to the source.",
         )
     indicators = tuple(name for name in order if name not in columns)
-    return _FeaturePlan(order=order, columns=columns, indicators=indicators, notes=notes)
+    may_lack = tuple(name for name in listed_names if name not in given)
+    return _FeaturePlan(
+        order=order, columns=columns, indicators=indicators, notes=notes, may_lack=may_lack
+    )
 
 
 def _with_feature_order(market_data: MarketData, order: list[str]) -> MarketData:

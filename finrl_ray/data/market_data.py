@@ -224,6 +224,44 @@ class MarketData:
         taken: dict[str, Any] = {name: array[rows] for name, array in self._arrays().items()}
         return replace(self, **taken, warmup=0, seams=seams)
 
+    def with_features(self, names: Sequence[str]) -> "MarketData":
+        """Return the market with these features alone, in this order.
+
+        Rows, warm-up and everything else stay, so that agents with different features are compared
+        on the same days. The same names give the same object again, and with it what envs have made
+        of it.
+
+        Parameters
+        ----------
+        names : of the features of this market, each once
+
+        Raises
+        ------
+        DataError
+            If a name is not among them, or is given twice.
+        """
+        wanted = tuple(names)
+        if wanted == self.feature_names:
+            return self
+        if wanted not in self._with_features:
+            unknown = [name for name in wanted if name not in self.feature_names]
+            if unknown or len(set(wanted)) < len(wanted):
+                raise DataError(
+                    f"features must be named once each, of those of the market "
+                    f"{list(self.feature_names)}, got {list(wanted)}"
+                )
+            positions = [self.feature_names.index(name) for name in wanted]
+            self._with_features[wanted] = replace(
+                self,
+                features=np.ascontiguousarray(self.features[:, :, positions]),
+                feature_names=wanted,
+            )
+        return self._with_features[wanted]
+
+    @cached_property
+    def _with_features(self) -> "dict[tuple[str, ...], MarketData]":
+        return {}
+
     def market_series(self, name: str) -> FloatArray:
         """Return one date-wise series of shape (T,): a market feature, or ticker 0's feature.
 

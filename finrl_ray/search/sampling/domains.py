@@ -1,7 +1,7 @@
 """Search spaces: their YAML form, checked, and their form for Ray Tune."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,16 @@ from finrl_ray.agents.hyperparameters import (
     SEED_DRAW,
     TrialSettings,
     resolve_sample,
+    settings_of_sample,
 )
 from finrl_ray.agents.keyword_checks import INTEGERS
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.config.trial.options import N_ENVS, is_option, searched_options
 from finrl_ray.errors import ConfigError
+from finrl_ray.search.sampling.option_checks import check_options
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.support.whole_numbers import as_whole
 
@@ -126,8 +130,9 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
     _check_aliases(search.space, "search.space")
     _check_aliases(agent.model_kwargs, "agent.model_kwargs")
     space = _parsed(config)
-    _check_names(space, agent)
-    _check_corners(space, agent)
+    check_options(config, {name: probe_values(domain) for name, domain in space.items()})
+    _check_names({n: d for n, d in space.items() if not is_option(n)}, agent)
+    _check_corners(space, config)
     if not space and search.num_samples > 1:
         raise ConfigError(
             "search.space is empty, so all trials would be equal; add entries to search.space, "
@@ -197,11 +202,12 @@ def _canonical(given: Mapping[str, Any]) -> set[str]:
         listed = [option for kind in ("choice", "grid") for option in policy_kwargs.get(kind) or ()]
         for option in listed or [policy_kwargs]:
             nested |= set(option) if isinstance(option, dict) else set()
-    return {ALIASES.get(name, name) for name in given} | nested
+    names = {"n_envs" if name == N_ENVS else name for name in given}
+    return {ALIASES.get(name, name) for name in names} | nested
 
 
 def _check_aliases(given: Mapping[str, Any], where: str) -> None:
-    for alias, name in ALIASES.items():
+    for alias, name in {**ALIASES, N_ENVS: "n_envs"}.items():
         if alias in given and name in given:
             raise ConfigError(f"{where}: {alias} and {name} say the same thing; give one of them")
 
@@ -220,7 +226,8 @@ def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
         try:
             check_model_kwargs(agent.algorithm, plain)
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            hint = _meant_option(plain) if where == "search.space" else ""
+            raise ConfigError(f"{where}: {hint}{error}") from None
     for name, domain in space.items():
         if name in INTEGERS and domain.kind in ("uniform", "loguniform"):
             raise ConfigError(
@@ -231,8 +238,17 @@ def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
         raise ConfigError(f"search.space.one_minus_gae_lambda: {agent.algorithm} has no GAE")
 
 
-def _check_corners(space: Mapping[str, Domain], agent: AgentConfig) -> None:
+def _meant_option(names: Iterable[str]) -> str:
+    """Return a hint at a name that is a key of a section, such as hmax for env.hmax."""
+    for option in searched_options():
+        if option.partition(".")[2] in names:
+            return f"an option of the config has its section before it: {option}; "
+    return ""
+
+
+def _check_corners(space: Mapping[str, Domain], config: ExperimentConfig) -> None:
     """Check every option and bound of the space, one name at a time so that errors can name it."""
+    agent = config.agent
     try:
         resolve_sample({}, agent)
     except ConfigError as error:
@@ -243,19 +259,20 @@ def _check_corners(space: Mapping[str, Domain], agent: AgentConfig) -> None:
     base = {"normalize_advantage": False} if set(normalized) == {False} else {}
     for name, domain in space.items():
         for value in corner_values(domain):
+            trial = config_of_sample(config, {name: value}) if name == N_ENVS else config
             try:
-                resolve_sample({**base, name: value}, agent)
+                resolve_sample({**base, name: value}, trial.agent)
             except ConfigError as error:
                 raise ConfigError(f"search.space.{name}: {error}") from None
     shortest: dict[str, Any] = {
         name: min(corner_values(space[name]))
-        for name in ("n_steps", "n_envs", "batch_size")
+        for name in ("n_steps", "n_envs", N_ENVS, "batch_size")
         if name in space
     }
     if "normalize_advantage" in space:
         shortest["normalize_advantage"] = True in normalized
     try:
-        resolve_sample(shortest, agent)
+        settings_of_sample(config, shortest)
     except ConfigError as error:
         raise ConfigError(f"search.space can draw {shortest}: {error}") from None
 
@@ -270,6 +287,14 @@ def corner_values(domain: Domain) -> tuple[Any, ...]:
     return domain.values
 
 
+def probe_values(domain: Domain) -> tuple[Any, ...]:
+    """Return every option of a domain, or the values at the two ends of a range and one within."""
+    if domain.kind in ("uniform", "loguniform"):
+        low, high = domain.values
+        return (low, low + 0.381966 * (high - low), high)  # no round number by chance
+    return corner_values(domain)
+
+
 def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     """Return samples in which every option and every bound of the space appears at least once."""
     options = {name: corner_values(domain) for name, domain in space.items()}
@@ -280,7 +305,9 @@ def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     ]
 
 
-def resolve_corners(space: Mapping[str, Domain], agent: AgentConfig) -> tuple[TrialSettings, ...]:
+def resolve_corners(
+    space: Mapping[str, Domain], config: ExperimentConfig
+) -> tuple[TrialSettings, ...]:
     """Return what the samples of `corner_samples` train with.
 
     Raises
@@ -288,7 +315,7 @@ def resolve_corners(space: Mapping[str, Domain], agent: AgentConfig) -> tuple[Tr
     ConfigError
         If one of them cannot be trained with.
     """
-    return tuple(resolve_sample(sample, agent) for sample in corner_samples(space))
+    return tuple(settings_of_sample(config, sample) for sample in corner_samples(space))
 
 
 def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:
