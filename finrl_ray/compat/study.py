@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.sampling.domains import Domain, build_space
@@ -63,7 +63,7 @@ def study_of(path: str | Path) -> EndedStudy:
 
 
 def _trial(record: TrialRecord, folder: SearchFolder, space: dict[str, Domain]) -> FrozenTrial:
-    settings = resolve_sample(record.sample, folder.config.agent)
+    settings = settings_of_sample(folder.config, record.sample)
     names = [name for name in space if name in record.sample]
     state, value = _outcome(record)
     measures = {k: v for k, v in record.last.items() if k.startswith("eval/")}
@@ -76,6 +76,7 @@ def _trial(record: TrialRecord, folder: SearchFolder, space: dict[str, Domain]) 
             **measures,
             "model_kwargs": settings.model_kwargs,
             "n_envs": settings.n_envs,
+            "options": dict(settings.options),
             "outcome": record.state,
             "reason": record.reason,
         },

@@ -34,8 +34,8 @@ class DataConfig:
     time zone are left as they are, and days (midnight where they were written) keep their date."""
     features: tuple[str, ...] | Literal["finrl"] = field(default="finrl", metadata=formulation())
     """Indicators by FinRL's (stockstats') names, or numeric columns of the source, in observation
-    order. `finrl`, also as one of them, is FinRL's list of eight, less those that a close-only source
-    cannot have."""
+    order. `finrl`, also as one of them, is FinRL's list of eight, less those that a close-only
+    source cannot have."""
     turbulence: bool = False
     """Compute FinRL's turbulence index as the market series `turbulence` (252 rows of warm-up)."""
     market_columns: tuple[str, ...] = ()

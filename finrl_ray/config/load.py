@@ -13,6 +13,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.override_values import holds_text, override_value
 from finrl_ray.config.problems import MOST_PROBLEMS, closest_key, explain, listed_problems
 from finrl_ray.config.tagged_sections import file_form, select_variants
+from finrl_ray.config.trial.options import SECTIONS
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.config.zoo_keys import translate_agent, translate_override
 from finrl_ray.errors import ConfigError, shortened
@@ -114,7 +115,7 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
         ) from error
     try:
         keys = RESOURCE_OVERRIDES.get(key, key).split(".")
-        (*parents, last), value = translate_override(keys, value)
+        (*parents, last), value = translate_override(_whole_names(keys), value)
     except ConfigError as error:
         raise ConfigError(f"override {override!r}: {error}") from None
     target = raw
@@ -125,6 +126,12 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"override {override!r}: {parent!r} is a value and has no keys")
     target[last] = value
+
+
+def _whole_names(keys: list[str]) -> list[str]:
+    """Return the parts of a dotted key, in which an option of the space (env.hmax) is one part."""
+    in_space = keys[:2] == ["search", "space"] and len(keys) > 3 and keys[2] in SECTIONS
+    return [*keys[:2], ".".join(keys[2:])] if in_space else keys
 
 
 def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentConfig:

@@ -83,8 +83,9 @@ def market_data_of(
     indicators = plan.indicators
     notes = [*source_notes(config), *plan.notes]
     if plan.may_lack:
-        present = available_indicators(market_data, indicators)
-        left_out = [name for name in plan.may_lack if name in indicators and name not in present]
+        computed = [name for name in plan.may_lack if name in indicators]
+        present = available_indicators(market_data, computed)
+        left_out = [name for name in computed if name not in present]
         indicators = tuple(name for name in indicators if name not in left_out)
         if left_out:
             notes.append(

@@ -44,9 +44,9 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
         frame = read_parquet_table(kept)
         if len(frame) and frame[_MODEL].iloc[0] == name:
             return frame.drop(columns=[_MODEL])
-    _, model, _ = load_winner(search.folder, trust=search.trust)
+    record, model, _ = load_winner(search.folder, trust=search.trust)
     window = search.folder.validation_data
-    env = winners_env(search.folder, window, source, trust=search.trust)
+    env = winners_env(search.folder, record, window, source, trust=search.trust)
     history = evaluate_account(model, env)[0]
     if history.trades is None:
         return None

@@ -36,6 +36,8 @@ from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
@@ -87,9 +89,11 @@ def train_agent(
 
     Parameters
     ----------
-    sample : hyperparameters laid over `config.agent`; empty for the agent as configured
+    sample : hyperparameters laid over `config.agent`, and options over `config` (see
+        `config_of_sample`); empty for the agent as configured
     config : the experiment
-    train_data, validation_data : the rows of the two windows; no other rows are read
+    train_data, validation_data : the rows of the two windows, with every feature that a sample may
+        choose; no other rows are read
     report : see `SafePointCallback`
     start : where training starts
 
@@ -104,6 +108,9 @@ def train_agent(
         When a parameter of the networks is NaN or infinite.
     """
     periods = config_periods_per_year(config, train_data.dates)
+    config = config_of_sample(config, sample)
+    train_data = market_of_sample(train_data, sample)
+    validation_data = market_of_sample(validation_data, sample)
     seed = trial_seed(config.seed, sample)
     settings = resolve_sample(sample, config.agent)
     env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)

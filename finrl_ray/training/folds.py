@@ -21,6 +21,8 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
@@ -83,9 +85,10 @@ def train_folds(
 
     Parameters
     ----------
-    sample : hyperparameters laid over `config.agent`
+    sample : hyperparameters laid over `config.agent`, and options over `config`
     config : the experiment
-    development : the rows of train and validation; no other rows are read
+    development : the rows of train and validation, with every feature that a sample may choose; no
+        other rows are read
     plan : the folds, as rows of `development`
     report : called after each fold with the metrics, flat and of Python numbers, and a function
         that writes a checkpoint into a folder
@@ -97,6 +100,8 @@ def train_folds(
         When a parameter of the networks is NaN or infinite.
     """
     periods = config_periods_per_year(config, development.dates)
+    config = config_of_sample(config, sample)
+    development = market_of_sample(development, sample)
     settings = resolve_sample(sample, config.agent)
     done = [] if start.checkpoint is None else read_folds(start.checkpoint)
     notes = start.notes

@@ -102,7 +102,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
         )
     test_data = window.cut(folder.market_data)
     dates = (str(window.start)[:10], str(window.end)[:10])
-    env = winners_env(folder, test_data, source, trust=trust)
+    env = winners_env(folder, record, test_data, source, trust=trust)
     # an opening counts wherever the folder is read
     with FolderMirror(folder.path, folder.remote):
         record_opening(folder, record, source, dates)

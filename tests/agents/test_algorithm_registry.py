@@ -84,7 +84,7 @@ from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.search.sampling.initial_points import finrl_point
 config = load_config(Path("config.yaml"))
 space = build_space(config)
-print(list(space), finrl_point(config.agent.algorithm, space))
+print(list(space), finrl_point(config, space))
 print(memory_estimate("one_pass_ppo", None, 10, 2) > 0)
 (file,) = Path("runs").rglob("final_model.zip")
 model = load_model("one_pass_ppo", file)

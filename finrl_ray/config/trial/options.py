@@ -74,7 +74,7 @@ def check_option(name: str) -> None:
     if section == "agent":
         # a keyword of the algorithm, which stands in the space as it is
         key = key.removeprefix("model_kwargs.")
-        hint = f" A keyword of the algorithm stands without 'agent.': {key}" if key else ""
+        hint = f" A keyword of the algorithm stands without 'agent.': {key}." if key else ""
     else:
         hint = ""
     hint = did_you_mean(name, searched_options()) or hint

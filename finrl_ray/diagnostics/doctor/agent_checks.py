@@ -9,6 +9,7 @@ from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.options import check_option, is_option, option_value
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_values, parse_domain
@@ -17,6 +18,8 @@ from finrl_ray.support.text import counted, did_you_mean
 LEARNING_RATES = (1e-6, 1e-2)
 """Outside of these SB3's algorithms hardly learn, or diverge."""
 FEW_UPDATES = 5
+_SCALES = {"agent.normalize", "env.observation_scaling", "env.observation"}
+"""Options that decide on the scale of observations, and may be searched over."""
 _SB3_DEFAULTS: Mapping[str, int] = {
     "n_steps": 2048,
     "buffer_size": 1_000_000,
@@ -86,6 +89,8 @@ def _keyword_is_right(agent: AgentConfig, name: str, value: Any, findings: Findi
 
 def _entry_is_right(agent: AgentConfig, name: str, entry: Any, findings: FindingList) -> bool:
     where = f"search.space.{name}"
+    if is_option(name):
+        return _option_is_right(name, entry, findings)
     if not _name_is_right(agent.algorithm, name, where, findings):
         return False
     try:
@@ -93,6 +98,17 @@ def _entry_is_right(agent: AgentConfig, name: str, entry: Any, findings: Finding
             resolve_sample({name: value}, agent)
     except ConfigError as error:
         findings.error(where, str(error))
+        return False
+    return True
+
+
+def _option_is_right(name: str, entry: Any, findings: FindingList) -> bool:
+    try:
+        check_option(name)
+        for value in corner_values(parse_domain(entry)):
+            option_value(name, value)
+    except ConfigError as error:
+        findings.error(f"search.space.{name}", str(error))
         return False
     return True
 
@@ -233,6 +249,7 @@ def _check_buffers(
 def check_experiment(config: ExperimentConfig, findings: FindingList) -> None:
     """Look at how observations, evaluations and trials go together."""
     raw = config.agent.normalize in (False, "rewards")
+    raw = raw and not _SCALES & set(config.search.space)
     if raw and not config.env.scales_observations:
         findings.warning(
             "agent.normalize",

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import psutil
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.memory_estimate import FLOAT_BYTES, PROCESS_BYTES, memory_estimate
 from finrl_ray.env.observed_columns import observation_size
-from finrl_ray.errors import ConfigError
+from finrl_ray.errors import FinRLRayError
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.resources import cgroup_memory_limit
 from finrl_ray.search.run.trial_resources import local_shortage, of_one_trial, starts_own_ray
@@ -100,14 +102,16 @@ def largest_trial(
     config: ExperimentConfig, space: Mapping[str, Domain], market_data: MarketData
 ) -> TrialMemory:
     """Return the memory of the largest trial that can be sampled from a space."""
-    n_assets, n_features = market_data.n_assets, len(market_data.feature_names)
-    entries = observation_size(config.env, n_assets, n_features)
-    largest = 0
+    n_assets, n_all = market_data.n_assets, len(market_data.feature_names)
+    largest = longest = 0
     for sample in corner_samples(space) or [{}]:
         try:
-            settings = resolve_sample(sample, config.agent)
-        except ConfigError:
+            settings = settings_of_sample(config, sample)
+            seen = market_of_sample(market_data, sample)
+        except FinRLRayError:
             continue  # reported with the space
+        env = config_of_sample(config, sample).env
+        entries = observation_size(env, n_assets, len(seen.feature_names))
         size = memory_estimate(
             config.agent.algorithm,
             settings.model_kwargs,
@@ -116,10 +120,10 @@ def largest_trial(
             settings.n_envs,
             shares_market=True,
         )
-        largest = max(largest, size)
+        largest, longest = max(largest, size), max(longest, entries)
     # the observation table of the env, in float32, beside the market's own float64 arrays
-    arrays = n_assets * (n_features + 6) * 8
-    market = market_data.n_periods * (arrays + entries * FLOAT_BYTES)
+    arrays = n_assets * (n_all + 6) * 8
+    market = market_data.n_periods * (arrays + longest * FLOAT_BYTES)
     return TrialMemory(total_bytes=PROCESS_BYTES + largest + market, buffer_bytes=largest)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.data.chosen_features import FINRL
 from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.dates import read_dates
 from finrl_ray.data.indicators import FINRL_INDICATORS
@@ -24,6 +25,7 @@ from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cell
 from finrl_ray.env.slow_investment import slow_investment
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.metrics.registry import MEASURES
+from finrl_ray.search.sampling.searched_data import data_of_search
 from finrl_ray.support.text import counted
 
 LARGEST_ERROR = 1.0
@@ -48,13 +50,14 @@ def check_data(
     MarketData or None
         None if the data cannot be loaded.
     """
+    data = data_of_search(config)
     try:
-        df = read_source(config.data, base_dir)
+        df = read_source(data, base_dir)
     except FinRLRayError as error:
         findings.error("data.source", str(error))
         return None
     try:
-        cells = _bad_cells(df, config.data)
+        cells = _bad_cells(df, data)
     except FinRLRayError as error:
         findings.error("data.source", str(error))
         return None
@@ -63,10 +66,10 @@ def check_data(
     if unusable:
         df = _without_unusable(df, {item.column for item in unusable})
         findings.note("data.source", "the rest is checked as if the unusable cells were empty")
-    for doubt in price_findings(df, config.data):
+    for doubt in price_findings(df, data):
         findings.warning("prices", doubt.what, doubt.remedy)
     try:
-        market_data, report = market_data_of(df, config.data)
+        market_data, report = market_data_of(df, data)
     except FinRLRayError as error:
         findings.error("data", str(error))
         return None
@@ -84,7 +87,8 @@ def _bad_cells(df: pd.DataFrame, config: DataConfig) -> list[BadCells]:
     """Return the bad cells of the rows and columns that the experiment reads."""
     if not {"date", "tic"} <= set(df.columns):
         return []  # loading says so, as of dates that cannot be read
-    names = FINRL_INDICATORS if config.features == "finrl" else config.features
+    given = (config.features,) if isinstance(config.features, str) else config.features
+    names = [one for n in given for one in (FINRL_INDICATORS if n == FINRL else (n,))]
     wanted = [n for n in dict.fromkeys((*PRICE_COLUMNS, *names)) if n in df.columns]
     row_dates = read_dates(df["date"], df["tic"].to_numpy(dtype=object), config.timezone)
     keep = np.ones(len(df), dtype=bool)

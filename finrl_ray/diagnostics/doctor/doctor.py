@@ -94,7 +94,7 @@ def _look_through(
 ) -> None:
     usable = check_agent(config, findings)
     check_experiment(config, findings)
-    market_data = check_data(config, base_dir, findings)
+    market_data = check_data(usable, base_dir, findings)
     if market_data is None:
         findings.note("agent", "it was not tried, as there are no data to try it on")
         return

@@ -1,5 +1,6 @@
 """`audit_config` and `audit_data`: every check for leaks, as one report."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from finrl_ray.diagnostics.leaks.columns import check_columns
 from finrl_ray.diagnostics.leaks.sample import Sample, dated
 from finrl_ray.diagnostics.leaks.windows import check_fills, check_windows
 from finrl_ray.env.slow_investment import slow_investment
+from finrl_ray.search.sampling.searched_data import data_of_search
 
 
 def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> FindingsReport:
@@ -40,7 +42,7 @@ def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> FindingsRep
         If the config or its data cannot be read.
     """
     config = load_config(Path(path), overrides)
-    return audit_data(read_source(config.data, Path(path).parent), config)
+    return audit_data(read_source(data_of_search(config), Path(path).parent), config)
 
 
 def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> FindingsReport:
@@ -62,6 +64,8 @@ def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> FindingsReport:
     DataError
         If the rows cannot be used.
     """
+    # every feature that a trial may choose is looked at
+    config = dataclasses.replace(config, data=data_of_search(config))
     # first, because it says what is wrong with rows that cannot be used
     market_data, report = market_data_of(rows, config.data)
     in_order = dated(rows, config.data.timezone)

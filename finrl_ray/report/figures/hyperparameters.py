@@ -19,10 +19,10 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Panel, Parallel
 from finrl_ray.report.read_search import SearchReport
+from finrl_ray.search.results.table import trial_settings
 
 _MOST_AXES = 14
 _LEAST_TRIALS = 8
@@ -106,8 +106,7 @@ def compared(search: SearchReport) -> tuple[list[int], FloatArray, list[Axis]]:
         and math.isfinite(record.last.get("objective", math.nan))
     ]
     objectives = np.array([record.last["objective"] for record in records], dtype=np.float64)
-    agent = search.folder.config.agent
-    settings = [resolve_sample(record.sample, agent).flat() for record in records]
+    settings = [trial_settings(record, search.folder.config) for record in records]
     names = list(dict.fromkeys(name for one in settings for name in one))
     axes = [_axis(name, [one.get(name) for one in settings]) for name in names]
     return [r.index for r in records], objectives, [axis for axis in axes if axis is not None]

@@ -22,7 +22,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
-from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.metrics.registry import HEADLINES
@@ -158,7 +158,7 @@ class TensorBoardLog(tune.Callback):
         name = trial_name(record)
         writer = _EventFile(self.folder / name)
         self.writers[record.index] = writer
-        settings = resolve_sample(record.sample, self.config.agent).flat()
+        settings = settings_of_sample(self.config, record.sample).flat()
         plain = {key: _as_hparam(value) for key, value in settings.items() if value is not None}
         shown = dict.fromkeys(METRICS, 0.0)
         experiment, start, _ = hparams(plain, shown)  # type: ignore[no-untyped-call]  # torch

@@ -11,6 +11,8 @@ from pathlib import Path
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.files.manifest import find_damage, read_manifest, write_manifest
 from finrl_ray.search.folder.folder import SearchFolder
@@ -44,9 +46,9 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
     ):
         return
     logger.info("training the winner, trial %d, on all rows before the test", record.index)
-    config = folder.config
+    config = config_of_sample(folder.config, sample)
     with threads_of_a_trial(config):
-        rows = folder.final_train_data
+        rows = market_of_sample(folder.final_train_data, sample)
         seed = fold_seed(config, sample, 0)
         settings = resolve_sample(sample, config.agent)
         model = train_on(settings, config, rows, fit_scaling(config, rows), seed)

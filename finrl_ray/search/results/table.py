@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finrl_ray.agents.hyperparameters import resolve_sample, trial_seed
+from finrl_ray.agents.hyperparameters import settings_of_sample, trial_seed
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.registry import leading_with
@@ -35,7 +35,8 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> "pd
     validation window (means over all trainings where a trial has several, with
     `active_sharpe_ratio`, its standard error `active_sharpe_se`, and the worst `max_drawdown`),
     `best_<metric>`, `timesteps`, `folds` and `paths` done, `evaluations`, `seed`, the
-    hyperparameters really used (under population based training the last ones, with the column
+    hyperparameters really used and the options of the config that were searched, by their dotted
+    names (under population based training the last ones, with the column
     `lineage`, the trial's ancestors), with several objectives `pareto` (whether no other trial that
     can win is better in one of them and as good in all), `failures`, `error` (last line), `notes`
     (such as a damaged checkpoint that was passed over) and `time_s`.
@@ -113,8 +114,8 @@ def _measures_of(config: ExperimentConfig) -> tuple[str, ...]:
 
 
 def trial_settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
-    """Return the hyperparameters that a trial has really used, by their names in the table."""
-    return resolve_sample(record.sample, config.agent).flat()
+    """Return the hyperparameters and options that a trial has really used, by name in the table."""
+    return settings_of_sample(config, record.sample).flat()
 
 
 def _as_cell(value: Any) -> Any:

@@ -9,6 +9,8 @@ from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agents.models import load_model, under_saved_statistics
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.torch_startup import skip_dynamo_import
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import SearchError
@@ -58,16 +60,22 @@ def winners_model_file(folder: SearchFolder) -> Path:
 
 
 def winners_env(
-    folder: SearchFolder, market_data: MarketData, source: Path, *, trust: bool = False
+    folder: SearchFolder,
+    record: TrialRecord,
+    market_data: MarketData,
+    source: Path,
+    *,
+    trust: bool = False,
 ) -> VecEnv:
     """Return an env over one window in which the winner's model acts as it was trained.
 
     Parameters
     ----------
     folder : of the search
-    market_data : the window
-    source : file of the model; its statistics of VecNormalize are read where `agent.normalize` is
-        set
+    record : the winner, whose sample says what env it was trained in
+    market_data : the window, with all features of the search
+    source : file of the model; its statistics of VecNormalize are read where `agent.normalize` of
+        the trial is set
     trust : see `finrl_ray.agents.models.load_model`
 
     Raises
@@ -77,9 +85,11 @@ def winners_env(
     ConfigError
         If they are damaged, or need trust.
     """
-    scaling = fit_scaling(folder.config, folder.final_train_data)
-    env: VecEnv = make_vec_env(market_data, folder.config.env, scaling=scaling, training=False)
-    if folder.config.agent.normalize:
+    trial, sample = config_of_sample(folder.config, record.sample), record.sample
+    scaling = fit_scaling(trial, market_of_sample(folder.final_train_data, sample))
+    window = market_of_sample(market_data, sample)
+    env: VecEnv = make_vec_env(window, trial.env, scaling=scaling, training=False)
+    if trial.agent.normalize:
         missing = SearchError(
             f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the model "
             "was trained under it"

@@ -11,6 +11,9 @@ from finrl_ray.agents.hyperparameters import TrialSettings
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.config.trial.options import is_option, options_among
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import with_periods_per_year
@@ -24,7 +27,14 @@ from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
-from finrl_ray.search.sampling.domains import Domain, build_space, count_trials, resolve_corners
+from finrl_ray.search.sampling.domains import (
+    Domain,
+    build_space,
+    corner_samples,
+    count_trials,
+    resolve_corners,
+)
+from finrl_ray.search.sampling.searched_data import data_of_search
 from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
 from finrl_ray.statistics.verdict_text import detectable_sentence
 from finrl_ray.storage.object_store import require_usable
@@ -172,8 +182,10 @@ def prepare_search(
         config = _with_source(config, "memory")
         doubts = market_findings(market_data)
     else:
-        rows = read_source(config.data, base_dir, progress)
-        market_data, loaded = market_data_of(rows, config.data, progress=progress)
+        # once, with every feature that a trial may choose; `finrl-ray train` chooses none
+        data = data_of_search(config) if on_ray else config.data
+        rows = read_source(data, base_dir, progress)
+        market_data, loaded = market_data_of(rows, data, progress=progress)
         doubts = price_findings(rows, config.data)
         report = {**loaded.to_dict(), "lines": loaded.lines()}
         if (base_dir / config.data.source).is_file():
@@ -187,10 +199,15 @@ def prepare_search(
     _check_size(split)
     if on_ray and starts_own_ray(address):
         require_local_capacity(config)
-    _check_windows(config, market_data, split)
-    corners = resolve_corners(space, config.agent)
+    sampled = {name: d for name, d in space.items() if on_ray or not is_option(name)}
+    samples = corner_samples(sampled)
+    _check_features(config, samples, market_data)
+    formulations = _formulations(config, samples)
+    for sample in formulations:
+        _check_windows(config, sample, market_data, split)
+    corners = resolve_corners(sampled, config)
     _check_early_stop(config, corners)
-    _check_models(config, corners, market_data, split)
+    _check_models(config, list(zip(samples, corners, strict=True)), market_data, split)
     planned = count_trials(space, config.search)
     require_usable("search.storage_path", config.search.storage_path)
     return PreparedSearch(
@@ -202,13 +219,50 @@ def prepare_search(
         planned=planned,
         periods_per_year=settled_periods_per_year(config.evaluation),
         plan=plan,
-        doubts=_in_words(doubts, slow_investment(market_data, split, config.env)),
+        doubts=(*_in_words(doubts), *_slow_trials(config, formulations, market_data, split)),
     )
 
 
-def _in_words(doubts: tuple[PriceFinding, ...], slow: SlowInvestment | None) -> tuple[str, ...]:
-    items: list[PriceFinding | SlowInvestment] = [*doubts, *([] if slow is None else [slow])]
-    return tuple(f"{item.what}; {item.remedy}" for item in items)
+def _in_words(doubts: Sequence[PriceFinding | SlowInvestment]) -> tuple[str, ...]:
+    return tuple(f"{item.what}; {item.remedy}" for item in doubts)
+
+
+def _slow_trials(
+    config: ExperimentConfig,
+    formulations: Sequence[Mapping[str, Any]],
+    market_data: MarketData,
+    split: Split,
+) -> tuple[str, ...]:
+    """Say of the envs that can be sampled which cannot invest their cash in time."""
+    found = []
+    for sample in formulations:
+        trial = config_of_sample(config, sample)
+        slow = slow_investment(market_data, split, trial.env)
+        if slow is not None:
+            hmax = f"with env.hmax {trial.env.hmax:g}: " if "env.hmax" in sample else ""
+            found.append(f"{hmax}{_in_words([slow])[0]}")
+    return tuple(dict.fromkeys(found))
+
+
+def _formulations(
+    config: ExperimentConfig, samples: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what samples choose of the config, one for each env and each list of features."""
+    found: dict[str, dict[str, Any]] = {}
+    for sample in samples:
+        options = {name: sample[name] for name in options_among(sample)}
+        trial = config_of_sample(config, options)
+        found.setdefault(repr((trial.env, trial.data.features)), options)
+    return list(found.values())
+
+
+def _check_features(
+    config: ExperimentConfig, samples: Sequence[Mapping[str, Any]], market_data: MarketData
+) -> None:
+    """Refuse features, of the space and of initial points, that the market lacks."""
+    points = [point for point in config.search.initial_points if isinstance(point, dict)]
+    for sample in (*samples, *points):
+        market_of_sample(market_data, sample)
 
 
 def require_place(config: ExperimentConfig) -> None:
@@ -227,8 +281,12 @@ def _with_source(config: ExperimentConfig, source: str) -> ExperimentConfig:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
 
 
-def _check_windows(config: ExperimentConfig, market_data: MarketData, split: Split) -> None:
+def _check_windows(
+    config: ExperimentConfig, sample: Mapping[str, Any], market_data: MarketData, split: Split
+) -> None:
     """Build the env of each window, so that none lacks what the env needs; nothing is run."""
+    config = config_of_sample(config, sample)
+    market_data = market_of_sample(market_data, sample)
     scaling = fit_scaling(config, split.train.cut(market_data))
     for window in split.windows:
         if not window.is_usable:
@@ -270,16 +328,18 @@ def _check_early_stop(config: ExperimentConfig, corners: Sequence[TrialSettings]
 
 def _check_models(
     config: ExperimentConfig,
-    corners: Sequence[TrialSettings],
+    corners: Sequence[tuple[Mapping[str, Any], TrialSettings]],
     market_data: MarketData,
     split: Split,
 ) -> None:
-    """Build the envs once and a model per option of the space, so that no trial fails on these."""
+    """Build the envs and a model per option of the space, so that no trial fails on these."""
     train_data, validation_data = split.train.cut(market_data), split.validation.cut(market_data)
-    for settings in corners:
+    for sample, settings in corners:
+        trial = config_of_sample(config, sample)
+        windows = [market_of_sample(data, sample) for data in (train_data, validation_data)]
         try:
-            env, eval_env = make_trial_envs(config, settings, 0, train_data, validation_data)
-            build_model(config, settings, env, 0)
+            env, eval_env = make_trial_envs(trial, settings, 0, *windows)
+            build_model(trial, settings, env, 0)
         except FinRLRayError:
             raise
         except _BUILD_ERRORS as error:

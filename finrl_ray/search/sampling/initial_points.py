@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, resolve_sample
+from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.options import FEATURES, is_option, searched_options
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.support.text import did_you_mean
@@ -28,13 +29,13 @@ def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
     """
     for index, point in enumerate(config.search.initial_points):
         where = f"search.initial_points[{index}]"
-        given = finrl_point(config.agent.algorithm, space) if point == FINRL_POINT else point
+        given = finrl_point(config, space) if point == FINRL_POINT else point
         assert isinstance(given, dict)
         for name in given:
             if name not in space:
                 raise ConfigError(f"{where}: {_not_in_space(name, space)}")
         try:
-            resolve_sample(given, config.agent)
+            settings_of_sample(config, given)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
 
@@ -50,14 +51,29 @@ def _not_in_space(name: str, space: Mapping[str, Domain]) -> str:
     )
 
 
-def finrl_point(algorithm: str, space: Mapping[str, Domain]) -> dict[str, Any]:
-    """Return FinRL's default of every name in the space; what the space fixes stays fixed."""
+def finrl_point(config: ExperimentConfig, space: Mapping[str, Domain]) -> dict[str, Any]:
+    """Return FinRL's default of every name in the space; what the space fixes stays fixed.
+
+    FinRL's env is that of the options' defaults. It has no list of features for every market: those
+    of the config where the space has them, else the first of the space.
+    """
     return {
         name: domain.values[0]
         if domain.kind == "constant"
-        else _finrl_value(algorithm, name, domain)
+        else _finrl_option(config, name, domain)
+        if is_option(name)
+        else _finrl_value(config.agent.algorithm, name, domain)
         for name, domain in space.items()
     }
+
+
+def _finrl_option(config: ExperimentConfig, name: str, domain: Domain) -> Any:
+    if name != FEATURES:
+        default = searched_options()[name].default
+        return list(default) if isinstance(default, tuple) else default
+    own = config.data.features
+    same = (o for o in domain.values if o == own or list(o) == list(own))
+    return next(same, domain.values[0])
 
 
 def _finrl_value(algorithm: str, name: str, domain: Domain) -> Any:
@@ -105,7 +121,7 @@ def complete_points(
     rng = np.random.default_rng([config.seed, 1])
     samples = []
     for point in config.search.initial_points:
-        given = finrl_point(config.agent.algorithm, space) if point == FINRL_POINT else point
+        given = finrl_point(config, space) if point == FINRL_POINT else point
         assert isinstance(given, dict)
         sample = {n: given[n] if n in given else draw(d, rng) for n, d in space.items()}
         if seed_draw:

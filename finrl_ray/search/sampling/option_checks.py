@@ -1,6 +1,5 @@
 """What a space may choose of the config itself, checked before a search starts."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample, has_a_meaning
 from finrl_ray.config.trial.options import (
@@ -109,25 +107,3 @@ def _explained(config: ExperimentConfig, chosen: dict[str, Any], error: ConfigEr
             if str(own) == str(error):
                 return _at(name, own)
     return f"search.space can draw {chosen}: {error}"
-
-
-def data_of_search(config: ExperimentConfig) -> DataConfig:
-    """Return the `data` section that a search loads: with every feature that a trial may choose.
-
-    Parameters
-    ----------
-    config : whose space and initial points have been checked
-    """
-    entry = config.search.space.get(FEATURES)
-    if entry is None:
-        return config.data
-    listed_options = isinstance(entry, dict) and next(iter(entry.values()))
-    options = list(listed_options) if listed_options else [entry]
-    points = [point for point in config.search.initial_points if isinstance(point, dict)]
-    options += [point[FEATURES] for point in points if FEATURES in point]
-    names = [
-        name
-        for option in options
-        for name in ([option] if isinstance(option, str) else option)
-    ]
-    return dataclasses.replace(config.data, features=tuple(dict.fromkeys(names)))

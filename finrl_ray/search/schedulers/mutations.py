@@ -9,6 +9,7 @@ import numpy as np
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import PB2Config, PBTConfig
+from finrl_ray.config.trial.options import is_option
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.search.sampling.initial_points import draw
@@ -39,6 +40,11 @@ MUTABLE = (
     "target_noise_clip",
 )
 """Names that take effect when a model is restored with another value of them."""
+_CHECKPOINT = "a checkpoint goes on with the value it was made with"
+_OPTION = (
+    "it is part of the task that the agent of a checkpoint has learned, and its copies go on with "
+    "the same"
+)
 _NETWORK = "it shapes the networks, whose weights are copied"
 WHY_CONSTANT: Mapping[str, str] = MappingProxyType(
     {
@@ -101,7 +107,7 @@ def _check_mutation(
             f"{', '.join(space)}.{did_you_mean(name, space)}"
         )
     if name not in MUTABLE:
-        reason = WHY_CONSTANT.get(name, "a checkpoint goes on with the value it was made with")
+        reason = WHY_CONSTANT.get(name, _OPTION if is_option(name) else _CHECKPOINT)
         raise ConfigError(f"{where}: {name} cannot change during training: {reason}; leave it out")
     if len(space[name].values) < 2:
         raise ConfigError(f"{where}: search.space.{name} has one value alone; leave it out")

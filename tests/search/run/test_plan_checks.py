@@ -94,7 +94,7 @@ def test_a_missing_extra_is_named(search, command, monkeypatch) -> None:
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
     config = ExperimentConfig(agent=AgentConfig(algorithm=algorithm, total_timesteps=50_000))
-    point = finrl_point(algorithm, build_space(config))
+    point = finrl_point(config, build_space(config))
     settings = resolve_sample(point, config.agent).model_kwargs
     for name, value in ALGORITHMS[algorithm].defaults.items():
         assert settings.get(name, value) == value

@@ -41,13 +41,13 @@ def test_an_open_price_missing_in_the_test_window_is_found_before_the_search(
 
 def test_a_corner_of_the_space_is_resolved_once_for_all_checks(tmp_path, monkeypatch) -> None:
     config = small_config(tmp_path, evaluation={"eval_freq": 512, "max_no_improvement_evals": 1})
-    resolve, seen = domains.resolve_sample, []
+    resolve, seen = domains.settings_of_sample, []
 
-    def noting(sample, agent):
+    def noting(config, sample):
         seen.append(sample)
-        return resolve(sample, agent)
+        return resolve(config, sample)
 
-    monkeypatch.setattr(domains, "resolve_sample", noting)
+    monkeypatch.setattr(domains, "settings_of_sample", noting)
     prepared = prepare_search(config)
     corners = corner_samples(build_space(prepared.config))
     assert len(corners) > 1
