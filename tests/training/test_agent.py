@@ -1,5 +1,6 @@
 """One agent without Ray: seeds, safe points, and checkpoints that continue the same trajectory."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ def windows() -> tuple[MarketData, MarketData]:
     return data.rows(100, 400), data.rows(400, 500)
 
 
+OPTIONS: dict[str, Any] = {
+    "env.hmax": 30,
+    "env.observation_scaling": "train",
+    "agent.normalize": "rewards",
+    "agent.n_envs": 4,
+    "data.features": ["volume"],
+}
 FINRL = EnvConfig(random_start=True)
 STATIONARY = EnvConfig(observation="stationary", lookback=3, random_start=True)
 
@@ -164,3 +172,23 @@ def test_a_copy_of_a_trial_goes_on_with_its_own_values(algorithm, windows, tmp_p
     # the random streams are the donor's, and so is the seed that they began with
     assert {m["seed"] for m in copies[0].metrics} == {trial_seed(experiment.seed, sample)}
     assert copies[0].metrics[-1]["objective"] != donor.metrics[-1]["objective"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", sorted(SAMPLES))
+def test_a_trial_that_chooses_options_is_one_of_a_config_that_has_them(
+    algorithm, windows, tmp_path
+) -> None:
+    th.set_num_threads(1)
+    wide = MarketData.from_finrl(read_bundled(), features=["high", "volume"])
+    sample = {**SAMPLES[algorithm], **OPTIONS}
+    chosen, configured = Reports(tmp_path / "chosen"), Reports(tmp_path / "configured")
+    train_agent(sample, config(algorithm), wide.rows(100, 400), wide.rows(400, 500), chosen)
+    other = dataclasses.replace(
+        config(algorithm),
+        env=EnvConfig(random_start=True, hmax=30, observation_scaling="train"),
+        agent=AgentConfig(algorithm=algorithm, total_timesteps=768, n_envs=4, normalize="rewards"),
+    )
+    # the same sample, and with it the same seed; all that it says is the config's own
+    train_agent(sample, other, *windows, configured)
+    assert chosen.metrics == configured.metrics

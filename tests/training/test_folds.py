@@ -206,3 +206,25 @@ def test_folds_survive_a_checkpoint(tmp_path) -> None:
         assert (one.seed, one.timesteps, one.turnover) == (other.seed, other.timesteps, 2.0)
         assert_equal_bits(one.returns, other.returns)
         assert_equal_bits(one.dates, other.dates)
+
+
+@pytest.mark.slow
+def test_a_trial_that_chooses_options_is_one_of_a_config_that_has_them(market_data) -> None:
+    wide = MarketData.from_finrl(read_bundled(), features=["high", "volume"]).rows(0, 400)
+    options = {"env.hmax": 30, "env.observation_scaling": "none", "agent.normalize": True}
+    sample = {**SAMPLE, **options, "data.features": ["volume"]}
+    experiment = config(scheme="walk_forward", n_windows=2)
+    configured = dataclasses.replace(
+        experiment,
+        env=EnvConfig(random_start=True, hmax=30),
+        agent=AgentConfig(total_timesteps=256, n_envs=2, normalize=True),
+    )
+    chosen, as_configured = Reports(), Reports()
+    for reports, rows, one in (
+        (chosen, wide, experiment),
+        (as_configured, market_data, configured),
+    ):
+        development, plan = planned(rows, one)
+        train_folds(sample, one, development, plan, reports)
+    assert len(chosen.metrics) == 2
+    assert chosen.metrics == as_configured.metrics

@@ -104,3 +104,20 @@ def test_the_chosen_checkpoint_is_the_last_or_the_best_on_disk(tmp_path: Path) -
     assert chosen_checkpoint(found, storage, "best") == "c1"
     with pytest.raises(SearchError, match="no checkpoint under"):
         chosen_checkpoint(record(1, 1.0), storage, "last")
+
+
+def test_options_of_the_config_are_columns_with_what_the_trial_really_had() -> None:
+    chosen = [
+        {"env.hmax": 300, "data.features": ["macd", "rsi_30"], "env.profit_loss_ratio": 2.0},
+        {"env.hmax": 30.0, "data.features": "finrl", "env.stop_loss": 0.9,
+         "env.profit_loss_ratio": 1.0},
+    ]  # fmt: skip
+    records = [record(0, 2.0), record(1, 1.0)]
+    for one, options in zip(records, chosen, strict=True):
+        one.sample = {**one.sample, **options}
+    table = trial_table(records, CONFIG)
+    assert table["env.hmax"].tolist() == [300, 30]
+    assert table["data.features"].tolist() == ["['macd', 'rsi_30']", "finrl"]
+    # without a stop loss a ratio to it has no meaning
+    assert table["env.profit_loss_ratio"].fillna(0).tolist() == [0, 1.0]
+    assert table["n_steps"].tolist() == [64, 64]

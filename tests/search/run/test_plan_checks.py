@@ -69,6 +69,14 @@ def test_what_stays_with_a_trial_is_refused_with_the_reason(name: str) -> None:
         check("td3", **population("pbt", name, space=space))
 
 
+@pytest.mark.parametrize("name", ["env.hmax", "agent.n_envs"])
+def test_an_option_of_the_config_is_no_mutation(name: str) -> None:
+    space = {name: {"choice": [1, 2]}}
+    words = f"mutations: {name} cannot change during training: it is part of the task"
+    with pytest.raises(ConfigError, match=words):
+        check(**population("pbt", name, space=space))
+
+
 def test_a_grid_over_a_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"search.space.learning_rate: loguniform has no end"):
         check(searcher="grid")

@@ -14,6 +14,7 @@ from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.search.sampling import domains
 from finrl_ray.search.sampling.domains import build_space, corner_samples
+from finrl_ray.search.sampling.initial_points import finrl_point
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,60 @@ def test_objects_that_yaml_cannot_keep_are_refused(tmp_path) -> None:
 def test_data_in_memory_are_named_so_in_the_config(market_data, tmp_path) -> None:
     prepared = prepare_search(small_config(tmp_path), market_data=market_data)
     assert prepared.config.data.source == "memory"
+
+
+def test_the_data_has_every_feature_that_a_trial_may_choose(tmp_path) -> None:
+    space = {"data.features": {"choice": [["macd"], ["volume", "rsi_6"]]}, "net_arch": "tiny"}
+    search = {"space": space, "default_space": False}
+    prepared = prepare_search(small_config(tmp_path, search=search))
+    assert prepared.market_data.feature_names == ("macd", "volume", "rsi_6")
+    # the config of the search stays as it was given, and the windows are the same for all trials
+    assert prepared.config.data.features == "finrl"
+    assert prepared.split.train.first_row == prepared.market_data.warmup
+    # one training chooses nothing
+    alone = prepare_search(small_config(tmp_path, search=search), on_ray=False)
+    assert len(alone.market_data.feature_names) == 8
+
+
+def test_features_that_given_prices_lack_are_refused(market_data, tmp_path) -> None:
+    for search in (
+        {"space": {"data.features": {"choice": [["macd"], ["none_such"]]}}},
+        {
+            "space": {"data.features": {"choice": [["macd"], ["rsi_30"]]}},
+            "initial_points": [{"data.features": ["none_such"]}],
+        },
+    ):
+        with pytest.raises(DataError, match=r"data\.features: the market has no \['none_such'\]"):
+            prepare_search(small_config(tmp_path, search=search), market_data=market_data)
+
+
+def test_envs_that_invest_too_slowly_are_named_by_what_was_chosen(market_data, tmp_path) -> None:
+    search = {"space": {"env.hmax": {"choice": [1, 100_000]}, "n_steps": 64}}
+    text = prepare_search(small_config(tmp_path, search=search), market_data=market_data)
+    slow = [line for line in text.doubts if "hmax" in line]
+    assert len(slow) == 1
+    assert slow[0].startswith("with env.hmax 1: ")
+
+
+def test_a_point_may_choose_options_and_finrls_env_is_that_of_the_defaults(
+    market_data, tmp_path
+) -> None:
+    space = {
+        "env.hmax": {"choice": [30, 300]},
+        "agent.normalize": {"choice": [True, "rewards"]},
+        "data.features": {"choice": [["macd"], ["rsi_30"]]},
+        "n_steps": 64,
+    }
+    config = small_config(
+        tmp_path,
+        data={"features": ["rsi_30"]},
+        search={"space": space, "default_space": False, "initial_points": ["finrl"]},
+    )
+    point = finrl_point(config, build_space(config))
+    assert point == {
+        "env.hmax": 100, "agent.normalize": False, "data.features": ["rsi_30"], "n_steps": 64,
+    }  # fmt: skip
+    prepare_search(config, market_data=market_data)
+    bad = small_config(tmp_path, search={"space": space, "initial_points": [{"env.hmax": -1}]})
+    with pytest.raises(ConfigError, match=r"search\.initial_points\[0\]: hmax must be >= 1"):
+        prepare_search(bad, market_data=market_data)

@@ -84,6 +84,38 @@ def assert_plain(value: Any) -> None:
         assert type(value) in (int, float, str, bool), value
 
 
+OPTIONS: dict[str, Any] = {
+    "learning_rate": {"loguniform": [1e-5, 1e-3]},
+    "env.hmax": {"quniform": [100, 500, 100]},
+    "env.stop_loss": {"uniform": [0.5, 0.9]},
+    "env.random_start": {"choice": [True, False]},
+    "agent.normalize": {"choice": [False, True, "rewards"]},
+    "data.features": {"choice": [["macd"], ["rsi_30", "macd"], "finrl"]},
+}
+
+
+@pytest.mark.parametrize("searcher", ["random", *LEARNING])
+def test_options_of_the_config_are_sampled_as_they_are_listed(searcher: str) -> None:
+    made = config(searcher, space=OPTIONS)
+    samples = sampled(make(made), 16, kept=True)
+    for sample in samples:
+        assert_plain(sample)
+        assert set(sample) - {SEED_DRAW} == set(OPTIONS)
+        assert sample["env.hmax"] in (100, 200, 300, 400, 500)
+        for name in ("env.random_start", "agent.normalize", "data.features"):
+            assert sample[name] in OPTIONS[name]["choice"]
+    for name in ("env.random_start", "agent.normalize", "data.features"):
+        found = {json.dumps(sample[name]) for sample in samples}
+        assert len(found) == len(OPTIONS[name]["choice"])
+
+
+def test_a_grid_has_every_combination_of_options() -> None:
+    names = ["env.random_start", "agent.normalize", "data.features"]
+    grid = {name: OPTIONS[name] for name in names}
+    samples = sampled(make(config("grid", space=grid | {"learning_rate": 1e-4}, num_samples=1)), 18)
+    assert len({json.dumps([sample[name] for name in names]) for sample in samples}) == 2 * 3 * 3
+
+
 @pytest.mark.parametrize("searcher", ["random", *LEARNING])
 def test_samples_are_whole_plain_and_within_the_space(searcher: str) -> None:
     samples = sampled(make(config(searcher)), 24)

@@ -1,0 +1,85 @@
+"""Which keys of the config a search may choose, and what their values must be."""
+
+import pytest
+
+from finrl_ray.config.trial.options import (
+    check_option,
+    is_option,
+    option_value,
+    options_among,
+    searched_options,
+)
+from finrl_ray.errors import ConfigError
+
+
+def test_a_name_with_a_dot_is_a_key_of_the_config() -> None:
+    assert is_option("env.hmax")
+    assert not is_option("learning_rate")
+    assert options_among({"learning_rate": 1, "agent.normalize": 2}) == ["agent.normalize"]
+
+
+def test_choices_of_the_designer_may_be_searched() -> None:
+    wanted = {"env.hmax", "env.random_start", "env.stop_loss", "agent.normalize", "data.features"}
+    assert wanted <= set(searched_options())
+    for name in searched_options():
+        check_option(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("env.buy_cost_pct", "an agent is not better because its trades cost less"),
+        ("env.initial_amount", "trials are compared on the same one"),
+        ("env.fill", "fact of the market"),
+        ("env.turbulence_threshold", "fact of the market"),
+        ("agent.total_timesteps", "trials are compared at the same"),
+        ("agent.algorithm", "each algorithm has a space of its own"),
+        ("agent.model_kwargs", "by their own names"),
+        ("data.tickers", "what all trials of a search are compared on"),
+    ],
+)
+def test_facts_are_refused_with_the_reason(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} cannot be searched over: .*{words}"):
+        check_option(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("env.hmx", "Did you mean 'env.hmax'"),
+        ("agent.normalise", "Did you mean 'agent.normalize'"),
+        ("data.feature", "Did you mean 'data.features'"),
+        ("agent.learning_rate", "stands without 'agent.': learning_rate"),
+        ("agent.model_kwargs.gamma", "stands without 'agent.': gamma"),
+        ("evaluation.metric", "The options are env.hmax"),
+    ],
+)
+def test_a_misspelt_option_gets_the_right_name(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"no option '{name}'.*{words}"):
+        check_option(name)
+
+
+def test_values_are_those_of_the_config() -> None:
+    assert option_value("data.features", ["macd", "rsi_30"]) == ("macd", "rsi_30")
+    assert option_value("data.features", "finrl") == "finrl"
+    assert option_value("env.cooldown", 3.0) == 3
+    assert type(option_value("env.cooldown", 3.0)) is int
+    assert option_value("agent.normalize", False) is False
+    assert option_value("env.stop_loss", None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("env.hmax", "many", "env.hmax must be .*, got 'many'"),
+        ("env.cooldown", 2.5, "env.cooldown must be .*, got 2.5"),
+        ("env.random_start", 1, "env.random_start must be .*, got 1"),
+        ("agent.normalize", "obs", "'observations' or 'rewards', got 'obs'"),
+        ("data.features", "macd", r"a list such as \[macd\]"),
+        ("data.features", [1], "data.features"),
+        ("env.hmax", float("nan"), "env.hmax"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(name: str, value: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        option_value(name, value)

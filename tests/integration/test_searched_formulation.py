@@ -1,0 +1,84 @@
+"""A search over options of env, agent and data: one right table, whatever interrupts it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from interrupted_search import resume, start, table, wait_for_results
+from small_search import write_small_config
+
+from finrl_ray.report.read_search import read_search
+from finrl_ray.report.winner_account import validation_account
+from finrl_ray.search.folder.folder import open_folder
+from finrl_ray.search.reproduce.replay import replay
+from finrl_ray.search.reproduce.reproduce import reproduce
+from finrl_ray.search.results.winner import load_winner
+from finrl_ray.workflows.backtest import backtest
+
+pytestmark = pytest.mark.slow
+
+SPACE = {
+    "env.hmax": {"choice": [30, 300]},
+    "env.random_start": {"choice": [True, False]},
+    "env.observation_scaling": {"choice": ["none", "train"]},
+    "agent.normalize": {"choice": [False, True, "observations", "rewards"]},
+    "data.features": {"choice": [["macd"], ["rsi_30", "close_60_sma"], "finrl"]},
+}
+OPTIONS = list(SPACE)
+COMMON = {"net_arch": "tiny"}
+ALGORITHMS = {
+    "ppo": {"n_steps": {"choice": [64, 128]}, "batch_size": 64, "n_epochs": 1},
+    "sac": {"learning_starts": 64, "buffer_size": 600, "batch_size": 32, "train_freq": 4},
+}
+
+
+@pytest.mark.parametrize("algorithm", [pytest.param("ppo"), pytest.param("sac")])
+def test_a_search_over_the_formulation_goes_on_and_its_winner_stands_by_its_numbers(
+    algorithm, tmp_path
+) -> None:
+    agent = {"algorithm": algorithm, "total_timesteps": 512, "n_envs": 4, "normalize": False}
+    tables = []
+    for name in ("undisturbed", "killed"):
+        storage = tmp_path / name
+        search = {"space": {**SPACE, **COMMON, **ALGORITHMS[algorithm]}, "default_space": False,
+                  "num_samples": 6}  # fmt: skip
+        file = write_small_config(
+            tmp_path / f"{name}.yaml", storage, agent=agent, search=search, env={"cooldown": 1},
+            evaluation={"eval_freq": 256},
+        )  # fmt: skip
+        process = start(file)
+        if name == "killed":
+            folder = wait_for_results(storage, 5, process)
+            process.kill()
+            process.communicate(timeout=1200)
+            resumed = resume(folder)
+            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        else:
+            out = process.communicate(timeout=1200)[0]
+            assert process.returncode == 0, out
+            (folder,) = storage.iterdir()
+        tables.append(table(folder))
+    pd.testing.assert_frame_equal(*tables)
+
+    found = tables[0]
+    assert set(OPTIONS) <= set(found.columns)
+    assert found["env.hmax"].nunique() == 2
+    assert found["data.features"].nunique() > 1
+    samples = {r.index: r.sample for r in open_folder(folder).records().in_order()}
+    for row in found.to_dict("records"):
+        assert str(samples[row["trial"]]["env.hmax"]) == str(row["env.hmax"])
+
+    # the winner's model stands in the env of its own trial: the account of its last evaluation
+    search_folder = open_folder(folder)
+    record, _, _ = load_winner(search_folder)
+    account = validation_account(read_search(folder))
+    curves = pd.read_parquet(folder / "account_curves.parquet")
+    last = curves[(curves["trial"] == record.index) & (curves["timesteps"] == 512)]
+    daily = account.groupby("date")["account_value"].first().to_numpy()
+    np.testing.assert_array_equal(daily, last["account_value"].to_numpy())
+
+    assert reproduce(folder).exact
+    for trial in (0, 1):
+        assert replay(folder, trial).agreement == "exact"
+    opened = backtest(folder)
+    assert opened.trial == record.index
+    assert np.isfinite(opened.measures["agent"]["total_return"])
