@@ -23,7 +23,6 @@ from finrl_ray.compat.unpacked_env import (
     observe_as_trained,
     unpack_env,
 )
-from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
@@ -170,7 +169,7 @@ class TuneSB3Optuna:
         record, model, file = load_winner(folder)
         env = as_vec_env(self.env_trade)
         observe_as_trained(env, "env_trade", folder)
-        if config_of_sample(folder.config, record.sample).agent.normalize:
+        if folder.config.agent.normalize:
             env = _with_statistics(env, file)
         dates = market_of(accounts_of(self.env_trade, "env_trade"), with_risk=False).dates
         after = dates[-1].astype("datetime64[D]") + np.timedelta64(1, "D")

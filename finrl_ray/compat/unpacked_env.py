@@ -12,6 +12,7 @@ from finrl_ray.agents.state.env import wrappers
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
+from finrl_ray.config.trial.options import options_among
 from finrl_ray.config.zoo_keys import NORMALIZE_OF_FLAGS
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
@@ -63,6 +64,12 @@ def experiment_of(
     ConfigError
         If it cannot be run.
     """
+    options = options_among(sections.get("search", {}).get("space", {}))
+    if options:
+        raise ConfigError(
+            f"{owner.__name__} searches in the env that it is given, so {', '.join(options)} "
+            "cannot be in its space; `finrl-ray tune` with a config searches over the env too"
+        )
     series = list(unpacked.market_data.market_feature_names)
     risk = unpacked.env.risk_indicator_col
     if unpacked.env.turbulence_threshold is not None and risk not in series:

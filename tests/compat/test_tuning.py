@@ -42,6 +42,7 @@ def test_shared_dates_are_refused_with_what_to_do() -> None:
         ({"validation_fraction": 1.0}, r"validation_fraction must be within \(0, 1\)"),
         ({"metric": "sharpe"}, "Did you mean 'sharpe_ratio'"),
         ({"total_timesteps": 0}, "total_timesteps must be >= 1"),
+        ({"space": {"env.hmax": 5}}, "in the env that it is given, so env.hmax cannot be"),
     ],
 )
 def test_wrong_arguments_are_refused(changed: dict[str, Any], words: str) -> None:
