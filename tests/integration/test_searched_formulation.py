@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 SPACE = {
     "env.hmax": {"choice": [30, 300]},
     "env.random_start": {"choice": [True, False]},
-    "env.observation_scaling": {"choice": ["none", "train"]},
+    "env.action": {"choice": ["orders", "target_weights"]},
+    "env.observation": {"choice": ["finrl", "stationary"]},
+    # beside FinRL's observation it has no meaning, and is 1
+    "env.lookback": {"choice": [1, 3]},
     "agent.normalize": {"choice": [False, True, "observations", "rewards"]},
     "data.features": {"choice": [["macd"], ["rsi_30", "close_60_sma"], "finrl"]},
 }

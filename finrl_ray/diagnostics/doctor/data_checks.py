@@ -22,9 +22,10 @@ from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells
-from finrl_ray.env.slow_investment import slow_investment
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.metrics.registry import MEASURES
+from finrl_ray.search.sampling.domains import build_space, corner_samples
+from finrl_ray.search.sampling.formulations import slow_formulations
 from finrl_ray.search.sampling.searched_data import data_of_search
 from finrl_ray.support.text import counted
 
@@ -160,8 +161,8 @@ def check_windows(
     for note in split.notes:
         findings.warning("split", note)
     _check_length(config, split, findings)
-    slow = slow_investment(market_data, split, config.env)
-    if slow is not None:
+    samples = corner_samples(build_space(config))
+    for slow in slow_formulations(config, samples, market_data, split):
         findings.warning("env.hmax", slow.what, slow.remedy)
     return config, split
 

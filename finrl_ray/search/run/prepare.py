@@ -12,7 +12,7 @@ from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
-from finrl_ray.config.trial.options import is_option, options_among
+from finrl_ray.config.trial.options import is_option
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
@@ -22,7 +22,7 @@ from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.env.make import make_vec_env
-from finrl_ray.env.slow_investment import SlowInvestment, slow_investment
+from finrl_ray.env.slow_investment import SlowInvestment
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.search.run.plan_checks import check_plan
@@ -34,6 +34,7 @@ from finrl_ray.search.sampling.domains import (
     count_trials,
     resolve_corners,
 )
+from finrl_ray.search.sampling.formulations import formulations, slow_formulations
 from finrl_ray.search.sampling.searched_data import data_of_search
 from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
 from finrl_ray.statistics.verdict_text import detectable_sentence
@@ -202,8 +203,7 @@ def prepare_search(
     sampled = {name: d for name, d in space.items() if on_ray or not is_option(name)}
     samples = corner_samples(sampled)
     _check_features(config, samples, market_data)
-    formulations = _formulations(config, samples)
-    for sample in formulations:
+    for sample in formulations(config, samples):
         _check_windows(config, sample, market_data, split)
     corners = resolve_corners(sampled, config)
     _check_early_stop(config, corners)
@@ -219,41 +219,12 @@ def prepare_search(
         planned=planned,
         periods_per_year=settled_periods_per_year(config.evaluation),
         plan=plan,
-        doubts=(*_in_words(doubts), *_slow_trials(config, formulations, market_data, split)),
+        doubts=_in_words([*doubts, *slow_formulations(config, samples, market_data, split)]),
     )
 
 
 def _in_words(doubts: Sequence[PriceFinding | SlowInvestment]) -> tuple[str, ...]:
     return tuple(f"{item.what}; {item.remedy}" for item in doubts)
-
-
-def _slow_trials(
-    config: ExperimentConfig,
-    formulations: Sequence[Mapping[str, Any]],
-    market_data: MarketData,
-    split: Split,
-) -> tuple[str, ...]:
-    """Say of the envs that can be sampled which cannot invest their cash in time."""
-    found = []
-    for sample in formulations:
-        trial = config_of_sample(config, sample)
-        slow = slow_investment(market_data, split, trial.env)
-        if slow is not None:
-            hmax = f"with env.hmax {trial.env.hmax:g}: " if "env.hmax" in sample else ""
-            found.append(f"{hmax}{_in_words([slow])[0]}")
-    return tuple(dict.fromkeys(found))
-
-
-def _formulations(
-    config: ExperimentConfig, samples: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return what samples choose of the config, one for each env and each list of features."""
-    found: dict[str, dict[str, Any]] = {}
-    for sample in samples:
-        options = {name: sample[name] for name in options_among(sample)}
-        trial = config_of_sample(config, options)
-        found.setdefault(repr((trial.env, trial.data.features)), options)
-    return list(found.values())
 
 
 def _check_features(

@@ -468,3 +468,51 @@ def test_findings_come_as_they_are_found_and_end_with_the_estimate(tmp_path: Pat
     assert seen == [item.where for item in report.findings]
     assert seen[-2:] == ["time", "memory"]
     assert report.summary() == "healthy"
+
+
+def test_options_of_a_space_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    space = {
+        "env.hmx": {"choice": [1, 2]},
+        "env.initial_amount": {"choice": [1e5, 1e6]},
+        "agent.normalize": {"choice": [True, "all"]},
+        "data.features": {"choice": [["mine"], ["macd", "mine"]]},
+        "learning_rate": {"loguniform": [1e-5, 1e-3]},
+    }
+    report = look(write(tmp_path, search={"space": space}))
+    errors = "\n".join(said(report, "error"))
+    assert "search.space.env.hmx: there is no option" in errors
+    assert "search.space.env.initial_amount: env.initial_amount cannot be searched" in errors
+    assert "search.space.agent.normalize: " in errors
+    assert len(report.of("error")) == 3
+
+
+def test_a_space_of_options_in_order_is_healthy(tmp_path: Path) -> None:
+    space = {
+        "env.hmax": {"choice": [1, 500]},
+        "agent.normalize": {"choice": [True, "observations"]},
+        "data.features": {"choice": [["mine"], ["macd", "mine"]]},
+    }
+    config = write(
+        tmp_path, search={"space": space}, agent={"normalize": False}, data={"features": ["mine"]}
+    )
+    report = look(config)
+    assert report.healthy, said(report, "error")
+    warnings = said(report, "warning")
+    # what the space decides is not warned of as the config has it
+    assert not [line for line in warnings if "drowns them" in line]
+    slow = [line for line in warnings if line.startswith("env.hmax")]
+    assert len(slow) == 1
+    assert slow[0].startswith("env.hmax: with env.hmax 1: ")
+
+
+def test_the_largest_trial_is_that_of_the_longest_observation() -> None:
+    market = random_market(200)
+    config = ExperimentConfig(agent=AgentConfig(algorithm="ppo", n_envs=4))
+    sizes = [
+        largest_trial(config, {"env.lookback": parse_domain(entry), **extra}, market).buffer_bytes
+        for entry, extra in (
+            (1, {}),
+            ({"choice": [1, 30]}, {"env.observation": parse_domain("stationary")}),
+        )
+    ]
+    assert sizes[1] > 3 * sizes[0]

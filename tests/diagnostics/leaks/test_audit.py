@@ -270,3 +270,16 @@ def test_doubts_about_prices_are_said_with_what_to_do(frame) -> None:
     assert "4:1 split" in prices[1].what
     assert "adjusted prices" in prices[1].remedy
     assert "set env.hmax to" in said["env.hmax"].remedy
+
+
+def test_every_feature_that_a_trial_may_choose_is_audited() -> None:
+    frame = read_bundled()
+    next_close = frame.groupby("tic")["close"].shift(-1)
+    rows = frame.assign(tomorrow=next_close.fillna(frame["close"]))
+    space = {"data.features": {"choice": [["macd"], ["macd", "tomorrow"]]}}
+    raw = {"data": {"features": ["macd"]}, "search": {"space": space}}
+    found = audit_data(rows, parse_config(raw))
+    leaks = [item for item in found.of("error") if "tomorrow" in f"{item.where} {item.what}"]
+    assert leaks
+    quiet = audit_data(rows, parse_config({"data": {"features": ["macd"]}}))
+    assert not [item for item in quiet.of("error") if "tomorrow" in f"{item.where} {item.what}"]
