@@ -13,7 +13,8 @@ ends of episodes included where an episode fits into the time. What runs:
 
 The cases are interleaved; `vs_finrl` (how many times FinRL's account-steps on the same days) and
 `times_writing` (how many times the time of writing, for as many accounts) are medians over the
-rounds of the ratios within a round. Trades are recorded unless a case says otherwise.
+rounds of the ratios within a round, and so is `vs_orders` (how many times the account-steps of
+orders). Trades are recorded unless a case says otherwise.
 """
 
 import argparse
@@ -135,6 +136,7 @@ def own_settings(quick: bool) -> dict[str, Callable[[], Setting]]:
     found: dict[str, Callable[[], Setting]] = {
         "vec_64": lambda: vec_setting(64),
         "vec_64_3000_days": lambda: vec_setting(64, 3_000),
+        "vec_64_target_weights": lambda: vec_setting(64, action="target_weights"),
         "write_64": lambda: write_setting(64),
         "single": single_setting,
     }
@@ -149,6 +151,10 @@ def own_settings(quick: bool) -> dict[str, Callable[[], Setting]]:
         ("without_trades", {"record_trades": False}),
         ("parity", {"parity": True}),
         ("fractional", {"fractional_shares": True}),
+        (
+            "fractional_target_weights",
+            {"action": "target_weights", "fractional_shares": True},
+        ),
     ):
         found[f"vec_64_{name}"] = lambda o=options: vec_setting(64, **o)  # type: ignore[misc]
     for days in (1_000, 30_000):
@@ -188,6 +194,9 @@ def row(name: str, setting: Setting, speeds: dict[str, list[float]]) -> dict[str
         write = speeds.get(f"write_{setting.accounts}")
         if write is not None:
             found["times_writing"] = paired_ratio(write, speeds[name])
+        if name.endswith("target_weights"):
+            orders = name.removesuffix("_target_weights")
+            found["vs_orders"] = paired_ratio(speeds[name], speeds[orders])
     return found
 
 

@@ -16,6 +16,9 @@ def random_policy_curves(
 ) -> FloatArray:
     """Return the account values of accounts whose actions are uniform within [-1, 1].
 
+    Whether they are orders or target weights is the config's choice, as for the agents; of weights,
+    half are 0 and the others share the account.
+
     Parameters
     ----------
     market_data : the window, T rows

@@ -52,6 +52,8 @@ def slow_investment(
 
 
 def _of_window(market_data: MarketData, window: Window, config: EnvConfig) -> SlowInvestment | None:
+    if config.action == "target_weights":  # which no `hmax` bounds
+        return None
     data = window.cut(market_data)
     bought = np.where(data.tradable, data.close, 0.0).sum(axis=1)
     daily = config.hmax * bought * (1.0 + config.buy_cost_pct)
@@ -78,17 +80,17 @@ def _of_window(market_data: MarketData, window: Window, config: EnvConfig) -> Sl
     per_share = FEW_ROWS * first * (1.0 + config.buy_cost_pct)
     if not per_share > 0:
         return None
-    hmax = _rounded_up(config.initial_amount / per_share, whole=not config.fractional_shares)
+    hmax = rounded_up(config.initial_amount / per_share, whole=not config.fractional_shares)
     remedy = (
-        f"set env.hmax to {hmax:.10g} or more, with which it takes {FEW_ROWS} rows, or lower "
-        "env.initial_amount"
+        f"set env.hmax to {hmax:.10g} or more, with which it takes {FEW_ROWS} rows, lower "
+        "env.initial_amount, or set env.action to target_weights, which env.hmax does not bound"
     )
     return SlowInvestment(
         window=window.name, rows_needed=needed, n_rows=n_rows, what=what, remedy=remedy
     )
 
 
-def _rounded_up(value: float, *, whole: bool) -> float:
+def rounded_up(value: float, *, whole: bool) -> float:
     """Return the value with two digits, rounded up; a whole number where that is wanted."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     rounded = math.ceil(value / unit - 1e-9) * unit

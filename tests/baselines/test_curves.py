@@ -96,6 +96,7 @@ def test_a_missing_library_leaves_a_note(data, monkeypatch) -> None:
         EnvConfig(fill="next_open"),
         EnvConfig(observation_scaling="train"),
         EnvConfig(observation="stationary", lookback=2),
+        EnvConfig(action="target_weights"),
     ],
 )
 def test_a_random_policy_pays_the_envs_costs(data, env) -> None:

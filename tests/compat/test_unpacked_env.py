@@ -58,6 +58,11 @@ def test_rules_and_risk_are_kept() -> None:
     assert series.tolist() == env.df.drop_duplicates("date")["vix"].tolist()
 
 
+def test_target_weights_are_kept() -> None:
+    weights = {"action": "target_weights", "max_weight": 0.4, "no_trade_band": 0.01}
+    assert unpack_env(env_over(START, END, **weights), "env_train").env == EnvConfig(**weights)
+
+
 def test_what_is_observed_is_kept_and_can_be_standardised_anew() -> None:
     kind = {"observation": "stationary", "return_horizons": (1, 3), "lookback": 2}
     size = 1 + 4 + 2 * (2 + 2) * 4

@@ -32,6 +32,11 @@ def test_days_are_counted() -> None:
     assert "needs 10 of the 20 rows of the validation window to be invested" in found.what
 
 
+def test_target_weights_are_not_bound_by_hmax() -> None:
+    config = EnvConfig(hmax=1, initial_amount=100_000, action="target_weights")
+    assert slow_investment(MARKET, SPLIT, config) is None
+
+
 @pytest.mark.parametrize("hmax", [500, 501, 10_000])
 def test_the_remedy_is_enough(hmax: int) -> None:
     config = EnvConfig(hmax=hmax, initial_amount=100_000, buy_cost_pct=0.0)

@@ -22,6 +22,7 @@ from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells
+from finrl_ray.env.slow_investment import rounded_up
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.metrics.registry import MEASURES
 from finrl_ray.search.sampling.domains import build_space, corner_samples
@@ -31,6 +32,8 @@ from finrl_ray.support.text import counted
 
 LARGEST_ERROR = 1.0
 """Standard error of an annualised Sharpe ratio from which on it says little."""
+SMALL_ORDER = 0.05
+"""Share of the account; smaller largest orders are reported."""
 _MOST_LISTED = 12
 _MARKET = "the market"
 
@@ -162,9 +165,31 @@ def check_windows(
         findings.warning("split", note)
     _check_length(config, split, findings)
     samples = corner_samples(build_space(config))
-    for slow in slow_formulations(config, samples, market_data, split):
+    found = slow_formulations(config, samples, market_data, split)
+    for slow in found:
         findings.warning("env.hmax", slow.what, slow.remedy)
+    if not found:
+        _check_order_size(config, split.train.cut(market_data), findings)
     return config, split
+
+
+def _check_order_size(config: ExperimentConfig, train: MarketData, findings: FindingList) -> None:
+    """Warn of orders that are too small beside the account for an agent to act on what it sees."""
+    env = config.env
+    if env.action != "orders" or {"env.action", "env.hmax"} & set(config.search.space):
+        return
+    price = float(np.median(train.close[train.tradable])) if train.tradable.any() else math.inf
+    share = env.hmax * price / env.initial_amount
+    if share < SMALL_ORDER:
+        wanted = SMALL_ORDER * env.initial_amount / price
+        enough = rounded_up(wanted, whole=not env.fractional_shares)
+        findings.warning(
+            "env.hmax",
+            f"the largest order (env.hmax = {env.hmax:g} at the median price of {price:,.4g}) is "
+            f"{share:.2%} of env.initial_amount: what an agent decides in one step hardly changes "
+            "its account, so it learns little",
+            f"set env.action to target_weights, or env.hmax to {enough:.10g} or more",
+        )
 
 
 def _check_length(config: ExperimentConfig, split: Split, findings: FindingList) -> None:

@@ -19,6 +19,7 @@ from finrl_ray.diagnostics.learning.episodes import (
     model_policy,
     random_policy,
     run_episodes,
+    trading_accounts,
 )
 from finrl_ray.diagnostics.learning.policy_measures import (
     action_measures,
@@ -110,8 +111,11 @@ def diagnose_learning(
         measures |= _untrained_rewards(model, probe, len(own.rewards), untrained_copies)
         measures |= action_measures(twin, own)
         measures |= _stochastic_measures(twin, probe)
+        accounts = trading_accounts(probe)
     trained = model.num_timesteps > 0
-    sentences = [*comparison_sentences(measures, trained=trained), *policy_sentences(measures)]
+    weights = accounts is not None and accounts.rules.action == "target_weights"
+    sentences = comparison_sentences(measures, trained=trained)
+    sentences += policy_sentences(measures, weights=weights)
     for number, reward in enumerate(own.rewards, 1):
         logger.info("episode %d: reward %.4f", number, reward)
     for sentence in sentences:

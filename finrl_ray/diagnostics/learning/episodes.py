@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.agents.rollout import HISTORY_KEY
 from finrl_ray.agents.state.env import wrappers
+from finrl_ray.env.accounts import Accounts
 
 Policy: TypeAlias = Callable[[Any], AnyArray]
 """Takes the observations of all accounts and returns their actions."""
@@ -150,7 +151,7 @@ def model_policy(model: BaseAlgorithm, deterministic: bool = True) -> Policy:
 def buying_policy(env: VecEnv) -> Policy | None:
     """Return the policy whose actions are all as high as they can be, None where none is highest.
 
-    Of orders it buys as much as it may and holds; of portfolio weights it holds equal ones.
+    Of orders it buys as much as it may and holds; of weights it holds equal ones.
     """
     space = env.action_space
     if not isinstance(space, gym.spaces.Box) or not bool(np.isfinite(space.high).all()):
@@ -160,14 +161,32 @@ def buying_policy(env: VecEnv) -> Policy | None:
 
 
 def hold_policy(env: VecEnv) -> Policy | None:
-    """Return the policy whose actions are all 0, None where 0 is no action."""
+    """Return the policy whose actions are all 0, None where 0 is no action or does not hold.
+
+    A weight of 0 holds nothing: it is the same only where the account starts with cash alone.
+    """
     space = env.action_space
+    accounts = trading_accounts(env)
+    if accounts is not None and _sells_by_zeros(accounts):
+        return None
     if not isinstance(space, gym.spaces.Box) or not bool(
         np.all(space.low <= 0) and np.all(space.high >= 0)
     ):
         return None
     zeros = np.zeros((env.num_envs, *space.shape), dtype=space.dtype)
     return lambda _: zeros.copy()
+
+
+def trading_accounts(env: VecEnv) -> Accounts | None:
+    """Return the accounts behind an env of finrl_ray; None for other envs."""
+    found = env.get_attr("accounts", indices=[0])[0] if env.has_attr("accounts") else None
+    return found if isinstance(found, Accounts) else None
+
+
+def _sells_by_zeros(accounts: Accounts) -> bool:
+    settings = accounts.settings
+    starts_with_shares = bool((settings.initial_shares > 0).any()) or not all(settings.initial)
+    return accounts.rules.action == "target_weights" and starts_with_shares
 
 
 def random_policy(env: VecEnv, seed: int) -> Policy:

@@ -82,20 +82,15 @@ def _listed(measures: Mapping[str, float]) -> str:
     )
 
 
-def policy_sentences(measures: Mapping[str, float]) -> list[str]:
-    """Return what is odd about the actions and the critic; empty if nothing is."""
-    sentences = []
-    saturation = measures.get("saturation", 0.0)
-    if saturation >= MUCH_SATURATION:
-        sentences.append(
-            f"{saturation:.0%} of actions are saturated: the policy only buys or sells as much as "
-            "it may; normalise observations, lower learning_rate or raise hmax"
-        )
-    if measures.get("empty_trades", 0.0) >= FEW_TRADES:
-        sentences.append(
-            f"{measures['empty_trades']:.0%} of orders trade nothing: the policy hardly trades, "
-            "because its actions are below one share, or it has no cash or no shares left"
-        )
+def policy_sentences(measures: Mapping[str, float], *, weights: bool = False) -> list[str]:
+    """Return what is odd about the actions and the critic; empty if nothing is.
+
+    Parameters
+    ----------
+    measures : see `LearningDiagnosis`
+    weights : whether actions are target weights and not orders
+    """
+    sentences = _weight_sentences(measures) if weights else _order_sentences(measures)
     if measures.get("action_change", 1.0) < LITTLE_CHANGE:
         sentences.append(
             "the policy gives nearly the same action whatever it sees (its actions vary by "
@@ -108,6 +103,38 @@ def policy_sentences(measures: Mapping[str, float]) -> list[str]:
         word = "hardly explores" if spread < STD_RANGE[0] else "explores at random"
         remedy = "raise" if spread < STD_RANGE[0] else "lower"
         sentences.append(f"the policy {word}: its deviation is {spread:.2g}; {remedy} ent_coef")
+    return sentences
+
+
+def _order_sentences(measures: Mapping[str, float]) -> list[str]:
+    sentences = []
+    saturation = measures.get("saturation", 0.0)
+    if saturation >= MUCH_SATURATION:
+        sentences.append(
+            f"{saturation:.0%} of actions are saturated: the policy only buys or sells as much as "
+            "it may; normalise observations, lower learning_rate or raise hmax"
+        )
+    if measures.get("empty_trades", 0.0) >= FEW_TRADES:
+        sentences.append(
+            f"{measures['empty_trades']:.0%} of orders trade nothing: the policy hardly trades, "
+            "because its actions are below one share, or it has no cash or no shares left"
+        )
+    return sentences
+
+
+def _weight_sentences(measures: Mapping[str, float]) -> list[str]:
+    sentences = []
+    saturation = measures.get("saturation", 0.0)
+    if saturation >= MUCH_SATURATION:
+        sentences.append(
+            f"{saturation:.0%} of actions are saturated: the policy gives a ticker nothing or as "
+            "much as it can, and no weight between; normalise observations or lower learning_rate"
+        )
+    if measures.get("empty_trades", 0.0) >= FEW_TRADES:
+        sentences.append(
+            f"{measures['empty_trades']:.0%} of target weights trade nothing: the policy hardly "
+            "trades, because its weights stay within no_trade_band of what is held, or are 0"
+        )
     return sentences
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finrl_ray.config.env import Fill, Observation, TradingOptions
+from finrl_ray.config.env import ActionKind, Fill, Observation, TradingOptions
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.ensemble.turbulence import check_turbulence_rule
@@ -37,6 +37,12 @@ class EnsembleOptions:
     """Of the Sharpe ratios; None: read from the spacing of the training dates (252 for days)."""
     retrain: bool = False
     """Train the chosen algorithm again, on train and validation days, before it trades."""
+    action: ActionKind = "orders"
+    """Rule of `StockTradingEnv`; `hmax` bounds orders only. Without a model nothing is traded."""
+    max_weight: float = 1.0
+    """Rule of `StockTradingEnv`."""
+    no_trade_band: float | None = None
+    """Rule of `StockTradingEnv`."""
     fill: Fill = "close"
     """Rule of `StockTradingEnv`."""
     fractional_shares: bool = False

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -183,9 +183,12 @@ def _traded(
     account: AccountOptions,
     state: list[float] | None,
 ) -> WindowRecord:
-    policy: Any = HoldPolicy(market.market_data.n_assets)
     if choice.algorithm is not None and choice.model is not None:
-        policy = model_from_bytes(choice.algorithm, choice.model)
+        policy: Any = model_from_bytes(choice.algorithm, choice.model)
+    else:
+        policy = HoldPolicy(market.market_data.n_assets)
+        # target weights of 0 would sell; no orders keep what is held
+        account = replace(account, action="orders", max_weight=1.0, no_trade_band=None)
     window, labels = choice.window, market.labels
     history, last_state = trade_window(
         market.market_data,

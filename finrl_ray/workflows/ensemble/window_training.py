@@ -16,7 +16,7 @@ from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.env import Fill, Observation, TradingOptions
+from finrl_ray.config.env import ActionKind, Fill, Observation, TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.rules import TradingRules
@@ -52,7 +52,7 @@ class AccountOptions:
     ----------
     hmax, initial_amount, buy_cost_pct, sell_cost_pct, reward_scaling, risk_indicator_col
         As in `StockTradingEnv`.
-    fill, fractional_shares : rules of `StockTradingEnv`
+    action, max_weight, no_trade_band, fill, fractional_shares : rules of `StockTradingEnv`
     random_start : training episodes start on a random day of the first half
     observation, lookback, return_horizons : rules of `StockTradingEnv`
     scale_observations : fit an `ObservationScaling` on the rows that a model is trained on, which
@@ -65,6 +65,9 @@ class AccountOptions:
     sell_cost_pct: Any
     reward_scaling: float
     risk_indicator_col: str
+    action: ActionKind = "orders"
+    max_weight: float = 1.0
+    no_trade_band: float | None = None
     fill: Fill = "close"
     fractional_shares: bool = False
     random_start: bool = False
@@ -82,6 +85,9 @@ class AccountOptions:
             "sell_cost_pct": self.sell_cost_pct,
             "reward_scaling": self.reward_scaling,
             "risk_indicator_col": self.risk_indicator_col,
+            "action": self.action,
+            "max_weight": self.max_weight,
+            "no_trade_band": self.no_trade_band,
             "fill": self.fill,
             "fractional_shares": self.fractional_shares,
             **self._observed(),

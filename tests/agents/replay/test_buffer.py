@@ -123,6 +123,7 @@ def test_contents_and_samples_are_those_of_sb3(market, n_envs, buffer_size, chan
         {"time_limit": "dummy_step", "n_envs": 2},
         {"stop_loss": 0.05, "cooldown": 2, "cash_penalty_proportion": 0.1, "lot_size": 2},
         {"fractional_shares": True, "n_envs": 2},
+        {"action": "target_weights", "fractional_shares": True, "n_envs": 2},
         {"observation": "stationary"},
         {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
     ],

@@ -116,10 +116,12 @@ save_state(capture_state(model), {str(tmp_path / "end.pt")!r})
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo", "td3"])
-@pytest.mark.parametrize("normalize", [False, True])
-def test_the_trading_env_resumes_exactly(algorithm, normalize, market, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("normalize", "options"), [(False, {}), (True, {}), (True, {"action": "target_weights"})]
+)
+def test_the_trading_env_resumes_exactly(algorithm, normalize, options, market, tmp_path) -> None:
     def build():
-        config = EnvConfig(hmax=10, initial_amount=1e5, random_start=True)
+        config = EnvConfig(hmax=10, initial_amount=1e5, random_start=True, **options)
         env = make_vec_env(market, config, n_envs=2, seed=5)
         kwargs = SMALL_KWARGS[algorithm]
         return DRLAgent(VecNormalize(env) if normalize else env).get_model(

@@ -63,7 +63,7 @@ def write(folder: Path, df: pd.DataFrame | None = None, **sections: dict[str, An
             "normalize": True,
             "model_kwargs": {"n_steps": 64, "batch_size": 64, "n_epochs": 1},
         },
-        "env": {"initial_amount": 100_000},
+        "env": {"initial_amount": 100_000, "hmax": 500},
         "evaluation": {"eval_freq": 500},
         "search": {
             "num_samples": 2,
@@ -431,6 +431,22 @@ def test_a_split_and_a_small_hmax_are_found_by_doctor_and_said_by_tune(tmp_path:
     lines = prepare_search(load_config(path), base_dir=tmp_path).describe()
     assert "warning: BBB changes by" in lines
     assert "warning: an account cannot be invested" in lines
+
+
+def test_a_small_order_is_no_matter_with_target_weights(tmp_path: Path) -> None:
+    price = np.median(prices()["close"].to_numpy().reshape(-1, 2)[: 365 + 91])
+    amount = 100.0 * price / 0.049
+
+    def of(**env: Any) -> list[str]:
+        path = write(tmp_path, env={"initial_amount": amount, "hmax": 100, **env})
+        return [item.what for item in look(path).of("warning") if item.where == "env.hmax"]
+
+    (words,) = of()
+    assert "(env.hmax = 100 at the median price of" in words
+    assert "is 4.90% of env.initial_amount" in words
+    assert of(initial_amount=100.0 * price / 0.051) == []
+    assert of(hmax=103) == []
+    assert of(action="target_weights", hmax=1) == []
 
 
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo", "ddpg", "td3", "sac"])

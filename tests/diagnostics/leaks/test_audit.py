@@ -145,6 +145,16 @@ def test_random_markets_are_clean(seed) -> None:
     assert report.of("error") == report.of("warning") == (), report.findings
 
 
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+def test_target_weights_do_not_look_ahead(frame, fill) -> None:
+    # a leak is found, and nothing else is; hmax does not matter
+    env = {"action": "target_weights", "hmax": 1, "fill": fill, "initial_amount": 1_000_000}
+    report = audited(frame, causal, env=env)
+    assert report.of("error") == report.of("warning") == (), report.findings
+    column, words = next(iter(ERRORS.values()))
+    assert any(words in item.what for item in audited(frame, column, env=env).of("error"))
+
+
 def test_a_computed_feature_that_looks_ahead_is_found(frame, monkeypatch) -> None:
     """A fault of our own: the indicator is shifted by a row into the past."""
     computed = features_module.add_features

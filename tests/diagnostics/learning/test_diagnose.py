@@ -256,6 +256,32 @@ def test_oddities(measures: dict[str, float], words: str) -> None:
     assert words in policy_sentences(measures)[0]
 
 
+def test_weights_are_not_taken_for_orders() -> None:
+    assert policy_sentences({"saturation": 0.8}, weights=True) == [
+        "80% of actions are saturated: the policy gives a ticker nothing or as much as it can, and "
+        "no weight between; normalise observations or lower learning_rate"
+    ]
+    (words,) = policy_sentences({"empty_trades": 0.97}, weights=True)
+    assert words.startswith("97% of target weights trade nothing")
+    assert "no_trade_band" in words
+    market = random_market(40, 2)
+    for shares, holds in (([0, 0], True), ([5, 0], False)):
+        env = StockTradingVecEnv(market, 2, action="target_weights", num_stock_shares=shares)
+        model = PPO("MlpPolicy", env, n_steps=64, seed=0, device="cpu")
+        model.policy.action_net.weight.data *= 0.0
+        model.policy.action_net.bias.data[:] = 5.0
+        found = diagnose_learning(model, env, 2, untrained_copies=1)
+        assert ("hold" in found.measures) is holds
+        assert any("no weight between" in sentence for sentence in found.verdicts)
+        assert "hmax" not in " ".join(found.verdicts)
+        # the highest actions are equal weights: the model does nothing else
+        assert found.measures["model"] == found.measures["buying"]
+    # weights of 0 are all cash, which earns nothing
+    env = StockTradingVecEnv(market, 2, action="target_weights")
+    model = PPO("MlpPolicy", env, n_steps=64, seed=0, device="cpu")
+    assert diagnose_learning(model, env, 2, untrained_copies=1).measures["hold"] == 0.0
+
+
 def test_nothing_odd_nothing_said() -> None:
     measures = {"saturation": 0.1, "action_std": 0.5, "explained_variance": 0.6}
     assert policy_sentences(measures) == []

@@ -87,6 +87,17 @@ def test_nothing_changes(algorithm: str, started: bool) -> None:
     assert_equal_bits(before, everything(model))
 
 
+def test_target_weights_are_validated_and_left_as_they_are() -> None:
+    env = StockTradingVecEnv(random_market(60, 2), 2, action="target_weights")
+    model = PPO("MlpPolicy", VecNormalize(env), n_steps=16, batch_size=16, seed=0, device="cpu")
+    learn_from(model, 64)
+    before = everything(model)
+    report = inspect_training_setup(model, model.env, 40)
+    assert report.errors == ()
+    assert validate_training_setup(model, model.env, n_test_steps=40) is True
+    assert_equal_bits(before, everything(model))
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_training_goes_on_as_if_there_had_been_no_validation(algorithm: str) -> None:
     models = [small_model(algorithm, 2) for _ in range(2)]

@@ -40,7 +40,15 @@ def chained(
 
 @pytest.mark.parametrize("n_dates", [70, 75, 71, 80])
 @pytest.mark.parametrize(
-    "options", [{}, {"fill": "next_open"}, {"fractional_shares": True}], ids=str
+    "options",
+    [
+        {},
+        {"fill": "next_open"},
+        {"fractional_shares": True},
+        {"action": "target_weights", "max_weight": 0.6},
+        {"action": "target_weights", "fractional_shares": True, "no_trade_band": 0.0},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("threshold", [None, 85.0])
 def test_the_chained_account_is_one_run_over_the_whole_period(
@@ -82,6 +90,41 @@ def test_the_overnight_move_between_windows_is_in_the_curve_once(
     expected = 100_000 + 100 * (close - close[0]).sum(axis=1)
     np.testing.assert_allclose(found.account_value, expected, rtol=1e-12)
     assert len(found.account_value) == len(close)
+
+
+def test_without_a_model_target_weights_hold_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agent = small_agent(action="target_weights", no_trade_band=0.0)
+
+    class ThirdEach:
+        def predict(self, observation: Any, *, deterministic: bool) -> tuple[np.ndarray, None]:
+            return np.full(3, 1.0, dtype=np.float32), None
+
+    monkeypatch.setattr(trading, "model_from_bytes", lambda algorithm, content: ThirdEach())
+    names = ("ppo", None, "ppo")
+    choices = [
+        WindowChoice(
+            window=window,
+            threshold=None,
+            sharpe={},
+            failures={},
+            outcomes={},
+            algorithm=name,
+            model=None if name is None else b"fixed",
+            scaling=None,
+        )
+        for window, name in zip(agent.windows, names, strict=True)
+    ]
+    first, second, third = (
+        record.history for record in trade_windows(agent._market, choices, agent._account)
+    )
+    for traded in (first, third):
+        assert traded.trades is not None
+        assert np.count_nonzero(traded.trades) > 5
+    assert second.trades is not None
+    assert np.count_nonzero(second.trades) == 0
+    assert second.cash[-1] == first.cash[-1] < 0.01 * first.account_value[-1]
 
 
 def test_histories_with_a_gap_are_not_joined() -> None:
