@@ -27,11 +27,12 @@ class StockTradingEnv(AccountView):
     """Trade N stocks with one account; the agent sees prices, holdings and indicators daily.
 
     The arguments up to `iteration` are FinRL's, in FinRL's order. With a MarketData the sizes and
-    the indicator list may be left out. An action of 1.0 orders `hmax` shares, -1.0 sells as many;
-    the observation is [cash, close (N), shares (N), indicator after indicator (N each)], or what
-    docs/environment.md says of `observation="stationary"`; the reward is the change of the account
-    value times `reward_scaling`. The last info of an episode holds `account_history` (an
-    `AccountHistory`); every other info is empty.
+    the indicator list may be left out. An action of 1.0 orders `hmax` shares, -1.0 sells as many,
+    unless `action="target_weights"` makes it the ticker's share of the account; the observation is
+    [cash, close (N), shares (N), indicator after indicator (N each)], or what docs/environment.md
+    says of `observation="stationary"`; the reward is the change of the account value times
+    `reward_scaling`. The last info of an episode holds `account_history` (an `AccountHistory`);
+    every other info is empty.
 
     Parameters
     ----------
