@@ -67,3 +67,62 @@ def test_newton_meets_the_costs_of_any_rate():
         np.testing.assert_allclose(
             np.array(env.state[1 + n :]) * close[0] / after, wanted, atol=1e-12
         )
+
+
+def slow_orders(action, cash, shares, price, free, options):
+    """Orders in fractions of shares, by bisection for what the account is worth afterwards."""
+    wanted = np.clip(action, 0.0, 1.0)
+    wanted = np.minimum(wanted / max(1.0, wanted.sum()), options["max_weight"])
+    value = cash + shares @ price
+    held = shares * price
+    moves = free & ((wanted == 0.0) | (np.abs(wanted - held / value) > options["no_trade_band"]))
+
+    def trade(after):
+        change = np.where(moves, wanted * after - held, 0.0)
+        sells, buys = np.maximum(-change, 0.0), np.maximum(change, 0.0)
+        there = cash + sells.sum() - sells @ options["sell_cost_pct"]
+        needed = buys.sum() + buys @ options["buy_cost_pct"]
+        buys = buys * min(1.0, there / needed) if needed > 0 else buys
+        cost = sells @ options["sell_cost_pct"] + buys @ options["buy_cost_pct"]
+        return buys - sells, value - cost
+
+    low, high = 0.0, value
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if trade(middle)[1] > middle else (low, middle)
+    return trade(low)[0] / price
+
+
+def test_orders_are_those_of_a_slow_solution():
+    rng = np.random.default_rng(5)
+    shrunk = 0
+    for _ in range(400):
+        n = int(rng.integers(1, 8))
+        price = rng.uniform(1.0, 40.0, n)
+        free = rng.random(n) < 0.8
+        options = {
+            "max_weight": float(rng.choice([1.0, 0.5])),
+            "no_trade_band": float(rng.choice([0.0, 0.05, 0.2])),
+            "buy_cost_pct": rng.choice([0.0, 0.02, 0.2], n),
+            "sell_cost_pct": rng.choice([0.0, 0.02, 0.2], n),
+        }
+        env = StockTradingEnv(
+            hand_market([price, price], tradable=[free, free]),
+            action="target_weights",
+            fractional_shares=True,
+            num_stock_shares=rng.integers(0, 30, n),
+            initial_amount=float(rng.choice([1.0, 300.0, 2_000.0])),
+            **options,
+        )
+        cash, shares = env.initial_amount, np.array(env.num_stock_shares, dtype=float)
+        env.reset()
+        action = rng.uniform(-0.5, 1.0, n)
+        env.step(action)
+        expected = slow_orders(action, cash, shares, price, free, options)
+        value = cash + shares @ price
+        np.testing.assert_allclose(
+            env.account_history.trades[0] * price, expected * price, rtol=0, atol=1e-9 * value
+        )
+        left_alone = shares[expected == 0.0] @ price[expected == 0.0]
+        shrunk += left_alone > 0 and bool((expected > 0).any()) and env.state[0] < 1e-9 * value
+    assert shrunk > 20
