@@ -229,9 +229,9 @@ def test_networks_that_will_not_fit_are_not_built(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_built_is_said_once(tmp_path: Path) -> None:
-    errors = said(look(write(tmp_path, env={"lot_size": 500})), "error")
+    errors = said(look(write(tmp_path, env={"lot_size": 600})), "error")
     assert len(errors) == 1
-    assert "hmax must be at least lot_size, got 100 and 500" in errors[0]
+    assert "hmax must be at least lot_size, got 500 and 600" in errors[0]
 
 
 def test_windows_that_overlap_are_one_mistake(tmp_path: Path) -> None:
@@ -434,7 +434,9 @@ def test_a_split_and_a_small_hmax_are_found_by_doctor_and_said_by_tune(tmp_path:
 
 
 def test_a_small_order_is_no_matter_with_target_weights(tmp_path: Path) -> None:
-    price = np.median(prices()["close"].to_numpy().reshape(-1, 2)[: 365 + 91])
+    config = load_config(write(tmp_path))
+    market, _ = load_market_data(config.data, tmp_path)
+    price = float(np.median(make_split(market, config.split).train.cut(market).close))
     amount = 100.0 * price / 0.049
 
     def of(**env: Any) -> list[str]:
