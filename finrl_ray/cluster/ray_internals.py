@@ -1,7 +1,8 @@
 """Private names of Ray's core, under public ones, each with the reason why it is needed.
 
-Tried with Ray 2.60.0. What an upgrade of Ray changes is here and in `tune_internals.py`; no
-other file may touch private names of Ray's core (tests/cluster/test_ray_internals.py).
+Tried with Ray 2.60.0. What an upgrade of Ray changes is here, in `tune_internals.py` and in
+`scheduler_internals.py`; no other file may touch private names of Ray
+(tests/cluster/test_ray_internals.py).
 """
 
 import importlib

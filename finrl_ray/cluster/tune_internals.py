@@ -1,13 +1,13 @@
 """Private names of Ray Tune, under public ones, each with the reason why it is needed.
 
-Tried with Ray 2.60.0. What an upgrade of Ray changes is here and in `ray_internals.py`. The
-schedulers of this package are subclasses of Ray's, and read and override their private members in
-`search/schedulers/` itself; so does the trial in `search/tune/trial.py`.
+Tried with Ray 2.60.0. What an upgrade of Ray changes is here, in `scheduler_internals.py` and in
+`ray_internals.py`.
 """
 
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.train._internal.session import _FutureTrainingResult, _TrainingResult
 from ray.train._internal.storage import StorageContext as StorageContext
 from ray.tune.execution import class_cache
@@ -61,3 +61,43 @@ def restage(controller: TuneController, trial: Trial) -> None:
 def restore_from(trial: Trial, checkpoint: tune.Checkpoint, metrics: dict[str, Any]) -> None:
     """Let a trial begin from a checkpoint: Ray does so only for trials of its own snapshots."""
     trial._restore_checkpoint_result = _TrainingResult(checkpoint=checkpoint, metrics=metrics)
+
+
+class TrialHooks(Trial):
+    """Ray's trial with a public method that says whether the loss of its process counts."""
+
+    def counts_loss(self, exc: RayActorError) -> bool:
+        """Return whether the loss of its process is a failure of the trial; by default it is."""
+        return True
+
+    def _handle_ray_actor_error(self, exc: RayActorError) -> None:
+        # Ray counts the loss here, and has no option for which losses are to count
+        if self.counts_loss(exc):
+            super()._handle_ray_actor_error(exc)
+
+
+def wandb_callback(**options: Any) -> tune.Callback:
+    """Return Ray's callback for Weights & Biases, which may be deleted without having logged.
+
+    Ray's own fails then: it waits for an empty list of its processes, which `ray.wait` refuses.
+
+    Parameters
+    ----------
+    options : of `WandbLoggerCallback`
+
+    Raises
+    ------
+    RuntimeError
+        If wandb is not installed.
+    """
+    # imported where it is used: an extra, and seconds to import
+    from ray.air.integrations.wandb import WandbLoggerCallback
+
+    class Wandb(WandbLoggerCallback):
+        """Ray's callback, which ends without an error if it has no key and so logs nothing."""
+
+        def _cleanup_logging_actors(self, timeout: int = 0, kill_on_timeout: bool = False) -> None:
+            if self._trial_logging_futures:
+                super()._cleanup_logging_actors(timeout, kill_on_timeout)
+
+    return Wandb(**options)

@@ -12,6 +12,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.sample import Categorical, Float, Integer, LogUniform, Quantized, Uniform
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.cluster.scheduler_internals import asha_settings
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -175,22 +176,22 @@ def _asha(
     scheduler: AsyncHyperBandScheduler, per_iteration: int, iterations: int
 ) -> SchedulerSettings:
     units = {"training_iteration": per_iteration, "timesteps_total": 1, "timesteps": 1}
-    if scheduler._time_attr not in units:
+    given = asha_settings(scheduler)
+    if given.time_attr not in units:
         raise ConfigError(
-            f"scheduler: time_attr must be one of {list(units)}, got {scheduler._time_attr!r}"
+            f"scheduler: time_attr must be one of {list(units)}, got {given.time_attr!r}"
         )
-    if len(scheduler._brackets) > 1:
+    if given.brackets > 1:
         raise ConfigError(
-            f"scheduler: brackets must be 1, got {len(scheduler._brackets)}; one grace period is "
+            f"scheduler: brackets must be 1, got {given.brackets}; one grace period is "
             "all that a search has"
         )
-    unit = units[scheduler._time_attr]
+    unit = units[given.time_attr]
     # Ray ends trials at max_t
-    ends = max(1, int(scheduler._max_t * unit) // per_iteration)
-    first_rung = min((rung for rung, _ in scheduler._brackets[0]._rungs), default=1)
+    ends = max(1, int(given.max_t * unit) // per_iteration)
     section = {
         "type": "asha",
-        "grace_period": int(first_rung * unit),
-        "reduction_factor": float(scheduler._reduction_factor),
+        "grace_period": int(given.first_rung * unit),
+        "reduction_factor": float(given.reduction_factor),
     }
     return SchedulerSettings(section=section, iterations=min(iterations, ends))

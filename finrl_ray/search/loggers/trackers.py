@@ -13,6 +13,7 @@ from typing import Any
 
 from ray import tune
 
+from finrl_ray.cluster.tune_internals import wandb_callback
 from finrl_ray.config.search import Tracker
 from finrl_ray.search.folder.folder import SearchFolder
 
@@ -208,19 +209,9 @@ def _mlflow(folder: SearchFolder) -> GuardedTracker:
 
 
 def _wandb(folder: SearchFolder) -> GuardedTracker:
-    from ray.air.integrations.wandb import WandbLoggerCallback
-
-    class Wandb(WandbLoggerCallback):
-        """Ray's callback, which fails when it is deleted without having logged anything."""
-
-        def _cleanup_logging_actors(self, timeout: int = 0, kill_on_timeout: bool = False) -> None:
-            # without a key there is nothing to wait for, and ray.wait refuses an empty list
-            if self._trial_logging_futures:
-                super()._cleanup_logging_actors(timeout, kill_on_timeout)
-
     place = folder.path / WANDB_FOLDER
     place.mkdir(exist_ok=True)
-    tracker = Wandb(
+    tracker = wandb_callback(
         project=folder.config.name,
         group=folder.path.name,
         dir=str(place),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
+from finrl_ray.cluster.scheduler_internals import keep_rungs_in, rungs_passed, time_attr_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import AshaConfig
 from finrl_ray.search.sampling.domains import Domain
@@ -30,8 +31,7 @@ class AshaScheduler(AsyncHyperBandScheduler):
 
     def __init__(self, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for bracket in self._brackets:
-            bracket._rungs = [(steps, PackedFloatMap(seen)) for steps, seen in bracket._rungs]
+        keep_rungs_in(self, PackedFloatMap)
         self.stopped_at = PackedIntMap()
         self.random = GlobalRandomState(seed)
 
@@ -44,11 +44,10 @@ class AshaScheduler(AsyncHyperBandScheduler):
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
         """Decide as ASHA does; note the rung of a stop."""
-        bracket = self._trial_info[trial.trial_id]
         action = super().on_trial_result(tune_controller, trial, finite(result))
         if action == TrialScheduler.STOP:
-            rungs = [int(m) for m, recorded in bracket._rungs if trial.trial_id in recorded]
-            self.stopped_at[trial.trial_id] = max(rungs, default=int(result[self._time_attr]))
+            steps = int(result[time_attr_of(self)])
+            self.stopped_at[trial.trial_id] = max(rungs_passed(self, trial.trial_id), default=steps)
         return action
 
     def on_trial_complete(

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ray.tune.schedulers import HyperBandForBOHB, HyperBandScheduler, TrialScheduler
-from ray.tune.schedulers.hyperband import _Bracket
+from ray.tune.schedulers import HyperBandForBOHB, TrialScheduler
 
+from finrl_ray.cluster.scheduler_internals import Bracket, HyperBandHooks
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import HyperbandConfig
 from finrl_ray.search.sampling.domains import Domain
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from finrl_ray.cluster.tune_internals import TuneController
 
 
-class _RecordingBracket(_Bracket):
+class _RecordingBracket(Bracket):
     """Bracket of HyperBand that notes at which milestone it sorted a trial out."""
 
     def __init__(self, stopped_at: dict[str, int], **kwargs: Any) -> None:
@@ -29,13 +29,13 @@ class _RecordingBracket(_Bracket):
     def successive_halving(
         self, metric: str, metric_op: float
     ) -> tuple[list["Trial"], list["Trial"]]:
-        milestone = int(self._cumul_r)
+        milestone = self.next_milestone
         good, bad = super().successive_halving(metric, metric_op)
         self.stopped_at.update({trial.trial_id: milestone for trial in bad})
         return good, bad
 
 
-class _HyperBandBase(HyperBandScheduler):
+class _HyperBandBase(HyperBandHooks):
     """What this package's two HyperBands have in common.
 
     Ray derives the number of brackets from `max_t`, which in timesteps would give brackets of
@@ -55,7 +55,7 @@ class _HyperBandBase(HyperBandScheduler):
             stop_last_trials=False,
         )
         rungs = math.log(max_t / grace) / math.log(reduction_factor)
-        self._s_max_1 = math.floor(rungs + 1e-9) + 1
+        self.n_brackets = math.floor(rungs + 1e-9) + 1
         self.stopped_at: dict[str, int] = {}
 
     def on_trial_result(
@@ -70,37 +70,29 @@ class _HyperBandBase(HyperBandScheduler):
 
     def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
         """Put a trial into the open bracket; into the next one if its trials are on their way."""
-        state: dict[str, Any] = self._state
-        if state["bracket"] is not None and self._is_closed(state["bracket"]):
-            state["bracket"] = None
+        if self.open_bracket is not None and self._is_closed(self.open_bracket):
+            self.open_bracket = None
         super().on_trial_add(tune_controller, trial)
 
-    def _is_closed(self, bracket: _Bracket) -> bool:
+    def _is_closed(self, bracket: Bracket) -> bool:
         """Return whether all trials of a bracket have ended, so that none is left to compare."""
-        return all(trial.is_finished() for trial in bracket._all_trials)
+        return all(trial.is_finished() for trial in bracket.trials)
 
-    def _create_bracket(self, s: int) -> _Bracket:
-        return _RecordingBracket(
-            self.stopped_at,
-            time_attr=self._time_attr,
-            max_trials=self._get_n0(s),  # type: ignore[no-untyped-call]  # Ray's
-            init_t_attr=self._get_r0(s),  # type: ignore[no-untyped-call]  # Ray's
-            max_t_attr=self._max_t_attr,
-            eta=self._eta,
-            s=s,
-            stop_last_trials=self._stop_last_trials,
-        )
+    def make_bracket(self, s: int) -> Bracket:
+        """Return a bracket that notes where it sorts trials out."""
+        return _RecordingBracket(self.stopped_at, **self.bracket_options(s))
 
-    def _process_bracket(self, tune_controller: "TuneController", bracket: _Bracket) -> str:
-        action = super()._process_bracket(tune_controller, bracket)
+    def process_bracket(self, tune_controller: "TuneController", bracket: Bracket) -> str:
+        """Process a bracket until a rung lies before one of its trials."""
+        action = super().process_bracket(tune_controller, bracket)
         while _no_trial_left_for_rung(bracket):
-            again = super()._process_bracket(tune_controller, bracket)
+            again = super().process_bracket(tune_controller, bracket)
             action = action if action == TrialScheduler.STOP else again
         bracket.is_being_processed = False
-        return str(action)
+        return action
 
 
-def _no_trial_left_for_rung(bracket: _Bracket) -> bool:
+def _no_trial_left_for_rung(bracket: Bracket) -> bool:
     """Return whether the next rung lies behind every trial: evaluations may be further apart."""
     trials: list[Trial] = bracket.current_trials()
     return bool(trials) and not any(bracket.continue_trial(trial) for trial in trials)
@@ -109,13 +101,13 @@ def _no_trial_left_for_rung(bracket: _Bracket) -> bool:
 class HyperbandScheduler(_HyperBandBase):
     """HyperBand that fills its boldest bracket first: a small search may have no other."""
 
-    def _is_closed(self, bracket: _Bracket) -> bool:
+    def _is_closed(self, bracket: Bracket) -> bool:
         """Return whether trials of a bracket have ended or were sorted out."""
-        halved = bracket._n < bracket._n0
-        return halved or any(trial.is_finished() for trial in bracket._all_trials)
+        return bracket.was_halved or any(trial.is_finished() for trial in bracket.trials)
 
-    def _create_bracket(self, s: int) -> _Bracket:
-        return super()._create_bracket(self._s_max_1 - 1 - s)
+    def make_bracket(self, s: int) -> Bracket:
+        """Return the brackets in the opposite order of Ray's."""
+        return super().make_bracket(self.n_brackets - 1 - s)
 
 
 class BohbScheduler(_HyperBandBase, HyperBandForBOHB):

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
+from finrl_ray.cluster.scheduler_internals import held_checkpoints, time_attr_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.objective import METRIC
@@ -54,9 +54,9 @@ def samples_all_first(config: ExperimentConfig) -> bool:
 
 def donor_checkpoints(scheduler: TrialScheduler) -> list[str]:
     """Return the paths of checkpoints that a scheduler may yet let another trial go on from."""
-    states = scheduler._trial_state if isinstance(scheduler, PopulationBasedTraining) else {}
-    held = [state.last_checkpoint for state in states.values()]
-    return [checkpoint.path for checkpoint in held if isinstance(checkpoint, tune.Checkpoint)]
+    if not isinstance(scheduler, PopulationBasedTraining):
+        return []
+    return [checkpoint.path for checkpoint in held_checkpoints(scheduler)]
 
 
 def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:
@@ -64,7 +64,7 @@ def stop_reason(scheduler: TrialScheduler, trial_id: str) -> str:
     where: dict[str, int] = getattr(scheduler, "stopped_at", {})
     if trial_id not in where:
         return ""
-    unit = "path " if getattr(scheduler, "_time_attr", "") == "paths" else ""
+    unit = "path " if time_attr_of(scheduler) == "paths" else ""
     return f"stopped by {scheduler.name} at {unit}{where[trial_id]:,}"  # type: ignore[attr-defined]  # with stopped_at
 
 

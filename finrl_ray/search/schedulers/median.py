@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
+from finrl_ray.cluster.scheduler_internals import MedianHooks, time_attr_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import MedianConfig
 from finrl_ray.search.sampling.domains import Domain
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from finrl_ray.cluster.tune_internals import TuneController
 
 
-class MedianScheduler(MedianStoppingRule):
+class MedianScheduler(MedianHooks):
     """Ray's median stopping rule that remembers where it stopped each trial.
 
     Ray's lets a trial yield to waiting ones until there are enough results to compare with; here it
@@ -34,10 +35,11 @@ class MedianScheduler(MedianStoppingRule):
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
         """Decide by the rule; note the timestep of a stop."""
-        steps = int(result[self._time_attr])
+        unit = time_attr_of(self)
+        steps = int(result[unit])
         # a trial that crashed reports again what came after its checkpoint
-        self._results[trial] = [r for r in self._results[trial] if r[self._time_attr] < steps]
-        kept = {name: finite(result)[name] for name in (self._time_attr, METRIC)}
+        self.forget_results_from(trial, steps)
+        kept = {name: finite(result)[name] for name in (unit, METRIC)}
         action = super().on_trial_result(tune_controller, trial, kept)
         if action == TrialScheduler.STOP:
             self.stopped_at[trial.trial_id] = steps
@@ -48,9 +50,10 @@ class MedianScheduler(MedianStoppingRule):
     ) -> None:
         """Do nothing: the last result is known; Ray's rule would count it twice."""
 
-    def _on_insufficient_samples(
+    def on_insufficient_samples(
         self, tune_controller: "TuneController", trial: "Trial", time: float
     ) -> str:
+        """Let the trial go on."""
         return str(TrialScheduler.CONTINUE)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler, pb2
-from ray.tune.schedulers.pbt import _PBTTrialState
+from ray.tune.schedulers import TrialScheduler, pb2
 
+from finrl_ray.cluster.scheduler_internals import pb2_choice, pb2_names
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.schedulers.mutations import mutable_domains, within
@@ -50,37 +50,30 @@ class PB2Scheduler(PopulationBase, pb2.PB2):
     def _coded_sample(self, trial: "Trial") -> dict[str, float]:
         return {name: self._coded(name, trial.config[name]) for name in self.domains}
 
-    def _save_trial_state(
-        self, state: _PBTTrialState, time: int, result: dict[str, Any], trial: "Trial"
-    ) -> float:
-        score: Any = PopulationBasedTraining._save_trial_state(self, state, time, result, trial)
-        row = {"Trial": str(trial), "Time": time, **self._coded_sample(trial), "Reward": score}
+    def on_recorded(self, trial: "Trial", steps: int, score: float) -> None:
+        """Add a result to the data of the model."""
+        row = {"Trial": str(trial), "Time": steps, **self._coded_sample(trial), "Reward": score}
         self.data = pd.concat([self.data, pd.DataFrame([row])], ignore_index=True)
-        return float(score)
 
-    def _get_new_config(
-        self, trial: "Trial", trial_to_clone: "Trial"
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def changed_sample(self, trial: "Trial", donor: "Trial") -> dict[str, Any]:
+        """Return the donor's hyperparameters with those that the model chooses."""
         if self.data["Time"].max() > self.last_exploration_time:
             self.current = None  # the trials of an earlier exchange need no distance kept
-        coded = self._coded_sample(trial_to_clone)
-        explore: Any = pb2._explore  # Ray's annotations are of other types
+        coded = self._coded_sample(donor)
         # in an order that does not depend on who reported first
         data = self.data.sort_values(["Time", "Trial"], kind="stable", ignore_index=True)
         with warnings.catch_warnings():
             # of few and equal points the kernel's scale is a guess, which nobody can act on
             warnings.simplefilter("ignore")
-            chosen, self.data = explore(
-                data, self._hyperparam_bounds_flat, self.current, trial_to_clone, trial, coded
-            )
-        point = np.array([[chosen[name] for name in self._hyperparam_bounds_flat]])
+            chosen, self.data = pb2_choice(self, data, self.current, trial, donor, coded)
+        point = np.array([[chosen[name] for name in pb2_names(self)]])
         latest = self.data["Time"].max()
         if self.current is None or latest > self.last_exploration_time:
             self.last_exploration_time, self.current = latest, point
         else:
             self.current = np.concatenate((self.current, point), axis=0)
         changed = {name: self._decoded(name, chosen[name]) for name in self.domains}
-        return {**trial_to_clone.config, **changed}, {}
+        return {**donor.config, **changed}
 
 
 def make(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:

@@ -9,7 +9,8 @@ import numpy as np
 from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
-from finrl_ray.cluster.tune_internals import FutureTrainingResult, forget_decision, is_staged
+from finrl_ray.cluster.scheduler_internals import PopulationHooks, time_attr_of
+from finrl_ray.cluster.tune_internals import is_staged
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import PB2Config, PBTConfig
 from finrl_ray.search.sampling.domains import Domain
@@ -45,7 +46,7 @@ class Exploit:
     checkpoint: tune.Checkpoint
 
 
-class PopulationBase(PopulationBasedTraining):
+class PopulationBase(PopulationHooks):
     """What PBT and PB2 have in common here.
 
     Ray's draws from the global generators; here from the experiment's seed. A trial that ends
@@ -71,7 +72,7 @@ class PopulationBase(PopulationBasedTraining):
             log_config=False,  # the journal has it
             **kwargs,
         )
-        self._burn_in_period = options.burn_in
+        self.set_burn_in(options.burn_in)
         self._begin()
         self.total_timesteps = config.agent.total_timesteps
         self.random = GlobalRandomState(config.seed)
@@ -81,11 +82,11 @@ class PopulationBase(PopulationBasedTraining):
 
     def _begin(self) -> None:
         """Wait for the first exchange of a population."""
-        self._next_perturbation_sync = max(self._perturbation_interval, self._burn_in_period)
+        self.next_exchange = max(self.interval, self.burn_in)
 
     def on_trial_add(self, tune_controller: "TuneController", trial: "Trial") -> None:
         """Take a trial in; the first after all others have ended begins another population."""
-        others: list[Trial] = list(self._trial_state)
+        others = self.all_members()
         if others and all(t.trial_id in self.gone or t.is_finished() for t in others):
             self._begin()
         # not PB2's, which looks for values that a sample lacks; here each has every one
@@ -95,12 +96,12 @@ class PopulationBase(PopulationBasedTraining):
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
         """Exchange the trial when its time has come; a trial at its end leaves."""
-        if result[self._time_attr] >= self.total_timesteps or result.get("stop_reason"):
+        if result[time_attr_of(self)] >= self.total_timesteps or result.get("stop_reason"):
             self._leave(tune_controller, trial)
             return str(TrialScheduler.CONTINUE)
         seen = finite(result)
         with self.random.active():
-            if self._synch:
+            if self.is_synchronous:
                 return self._on_synchronous_result(tune_controller, trial, seen)
             return str(super().on_trial_result(tune_controller, trial, seen))
 
@@ -115,14 +116,14 @@ class PopulationBase(PopulationBasedTraining):
             for trial in trials
             if trial.status in (trial.PENDING, trial.PAUSED) and not self._waits(trial)
         ]
-        due.sort(key=lambda trial: self._trial_state[trial].last_train_time)
+        due.sort(key=lambda trial: self.state_of(trial).last_train_time)
         unstaged = (trial for trial in due if not is_staged(tune_controller, trial))
         return next(unstaged, due[0] if due else None)
 
     def _waits(self, trial: "Trial") -> bool:
         """Return whether a trial has come to the next exchange and the others have not."""
-        reached = self._trial_state[trial].last_train_time >= self._next_perturbation_sync
-        return bool(self._synch and reached)
+        reached = self.state_of(trial).last_train_time >= self.next_exchange
+        return bool(self.is_synchronous and reached)
 
     def on_trial_complete(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
@@ -140,18 +141,18 @@ class PopulationBase(PopulationBasedTraining):
 
     def _leave(self, tune_controller: "TuneController", trial: "Trial") -> None:
         self.gone.add(trial.trial_id)
-        self._trial_state[trial].last_score = None  # out of the quantiles
-        if self._synch and self._all_wait(tune_controller):
+        self.state_of(trial).last_score = None  # out of the quantiles
+        if self.is_synchronous and self._all_wait(tune_controller):
             with self.random.active():
                 self._exchange(tune_controller)
 
     def _on_synchronous_result(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]
     ) -> str:
-        steps = result[self._time_attr]
-        if steps < self._next_perturbation_sync:
+        steps = result[time_attr_of(self)]
+        if steps < self.next_exchange:
             return str(TrialScheduler.CONTINUE)
-        self._save_trial_state(self._trial_state[trial], steps, result, trial)
+        self.record(trial, steps, result)
         if self._all_wait(tune_controller):
             self._exchange(tune_controller)
         # an exchanged trial is paused already
@@ -171,45 +172,26 @@ class PopulationBase(PopulationBasedTraining):
 
     def _exchange(self, tune_controller: "TuneController") -> None:
         """Exchange the whole population, the best first, whose checkpoints the worst go on from."""
-        worst, best = self._quantiles()
+        worst, best = self.worst_and_best()
         members = self._members(tune_controller)
         others = [trial for trial in members if trial not in worst and trial not in best]
         for trial in [*best, *others, *worst]:
             # not the time of whoever came last, which depends on timing
-            self._trial_state[trial].last_perturbation_time = int(self._next_perturbation_sync)
-            self._checkpoint_or_exploit(trial, tune_controller, best, worst)
-        furthest = max(self._trial_state[trial].last_train_time for trial in members)
-        following = self._next_perturbation_sync + self._perturbation_interval
-        self._next_perturbation_sync = max(following, furthest)
+            self.state_of(trial).last_perturbation_time = int(self.next_exchange)
+            self.exchange_one(trial, tune_controller, best, worst)
+        furthest = max(self.state_of(trial).last_train_time for trial in members)
+        self.next_exchange = max(self.next_exchange + self.interval, furthest)
 
-    def _checkpoint_or_exploit(
-        self,
-        trial: "Trial",
-        tune_controller: "TuneController",
-        upper_quantile: list["Trial"],
-        lower_quantile: list["Trial"],
-    ) -> None:
-        super()._checkpoint_or_exploit(trial, tune_controller, upper_quantile, lower_quantile)
-        state = self._trial_state[trial]
-        if isinstance(state.last_checkpoint, FutureTrainingResult):
-            # a few milliseconds: the trial has written it with its report. A future could neither
-            # be kept on disk nor stay true once the trial trains on.
-            saved = state.last_checkpoint.resolve()
-            state.last_checkpoint = saved.checkpoint if saved else None
-
-    def _exploit(
-        self, tune_controller: "TuneController", trial: "Trial", trial_to_clone: "Trial"
-    ) -> None:
-        super()._exploit(tune_controller, trial, trial_to_clone)
-        forget_decision(tune_controller, trial)
-        donor = self._trial_state[trial_to_clone]
-        assert isinstance(donor.last_checkpoint, tune.Checkpoint)
+    def on_replaced(self, trial: "Trial", donor: "Trial") -> None:
+        """Add the exchange to the list of all."""
+        copied = self.state_of(donor)
+        assert isinstance(copied.last_checkpoint, tune.Checkpoint)
         exploit = Exploit(
             trial_id=trial.trial_id,
-            donor_id=trial_to_clone.trial_id,
-            timesteps=int(donor.last_train_time),
+            donor_id=donor.trial_id,
+            timesteps=int(copied.last_train_time),
             sample=nested_to_python(trial.config),
-            checkpoint=donor.last_checkpoint,
+            checkpoint=copied.last_checkpoint,
         )
         self.exploits.append(exploit)
 
@@ -225,16 +207,14 @@ class PBTScheduler(PopulationBase):
         self.domains = mutable_domains(config, space, continuous=False)
         super().__init__(
             config,
-            # Ray needs the names alone: the values come from _get_new_config
+            # Ray needs the names alone: the values come from changed_sample
             hyperparam_mutations={n: list(d.values) for n, d in self.domains.items()},
             resample_probability=options.resample_probability,
         )
 
-    def _get_new_config(
-        self, trial: "Trial", trial_to_clone: "Trial"
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        chance = self._resample_probability
-        return mutate(trial_to_clone.config, self.domains, chance, self.generator), {}
+    def changed_sample(self, trial: "Trial", donor: "Trial") -> dict[str, Any]:
+        """Return the donor's hyperparameters, changed within their domains."""
+        return mutate(donor.config, self.domains, self.resample_chance, self.generator)
 
 
 def make(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialScheduler:

@@ -7,8 +7,8 @@ is not tried again.
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
-from ray.tune.experiment import Trial
 
+from finrl_ray.cluster.tune_internals import TrialHooks
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.training.agent import TrialDivergedError
@@ -17,7 +17,7 @@ NODE_LOSSES = 10
 """Nodes that one trial may lose before the next loss counts: the trial may be what kills them."""
 
 
-class SearchTrial(Trial):
+class SearchTrial(TrialHooks):
     """A trial that a dead node does not use up the attempts of, and that Ray's snapshots lack.
 
     Parameters
@@ -72,13 +72,13 @@ class SearchTrial(Trial):
         again: bool = super().should_recover()  # type: ignore[no-untyped-call]  # Ray's
         return again and not self.has_diverged
 
-    def _handle_ray_actor_error(self, exc: RayActorError) -> None:
+    def counts_loss(self, exc: RayActorError) -> bool:
+        """Return whether the loss of its process is a failure of the trial; note that it was."""
         lost = lost_with_its_node(exc) and self.node_losses < NODE_LOSSES
         self.last_failure_counted = not lost
         if lost:
             self.node_losses += 1
-            return
-        super()._handle_ray_actor_error(exc)
+        return not lost
 
 
 def lost_with_its_node(error: RayActorError) -> bool:

@@ -54,6 +54,7 @@ class TrialSource(SearchAlgorithm):
         self._waiting: list[Trial] = []
         self._experiment: Experiment | None = None
         self._trainable_class: Any = None
+        self._ended = False
 
     # -- what Ray asks of a search algorithm ------------------------------------------------------
 
@@ -147,11 +148,11 @@ class TrialSource(SearchAlgorithm):
 
     def _all_made(self) -> bool:
         made = len(self.committer.records.trials) >= self.planned
-        return not self._waiting and (self._finished or made)
+        return not self._waiting and (self._ended or made)
 
     def set_finished(self) -> None:
         """Hand out no new trial."""
-        self._finished = True
+        self._ended = True
 
     def has_checkpoint(self, dirpath: str) -> bool:
         """Return False: the committer keeps the state."""
