@@ -20,7 +20,7 @@ MANIFEST_FILE = "manifest.json"
 FORMAT = "finrl_ray sealed folder 1"
 
 
-def write_manifest(folder: Path, **facts: Any) -> None:
+def write_folder_manifest(folder: Path, **facts: Any) -> None:
     """Write the manifest of everything in `folder`.
 
     Parameters
@@ -64,7 +64,7 @@ def find_damage(folder: Path) -> str:
     return ""
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_folder_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder in which `find_damage` has found nothing."""
     content: dict[str, Any] = read_json(folder / MANIFEST_FILE)
     return content

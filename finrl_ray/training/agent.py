@@ -43,7 +43,7 @@ from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.errors import FinRLRayError
-from finrl_ray.files.manifest import write_manifest
+from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
 from finrl_ray.support.text import counted
 
@@ -324,7 +324,7 @@ class SafePointCallback(BaseCallback):
         }
         save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
         self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
-        write_manifest(folder, timesteps=int(model.num_timesteps))
+        write_folder_manifest(folder, timesteps=int(model.num_timesteps))
 
     def restore(self, model: BaseAlgorithm, folder: Path) -> None:
         """Put a fresh model, its env and this callback back to where a checkpoint was made."""

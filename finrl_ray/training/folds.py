@@ -29,7 +29,7 @@ from finrl_ray.data.windows.folds import Fold, ValidationPlan
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.files.bounded_reading import read_arrays
-from finrl_ray.files.manifest import write_manifest
+from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.metrics.performance import sharpe_ratio, turnover
 from finrl_ray.metrics.registry import MEASURES, performance_summary
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
@@ -291,7 +291,7 @@ def _report(
 
     def save(folder: Path) -> None:
         write_folds(kept, folder)
-        write_manifest(folder, timesteps=metrics["timesteps"])
+        write_folder_manifest(folder, timesteps=metrics["timesteps"])
 
     report(metrics, save)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from finrl_ray.files import manifest as manifests
-from finrl_ray.files.manifest import MANIFEST_FILE, find_damage, flush_folder, write_manifest
+from finrl_ray.files.manifest import MANIFEST_FILE, find_damage, flush_folder, write_folder_manifest
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "model.zip").write_bytes(b"parameters")
     (tmp_path / "state.pt").write_bytes(bytes(range(256)))
-    write_manifest(tmp_path, timesteps=100)
+    write_folder_manifest(tmp_path, timesteps=100)
     return tmp_path
 
 

@@ -23,10 +23,10 @@ from finrl_ray.agents.checkpoints.files import (
     Writer,
     discard_old,
     elapsed_until,
-    read_manifest,
+    read_checkpoint_manifest,
     remove_leftovers,
+    write_checkpoint_manifest,
     write_files,
-    write_manifest,
 )
 from finrl_ray.agents.checkpoints.load import load_checkpoint, newest_checkpoint
 from finrl_ray.agents.models import save_model
@@ -231,8 +231,8 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         with surviving_disk_errors("the checkpoint's metric"):
             metric = self._measured(checkpoint.timesteps)
             if metric != checkpoint.metric and checkpoint.manifest_path.exists():
-                _, files = read_manifest(checkpoint.manifest_path)
-                write_manifest(replace(checkpoint, metric=metric), files)
+                _, files = read_checkpoint_manifest(checkpoint.manifest_path)
+                write_checkpoint_manifest(replace(checkpoint, metric=metric), files)
         if self.keep_last is None and self.keep_best is None:
             return
         with surviving_disk_errors("the removal of older checkpoints"):

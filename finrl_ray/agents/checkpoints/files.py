@@ -97,14 +97,16 @@ def write_files(checkpoint: Checkpoint, writers: Mapping[Path, Writer]) -> None:
                 temporary = stack.enter_context(atomic_path(path))
                 write(temporary)
                 files[path.name] = fingerprint(temporary)
-        write_manifest(checkpoint, files)
+        write_checkpoint_manifest(checkpoint, files)
     except OSError:
         for path in created:
             path.unlink(missing_ok=True)
         raise
 
 
-def write_manifest(checkpoint: Checkpoint, files: Mapping[str, Mapping[str, Any]]) -> None:
+def write_checkpoint_manifest(
+    checkpoint: Checkpoint, files: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Write the manifest, whole or not at all.
 
     Parameters
@@ -138,7 +140,7 @@ def write_manifest(checkpoint: Checkpoint, files: Mapping[str, Mapping[str, Any]
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
 
 
-def read_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
+def read_checkpoint_manifest(path: Path) -> tuple[Checkpoint, dict[str, dict[str, Any]]]:
     """Return the checkpoint of a manifest, and size and checksum by file name.
 
     Raises
@@ -232,7 +234,7 @@ def _inspect(model_path: Path) -> tuple[Checkpoint, str]:
     if not manifest.exists():
         return plain, _damage_without_manifest(plain)
     try:
-        checkpoint, files = read_manifest(manifest)
+        checkpoint, files = read_checkpoint_manifest(manifest)
     except ValueError as error:
         return plain, f"{manifest.name} is damaged: {error}"
     damages = (find_file_damage(path, files[path.name]) for path in checkpoint.paths)
@@ -353,7 +355,7 @@ def _with_manifest(folder: Path, name_prefix: str, until: int) -> list[Checkpoin
     found = []
     for path in folder.glob("*.json"):
         try:
-            checkpoint, _ = read_manifest(path)
+            checkpoint, _ = read_checkpoint_manifest(path)
         except ValueError:
             continue  # not a manifest, or damaged
         if checkpoint.name_prefix == name_prefix and checkpoint.timesteps <= until:

@@ -14,7 +14,7 @@ from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.files.copy import copy_tree
-from finrl_ray.files.manifest import find_damage, read_manifest, write_manifest
+from finrl_ray.files.manifest import find_damage, read_folder_manifest, write_folder_manifest
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
@@ -42,7 +42,7 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
     if (
         target.is_dir()
         and not find_damage(target)
-        and read_manifest(target).get("sample") == sample
+        and read_folder_manifest(target).get("sample") == sample
     ):
         return
     logger.info("training the winner, trial %d, on all rows before the test", record.index)
@@ -57,5 +57,5 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None:
             normalizer.save(str(Path(scratch) / VECNORMALIZE_FILE))
-        write_manifest(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
+        write_folder_manifest(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
         copy_tree(Path(scratch), target)

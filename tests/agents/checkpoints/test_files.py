@@ -14,7 +14,7 @@ from finrl_ray.agents.checkpoints.files import (
     discard_old,
     elapsed_until,
     find_checkpoints,
-    read_manifest,
+    read_checkpoint_manifest,
     write_files,
 )
 from finrl_ray.errors import ConfigError
@@ -92,7 +92,7 @@ class TestForeignFiles:
         path = write(tmp_path, 80).manifest_path
         path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
         with pytest.raises(ValueError, match=message):
-            read_manifest(path)
+            read_checkpoint_manifest(path)
 
 
 class TestPrefixes:

@@ -6,7 +6,7 @@ import pyarrow.fs as pafs
 import pytest
 from ray import tune
 
-from finrl_ray.files.manifest import write_manifest
+from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.search.worker.restart import trial_start
 
 LOCAL = pafs.LocalFileSystem()
@@ -19,7 +19,7 @@ def own(tmp_path: Path) -> Path:
             folder = tmp_path / name / f"checkpoint_{index:06d}"
             folder.mkdir(parents=True)
             (folder / "state.pt").write_text(f"{name} {index}")
-            write_manifest(folder)
+            write_folder_manifest(folder)
     return tmp_path / "own"
 
 
