@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -11,80 +12,69 @@ from finrl_ray.report.write import write_report
 from finrl_ray.search.run import runner
 from finrl_ray.search.run.prepare import PreparedSearch
 from finrl_ray.search.run.runner import SearchResult, ViewFactory
+from finrl_ray.support.signatures import with_keywords_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
 
 
+class RunOptions(TypedDict, total=False):
+    """The keywords of `runner.run_search` that `run_search` passes on; the text is there."""
+
+    base_dir: Path
+    market_data: MarketData | None
+    make_view: ViewFactory | None
+    address: str | None
+    dashboard: bool
+
+
+class ResumeOptions(TypedDict, total=False):
+    """The keywords of `runner.resume_search`, all of which are passed on; the text is there."""
+
+    add_trials: int | None
+    overrides: Sequence[str]
+    make_view: ViewFactory | None
+    address: str | None
+    dashboard: bool
+    trust: bool
+
+
+@with_keywords_of(runner.run_search, without=("kind",))
 def run_search(
     config: ExperimentConfig | PreparedSearch,
     *,
-    base_dir: Path = Path(),
-    market_data: MarketData | None = None,
-    make_view: ViewFactory | None = None,
-    address: str | None = None,
-    dashboard: bool = False,
     report: bool = True,
+    **options: "Unpack[RunOptions]",
 ) -> SearchResult:
     """Run a whole search, write its folder and, into it, the HTML report.
 
+    It takes the arguments of `finrl_ray.search.run.runner.run_search`, except `kind`, and raises
+    the same errors.
+
     Parameters
     ----------
-    config, base_dir, market_data, make_view, address, dashboard : as for
-        `finrl_ray.search.run.runner.run_search`
     report : write `report.html`; where that fails the log says why, and the result stands
-
-    Raises
-    ------
-    ConfigError, DataError
-        Before anything is started or written.
-    SearchError
-        If the search's folder cannot be written or Ray fails.
     """
-    result = runner.run_search(
-        config,
-        base_dir=base_dir,
-        market_data=market_data,
-        make_view=make_view,
-        address=address,
-        dashboard=dashboard,
-    )
-    return _reported(result, wanted=report)
+    return _reported(runner.run_search(config, **options), wanted=report)
 
 
+@with_keywords_of(runner.resume_search)
 def resume_search(
-    path: str | Path,
-    *,
-    add_trials: int | None = None,
-    overrides: Sequence[str] = (),
-    make_view: ViewFactory | None = None,
-    address: str | None = None,
-    dashboard: bool = False,
-    report: bool = True,
-    trust: bool = False,
+    path: str | Path, *, report: bool = True, **options: "Unpack[ResumeOptions]"
 ) -> SearchResult:
     """Go on with an interrupted search and write its report.
 
+    It takes the arguments of `finrl_ray.search.run.runner.resume_search`, and raises the same
+    errors.
+
     Parameters
     ----------
-    path, add_trials, overrides, make_view, address, dashboard, trust : as for
-        `finrl_ray.search.run.runner.resume_search`
     report : as for `run_search`
-
-    Raises
-    ------
-    SearchError
-        If the folder is no search's, what it needs is damaged beyond its copies, or Ray fails.
     """
-    result = runner.resume_search(
-        path,
-        add_trials=add_trials,
-        overrides=overrides,
-        make_view=make_view,
-        address=address,
-        dashboard=dashboard,
-        trust=trust,
-    )
-    return _reported(result, wanted=report, trust=trust)
+    trust = options.get("trust", False)
+    return _reported(runner.resume_search(path, **options), wanted=report, trust=trust)
 
 
 def _reported(result: SearchResult, *, wanted: bool, trust: bool = False) -> SearchResult:
