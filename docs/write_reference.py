@@ -10,6 +10,7 @@ from finrl_ray.cli.reference import cli_reference
 from finrl_ray.config.reference.field_texts import field_texts
 from finrl_ray.config.reference.json_schema import schema_text
 from finrl_ray.config.reference.reference_page import config_reference
+from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
 
 DOCS = Path(__file__).parent
@@ -17,12 +18,31 @@ DOCS = Path(__file__).parent
 
 def environment_page() -> str:
     """Return docs/environment.md with the table of the env's options as the code has them."""
-    text = (DOCS / "environment.md").read_text(encoding="utf-8")
-    begin, end = r"<!-- options: [^>]* -->\n", "<!-- end of options -->"
+    return _with_table("environment.md", "options", _options_table())
+
+
+def search_page() -> str:
+    """Return docs/search.md with the table of searchers as the config has them."""
+    return _with_table("search.md", "searchers", _searchers_table())
+
+
+def _with_table(page: str, what: str, table: str) -> str:
+    """Return a page of docs/ with a table between its two marks."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    begin, end = rf"<!-- {what}: [^>]* -->\n", f"<!-- end of {what} -->"
     found = re.search(f"({begin}).*?({end})", text, re.DOTALL)
     if found is None:
-        raise ValueError("docs/environment.md has lost the marks around its table of options")
-    return f"{text[: found.end(1)]}\n{_options_table()}\n{text[found.start(2) :]}"
+        raise ValueError(f"docs/{page} has lost the marks around its table of {what}")
+    return f"{text[: found.end(1)]}\n{table}\n{text[found.start(2) :]}"
+
+
+def _searchers_table() -> str:
+    default = SearchConfig().searcher
+    rows = ["| searcher | samples |", "|---|---|"]
+    for name, searcher in SEARCHERS.items():
+        said = f"`{name}` (default)" if name == default else f"`{name}`"
+        rows.append(f"| {said} | {searcher.samples} |")
+    return "".join(f"{row}\n" for row in rows)
 
 
 def _options_table() -> str:
@@ -46,6 +66,7 @@ PAGES = {
     "cli_reference.md": cli_reference,
     "config.schema.json": schema_text,
     "environment.md": environment_page,
+    "search.md": search_page,
 }
 
 if __name__ == "__main__":

@@ -120,12 +120,14 @@ class HyperBandHooks(HyperBandScheduler):
     @property
     def open_bracket(self) -> Bracket | None:
         """The bracket that the next trial goes into; None: a new one."""
-        bracket: Bracket | None = self._state["bracket"]
+        state: dict[str, Any] = self._state  # Ray's annotation is of its numbers
+        bracket: Bracket | None = state["bracket"]
         return bracket
 
     @open_bracket.setter
     def open_bracket(self, bracket: Bracket | None) -> None:
-        self._state["bracket"] = bracket
+        state: dict[str, Any] = self._state
+        state["bracket"] = bracket
 
     def bracket_options(self, s: int) -> dict[str, Any]:
         """Return the arguments of Ray's bracket number `s`, whose trials are halved `s` times."""
@@ -206,12 +208,12 @@ class PopulationHooks(PopulationBasedTraining):
         return int(self._perturbation_interval)
 
     @property
-    def next_exchange(self) -> int:
+    def next_exchange(self) -> float:
         """Steps at which the whole population is exchanged next, if it is synchronous."""
         return self._next_perturbation_sync
 
     @next_exchange.setter
-    def next_exchange(self, steps: int) -> None:
+    def next_exchange(self, steps: float) -> None:
         self._next_perturbation_sync = steps
 
     @property

@@ -14,7 +14,7 @@ from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
 from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
-from finrl_ray.config.search import SearchConfig
+from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.config.validation import OneWindow, ValidationScheme
 from finrl_ray.storage.url import check_url, require_no_secret
 
@@ -80,7 +80,7 @@ class ExperimentConfig:
         several = "with several windows or seeds (section validation) "
         kind = search.scheduler.type
         require(
-            not search.scheduler.is_population and search.searcher != "bohb",
+            not search.scheduler.is_population and not SEARCHERS[search.searcher].at_rungs,
             f"{several}trials are judged after whole trainings; search.scheduler.type must be "
             f"'asha', 'hyperband', 'median' or 'fifo' and search.searcher not 'bohb', got {kind!r} "
             f"and {search.searcher!r}",

@@ -1,18 +1,87 @@
 """The `search` section of the YAML: what is sampled, by what, and within which limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
 from finrl_ray.config.schedulers import AshaConfig, Scheduler
 from finrl_ray.metrics.registry import METRICS
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearcherEntry:
+    """One searcher: what it samples, and what it goes together with.
+
+    Parameters
+    ----------
+    samples : what it samples, for the table in docs/search.md
+    maker : the function that returns Ray's searcher, as `module:name`; None where samples are drawn
+        without regard to results
+    extra : of finrl-ray, which it needs; None: none
+    whole_grids : it samples every combination of the options
+    starts_populations : population based training may begin with its samples
+    at_rungs : it learns from results at the rungs of HyperBand, and works with HyperBand alone
+    several_objectives : it can maximise more than one
+    """
+
+    samples: str
+    maker: str | None = None
+    extra: str | None = None
+    whole_grids: bool = False
+    starts_populations: bool = False
+    at_rungs: bool = False
+    several_objectives: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether what it samples depends on results."""
+        return self.maker is not None
+
+
+_MAKERS = "finrl_ray.search.sampling.ray_searchers"
+
+SEARCHERS: Mapping[str, SearcherEntry] = MappingProxyType(
+    {
+        "random": SearcherEntry(
+            samples="independently, each fixed by the seed and drawn when its trial starts, so "
+            "that `num_samples` may be any number",
+            starts_populations=True,
+        ),
+        "grid": SearcherEntry(
+            samples="every combination of `choice`, `grid`, `randint` and `quniform` entries, "
+            "`num_samples` times (set it to 1); a `uniform` or `loguniform` entry is refused",
+            whole_grids=True,
+        ),
+        "optuna": SearcherEntry(
+            samples="Optuna's TPE; the first 10 at random",
+            maker=f"{_MAKERS}:make_optuna",
+            several_objectives=True,
+        ),
+        "hyperopt": SearcherEntry(
+            samples="HyperOpt's TPE (`pip install 'finrl-ray[hyperopt]'`); the first 10 at random",
+            maker=f"{_MAKERS}:make_hyperopt",
+            extra="hyperopt",
+        ),
+        "bohb": SearcherEntry(
+            samples="BOHB (`pip install 'finrl-ray[bohb]'`, which needs a C compiler); only with "
+            "`scheduler.type: hyperband`",
+            maker=f"{_MAKERS}:make_bohb",
+            extra="bohb",
+            at_rungs=True,
+        ),
+    }
+)
+"""The choices of `search.searcher`: a new one is an entry here and the function that makes it."""
+
 if TYPE_CHECKING:
     Metric: TypeAlias = str
+    SearcherType: TypeAlias = str
 else:
     Metric = Literal[METRICS]
+    SearcherType = Literal[tuple(SEARCHERS)]
 Tracker = Literal["mlflow", "wandb"]
-SearcherType = Literal["random", "grid", "optuna", "hyperopt", "bohb"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +95,8 @@ class SearchConfig:
     )
     """Trials started (with `grid` in the space, or the grid searcher: repetitions of the grid)."""
     searcher: SearcherType = "random"
-    """`random`; `grid`: every combination of the options; `optuna` and `hyperopt`: tree-structured
-    Parzen estimators; `bohb`: these with HyperBand. The last two are extras."""
+    """What chooses the samples of the trials: docs/search.md says what each samples. Some are
+    extras."""
     scheduler: Scheduler = field(default_factory=AshaConfig)
     space: dict[str, Any] = field(default_factory=dict)
     """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
@@ -148,19 +217,23 @@ class SearchConfig:
     def _check_together(self) -> None:
         """Refuse searchers and schedulers that do not work together."""
         searcher, scheduler = self.searcher, self.scheduler.type
-        learning = searcher in ("optuna", "hyperopt", "bohb")
         require(
-            not (self.scheduler.is_population and searcher != "random"),
+            searcher in SEARCHERS,
+            f"searcher must be one of {', '.join(SEARCHERS)}, got {searcher!r}",
+        )
+        entry = SEARCHERS[searcher]
+        require(
+            not self.scheduler.is_population or entry.starts_populations,
             f"scheduler.type {scheduler!r} changes the hyperparameters itself and starts from "
             f"random ones; set searcher to 'random', got {searcher!r}",
         )
         require(
-            searcher != "bohb" or scheduler == "hyperband",
-            "searcher 'bohb' decides together with HyperBand; set scheduler.type to 'hyperband', "
-            f"got {scheduler!r}",
+            not entry.at_rungs or scheduler == "hyperband",
+            f"searcher {searcher!r} decides together with HyperBand; set scheduler.type to "
+            f"'hyperband', got {scheduler!r}",
         )
         require(
-            not (scheduler == "hyperband" and learning and searcher != "bohb"),
+            scheduler != "hyperband" or entry.at_rungs or not entry.learns,
             "scheduler.type 'hyperband' compares trials that have all been sampled before one "
             f"ends, from which searcher {searcher!r} could learn nothing; set searcher to 'bohb' "
             "or 'random', or scheduler.type to 'asha'",
@@ -168,7 +241,7 @@ class SearchConfig:
         points = len(self.initial_points)
         grid = any(isinstance(entry, dict) and "grid" in entry for entry in self.space.values())
         require(
-            searcher == "grid" or grid or points <= self.num_samples,
+            entry.whole_grids or grid or points <= self.num_samples,
             f"initial_points count towards num_samples ({self.num_samples}), got {points} of them",
         )
 
@@ -182,7 +255,7 @@ class SearchConfig:
             "evaluation.metric",
         )
         require(
-            self.searcher == "optuna",
+            SEARCHERS[self.searcher].several_objectives,
             f"objectives are searched by Optuna; set searcher to 'optuna', got {self.searcher!r}",
         )
         require(

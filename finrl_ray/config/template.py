@@ -13,12 +13,14 @@ from finrl_ray.config.dump import config_to_dict, yaml_value
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import changeable_keys, sealed_keys
 from finrl_ray.config.reference.field_texts import field_texts
+from finrl_ray.config.search import SEARCHERS
 from finrl_ray.config.tagged_sections import file_form
 from finrl_ray.errors import ConfigError
 from finrl_ray.metrics.registry import METRICS
 
 TEMPLATE_FILE = "template.yaml"
 _METRICS_HERE = "# METRICS\n"
+_SEARCHERS_HERE = "# SEARCHERS\n"
 
 
 def new_experiment(name: str, parent: Path) -> Path:
@@ -50,7 +52,8 @@ def new_experiment(name: str, parent: Path) -> Path:
 def template_text() -> str:
     """Return the commented config with every key, and `NAME` in the place of its name."""
     template = resources.files("finrl_ray.config").joinpath(TEMPLATE_FILE)
-    return with_every_key(_with_metrics(template.read_text(encoding="utf-8")))
+    text = _with_searchers(template.read_text(encoding="utf-8"))
+    return with_every_key(_with_metrics(text))
 
 
 def with_every_key(text: str) -> str:
@@ -112,3 +115,10 @@ def _with_metrics(template: str) -> str:
     lines = textwrap.wrap(others, width=100 - column - len("# "))
     comment = f"\n{' ' * column}".join(f"# {line}" for line in lines)
     return f"{before}{comment}\n{after}".replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _with_searchers(template: str) -> str:
+    """Return the template with the searchers that there are, and which need an extra."""
+    extras = " and ".join(name for name, searcher in SEARCHERS.items() if searcher.extra)
+    comment = f"# {' | '.join(SEARCHERS)} (extras: {extras})\n"
+    return template.replace(_SEARCHERS_HERE, comment)

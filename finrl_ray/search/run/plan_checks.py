@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SEARCHERS
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, count_trials
 from finrl_ray.search.sampling.initial_points import check_points
 from finrl_ray.search.schedulers.make import make_scheduler, samples_all_first
-from finrl_ray.support.extras import EXTRAS, require_extra
+from finrl_ray.support.extras import require_extra
 
 MIN_POPULATION = 2
 MOST_AT_ONCE = 100_000
@@ -25,8 +26,9 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
     """
     search = config.search
     check_points(config, space)
-    if search.searcher in EXTRAS:
-        require_extra(search.searcher, f"search.searcher {search.searcher!r}")
+    searcher = SEARCHERS[search.searcher]
+    if searcher.extra is not None:
+        require_extra(searcher.extra, f"search.searcher {search.searcher!r}")
     for tracker in search.trackers:
         require_extra(tracker, f"search.trackers {tracker!r}")
     make_scheduler(config, space)  # refuses mutations that cannot be
@@ -43,5 +45,7 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
             f"search.scheduler.type {search.scheduler.type!r}, which starts them all before it "
             f"compares the first, got {planned:,}"
         )
-    if search.searcher == "bohb" and not any(len(d.values) > 1 for d in space.values()):
-        raise ConfigError("search.searcher 'bohb' needs something to search over in search.space")
+    if searcher.at_rungs and not any(len(d.values) > 1 for d in space.values()):
+        raise ConfigError(
+            f"search.searcher {search.searcher!r} needs something to search over in search.space"
+        )

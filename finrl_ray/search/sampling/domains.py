@@ -17,7 +17,7 @@ from finrl_ray.agents.hyperparameters import (
 from finrl_ray.agents.keyword_checks import INTEGERS
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.search import SearchConfig
+from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.config.trial.options import N_ENVS, is_option, searched_options
 from finrl_ray.errors import ConfigError
@@ -159,9 +159,10 @@ def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
 
 
 def _with_grids(space: dict[str, Domain], search: SearchConfig) -> dict[str, Domain]:
-    if search.searcher == "grid":
+    searcher = SEARCHERS[search.searcher]
+    if searcher.whole_grids:
         return {name: _as_grid(name, domain) for name, domain in space.items()}
-    if search.searcher != "random" and any(d.kind == "grid" for d in space.values()):
+    if searcher.learns and any(d.kind == "grid" for d in space.values()):
         raise ConfigError(
             f"search.space: grid needs search.searcher 'grid' or 'random', got {search.searcher!r}"
         )
@@ -334,8 +335,8 @@ def planned_trials(config: ExperimentConfig) -> int:
     return count_trials(_with_grids(_parsed(config), config.search), config.search)
 
 
-def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]:
-    """Return the space as Ray Tune's `param_space`, with a draw for the trial's seed."""
+def to_param_space(space: Mapping[str, Domain], *, seed_draw: bool) -> dict[str, Any]:
+    """Return the space as Ray Tune's `param_space`, with or without a draw for the trial's seed."""
     from ray import tune
 
     makers: dict[str, Callable[..., Any]] = {
@@ -348,7 +349,6 @@ def to_param_space(space: Mapping[str, Domain], searcher: str) -> dict[str, Any]
         "constant": lambda value: value,
     }
     params = {name: makers[domain.kind](*domain.values) for name, domain in space.items()}
-    if searcher in ("random", "grid"):
-        # Optuna would take the draw for a hyperparameter and model its effect
+    if seed_draw:
         params[SEED_DRAW] = tune.randint(0, 2**31 - 1)
     return params

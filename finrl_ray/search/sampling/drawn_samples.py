@@ -41,7 +41,7 @@ class DrawnSamples:
         self.total = total
         self.given = 0
         self._points = list(points)
-        self._entries = to_param_space(space, "random" if seed_draw else "")
+        self._entries = to_param_space(space, seed_draw=seed_draw)
         self._drawing = [name for name in self._entries if _draws(space.get(name))]
         self._grid = {name: d.values for name, d in sorted(space.items()) if d.kind == "grid"}
         self._generator = SampleGenerator(seed)

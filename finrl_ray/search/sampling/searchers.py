@@ -1,24 +1,21 @@
 """The config's searcher as Ray Tune's: what each trial samples, reproducibly from the seed."""
 
 import copy
-import logging
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SEARCHERS
 from finrl_ray.search.sampling.domains import Domain, count_trials, grid_options
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.sampling.initial_points import complete_points, contains
 from finrl_ray.search.sampling.objective import METRIC
-from finrl_ray.support.extras import require_extra
 from finrl_ray.support.global_random import GlobalRandomState
 from finrl_ray.support.values import to_python
-
-# Optuna's own number; HyperOpt's would be 20, more than most searches have trials
-STARTUP_TRIALS = 10
 
 
 def make_searcher(config: ExperimentConfig, space: Mapping[str, Domain]) -> Searcher:
@@ -35,7 +32,7 @@ def make_searcher(config: ExperimentConfig, space: Mapping[str, Domain]) -> Sear
     constants = {name: d.values[0] for name, d in space.items() if len(d.values) == 1}
     domains = {name: domain for name, domain in space.items() if name not in constants}
     # Optuna would take the draw for a hyperparameter and model its effect
-    seed_draw = config.search.searcher in ("random", "grid")
+    seed_draw = not SEARCHERS[config.search.searcher].learns
     points = complete_points(config, space, seed_draw=seed_draw)
     if not seed_draw and domains:
         return ModelSearcher(config, domains, constants, points)
@@ -100,9 +97,9 @@ class ModelSearcher(Searcher):
         ]
         self.live: set[str] = set()
         self.told: set[tuple[str, int]] = set()
-        self.learns_from_budgets = config.search.searcher == "bohb"
+        self.learns_from_budgets = SEARCHERS[config.search.searcher].at_rungs
         with self.random.active():
-            self.inner = _INNER[config.search.searcher](config, queued)
+            self.inner = _make_inner(config, queued)
             metric: Any = self.objectives or METRIC
             mode: Any = ["max"] * len(self.objectives) or "max"
             self.inner.set_search_properties(metric, mode, self._encoded_space())
@@ -204,35 +201,14 @@ class ModelSearcher(Searcher):
         return min(max(float(value), float(domain.values[0])), float(domain.values[1]))
 
 
+def _make_inner(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
+    """Return Ray's own searcher; only the one that is used is imported."""
+    maker = SEARCHERS[config.search.searcher].maker
+    assert maker is not None
+    module, name = maker.split(":")
+    inner: Searcher = getattr(import_module(module), name)(config, points)
+    return inner
+
+
 def _is_finite(value: Any) -> bool:
     return isinstance(to_python(value), int | float) and math.isfinite(value)
-
-
-def _optuna(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return OptunaSearch(seed=config.seed, points_to_evaluate=points)
-
-
-def _hyperopt(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
-    require_extra("hyperopt", "search.searcher 'hyperopt'")
-    from ray.tune.search.hyperopt import HyperOptSearch
-
-    return HyperOptSearch(
-        points_to_evaluate=points or None,
-        n_initial_points=STARTUP_TRIALS,
-        random_state_seed=config.seed,
-    )
-
-
-def _bohb(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
-    require_extra("bohb", "search.searcher 'bohb'")
-    from ray.tune.search.bohb import TuneBOHB
-
-    logging.getLogger("hpbandster").setLevel(logging.WARNING)
-    return TuneBOHB(points_to_evaluate=points, seed=config.seed)
-
-
-_INNER = {"optuna": _optuna, "hyperopt": _hyperopt, "bohb": _bohb}

@@ -9,6 +9,7 @@ from ray.tune.schedulers import HyperBandForBOHB, TrialScheduler
 from finrl_ray.cluster.scheduler_internals import Bracket, HyperBandHooks
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import HyperbandConfig
+from finrl_ray.config.search import SEARCHERS
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.objective import finite, full_budget, time_attr
 from finrl_ray.search.schedulers.default_times import eighth_unless_given
@@ -118,7 +119,8 @@ def make(config: ExperimentConfig, space: Mapping[str, Domain]) -> TrialSchedule
     """Return the scheduler of a config whose type is `hyperband`."""
     options = config.search.scheduler
     assert isinstance(options, HyperbandConfig)
-    scheduler = BohbScheduler if config.search.searcher == "bohb" else HyperbandScheduler
+    at_rungs = SEARCHERS[config.search.searcher].at_rungs
+    scheduler = BohbScheduler if at_rungs else HyperbandScheduler
     return scheduler(
         unit=time_attr(config),
         max_t=full_budget(config),

@@ -12,6 +12,7 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from finrl_ray.cluster.scheduler_internals import held_checkpoints, time_attr_of
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SEARCHERS
 from finrl_ray.search.sampling.domains import Domain
 from finrl_ray.search.sampling.objective import METRIC
 
@@ -49,7 +50,7 @@ def samples_all_first(config: ExperimentConfig) -> bool:
     population, at the same timestep; they pause those that are ahead. HyperBand for BOHB fills its
     brackets as trials come, since BOHB learns from them.
     """
-    return config.search.scheduler.pauses_trials and config.search.searcher != "bohb"
+    return config.search.scheduler.pauses_trials and not SEARCHERS[config.search.searcher].at_rungs
 
 
 def donor_checkpoints(scheduler: TrialScheduler) -> list[str]:

@@ -155,7 +155,7 @@ def test_a_grid_multiplies_the_samples() -> None:
 
 def test_samples_of_the_param_space_stay_within_bounds() -> None:
     space = build_space(config(space={"vf_coef": {"quniform": [0.0, 1.0, 0.25]}}))
-    params = to_param_space(space, "random")
+    params = to_param_space(space, seed_draw=True)
     for _ in range(50):
         assert 1e-5 <= params["learning_rate"].sample() <= 2e-3
         assert params["vf_coef"].sample() in (0.0, 0.25, 0.5, 0.75, 1.0)

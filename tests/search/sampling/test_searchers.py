@@ -173,7 +173,7 @@ def test_random_samples_are_those_of_rays_generator() -> None:
     made = config()
     tune.register_trainable("nothing", lambda config: None)
     theirs = BasicVariantGenerator(random_state=made.seed)
-    space = to_param_space(build_space(made), "random")
+    space = to_param_space(build_space(made), seed_draw=True)
     experiment = tune.Experiment("nothing", "nothing", config=space, num_samples=5)
     theirs.add_configurations([experiment])
     searcher = make(made)
