@@ -135,7 +135,7 @@ def load_model(
 
 
 def forgotten_statistics(model: BaseAlgorithm) -> str:
-    """Return what a model was trained under, where its own env does not bring it; else empty."""
+    """Return in words which statistics a model was trained under and its env lacks; else empty."""
     if model.get_vec_normalize_env() is not None:
         return ""
     if model in _left_out:

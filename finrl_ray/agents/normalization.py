@@ -115,7 +115,7 @@ def _inside(model_file: Path) -> Statistics | None:
         with zipfile.ZipFile(model_file) as archive:
             content = archive.read(STATISTICS_MEMBER)
     except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
-        return None  # a damaged model is the loader's to refuse
+        return None  # the loader of models refuses a damaged one
     try:
         return _checked(_from_npz(content, f"{model_file} ({STATISTICS_MEMBER})"))
     except RefusedError as error:
@@ -172,7 +172,7 @@ def _unpickled(path: Path) -> Statistics:
 
 
 def _checked(statistics: Statistics) -> Statistics:
-    """Return statistics whose numbers are numbers."""
+    """Return statistics as float64 arrays, after a check that every number is finite."""
     if not any(name.startswith("obs:") for name in statistics.moments) and statistics.settings.get(
         "norm_obs", True
     ):

@@ -26,14 +26,14 @@ def skip_dynamo_import() -> None:
             setattr(function, _SWITCH, _called_plainly(function))
     for optimizer in (Adam, RMSprop, SGD):
         step: Any = vars(optimizer)["step"]
-        if step.__code__.co_name == "_use_grad":  # torch's wrapper, and not yet this one
-            # as torch itself does for its hooks
+        if step.__code__.co_name == "_use_grad":  # it still is torch's wrapper
+            # torch replaces `step` of the class in the same way, for its hooks
             optimizer.step = _stepping_plainly(step)  # type: ignore[method-assign]
 
 
 def _kept_off() -> Iterator[Callable[..., Any]]:
     for method in vars(Optimizer).values():
-        # torch._compile wraps them, and looks the switch up on what it has wrapped
+        # torch._compile wraps these methods, and reads the switch from the wrapped function
         if getattr(getattr(method, "__code__", None), "co_filename", "").endswith("_compile.py"):
             yield method.__wrapped__
 
@@ -43,7 +43,7 @@ def _called_plainly(function: Callable[..., Any]) -> Callable[..., Any]:
         compiler: Any = sys.modules.get(_COMPILER)
         if compiler is None:
             return function(*args, **kwargs)
-        # as torch itself would have done at the first call
+        # what torch itself does at the first call
         disabled = compiler.disable(function, True, wrapping=False)
         setattr(function, _SWITCH, disabled)
         return disabled(*args, **kwargs)
@@ -58,7 +58,7 @@ def _stepping_plainly(step: Callable[..., Any]) -> Callable[..., Any]:
     def call(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         if _COMPILER in sys.modules:
             return step(optimizer, *args, **kwargs)
-        # what torch's wrapper does besides
+        # what torch's wrapper does apart from the compiler
         with th.set_grad_enabled(optimizer.defaults["differentiable"]):
             return function(optimizer, *args, **kwargs)
 

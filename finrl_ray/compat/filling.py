@@ -38,7 +38,7 @@ def row_dates(df: pd.DataFrame) -> DateArray:
 
 
 def with_plain_dates(df: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with one writing of each date, which sorts as the dates do.
+    """Return the frame with each date written in one way, in which dates sort as they should.
 
     Dates are left as they are written where that holds already; else texts become ISO texts without
     a time zone (instants by UTC's clock, see `finrl_ray.data.frames.dates`), and others datetime64.
@@ -97,7 +97,7 @@ def with_quotes(df: pd.DataFrame) -> pd.DataFrame:
     dates = row_dates(df)
     keep = df["tic"].isin(market.tickers).to_numpy() & (dates >= market.dates[0])
     keep &= df["close"].to_numpy(dtype=np.float64) > 0
-    if TRADABLE_COLUMN in df:  # prices that were repeated before are no quotes
+    if TRADABLE_COLUMN in df:  # prices that an earlier call repeated are no quotes
         keep &= read_flags(df[TRADABLE_COLUMN], lambda row: f"row {row}")
         df = df.drop(columns=TRADABLE_COLUMN)
     keep &= ~pd.DataFrame({"date": dates, "tic": df["tic"].to_numpy()}).duplicated().to_numpy()
@@ -120,7 +120,7 @@ def carry_forward(df: pd.DataFrame) -> pd.DataFrame:
     given = full
     full = full.groupby(level="tic").ffill()
     for name in _PRICES_OF_ORDERS:
-        if name in full:  # an order could fill at one that is missing beside a quote
+        if name in full:  # not carried into rows with a quote: an order could fill there
             full[name] = full[name].where(missing, given[name])
     if "volume" in full:
         full.loc[missing, "volume"] = 0.0
@@ -145,7 +145,8 @@ def carry_forward(df: pd.DataFrame) -> pd.DataFrame:
 def complete(df: pd.DataFrame) -> pd.DataFrame:
     """Return the frame without empty cells: carried forward per ticker, early dates cut off.
 
-    Open, high and low are left as they are: one that was repeated beside a quote could be traded.
+    Open, high and low are left as they are: in a row with a quote, an order could fill at a
+    repeated one.
 
     Raises
     ------

@@ -53,7 +53,7 @@ def translate_params(params: Mapping[str, Any], algorithm: str, num_workers: int
     Raises
     ------
     ConfigError
-        If two names mean the same, or a value is sampled in a way that a search has not.
+        If two names mean the same, or no entry of a search space samples a value that way.
     """
     space: dict[str, Any] = {}
     for name, value in params.items():
@@ -86,7 +86,7 @@ def translate_domain(name: str, value: Any) -> Any:
     Raises
     ------
     ConfigError
-        If a search has no such domain.
+        If no entry of a search space samples that way.
     """
     if isinstance(value, Mapping) and set(value) == {"grid_search"}:
         return {"grid": list(value["grid_search"])}
@@ -151,7 +151,7 @@ def read_scheduler(scheduler: Any, per_iteration: int, iterations: int) -> Sched
     ----------
     scheduler : None, a name, or Ray's object, whose times are in training iterations
     per_iteration : timesteps
-    iterations : that trials are to have
+    iterations : per trial, if the scheduler does not end trials earlier
 
     Raises
     ------

@@ -65,8 +65,8 @@ class Learner(BaseAlgorithm):
     def _best_actions(self, observations: th.Tensor) -> th.Tensor:
         """Return the policy's deterministic actions (E, A), as SB3's policy gives them.
 
-        The numbers are SB3's, bit for bit: what is evaluated in training is evaluated again from
-        the saved model, where an order that is rounded otherwise would be another trade.
+        The numbers are SB3's, bit for bit: an agent is evaluated in training and again from its
+        saved model, and an action that is rounded to another whole share is another trade.
         """
         raise NotImplementedError
 
@@ -77,14 +77,14 @@ class Learner(BaseAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[AnyArray, Any]:
-        """Return the policy's actions, as SB3 does; rows of observations take a shorter way."""
+        """Return the policy's actions, as SB3 does; batches of float32 rows take less time."""
         if not deterministic or self.learner == SB3 or not self._are_rows(observation):
             return super().predict(observation, state, episode_start, deterministic)
         with th.no_grad():
-            # of a copy, as in SB3: rows cut out of an array may start at any multiple of 4 bytes,
-            # and on some processors the last bits of a product depend on where they do
+            # a copy, as SB3 makes one: rows cut out of an array may start at any multiple of 4
+            # bytes, and on some processors the last bits of a product depend on that address
             actions = self._best_actions(th.from_numpy(np.array(observation))).numpy()
-        if np.isnan(actions.sum()):  # SB3 says what is wrong with it
+        if np.isnan(actions.sum()):  # SB3 raises the error for NaN
             return super().predict(observation, state, episode_start, deterministic)
         if self.policy.squash_output:
             return self.policy.unscale_action(actions), state

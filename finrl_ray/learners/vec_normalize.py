@@ -183,7 +183,7 @@ def _is_plain(values: Any) -> bool:
 
 
 def _is_plain_statistics(statistics: RunningMeanStd) -> bool:
-    # of files of users, which may hold anything
+    # statistics may come from a file, so that each attribute may be anything
     mean: Any = statistics.mean
     var: Any = statistics.var
     return bool(

@@ -17,7 +17,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*%#"
 SPARK_WIDTH = 40
 MAX_CURVES = 20
-"""Of more trials, the last ones are drawn."""
+"""The most trials drawn; of more, the last ones are."""
 _SHARPE = title_of("sharpe_ratio").title()
 _SCALARS: Mapping[str, str] = {
     "performance/portfolio_value": "Portfolio Value",

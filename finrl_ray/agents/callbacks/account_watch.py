@@ -43,7 +43,7 @@ class TradeWatch:
         self._restored = False
 
     def start(self, env: VecEnv) -> None:
-        """Watch an env from where it stands; steps taken before are not counted."""
+        """Watch an env from its present step on; earlier steps are not counted."""
         self._views = _views_in_process(env)
         self._env = env if env.has_attr(HISTORY_KEY) else None
         if len(self._taken) != env.num_envs:

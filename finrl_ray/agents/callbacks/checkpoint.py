@@ -197,7 +197,7 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         """Return what is to be written, and how."""
         model, elapsed_s = self.model, self.elapsed_s
         path = Path(self._checkpoint_path(extension="zip"))
-        # first in, so renamed last: without a model there is nothing to be mistaken for whole
+        # the first of the writers is renamed last: other files without a model are no checkpoint
         writers: dict[Path, Writer] = {path: lambda file: save_model(model, file)}
         replay = normalizer = None
         if self.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
@@ -220,7 +220,7 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         return checkpoint, writers
 
     def _settle(self) -> None:
-        """Note what evaluations have said of the latest checkpoint, then delete what is too many.
+        """Add the evaluation's metric to the latest checkpoint; delete those beyond the ones kept.
 
         An evaluation at the same timestep may run after this callback, so this waits for the next
         step.
@@ -289,12 +289,12 @@ class TimestampedCheckpointCallback(CheckpointCallback):
         given = (save_freq, save_path, name_prefix, save_replay_buffer, save_vecnormalize)
         super().__init__(*given, verbose, **options)
         self.start_time: datetime | None = None
-        """When training began, later by the pauses; None before it."""
+        """When training began, moved forward by the length of pauses; None before training."""
         self._suffix = ""
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
-        # local and without a zone, to be taken from the `datetime.now()` of users
+        # local and without a time zone, so that users can subtract it from `datetime.now()`
         self.start_time = datetime.now() - timedelta(seconds=self.elapsed_s)  # noqa: DTZ005
 
     def _plan(self) -> tuple[Checkpoint, dict[Path, Writer]]:

@@ -143,7 +143,7 @@ class StopTrainingOnNoModelImprovement(sb3_callbacks.StopTrainingOnNoModelImprov
         return False
 
     def _value(self) -> float:
-        """Return what is to grow; NaN where it is undefined."""
+        """Return the metric, negated in mode `"min"`: more is better. NaN where it is undefined."""
         if self.metric is None:
             return self.parent.best_mean_reward
         if isinstance(self.parent, EvalCallback):

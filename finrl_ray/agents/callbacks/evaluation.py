@@ -253,7 +253,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         self._check_spaces()
         self._settle_periods_per_year()
         if self._evaluated_at != (self.model.num_timesteps, n_updates(self.model)):
-            self._evaluated_at = None  # of another model, or of a training that has been reset
+            self._evaluated_at = None  # that was another model, or a training that was reset
         if self.best_model_save_path is not None:
             Path(self.best_model_save_path).mkdir(parents=True, exist_ok=True)
         if self.log_path is not None:
@@ -262,7 +262,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             self.callback_on_new_best.init_callback(self.model)
 
     def _settle_periods_per_year(self) -> None:
-        """Read it before training begins, where the env is in this process and has dates."""
+        """Read `periods_per_year` from the env's dates, if it has some and is in this process."""
         base = base_vec_env(self.eval_env)
         inside = getattr(base, "envs", None)
         holder = inside[0].unwrapped if inside else base

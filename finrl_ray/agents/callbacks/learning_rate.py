@@ -87,7 +87,7 @@ class LearningRateSchedulerCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         learning_rate = self.learning_rate_at(self.num_timesteps)
-        # the model's too: whoever changes that one alone has not changed the schedule
+        # the model's is compared too: other code may have set it and not the schedule
         if learning_rate != self.current_lr or self.model.learning_rate != learning_rate:
             self._use(learning_rate)
             if self.verbose > 0:

@@ -85,7 +85,8 @@ class ResourceMonitorCallback(BaseCallback):
         self.latest = usage = self.monitor.check_resources()
         for name, value in usage.metrics().items():
             self.logger.record(name, value)
-        # at once: an off-policy algorithm dumps every few episodes, and none does when it is ended
+        # written at once: off-policy algorithms write their log every few episodes only, and no
+        # algorithm does when its training is stopped
         self.logger.dump(self.num_timesteps)
         if self.verbose > 0:
             logger.info("at %d timesteps: %s", self.num_timesteps, usage.describe())
@@ -112,7 +113,7 @@ class ResourceMonitorCallback(BaseCallback):
             self._save_small(folder, saved)
             self._save_replay_buffer(folder, saved)
         except OSError as error:
-            # training ends in any case, and what has been saved is worth having
+            # training ends in any case; the files that were written can still be used
             logger.error("the checkpoint in %s is not complete: %s", folder, error)
         return saved
 

@@ -285,7 +285,8 @@ def _damage_without_manifest(checkpoint: Checkpoint) -> str:
         return f"{path.name} is not a whole model: {error}"
     if bad is not None:
         return f"{path.name} is damaged at its entry {bad}"
-    # of a model that was cut short, the zip file inside it that holds the parameters may be found
+    # the parameters are a zip file inside the model's: in a model that was cut short, zipfile may
+    # find that one and take it for the whole
     if "data" not in names:
         return f"{path.name} is not a whole model: it has no entry 'data'"
     for pickle_path in checkpoint.paths[1:]:

@@ -38,20 +38,21 @@ logger = logging.getLogger(__name__)
 _OUTCOMES = ("actions", "rewards", "dones", "timeouts")
 _NOT_PICKLED = (*_OUTCOMES, "_ring", "_pending", "_extra", "_whole", "_market", "_market_wanted")
 _CHECK_EVERY = 1000
-"""Observations kept whole, between two looks at whether most of them are."""
+"""After so many observations that had to be kept whole, check whether most of them are."""
 
 
 class MarketReplayBuffer(ReplayBuffer):
-    """SB3's `ReplayBuffer` for envs that trade a `MarketTable`, bit for bit, in about a tenth.
+    """SB3's `ReplayBuffer` for envs that trade a `MarketTable`, in about a tenth of the memory.
 
-    An observation is cash and shares, which are kept, and the market of a day, of which the day is
-    kept. What is seen next is the next row of the ring, unless an episode ended between them.
-    Observations are taken as they come and compared with the market: one that shows no day of it
-    (a terminal observation that VecNormalize has scaled there and back) is kept whole. Samples, and
-    the random numbers that they take, are those of SB3's buffer.
+    An observation holds cash, shares and the market entries of a day. The buffer stores cash and
+    shares, and of the market entries only which day they are of. The next observation is the next
+    row of the ring, unless an episode ended between them. Each observation is compared with the
+    market: one that shows no day of it (such as a terminal observation that VecNormalize has scaled
+    and scaled back) is stored whole. Samples are those of SB3's buffer, bit for bit, and take the
+    same random numbers.
 
-    A pickle, and `get_state()`, hold no market, but its hash. A pickled buffer takes the market
-    from an env of the process that reads it.
+    A pickle and `get_state()` hold a hash of the market instead of the market. A pickled buffer
+    takes the market from an env of the process that loads it.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ class MarketReplayBuffer(ReplayBuffer):
             self._market = MarketRows(table, wanted["history"])
 
     def follow(self, table: MarketTable) -> None:
-        """Expect the observations of another market from here on; what is held stays.
+        """Take observations of another market from here on; the transitions so far are kept.
 
         Raises
         ------
@@ -211,7 +212,7 @@ class MarketReplayBuffer(ReplayBuffer):
     def _place(
         self, account: int, bits: int, replaced: AnyArray, seen: AnyArray, after: AnyArray
     ) -> None:
-        """Finish the record of an account whose observations do not go on from one to the next."""
+        """Finish the record of an account for which `place_transitions` has set a bit."""
         place, link = self._n_assets + 1, self._n_assets + 2
         record, pending = self._ring[self.pos, account], self._pending[account]
         if bits & REPLACES:
@@ -229,7 +230,7 @@ class MarketReplayBuffer(ReplayBuffer):
         pending[place] = self._find(after[account])
 
     def _drop(self, place: int, link: int) -> None:
-        """Give up what a record that is written over has kept elsewhere."""
+        """Free the rows of `_whole` and `_extra` that an overwritten record pointed to."""
         if place < 0:
             self._whole.drop(-1 - place)
         if link > 0:
@@ -237,7 +238,7 @@ class MarketReplayBuffer(ReplayBuffer):
             self._extra.drop(link - 1)
 
     def _detach(self, account: int, pending: AnyArray) -> None:
-        """Keep what an account saw last, as no row of the ring follows it."""
+        """Store the next observation of an account's last record outside of the ring."""
         before = (self.pos - 1) % self.buffer_size
         if self.optimize_memory_usage or before == self.pos:
             self._drop(int(pending[self._n_assets + 1]), 0)
@@ -245,7 +246,7 @@ class MarketReplayBuffer(ReplayBuffer):
             self._ring[before, account, self._n_assets + 2] = 1 + self._extra.put(pending)
 
     def _find(self, observation: AnyArray) -> int:
-        """Return the place of an observation's market entries; what no day has is kept."""
+        """Return the place of an observation's market entries; those of no day are stored whole."""
         known = self.market.find(observation)
         if known is not None:
             return known

@@ -19,7 +19,7 @@ from finrl_ray.machine.compiled_cache import cached_njit
 compiled = cached_njit(nogil=True)
 
 BREAKS, JUMPS, REPLACES = 1, 2, 4
-"""Bits of `place_transitions`: in what an account is out of the ordinary."""
+"""Bits of `place_transitions`: what else there is to do for an account."""
 
 
 # Slices are taken before each loop so that its index is never negative, which the compiler sees and
@@ -87,15 +87,17 @@ def place_transitions(
     replaced: AnyArray,
     odd: AnyArray,
 ) -> bool:
-    """Write the records of one step where each account goes on, day by day, as it mostly does.
+    """Write the records of one step, as far as each account goes on to the next day.
+
+    That is all there is to do at most steps. What is left of others is told by bits.
 
     Parameters
     ----------
     observations, next_observations : arrays of shape (E, S)
     known : whether `pending` holds the next observations of a step before
     pending : array of shape (E, N + 2)
-        Records without a link, of what was seen after the step before; overwritten where the
-        account goes on.
+        Records, without a link, of the next observations of the step before; overwritten where
+        the account goes on.
     market, whole : see the module
     records : array of shape (E, N + 3)
         Filled; the place only where the observation is the one that was pending.
@@ -103,7 +105,8 @@ def place_transitions(
         Filled with place and link of the records before.
     odd : array of shape (E,)
         Filled with bits: BREAKS where the observation is not the pending one, JUMPS where the next
-        one is not of the next day, REPLACES where the record before has kept something elsewhere.
+        one is not of the next day, REPLACES where the overwritten record has rows in `whole` or
+        in `extra` of the buffer.
 
     Returns
     -------

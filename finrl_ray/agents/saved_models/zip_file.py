@@ -14,7 +14,7 @@ from finrl_ray.errors import ConfigError
 DESCRIPTION_MEMBER = "finrl_ray.json"
 LARGEST_JSON = 64 << 20
 LARGEST_RATIO = 100
-"""How many times its size on disk a zip file may have unpacked; SB3's are not compressed at all."""
+"""Largest size of a zip file's content as a multiple of its size on disk; SB3 does not compress."""
 _ZIP_ERRORS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError)
 
 

@@ -62,10 +62,10 @@ def restore_parameters(model: BaseAlgorithm, parameters: dict[str, Any]) -> None
 
 
 def keep_learning_rate(model: BaseAlgorithm) -> None:
-    """Set every optimizer to the learning rate of the model's own keyword, at its progress.
+    """Set every optimizer to the learning rate that the model's keyword gives at its progress.
 
-    A captured optimizer brings the learning rate that its last update had. Of a model built with
-    the captured keywords it is the same.
+    A restored optimizer has the learning rate of its last update. If the model was built with the
+    captured keywords, it is the same.
     """
     # until the first update an optimizer is as it was built
     progress = progress_remaining(model) if n_updates(model) else 1.0
@@ -76,7 +76,7 @@ def keep_learning_rate(model: BaseAlgorithm) -> None:
 
 
 def restore_variables(model: BaseAlgorithm, variables: dict[str, th.Tensor]) -> None:
-    """Undo `capture_variables`, less what the model's keywords say differently.
+    """Undo `capture_variables`, except for variables that a keyword of the model fixes.
 
     A fixed entropy coefficient of SAC is a keyword, and stays that of `model`; a learned one is
     restored where `model` learns it too.

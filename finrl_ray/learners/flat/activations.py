@@ -1,7 +1,7 @@
 """Compiled passes back through activations, which all fused learners use.
 
-All arrays are of float32 and C-contiguous. A slope is the gradient of the loss by what it is named
-after. NaN goes through, as in torch.
+All arrays are of float32 and C-contiguous. A slope is the gradient of the loss with respect to the
+array in its name. NaN stays NaN, as in torch.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Numbers too small for float32's normal range, which make processors slow, set to zero.
 
-Averages of gradients that have become zero (of units that a ReLU has switched off) fade until they
-are such numbers, and stay that: after some thousand updates they cost a sixth of an update's time.
-They are below 1.2e-38, so nothing else notices.
+Where gradients have become zero (for units that a ReLU has switched off), their moving averages
+shrink until they are such numbers, and stay so. After some thousand updates these cost a sixth of
+an update's time. They are below 1.2e-38, so that zero in their place changes no other number.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ _HALF = np.float32(0.5)
 
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Have this thread's processor set denormal numbers to zero, if it can, and then as before."""
-    if _SMALLEST_NORMAL * _HALF == 0:  # somebody has set it already
+    """Run a block in which this thread's processor sets denormal numbers to zero, if it can."""
+    if _SMALLEST_NORMAL * _HALF == 0:  # the setting is on already, and stays on
         yield
         return
     th.set_flush_denormal(True)

@@ -43,7 +43,7 @@ class _FlatOptimizer(Optimizer):
 
     moment_names: tuple[str, ...] = ()
     moment_start = 0.0
-    # of the class, because torch's optimizers are pickled and copied without attributes of ours
+    # defaults of the class, because torch pickles and copies optimizers without these attributes
     _flat: FlatParameters | None = None
     _order: ParameterOrder | None = None
     moments: list[th.Tensor]
@@ -59,7 +59,7 @@ class _FlatOptimizer(Optimizer):
         return self._flat
 
     def works_on(self, flat: FlatParameters) -> bool:
-        """Return whether `flat` has not been made anew, without a look at the parameters."""
+        """Return whether `flat` is still the one in use; its parameters are not checked."""
         return self._flat is flat
 
     def make_flat(self) -> None:
@@ -67,7 +67,7 @@ class _FlatOptimizer(Optimizer):
         parameters = [p for group in self.param_groups for p in group["params"]]
         order: ParameterOrder = parameters if self._order is None else self._order
         if {id(p) for p in members(order)} != {id(p) for p in parameters}:
-            order = parameters  # a copy of the optimizer has copies of the parameters
+            order = parameters  # this is a copy of an optimizer, with copies of the parameters
         flat = FlatParameters(order)
         n_values = flat.values.numel()
         self.moments = [aligned_zeros(n_values).fill_(self.moment_start) for _ in self.moment_names]
@@ -79,7 +79,7 @@ class _FlatOptimizer(Optimizer):
                 kept = self.state.get(parameter, {})
                 if name in kept:
                     view.copy_(kept[name])
-                    # what `state` shows is brought up to date only where it is asked for
+                    # the step in `state` may be old: it is written only when the state is read
                     self.n_steps = int(kept["step"]) if known is None else known
         self._flat = flat
         if self.n_steps:
@@ -95,7 +95,7 @@ class _FlatOptimizer(Optimizer):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The learning rate and the other settings of now."""
+        """The current learning rate and other settings."""
         return self.param_groups[0]
 
     @th.no_grad()
@@ -113,7 +113,7 @@ class _FlatOptimizer(Optimizer):
         raise NotImplementedError
 
     def count_step(self) -> None:
-        """Count a step, for a caller that has just looked at `flat` and takes the step itself."""
+        """Count a step that the caller takes itself, on a `flat` that it has just checked."""
         self.n_steps += 1
         if self.n_steps == 1:
             self._show_state()
@@ -139,7 +139,7 @@ class _FlatOptimizer(Optimizer):
         return state
 
     def _step_of(self, n_steps: int) -> Any:
-        """Return the number of updates as the original keeps it."""
+        """Return the number of updates in the type in which the original stores it."""
         return th.tensor(float(n_steps))
 
     def load_state_dict(self, state_dict: Any) -> None:
@@ -170,9 +170,10 @@ class FlatAdam(_FlatOptimizer, Adam):
         flat.values.addcdiv_(average, deviation, value=-step_size)
 
     def step_rates(self) -> tuple[np.float32, ...]:
-        """Return the factors of the step counted last, for compiled code that takes it.
+        """Return the factors of the step that was counted last, for compiled code that takes it.
 
-        Step size, 1 - beta1, beta2, 1 - beta2, what roots of squares are multiplied by, eps.
+        They are the step size, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^n), and eps, for
+        step number n; the fifth corrects the bias of the average of squared gradients.
         """
         settings, n = self.settings, self.n_steps
         beta1, beta2 = settings["betas"]
@@ -248,7 +249,7 @@ def reason_against_flat(optimizer: Optimizer) -> str:
 
 
 def flatten_optimizer(optimizer: Optimizer, order: ParameterOrder | None = None) -> FlatOptimizer:
-    """Turn an Adam or RMSprop into its flat kind, in place, and return it.
+    """Turn an Adam or RMSprop into its flat counterpart, in place, and return it.
 
     Parameters
     ----------

@@ -17,11 +17,12 @@ import torch as th
 from torch import nn
 
 ALIGNMENT = 64
-"""Bytes; torch's own, and the width of the widest vector registers."""
+"""In bytes: torch's own alignment, and the width of the widest vector registers."""
 _STEP = ALIGNMENT // 4
 
 ParameterOrder: TypeAlias = Sequence[nn.Parameter | Sequence[nn.Parameter]]
-"""Parameters as they lie in memory; those in a sequence of their own lie end to end."""
+"""Parameters in the order in which they lie in memory; those of an inner sequence have no gap
+between them."""
 
 
 def members(order: Iterable[nn.Parameter | Sequence[nn.Parameter]]) -> list[nn.Parameter]:
@@ -37,7 +38,7 @@ def aligned_zeros(n_values: int) -> th.Tensor:
     zeros = th.zeros(n_values)
     if zeros.data_ptr() % ALIGNMENT == 0:
         return zeros
-    # torch's allocator of today does not come here; others may
+    # torch's present allocator aligns its memory so that this is never reached; others may not
     longer = th.zeros(n_values + _STEP)
     first = -longer.data_ptr() % ALIGNMENT // 4
     return longer[first : first + n_values]

@@ -25,7 +25,8 @@ class AdamPass:
     Parameters
     ----------
     optimizer : whose gradients are written into `optimizer.flat.gradients`
-    starts : of the parts in which steps are taken, in memory; the last part goes to the end
+    starts : where each part of the flat parameters begins; steps are taken part by part, and the
+        last part goes to the end
     target : parameters in the same order, or None
     """
 
@@ -49,7 +50,7 @@ class AdamPass:
     def begin(self, tau: float | None = None) -> None:
         """Begin a step, in which targets move by a fraction `tau`, if given.
 
-        Whether parameters still lie in `flat` is the caller's to know.
+        The caller makes sure that the parameters still lie in `flat`.
         """
         self.optimizer.count_step()
         self._rates = self.optimizer.step_rates()
@@ -95,7 +96,7 @@ class Inputs:
         Parameters
         ----------
         buffer : SB3's own buffer for float32 observations, with next observations of their own
-        discount : of each transition
+        discount : of the values of next observations, the same for all transitions
         """
         n_rows = len(self._rewards)
         # the global generator, drawn from as SB3's buffer does

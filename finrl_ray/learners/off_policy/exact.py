@@ -117,7 +117,7 @@ class ExactOffPolicy(OffPolicyLearner):
         return self._actor_pair
 
     def _sample(self, batch_size: int) -> tuple[ReplayBufferSamples, th.Tensor | float]:
-        """Return a batch of transitions, with the discounts of what is seen next."""
+        """Return a batch of transitions, and the discounts of the values of next observations."""
         assert self.replay_buffer is not None
         batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
         batch = batch._replace(
@@ -185,7 +185,7 @@ class ExactTD3(ExactOffPolicy, TD3):
 
     @th.no_grad()
     def _wanted_values(self, batch: ReplayBufferSamples, discounts: th.Tensor | float) -> th.Tensor:
-        """Return what the critics should say, of shape (B, 1)."""
+        """Return the values that the critics are trained towards, of shape (B, 1)."""
         noise = th.empty_like(batch.actions).normal_(0, self.target_policy_noise)
         noise = noise.clamp(-self.target_noise_clip, self.target_noise_clip)
         chosen = run_layers(layers_of(self.actor_target.mu), batch.next_observations)
@@ -320,7 +320,7 @@ class ExactSAC(ExactOffPolicy, SAC):
         discounts: th.Tensor | float,
         coefficient: th.Tensor,
     ) -> th.Tensor:
-        """Return what the critics should say, of shape (B, 1)."""
+        """Return the values that the critics are trained towards, of shape (B, 1)."""
         following = self._act(batch.next_observations)
         both = th.cat([batch.next_observations, following.actions], dim=1)
         values = _lowest(self.critic_target.q_networks, both)

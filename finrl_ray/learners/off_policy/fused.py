@@ -39,7 +39,7 @@ class FusedOffPolicy(ExactOffPolicy):
     _explorer: tuple[FlatParameters, int, Any] | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
-        """Return the actor's linear layers; those with one input are one layer."""
+        """Return the actor's linear layers; those that share an input count as one layer."""
         raise NotImplementedError
 
     def _critic_layers(self) -> list[list[nn.Linear]]:
@@ -70,11 +70,11 @@ class FusedOffPolicy(ExactOffPolicy):
         return StackedMLP(flat, self._actor_layers(), 1, self._activation())
 
     def _make_explorer(self, networks: StackedMLP, n_rows: int) -> Any:
-        """Return the actor's memory for the actions of E accounts."""
+        """Return the actor's arrays for the actions of E accounts."""
         raise NotImplementedError
 
     def _exploring(self, n_rows: int) -> Any:
-        """Return that memory, made anew for other parameters or another number of accounts."""
+        """Return those arrays, made anew for other parameters or another number of accounts."""
         flat = self._actor_optimizer().flat
         if self._explorer is None or self._explorer[0] is not flat or self._explorer[1] != n_rows:
             made = self._make_explorer(self._actor_networks(flat), n_rows)

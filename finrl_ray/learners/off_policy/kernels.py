@@ -6,7 +6,7 @@ W units of a layer of all networks together:
     values, errors, following   (K, B)
     outcomes                    (B, 1): rewards, dones, discounts
 
-NaN goes through everything, as in torch.
+NaN stays NaN everywhere, as in torch.
 """
 
 import math
@@ -32,7 +32,7 @@ def adam(arrays: tuple[Float32Array, ...], rates: tuple[Any, ...]) -> None:
     ----------
     arrays : parameters, gradients, and moving averages of gradients and of their squares, each of
         shape (P,)
-    rates : step size, 1 - beta1, beta2, 1 - beta2, what roots of squares are multiplied by, eps
+    rates : step size, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^n) at step n, eps
     """
     values, gradients, average, square = arrays
     step, share, keep_square, share_square, scale, eps = rates
@@ -163,11 +163,13 @@ def value_errors(
     scale: Any,
     errors: Float32Array,
 ) -> Any:
-    """Fill the gradients of the critics' loss by their values; return the loss.
+    """Fill the gradients of the critics' loss with respect to their values; return the loss.
 
     Parameters
     ----------
-    values, following : of critics now and of targets at what was seen next, without their biases
+    values, following : arrays of shape (K, B)
+        Of the critics for the observations, and of the targets for the next observations; the
+        biases of the last layers are still to be added to both.
     bias, following_bias : arrays of shape (K,)
     bonus : array of shape (B,)
         Added to the targets' lowest value.
@@ -197,7 +199,10 @@ def value_errors(
 def lowest_value(
     values: Float32Array, bias: Float32Array, log_prob: Float32Array, coefficient: Any, errors: Any
 ) -> Any:
-    """Return SAC's actor loss; fill its gradients by the critics' values, without their biases."""
+    """Return SAC's actor loss; fill its gradients with respect to the critics' values.
+
+    The biases of the critics' last layers are still to be added to `values`.
+    """
     n_critics, batch = values.shape
     share = -_ONE / np.float32(batch)
     total = 0.0
@@ -250,7 +255,10 @@ def log_density_inputs(
     inner: Float32Array,
     log_prob: Float32Array,
 ) -> None:
-    """Fill the Gaussian part of SAC's `log_prob` (B,), and `inner` (B, A), whose log is missing.
+    """Fill the Gaussian part of SAC's `log_prob` (B,); fill `inner` (B, A).
+
+    The logarithm of `inner`, summed over actions, is still to be subtracted from `log_prob`: it is
+    the correction for squashing.
 
     Parameters
     ----------
@@ -293,7 +301,9 @@ def squash_back(
     out: Float32Array,
     bias_gradient: Float32Array,
 ) -> None:
-    """Fill the gradients of SAC's loss by the actor's outputs (B, 2A), and by their bias (2A,).
+    """Fill the gradients of SAC's loss with respect to the actor's outputs and their bias.
+
+    Outputs have shape (B, 2A), the bias (2A,).
 
     Parameters
     ----------
@@ -302,7 +312,7 @@ def squash_back(
         Whether the logarithm of the deviation was not clamped.
     coefficient : of the entropy
     gradients : array of shape (B, A)
-        Of the loss by actions, through the critics.
+        Of the loss with respect to actions, through the critics.
     """
     batch, n_actions = actions.shape
     share = coefficient / np.float32(batch)

@@ -45,7 +45,7 @@ class Layer:
             return flat.joined(values, getattr(parts[0], name), getattr(parts[-1], name))
 
         trained = flat.gradients.numel() > 0
-        # a layer that is not trained has gradients that nobody reads
+        # a layer that is not trained has gradients too, which are never read
         gradients = flat.gradients if trained else th.zeros_like(flat.values)
         self.weight = joined(flat.values, "weight")
         self.bias = joined(flat.values, "bias")
@@ -199,15 +199,16 @@ class MLPBuffers:
     def backward_outputs(self, slopes: th.Tensor) -> None:
         """Bring gradients of outputs (B, outputs) back to the last hidden layer and the head.
 
-        The gradient of the head's bias is the caller's.
+        The caller fills the gradient of the head's bias.
         """
         th.mm(slopes.t(), self.hidden[-1], out=self.head.weight_gradient)
         th.mm(slopes, self.head.weight, out=self.slopes[-1])
 
     def backward_inputs(self) -> None:
-        """Bring gradients of the last hidden layer back to the first, for those by inputs alone.
+        """Bring gradients of the last hidden layer back to the first.
 
-        What is in the place of the gradients of weights and biases means nothing after it.
+        For a caller that needs gradients with respect to inputs only: those of weights and biases
+        are overwritten with numbers that mean nothing.
         """
         for k in range(len(self.body) - 1, -1, -1):
             self._back(self.hidden_arrays[k], self.slope_arrays[k], self.bias_slopes[k])
@@ -220,7 +221,7 @@ class MLPBuffers:
 
         Parameters
         ----------
-        inputs : what `forward` has seen
+        inputs : those that `forward` was given
         finished : called with the number of each hidden layer, from the last to the first, when
             its gradients are complete (with the last, those of the head) and its weights are not
             needed any more, so that they can be changed while they are in the cache

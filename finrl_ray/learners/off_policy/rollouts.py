@@ -1,4 +1,4 @@
-"""`OffPolicyLearner`: SB3's rollouts for SAC, TD3 and DDPG, step for step, with less around them.
+"""`OffPolicyLearner`: SB3's rollouts for SAC, TD3 and DDPG, step for step, with less overhead.
 
 What SB3 does beside it and this does not: switching all modules to evaluation and back at every
 update, which changes nothing in networks without dropout and normalization, and calling the actor
@@ -116,7 +116,7 @@ class OffPolicyLearner(Learner, OffPolicyAlgorithm):
     def _end_episodes(
         self, dones: AnyArray, action_noise: ActionNoise | None, log_interval: int | None
     ) -> int:
-        """Do what ends of episodes bring; return their number."""
+        """Count episodes that ended, reset their noise and write the log; return their number."""
         ended = np.flatnonzero(dones).tolist()
         for account in ended:
             self._episode_num += 1

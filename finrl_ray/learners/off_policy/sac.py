@@ -51,13 +51,13 @@ class Entropy:
         self.fixed = self.target = 0.0
 
     def still_holds(self, optimizer: FlatAdam | None) -> bool:
-        """Return whether this is still about an optimizer and its parameter."""
+        """Return whether this was made for an optimizer and its present parameter."""
         if optimizer is None or self._adam is None:
             return optimizer is None and self._adam is None
         return optimizer.flat is self._adam.flat
 
     def learn(self, log_prob: Float32Array) -> tuple[float, float]:
-        """Return the coefficient as it is before its step, and the step's loss."""
+        """Take a step, if the coefficient is learned; return its value before it, and the loss."""
         if self._adam is None:
             return self.fixed, math.nan
         flat = self._adam.flat
@@ -140,7 +140,7 @@ class SACStep:
     def __init__(self, critics: Critics, networks: StackedMLP, optimizer: FlatAdam) -> None:
         self.critics, self.inputs = critics, critics.inputs
         n_rows, n_actions = self.inputs.actions.shape
-        # actions for what was seen and for what follows, of the same actor, are one batch
+        # the actor is run once, on the observations and the next observations as one batch
         self.actor = SquashedActor(networks, 2 * n_rows, n_actions)
         hidden = [tensor[:n_rows] for tensor in self.actor.batch.hidden]
         self.trained = MLPBuffers(networks, n_rows, values=False, hidden=hidden)
@@ -176,7 +176,7 @@ class SACStep:
         Raises
         ------
         ValueError
-            If the actor says NaN.
+            If the actor's output is NaN.
         """
         inputs, critics = self.inputs, self.critics
         self.actor.draw(inputs.observations, self._noise_parts)

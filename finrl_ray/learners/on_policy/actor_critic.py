@@ -130,7 +130,7 @@ class _Head:
     def backward(self, back: Any) -> None:
         """Bring the slope of the output, `slopes[-1]`, back to the first hidden layer.
 
-        The slope of the output's bias is the caller's.
+        The caller fills the slope of the output's bias.
         """
         for k in range(len(self.layers) - 1, -1, -1):
             if k < len(self.layers) - 1:
@@ -173,7 +173,7 @@ class Rows:
     def backward(self, observations: th.Tensor) -> None:
         """Fill the gradients of all weights from the slopes of both outputs.
 
-        Those of the outputs' biases and of the log deviations are the caller's.
+        The caller fills those of the outputs' biases and of the log deviations.
         """
         networks = self.networks
         self.actor.backward(networks.back)

@@ -162,7 +162,7 @@ def clip_gradients(
 
 
 def _check(mean: th.Tensor, std: th.Tensor) -> None:
-    # the sum of numbers is one, if none of them is NaN; infinite ones are looked at more closely
+    # a finite sum has no NaN in it: only where it is not finite is each number checked
     total = float((mean.sum() + std.sum()).item())
     if not math.isfinite(total) or not bool((std[0] > 0).all()):
         require_distribution(mean, std)

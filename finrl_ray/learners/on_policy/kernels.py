@@ -8,7 +8,8 @@ A actions and W units of a layer:
     log_std, log_std_slope          (A,)
     advantages, returns and the like  (B,)
 
-A slope is the gradient of the loss by what it is named after. NaN goes through, as in torch.
+A slope is the gradient of the loss with respect to the array in its name. NaN stays NaN, as in
+torch.
 """
 
 import math
@@ -336,8 +337,8 @@ def clipped_adam(
     Parameters
     ----------
     values, gradients, average, square : arrays of shape (P,)
-    rates : what gradients are multiplied by, step size, 1 - beta1, beta2, 1 - beta2, what roots of
-        `square` are multiplied by, eps; all float32
+    rates : factor of the gradients, step size, 1 - beta1, beta2, 1 - beta2,
+        1 / sqrt(1 - beta2^n) at step n, eps; all float32
     """
     scale, step, share, keep_square, share_square, root_scale, eps = rates
     for i in range(values.shape[0]):
@@ -363,7 +364,7 @@ def clipped_rmsprop(
     Parameters
     ----------
     values, gradients, square : arrays of shape (P,)
-    rates : what gradients are multiplied by, learning rate, alpha, 1 - alpha, eps; all float32
+    rates : factor of the gradients, learning rate, alpha, 1 - alpha, eps; all float32
     eps_inside : eps is added before the root, as TensorFlow does, and not after it
     """
     scale, rate, keep, share, eps = rates

@@ -1,4 +1,4 @@
-"""`OnPolicyLearner`: SB3's rollouts for PPO and A2C, step for step, with less around them.
+"""`OnPolicyLearner`: SB3's rollouts for PPO and A2C, step for step, with less overhead.
 
 What SB3 does beside it and this does not: switching all modules to evaluation and back at every
 update, which changes nothing in networks without dropout and normalization, and calling the policy

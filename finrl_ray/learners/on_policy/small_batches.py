@@ -13,14 +13,14 @@ from finrl_ray.learners.on_policy.kernels import sample_actions
 from finrl_ray.machine.compiled_cache import cached_njit
 
 MOST_ROWS = 4
-"""From here on products of matrices are faster."""
+"""The most observations at once; with more, products of matrices are faster."""
 
 compiled = cached_njit(nogil=True, error_model="numpy")
 reordered = cached_njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
 _ZERO = np.float32(0)
 _FAR = np.float32(9.02)
-"""From here on tanh is 1 in float32."""
+"""For inputs of this size and beyond, tanh is 1 or -1 in float32."""
 _A0, _A1, _A2 = np.float32(7905853580625), np.float32(1159525191825), np.float32(41247931725)
 _A3, _A4, _A5 = np.float32(523783260), np.float32(2552550), np.float32(4095)
 _B1, _B2, _B3 = np.float32(3794809718700), np.float32(252070693875), np.float32(5237832600)

@@ -167,7 +167,7 @@ class Fused(NamedTuple):
 
 
 def step_flat(fused: Fused, scale: Any) -> None:
-    """Take the step of an optimizer that `scale` times the gradients bring."""
+    """Take a step of the optimizer with the gradients times `scale`."""
     optimizer = fused.optimizer
     optimizer.count_step()
     if isinstance(optimizer, FlatAdam):
