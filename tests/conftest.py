@@ -21,6 +21,8 @@ from typing import Any
 
 import psutil
 import pytest
+from local_ray import ray_session as ray_session
+from local_ray import ray_session_of_two as ray_session_of_two
 from longest_files import rank
 from processes import MARK, describe, end_marked, marked, wait_until
 
@@ -35,7 +37,12 @@ os.environ[_RUN] = "1"
 # Ray writes its processes' titles over their environment unless it is told not to
 os.environ.setdefault("SPT_NOENV", "1")
 # Ray gives up on what takes longer than 60 seconds on a busy machine
-os.environ.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "600")
+for _limit in (
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S",
+    "RAY_gcs_server_port_wait_time_s",
+    "RAY_worker_register_timeout_seconds",
+):
+    os.environ.setdefault(_limit, "600")
 # they are shared by all tests and end with this process
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 _STARTING = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn")

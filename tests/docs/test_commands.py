@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from repository import REPOSITORY
 from small_search import small_config, write_small_config
 
@@ -197,14 +196,6 @@ def test_the_benchmark_takes_these_options(command: str) -> None:
     source = (ROOT / script).read_text(encoding="utf-8")
     for option in (word for word in arguments if word.startswith("--")):
         assert f'"{option}"' in source
-
-
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
-    """One Ray for the searches of this file: starting it costs more than any of them."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

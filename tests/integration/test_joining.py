@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import ray
 import yaml
+from processes import wait_until
 from ray_head import RayHead
 
 from finrl_ray.cluster import nodes
@@ -139,13 +140,17 @@ def _metrics(head: RayHead, token: str) -> str:
     return "\n".join(texts)
 
 
+def _exporter_answers(head: RayHead) -> bool:
+    try:
+        _metrics(head, head.token_path.read_text())
+    except urllib.error.URLError:
+        return False
+    return True
+
+
 def _exported(head: RayHead, name: str, tag: str) -> float | None:
     pattern = rf"^ray_{name}\{{[^}}]*{tag}[^}}]*\}} (\S+)$"
-    try:
-        text = _metrics(head, head.token_path.read_text())
-    except urllib.error.URLError:  # Ray's exporter has not begun to answer
-        return None
-    found = re.findall(pattern, text, re.MULTILINE)
+    found = re.findall(pattern, _metrics(head, head.token_path.read_text()), re.MULTILINE)
     return float(found[-1]) if found else None
 
 
@@ -156,6 +161,8 @@ def test_trials_are_in_the_dashboard_by_name_and_in_the_metrics(
 
     from finrl_ray.search.run.runner import run_search
 
+    # a process that finds no exporter in its first half minute never exports anything
+    wait_until(lambda: _exporter_answers(ray_head), timeout_s=600)
     with ray_session({"MALLOC_ARENA_MAX": "1"}, address=ray_head.address):
         result = run_search(joined_config(tmp_path))
         assert result.finished

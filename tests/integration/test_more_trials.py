@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import ray
 from made_search import made_search
 from ray import tune
 from small_search import small_config
@@ -177,13 +175,6 @@ def test_the_command_adds_trials_and_sets_what_may_change(
 # -- on Ray -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-
-
 def without_clock(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=list(CLOCK_COLUMNS)).reset_index(drop=True)
 
@@ -202,7 +193,7 @@ class Interrupter(tune.Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("ray_session_of_two")
 def test_a_search_with_trials_added_is_one_that_began_with_them(tmp_path: Path) -> None:
     short = run_search(config(tmp_path / "short"))
     long = run_search(config(tmp_path / "long", num_samples=4))
@@ -271,7 +262,7 @@ PLANS = [
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("ray_session_of_two")
 @pytest.mark.parametrize(("options", "count"), PLANS)
 def test_every_plan_takes_more_trials(tmp_path: Path, options: Any, count: int) -> None:
     if options.get("scheduler", {}).get("type") in ("hyperband", "pbt", "pb2"):

@@ -22,7 +22,7 @@ SECTIONS = {
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory):
+def searched(ray_session_of_two: None, tmp_path_factory: pytest.TempPathFactory):
     home = tmp_path_factory.mktemp("paths")
     asha = {"scheduler": {"type": "asha", "grace_period": 1}, "max_concurrent_trials": 1}
     return run_search(small_config(home, **SECTIONS, search=asha))
@@ -92,7 +92,8 @@ def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
 
 
 def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(tmp_path) -> None:
-    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "r", **SECTIONS))
+    two = {"num_samples": 2}
+    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "r", **SECTIONS, search=two))
     folder = wait_for_results(tmp_path / "r", 5, process)
     os.kill(process.pid, signal.SIGINT)
     out = process.communicate(timeout=1200)[0]
@@ -105,7 +106,7 @@ def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(tmp_path)
         assert (folder / name).exists()
 
 
-def test_hyperband_counts_paths_too(tmp_path) -> None:
+def test_hyperband_counts_paths_too(ray_session_of_two: None, tmp_path) -> None:
     hyperband = {"scheduler": {"type": "hyperband"}, "num_samples": 4}
     found = run_search(small_config(tmp_path, **SECTIONS, search=hyperband))
     assert found.finished

@@ -1,13 +1,11 @@
 """Every scheduler and searcher on one local Ray, to the end and into the table."""
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import ray
 from small_search import small_config
 from typer.testing import CliRunner
 
@@ -17,7 +15,7 @@ from finrl_ray.search.reproduce.replay import replay
 from finrl_ray.search.results.table import CLOCK_COLUMNS
 from finrl_ray.search.run.runner import SearchResult, run_search
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session_of_two")]
 
 LITTLE: dict[str, Any] = {
     "n_steps": 32,
@@ -27,13 +25,6 @@ LITTLE: dict[str, Any] = {
     "learning_rate": {"loguniform": [1e-4, 2e-3]},
     "ent_coef": {"loguniform": [1e-6, 0.05]},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_session() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 def search(storage: Path, scheduler: dict[str, Any], **options: Any) -> SearchResult:
@@ -46,7 +37,7 @@ def search(storage: Path, scheduler: dict[str, Any], **options: Any) -> SearchRe
 
 
 @pytest.fixture(scope="module")
-def population(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+def population(ray_session_of_two, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     return search(tmp_path_factory.mktemp("pbt"), {"type": "pbt", "perturbation_interval": 256})
 
 

@@ -76,7 +76,7 @@ def test_a_search_ends_where_neither_home_nor_the_package_can_be_written(tmp_pat
     )
     if tried.returncode:
         pytest.skip(f"nothing can be mounted read-only here: {tried.stderr.strip()}")
-    search = {"num_samples": 2}
+    search = {"num_samples": 2, "max_concurrent_trials": 1}
     write_small_config(tmp_path / "config.yaml", tmp_path / "runs", search=search)
     # short: Ray keeps sockets under it, whose paths may have 107 characters
     temporary = Path(tempfile.mkdtemp(prefix="fr"))

@@ -87,7 +87,9 @@ def test_a_search_does_not_depend_on_rows_of_the_test_window(
 
 
 @pytest.fixture(scope="module")
-def whole(rows, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SearchResult]:
+def whole(
+    rows, ray_session: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, SearchResult]:
     home = tmp_path_factory.mktemp("whole")
     return {
         "plain": searched(rows, home / "plain"),
@@ -96,6 +98,7 @@ def whole(rows, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SearchRes
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_without_test_rows_there_is_nothing_to_open(rows, tmp_path, monkeypatch, capsys) -> None:
     result = searched(deleted(rows), tmp_path)
     with pytest.raises(SearchError, match=r"holds 0 rows of the data .* nothing to open"):

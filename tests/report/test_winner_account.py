@@ -9,14 +9,12 @@ import pickle
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import ray
 import torch as th
 from small_search import small_config
 
@@ -29,14 +27,6 @@ from finrl_ray.search.run.runner import run_search
 from finrl_ray.workflows import backtest
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
-    """One Ray for the searches of this file: starting it costs more than any of them."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module", params=["close", "next_open"])

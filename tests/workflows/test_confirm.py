@@ -55,7 +55,7 @@ RAW = {
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = {**RAW, "search": {**RAW["search"], "storage_path": str(tmp_path_factory.mktemp("few"))}}  # type: ignore[dict-item]  # a dict of dicts
     return run_search(parse_config(raw)).path
 

@@ -137,7 +137,9 @@ def test_a_disk_that_is_full_at_the_end_does_not_reach_the_search(tmp_path, capl
 
 @pytest.mark.slow
 def test_a_real_search(tmp_path: Path) -> None:
-    result = run_search(small_config(tmp_path, search={"num_samples": 2}))
+    result = run_search(
+        small_config(tmp_path, search={"num_samples": 2, "max_concurrent_trials": 1})
+    )
     curves = pd.read_csv(result.path / "learning_curves.csv")
     for trial, rows in curves.groupby("trial"):
         folder = result.path / "tensorboard" / f"trial_{trial:05d}"

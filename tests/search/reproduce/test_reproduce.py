@@ -26,11 +26,13 @@ from finrl_ray.search.reproduce.reproduce import reproduce
 from finrl_ray.search.run.outputs import write_outputs
 from finrl_ray.search.run.runner import run_search
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session_of_two")]
 
 SEARCHES: dict[str, dict[str, dict[str, object]]] = {
-    "asha": {"search": {"scheduler": {"type": "asha", "grace_period": 512}}},
-    "best": {"search": {"select": "best", "num_samples": 2}},
+    "asha": {
+        "search": {"scheduler": {"type": "asha", "grace_period": 512}, "max_concurrent_trials": 1}
+    },
+    "best": {"search": {"select": "best", "num_samples": 2, "max_concurrent_trials": 1}},
     "pbt": {
         "search": {
             "scheduler": {"type": "pbt", "perturbation_interval": 512},
@@ -41,7 +43,7 @@ SEARCHES: dict[str, dict[str, dict[str, object]]] = {
     "cpcv": {
         "validation": {"scheme": "cpcv", "n_groups": 4, "embargo": 5},
         "agent": {"total_timesteps": 256, "n_envs": 4},
-        "search": {"num_samples": 2},
+        "search": {"num_samples": 2, "max_concurrent_trials": 1},
     },
     "sac": {
         "agent": {"algorithm": "sac", "total_timesteps": 300, "n_envs": 1},
@@ -52,7 +54,7 @@ SEARCHES: dict[str, dict[str, dict[str, object]]] = {
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched(ray_session_of_two: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_search(small_config(tmp_path_factory.mktemp("asha"), **SEARCHES["asha"])).path
 
 

@@ -58,7 +58,13 @@ def test_what_it_takes_is_said_before_the_search(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory):
-    return run_search(small_config(tmp_path_factory.mktemp("judged"), agent={"n_envs": 2}))
+    return run_search(
+        small_config(
+            tmp_path_factory.mktemp("judged"),
+            agent={"n_envs": 2},
+            search={"max_concurrent_trials": 1},
+        )
+    )
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.config.data import DataConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
@@ -29,24 +29,19 @@ from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.search.run.runner import SearchResult, resume_search, run_search
 from finrl_ray.workflows.backtest import backtest
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_session() -> Iterator[None]:
-    # one Ray for the module: starting it costs more than any of these searches
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session_of_two")]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+def finished(ray_session_of_two, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     """A finished FIFO search of four trials, one at a time."""
-    storage = tmp_path_factory.mktemp("runs")
-    config = small_config(storage)
-    search = dataclasses.replace(config.search, max_concurrent_trials=1)
-    return run_search(dataclasses.replace(config, search=search))
+    return run_search(one_at_a_time(tmp_path_factory.mktemp("runs")))
+
+
+def one_at_a_time(storage: Path, **sections: dict[str, Any]) -> ExperimentConfig:
+    """One process for all trials: each loads torch and Ray first, longer than these trials take."""
+    search = {"max_concurrent_trials": 1, **sections.pop("search", {})}
+    return small_config(storage, **sections, search=search)
 
 
 def without_clock(table: pd.DataFrame) -> pd.DataFrame:
@@ -166,16 +161,16 @@ def altered_after(market_data: MarketData, date: str) -> MarketData:
 def test_other_prices_in_the_test_window_change_nothing_in_a_search(finished, tmp_path) -> None:
     market_data, _ = load_market_data(DataConfig())
     altered = altered_after(market_data, "2008-07-01")
-    result = run_search(small_config(tmp_path), market_data=altered)
+    result = run_search(one_at_a_time(tmp_path), market_data=altered)
     pd.testing.assert_frame_equal(without_clock(result.table), without_clock(finished.table))
     shorter = market_data.rows(0, int((market_data.dates < np.datetime64("2008-07-04")).sum()))
-    result = run_search(small_config(tmp_path), market_data=shorter)
+    result = run_search(one_at_a_time(tmp_path), market_data=shorter)
     pd.testing.assert_frame_equal(without_clock(result.table), without_clock(finished.table))
 
 
 def test_asha_stops_trials_and_says_where(tmp_path) -> None:
     scheduler = {"type": "asha", "grace_period": 512, "reduction_factor": 2}
-    config = small_config(tmp_path, search={"num_samples": 8, "scheduler": scheduler,
+    config = one_at_a_time(tmp_path, search={"num_samples": 8, "scheduler": scheduler,
                                             "storage_path": str(tmp_path),
                                             "max_concurrent_trials": 1})  # fmt: skip
     result = run_search(config)
@@ -204,7 +199,7 @@ DIVERGING = {"log_std_init": 1e38}
 def test_a_failing_trial_is_counted_and_the_search_goes_on(tmp_path) -> None:
     space = {"policy_kwargs": {"grid": [{"log_std_init": 0.0}, DIVERGING]}, "n_steps": 128}
     search = {"num_samples": 2, "space": space, "default_space": False, "max_failures": 1}
-    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
+    result = run_search(one_at_a_time(tmp_path, search={**search, "storage_path": str(tmp_path)}))
     assert result.finished
     assert sorted(result.table["state"]) == ["completed", "completed", "failed", "failed"]
     failed = result.table[result.table["state"] == "failed"]
@@ -219,7 +214,7 @@ def test_a_failing_trial_is_counted_and_the_search_goes_on(tmp_path) -> None:
 def test_repetitions_of_a_grid_differ_in_their_seed(tmp_path) -> None:
     space = {"n_epochs": {"grid": [1, 2]}, "n_steps": 128, "net_arch": "tiny"}
     search = {"num_samples": 2, "space": space, "default_space": False}
-    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
+    result = run_search(one_at_a_time(tmp_path, search={**search, "storage_path": str(tmp_path)}))
     assert result.table["n_epochs"].tolist().count(1) == 2
     assert result.table["seed"].nunique() == 4
     assert result.table["objective"].nunique() == 4
@@ -228,7 +223,7 @@ def test_repetitions_of_a_grid_differ_in_their_seed(tmp_path) -> None:
 def test_when_every_trial_fails_there_is_no_winner(tmp_path) -> None:
     space = {"policy_kwargs": {"choice": [DIVERGING]}, "n_steps": 128}
     search = {"num_samples": 2, "space": space, "default_space": False}
-    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
+    result = run_search(one_at_a_time(tmp_path, search={**search, "storage_path": str(tmp_path)}))
     assert set(result.table["state"]) == {"failed"}
     with pytest.raises(SearchError, match="no trial of 2 can win"):
         backtest(result.path)
@@ -236,7 +231,7 @@ def test_when_every_trial_fails_there_is_no_winner(tmp_path) -> None:
 
 def test_a_drawdown_beyond_the_limit_ends_a_trial_and_it_cannot_win(tmp_path) -> None:
     search = {"max_drawdown_limit": -0.001, "storage_path": str(tmp_path)}
-    result = run_search(small_config(tmp_path, search={**search, "num_samples": 2}))
+    result = run_search(one_at_a_time(tmp_path, search={**search, "num_samples": 2}))
     rejected = result.table[result.table["state"] == "rejected"]
     assert len(rejected) >= 1
     assert rejected["reason"].str.startswith("drawdown -").all()
@@ -247,7 +242,7 @@ def test_a_drawdown_beyond_the_limit_ends_a_trial_and_it_cannot_win(tmp_path) ->
 def test_a_bound_on_disk_ends_the_search_and_the_table_says_why(tmp_path) -> None:
     # 10 kB: less than one checkpoint has
     search = {"max_disk_gb": 1e-5, "max_concurrent_trials": 1, "storage_path": str(tmp_path)}
-    result = run_search(small_config(tmp_path, search=search))
+    result = run_search(one_at_a_time(tmp_path, search=search))
     assert result.finished
     assert result.table["state"].tolist() == ["stopped"]
     reason = r"the search's checkpoints take [\d.e-]+ GB, more than search\.max_disk_gb \(1e-05\)"
@@ -259,7 +254,7 @@ def test_an_agent_that_no_longer_improves_is_ended(tmp_path) -> None:
     evaluation = {"eval_freq": 256, "max_no_improvement_evals": 1}
     agent = {"total_timesteps": 8192}
     search = {"num_samples": 2, "storage_path": str(tmp_path)}
-    config = small_config(tmp_path, evaluation=evaluation, agent=agent, search=search)
+    config = one_at_a_time(tmp_path, evaluation=evaluation, agent=agent, search=search)
     result = run_search(config)
     early = result.table[result.table["timesteps"] < 8192]
     assert len(early) >= 1
@@ -271,7 +266,7 @@ def test_other_algorithms_search_with_optuna(algorithm: str, tmp_path) -> None:
     agent = {"algorithm": algorithm, "total_timesteps": 256, "n_envs": 2}
     search = {"num_samples": 2, "searcher": "optuna", "storage_path": str(tmp_path),
               "scheduler": {"type": "fifo"}, "space": {"net_arch": "tiny"}}  # fmt: skip
-    config = small_config(tmp_path, agent=agent, search=search, evaluation={"eval_freq": 128})
+    config = one_at_a_time(tmp_path, agent=agent, search=search, evaluation={"eval_freq": 128})
     result = run_search(config)
     assert set(result.table["state"]) == {"completed"}, result.table["reason"].tolist()
     assert result.table["learning_rate"].nunique() == 2
@@ -279,7 +274,7 @@ def test_other_algorithms_search_with_optuna(algorithm: str, tmp_path) -> None:
 
 def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
     search = {"select": "best", "num_samples": 2, "storage_path": str(tmp_path)}
-    result = run_search(small_config(tmp_path, search=search))
+    result = run_search(one_at_a_time(tmp_path, search=search))
     best = result.table.iloc[0]
     assert best["objective"] == best["best_sharpe_ratio"]
     curves = pd.read_csv(result.path / "learning_curves.csv")
@@ -300,7 +295,7 @@ def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
 )
 def test_what_would_fail_later_fails_before_a_folder_is_made(sections, words, tmp_path) -> None:
     with pytest.raises(ValueError, match=words):
-        run_search(small_config(tmp_path, **sections))
+        run_search(one_at_a_time(tmp_path, **sections))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -374,7 +369,7 @@ def test_an_unwritable_storage_path_is_an_error(tmp_path, monkeypatch) -> None:
 
 def test_a_budget_ends_the_whole_search_with_its_reason(tmp_path) -> None:
     search = {"timesteps_budget": 1500, "num_samples": 50, "storage_path": str(tmp_path)}
-    result = run_search(small_config(tmp_path, search=search))
+    result = run_search(one_at_a_time(tmp_path, search=search))
     assert result.finished
     assert result.ended_by == "the search's budget of 1,500 timesteps is spent"
     assert 1 <= len(result.table) < 50
@@ -388,14 +383,14 @@ def test_a_budget_ends_the_whole_search_with_its_reason(tmp_path) -> None:
 
 def test_a_budget_that_no_trial_fits_into_leaves_an_empty_table(tmp_path) -> None:
     search = {"time_budget_s": 1e-9, "storage_path": str(tmp_path)}
-    result = run_search(small_config(tmp_path, search=search))
+    result = run_search(one_at_a_time(tmp_path, search=search))
     assert (result.finished, len(result.table)) == (True, 0)
     assert result.ended_by == "the search's time budget of 1e-09 s is spent"
 
 
 def test_a_trial_that_reports_nothing_for_too_long_is_ended_and_says_so(tmp_path) -> None:
     search = {"trial_timeout_s": 0.1, "num_samples": 1, "max_failures": 0}
-    result = run_search(small_config(tmp_path, search={**search, "storage_path": str(tmp_path)}))
+    result = run_search(one_at_a_time(tmp_path, search={**search, "storage_path": str(tmp_path)}))
     assert result.table["state"].tolist() == ["failed"]
     reason = "no result for 0.1 s (search.trial_timeout_s); its process was ended"
     assert result.table["reason"].tolist() == [reason]
