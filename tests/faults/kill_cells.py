@@ -29,6 +29,13 @@ MODEL_KWARGS: Mapping[str, dict[str, Any]] = {
     "sac": {"learning_rate": "lin_1e-3"},
     "sac-gsde": {"use_sde": True, "sde_sample_freq": 4},
 }
+WEIGHTS = {
+    "action": "target_weights",
+    "fractional_shares": True,
+    "observation": "stationary",
+    "lookback": 2,
+}
+"""The env of the `-weights` variants, beside what all have."""
 REPLAY = {"buffer_size": 1000, "learning_starts": 40, "batch_size": 16}
 TIMESTEPS = 192
 EVAL_FREQ = 64
@@ -42,7 +49,8 @@ class Cell:
 
     Parameters
     ----------
-    variant : an algorithm, with `-asha` or `-gsde` after it for another scheduler or exploration
+    variant : an algorithm, with `-asha`, `-gsde` or `-weights` after it for another scheduler,
+        exploration or formulation of the env
     phase : one of PHASES
     target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and driver),
         `group` (the driver's process group)
@@ -98,6 +106,17 @@ def all_cells() -> list[Cell]:
         Cell(variant="ppo-asha", phase="persisted", target="driver"),
     ]
     cells += [
+        Cell(variant=f"{name}-weights", phase=phase, target=target)
+        for name in ("ppo", "sac")
+        for target, phase in (
+            ("worker", "rollout"),
+            ("worker", "update"),
+            ("worker", "save"),
+            ("driver", "evaluation"),
+            ("driver", "persisted"),
+        )
+    ]
+    cells += [
         Cell(variant="a2c", phase=phase, target=target)
         for target in ("raylet", "cluster", "machine")
         for phase in ("update", "upload")
@@ -130,7 +149,7 @@ def raw_config(
             "validation": ["2008-01-01", "2008-07-01"],
             "test": ["2008-07-01", "2009-01-01"],
         },
-        "env": {"random_start": True},
+        "env": {"random_start": True, **(WEIGHTS if extra == "weights" else {})},
         "agent": {
             "algorithm": algorithm,
             "total_timesteps": TIMESTEPS,
