@@ -1,11 +1,10 @@
 """What an account without an agent would have done on the same days at the same costs."""
 
-import numpy as np
-
-from finrl_ray._typing import BoolArray, FloatArray
+from finrl_ray._typing import FloatArray
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
+from finrl_ray.env.benchmark import equal_weight_purchase
 
 
 def buy_and_hold(market_data: MarketData, config: EnvConfig) -> FloatArray:
@@ -21,13 +20,12 @@ def buy_and_hold(market_data: MarketData, config: EnvConfig) -> FloatArray:
     config : account and costs
     """
     if config.fill == "next_open":
-        prices, bought = market_data.open[1], market_data.tradable[1]
+        price, tradable = market_data.open[1], market_data.tradable[1]
     else:
-        prices, bought = market_data.close[0], market_data.tradable[0]
-    unit_cost = prices * (1.0 + config.buy_cost_pct)
-    return _drifting_curve(
-        market_data.close, unit_cost, bought, config.initial_amount, config.fractional_shares
-    )
+        price, tradable = market_data.close[0], market_data.tradable[0]
+    amount, whole = config.initial_amount, not config.fractional_shares
+    bought = equal_weight_purchase(price, config.buy_cost_pct, tradable, amount, whole)
+    return _drifting_curve(market_data.close, amount, *bought)
 
 
 def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:
@@ -37,24 +35,22 @@ def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:
     """
     market, settings, rules = accounts.table.market, accounts.settings, accounts.rules
     row = int(rules.fill == "next_open")
-    unit_cost = market.price[row] * (1.0 + settings.buy_rate[index])
     amount = float(settings.initial_amount[index])
     amount += float(market.close[0] @ settings.initial_shares[index])
-    return _drifting_curve(
-        market.close, unit_cost, market.tradable[row], amount, rules.fractional_shares
+    bought = equal_weight_purchase(
+        market.price[row],
+        settings.buy_rate[index],
+        market.tradable[row],
+        amount,
+        not rules.fractional_shares,
     )
+    return _drifting_curve(market.close, amount, *bought)
 
 
 def _drifting_curve(
-    close: FloatArray, unit_cost: FloatArray, bought: BoolArray, amount: float, fractional: bool
+    close: FloatArray, amount: float, shares: FloatArray, cash: float
 ) -> FloatArray:
-    budget = amount / max(1, int(bought.sum()))
-    cost_of_one = np.where(bought, unit_cost, np.inf)
-    shares = budget / cost_of_one
-    if not fractional:
-        shares = np.floor(shares)
-    spent = float((shares[bought] * cost_of_one[bought]).sum())
-    values: FloatArray = amount - spent + close @ shares
+    values: FloatArray = cash + close @ shares
     # like an agent's account, the curve starts before the first order is filled
     values[0] = amount
     return values

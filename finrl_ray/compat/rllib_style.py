@@ -325,7 +325,7 @@ def _metric(metric: str) -> str:
     if metric == "episode_reward_mean":
         logger.info(
             "metric 'episode_reward_mean' means total_return on the validation window, which ranks "
-            "trials as its rewards do"
+            "trials as FinRL's rewards do"
         )
         return "total_return"
     return metric.removeprefix("eval/")

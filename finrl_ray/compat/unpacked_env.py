@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.state.env import wrappers
-from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env import REWARD_SCALING, EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.config.trial.options import options_among
@@ -189,12 +189,13 @@ def _env_config(accounts: Accounts, name: str) -> EnvConfig:
     )
     threshold = settings.threshold
     hmax = _one(settings.hmax, name, "hmax")
+    usual = accounts.reward_scaling == REWARD_SCALING[accounts.rules.reward]
     return EnvConfig(
         hmax=int(hmax) if hmax.is_integer() else hmax,
         initial_amount=_one(settings.initial_amount, name, "initial_amount"),
         buy_cost_pct=_one(settings.buy_rate, name, "buy_cost_pct"),
         sell_cost_pct=_one(settings.sell_rate, name, "sell_cost_pct"),
-        reward_scaling=accounts.reward_scaling,
+        reward_scaling=None if usual else accounts.reward_scaling,
         turbulence_threshold=(
             None if np.isnan(threshold).all() else _one(threshold, name, "turbulence_threshold")
         ),

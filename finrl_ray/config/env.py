@@ -9,7 +9,9 @@ are filled: its form for the kernel in `env/order_limits.py` and `env/kernel/arr
 `env/kernel/`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, require
@@ -18,6 +20,13 @@ from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 Fill = Literal["close", "next_open"]
 ActionKind = Literal["orders", "target_weights"]
 Observation = Literal["finrl", "stationary"]
+Reward = Literal["account_change", "active", "log_return", "differential_sharpe"]
+
+REWARD_SCALING: Mapping[Reward, float] = MappingProxyType(
+    {"account_change": 1e-4, "active": 100.0, "log_return": 100.0, "differential_sharpe": 1.0}
+)
+"""What a reward is multiplied by where `reward_scaling` is null: FinRL's factor for currency, and
+1.0 for a return of 1 %."""
 
 _COSTS = not_searched(
     "it is a fact of the market; an agent is not better because its trades cost less"
@@ -48,8 +57,9 @@ class AccountOptions:
     """Cost of buying, as a fraction of the amount."""
     sell_cost_pct: float = field(default=0.001, metadata=_COSTS)
     """Cost of selling, as a fraction of the amount."""
-    reward_scaling: float = field(default=1e-4, metadata=formulation())
-    """Reward per unit of change of the account value."""
+    reward_scaling: float | None = field(default=None, metadata=formulation())
+    """What `reward` is multiplied by; null: 0.0001 for `account_change` (FinRL's), 100 for `active`
+    and `log_return` (1 % pays 1.0), 1 for `differential_sharpe`."""
     turbulence_threshold: float | None = field(default=None, metadata=_TURBULENCE)
     """At or above this value of `risk_indicator_col` everything is sold and nothing is bought."""
     risk_indicator_col: str = field(default="turbulence", metadata=_TURBULENCE)
@@ -88,9 +98,21 @@ class TradingOptions:
     yesterday's and so on."""
     return_horizons: tuple[int, ...] = field(default=(1, 5, 21, 63), metadata=_STATIONARY)
     """With `observation: stationary`, the periods over which it shows log returns."""
+    reward: Reward = field(default="account_change", metadata=formulation())
+    """`account_change`: the change of the account value, in currency, as in FinRL. `active`: the
+    log return of the account less that of equal-weight buy & hold bought as the episode starts, so
+    that an episode pays the log return beyond that baseline. `log_return`: the log return of the
+    account. `differential_sharpe`: how much the step moves a running Sharpe ratio (Moody and
+    Saffell 1998)."""
+    differential_sharpe_rate: float = field(
+        default=0.01, metadata=formulation(only_with=("reward", ("differential_sharpe",)))
+    )
+    """With `reward: differential_sharpe`, the weight of the latest return in the moving averages of
+    returns and of their squares."""
     cash_penalty_proportion: float = field(default=0.0, metadata=formulation())
     """Share of the account value that should stay cash: what is missing of it at the end of a step
-    is taken off that step's reward. The account itself is not touched."""
+    is taken off that step's reward, in currency, or as a share of the account where `reward` is not
+    `account_change`. The account itself is not touched."""
     stop_loss: float | None = field(default=None, metadata=formulation())
     """Sell a whole position when its close is below this fraction of its average buy price
     (0.9: a loss of 10 %); null: never."""
@@ -124,6 +146,12 @@ class TradingOptions:
         require(
             ratio is None or (stop is not None and ratio > 0),
             f"profit_loss_ratio must be > 0 and needs stop_loss, got {ratio} with stop_loss {stop}",
+        )
+        rate = self.differential_sharpe_rate
+        require(
+            0 < rate < 1,
+            "differential_sharpe_rate is the weight of the latest return and must be within "
+            f"(0, 1), got {rate}",
         )
         require(self.cooldown >= 0, f"cooldown must be >= 0 periods, got {self.cooldown}")
         lots = self.lot_size if isinstance(self.lot_size, tuple) else (self.lot_size,)
@@ -175,6 +203,11 @@ class TradingOptions:
             )
 
 
+def settled_reward_scaling(reward: Reward, given: float | None) -> float:
+    """Return what a reward is multiplied by: the number that was given, or that of its kind."""
+    return REWARD_SCALING[reward] if given is None else given
+
+
 def options_beyond_finrl() -> str:
     """Return the names of the options that FinRL has not: `fill, fractional_shares or cooldown`."""
     *names, last = (item.name for item in fields(TradingOptions))
@@ -216,7 +249,10 @@ class EnvConfig(TradingOptions, AccountOptions):
                 0 <= value < 1,
                 f"{name} is a fraction and must be within [0, 1), got {value} (0.1 % is 0.001)",
             )
-        require(self.reward_scaling > 0, f"reward_scaling must be > 0, got {self.reward_scaling}")
+        require(
+            self.reward_scaling is None or self.reward_scaling > 0,
+            f"reward_scaling must be > 0, or null, got {self.reward_scaling}",
+        )
         self._check_float32()
         self.check_ranges()
         changed = self.changed_options()
@@ -228,19 +264,25 @@ class EnvConfig(TradingOptions, AccountOptions):
 
     def _check_float32(self) -> None:
         """Refuse what the float32 of actions, observations and rewards cannot hold."""
-        for name in ("hmax", "initial_amount", "reward_scaling"):
-            value = getattr(self, name)
+        scaling = settled_reward_scaling(self.reward, self.reward_scaling)
+        values = {
+            "hmax": self.hmax,
+            "initial_amount": self.initial_amount,
+            "reward_scaling": scaling,
+        }
+        for name, value in values.items():
             require(
                 value <= FLOAT32_MAX,
                 f"{name} must be at most {FLOAT32_MAX:.2g}, the largest float32, in which agents "
                 f"act, see their account and are paid; got {value:g}",
             )
         # a step that moves the account by a hundredth of a per cent must still be seen
-        least = self.initial_amount * self.reward_scaling * 1e-4
+        in_currency = self.reward == "account_change"
+        least = (self.initial_amount if in_currency else 1.0) * scaling * 1e-4
+        factors = f"initial_amount ({self.initial_amount:g}) times " if in_currency else ""
         require(
             FLOAT32_TINY <= least <= FLOAT32_MAX,
-            f"initial_amount ({self.initial_amount:g}) times reward_scaling "
-            f"({self.reward_scaling:g}) gives rewards that float32 cannot hold: about {least:.2g} "
-            f"for a change of 0.01 %, and it must be within {FLOAT32_TINY:.2g} and "
+            f"{factors}reward_scaling ({scaling:g}) gives rewards that float32 cannot hold: about "
+            f"{least:.2g} for a change of 0.01 %, and it must be within {FLOAT32_TINY:.2g} and "
             f"{FLOAT32_MAX:.2g}",
         )

@@ -16,8 +16,9 @@ class AccountHistory:
     account_value : array of shape (D,), currency
         Cash plus positions at the close.
     cash : array of shape (D,), currency
-    rewards : array of shape (D - 1,), currency
-        Change of the account value over each step, unscaled.
+    rewards : array of shape (D - 1,)
+        What each step was worth by the env's `reward`, before the cash penalty and
+        `reward_scaling`: the change of the account value, in currency, unless it says otherwise.
     trades : array of shape (D - 1, N), shares, or None
         Executed per step, sells negative; None if they were not recorded.
     cost : array of shape (D - 1,), currency

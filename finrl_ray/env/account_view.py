@@ -292,7 +292,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
 
     @property
     def reward_scaling(self) -> float:
-        """Reward per unit of change of the account value."""
+        """What the reward is multiplied by."""
         return self.accounts.reward_scaling
 
     @property

@@ -8,10 +8,12 @@ import numpy as np
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.env import order_limits
 from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.benchmark import start_benchmark
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.kernel.sorting_network import sorting_network
-from finrl_ray.env.kernel.step import step_accounts, value_of
+from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.kernel.target_weights import plan_orders
+from finrl_ray.env.kernel.values import value_of
 from finrl_ray.env.market_table import MarketTable, rescaled
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
@@ -32,7 +34,7 @@ class Accounts:
     table : the market
     rules : how orders are treated
     settings : what each account starts from; changed only through the env's attributes
-    reward_scaling : reward per unit of change of the account value
+    reward_scaling : what the reward of `rules.reward` is multiplied by
     record_trades : keep the executed shares of every step (E * T * N numbers)
 
     Raises
@@ -183,11 +185,12 @@ class Accounts:
         account, close = self.books.records[index], self.table.market.close[row]
         first_value = self._set_positions(index, close)
         cash, threshold = float(account["cash"]), float(self.settings.threshold[index])
+        value = value_of(cash, self.books.shares[index], close)
         ruled = self.rules.first_day_risk and not math.isnan(threshold)
         # one assignment for all fields, because one for each takes longer than the rest of a reset
         self.books.records[index] = Account(
             cash=cash,
-            value=value_of(cash, self.books.shares[index], close),
+            value=value,
             reward=float(account["reward"]),
             cost=0.0,
             turbulence=float(self.table.market.risk[row]) if ruled else 0.0,
@@ -201,6 +204,15 @@ class Accounts:
             has_traded=self.table.n_assets == 1 or bool(self.settings.numpy_cash[index]),
         )
         order_limits.start_limits(self.limits, index, self.books.shares[index], close)
+        start_benchmark(
+            self.limits,
+            index,
+            self.table.market,
+            row + self._switches.lag,
+            self.settings.buy_rate[index],
+            value,
+            whole=not self.rules.fractional_shares,
+        )
         self.books.ledger[index, 0] = (first_value, cash, 0.0, 0.0, 0.0)
 
     def _set_positions(self, index: int, close: FloatArray) -> float:

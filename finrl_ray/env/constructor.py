@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env import EnvConfig, settled_reward_scaling
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.finrl_frame import table_from_frame
@@ -114,7 +114,7 @@ def build_accounts(
         table,
         rules,
         settings,
-        reward_scaling=DEFAULTS.reward_scaling if reward_scaling is None else reward_scaling,
+        reward_scaling=settled_reward_scaling(rules.reward, reward_scaling),
         record_trades=record_trades,
     )
 

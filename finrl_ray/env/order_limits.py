@@ -1,4 +1,4 @@
-"""Stop loss, lots, cool-down and cash penalty: the arrays that they need, and their state."""
+"""Stop loss, lots, cool-down, cash penalty and reward: the arrays that they need, their state."""
 
 from typing import Any
 
@@ -6,11 +6,19 @@ import numpy as np
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.env.kernel.arrays import Limits
+from finrl_ray.env.kernel.rewards import ACTIVE, DIFFERENTIAL_SHARPE, REWARDS
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import per_ticker
 from finrl_ray.errors import ConfigError
 
-_STATE_ARRAYS = ("buy_price", "free_from", "penalty")
+_STATE_ARRAYS = (
+    "buy_price",
+    "free_from",
+    "penalty",
+    "benchmark",
+    "benchmark_shares",
+    "averages",
+)
 
 
 def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) -> Limits:
@@ -27,21 +35,28 @@ def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) 
     if rules.lot_size is not None:
         lots = per_ticker("lot_size", rules.lot_size, 1, n_assets)[0]
     penalised = rules.cash_penalty_proportion > 0
+    reward = REWARDS[rules.reward]
     return Limits(
         stop=stop,
         profit=np.inf if ratio is None else 1.0 + float(ratio) * (1.0 - stop),
         cooldown=int(rules.cooldown),
         cash_share=float(rules.cash_penalty_proportion),
+        reward=reward,
+        rate=float(rules.differential_sharpe_rate),
         lots=lots,
         buy_price=np.zeros((n_envs, n_assets if stop else 0)),
         free_from=np.zeros((n_envs, n_assets if rules.cooldown else 0), dtype=np.int64),
         penalty=np.zeros((n_envs, n_periods - 1 if penalised else 0)),
+        benchmark=np.zeros((n_envs, 2 if reward == ACTIVE else 0)),
+        benchmark_shares=np.zeros((n_envs, n_assets if reward == ACTIVE else 0)),
+        averages=np.zeros((n_envs, 2 if reward == DIFFERENTIAL_SHARPE else 0)),
     )
 
 
-def in_kernel(limits: Limits) -> Limits | None:
+def in_kernel(limits: Limits) -> tuple[Any, ...] | None:
     """Return what the kernel is given: None if every option is off."""
-    return limits if limits.lots.size or _in_use(limits) else None
+    needed = limits.lots.size or limits.reward or _in_use(limits)
+    return tuple(limits) if needed else None
 
 
 def check_lots(limits: Limits, hmax: FloatArray) -> None:
@@ -59,10 +74,11 @@ def start_limits(limits: Limits, index: int, shares: FloatArray, close: FloatArr
     if limits.buy_price.shape[1]:
         limits.buy_price[index] = np.where(shares > 0, close, 0.0)
     limits.free_from[index] = 0
+    limits.averages[index] = 0.0
 
 
 def penalties(limits: Limits, index: int, n_steps: int) -> FloatArray | None:
-    """Return what the cash penalty took off each step's reward, in currency; None without one."""
+    """Return what the cash penalty took off each step's reward; None without one."""
     return limits.penalty[index, :n_steps] if limits.penalty.shape[1] else None
 
 
@@ -85,8 +101,8 @@ def restore_limits(limits: Limits, index: int, state: dict[str, Any]) -> None:
     if set(state) != set(wanted):
         raise ConfigError(
             f"this state was saved with memories for {sorted(state)} and the env needs "
-            f"{sorted(wanted)}; build the env with the same stop_loss, cooldown and "
-            "cash_penalty_proportion"
+            f"{sorted(wanted)}; build the env with the same stop_loss, cooldown, "
+            "cash_penalty_proportion and reward"
         )
     for name in wanted:
         values = state[name]

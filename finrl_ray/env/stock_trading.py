@@ -31,8 +31,8 @@ class StockTradingEnv(AccountView):
     unless `action="target_weights"` makes it the ticker's share of the account; the observation is
     [cash, close (N), shares (N), indicator after indicator (N each)], or what docs/environment.md
     says of `observation="stationary"`; the reward is the change of the account value times
-    `reward_scaling`. The last info of an episode holds `account_history` (an `AccountHistory`);
-    every other info is empty.
+    `reward_scaling`, unless the rule `reward` names another. The last info of an episode holds
+    `account_history` (an `AccountHistory`); every other info is empty.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class StockTradingEnv(AccountView):
     initial_amount : currency
     num_stock_shares : N shares held at the start, free of cost
     buy_cost_pct, sell_cost_pct : fractions of the amount, one number or one per ticker
-    reward_scaling : reward per unit of currency
+    reward_scaling : what the reward is multiplied by; None: 1e-4, or what `rules` say by the kind
     state_space, action_space : entries of an observation (1 + 2N + F*N of FinRL's), and N
     tech_indicator_list : F columns, in observation order
     turbulence_threshold : at or above it everything is sold and nothing bought; None for never

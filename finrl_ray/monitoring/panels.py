@@ -138,7 +138,7 @@ def _episode_panels(episodes: Mapping[str, FloatArray]) -> list[Panel]:
         if values is not None and np.isfinite(values).any():
             curve = _mean_at_each_step(episodes["timesteps"], values * factor)
             found.append(Panel(title=title, unit=unit, lines={"training episodes": curve}))
-    # rewards are the account's changes: they add nothing where its returns are known
+    # rewards follow from the account: they add little where its value and returns are known
     return found[:2]
 
 

@@ -47,6 +47,9 @@ OPTIONS = {
         "max_weight": 0.4,
         "no_trade_band": 0.0,
     },
+    "active": {"reward": "active", "random_start": True, "num_stock_shares": [5, 0, 9]},
+    "log_return": {"reward": "log_return", "cash_penalty_proportion": 0.5},
+    "differential_sharpe": {"reward": "differential_sharpe", "differential_sharpe_rate": 0.2},
     "limits": {
         "stop_loss": 0.99,
         "profit_loss_ratio": 2.0,

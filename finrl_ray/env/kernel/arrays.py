@@ -147,6 +147,10 @@ class Limits(NamedTuple):
     """Periods without orders in a ticker after a trade in it."""
     cash_share: float
     """Share of the account value that should be cash; 0 for no penalty."""
+    reward: int
+    """One of `rewards.REWARDS`; 0 for FinRL's."""
+    rate: float
+    """Weight of the latest return in `averages`."""
     lots: FloatArray
     """(N,) least tradable quantities, or (0,)."""
     buy_price: FloatArray
@@ -154,7 +158,13 @@ class Limits(NamedTuple):
     free_from: IntArray
     """(E, N) first row on which orders are taken again; or (E, 0)."""
     penalty: FloatArray
-    """(E, T - 1) currency taken off the reward of each step; or (E, 0)."""
+    """(E, T - 1) taken off the reward of each step, in its unit; or (E, 0)."""
+    benchmark: FloatArray
+    """(E, 2) cash of buy & hold, and its last value, in currency; or (E, 0)."""
+    benchmark_shares: FloatArray
+    """(E, N) shares that it holds; or (E, 0)."""
+    averages: FloatArray
+    """(E, 2) moving averages of simple returns and of their squares; or (E, 0)."""
 
 
 def as_read_only(array: AnyArray, dtype: Any = None) -> AnyArray:

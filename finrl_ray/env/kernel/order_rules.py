@@ -95,6 +95,8 @@ def limit_orders(
 
     An order to sell all that is held is not rounded, so that less than a lot can be sold.
     """
+    if lots.shape[0] == 0 and free_from.shape[0] == 0:
+        return
     for i in range(orders.shape[0]):
         if free_from.shape[0] > 0 and today < free_from[i]:
             orders[i] = 0.0

@@ -22,8 +22,9 @@ from finrl_ray.env.kernel import (
     order_rules,
     order_sequence,
     rewards,
+    values,
 )
-from finrl_ray.env.kernel.arrays import PLAN, Block, Books, Market, Orders, Switches
+from finrl_ray.env.kernel.arrays import PLAN, Block, Books, Limits, Market, Orders, Switches
 from finrl_ray.env.kernel.compile import cached_njit, digest_of, inlined_njit, njit
 from finrl_ray.env.kernel.fillable_orders import (
     drop_unfillable,
@@ -34,21 +35,13 @@ from finrl_ray.env.kernel.fills import fill_orders
 from finrl_ray.env.kernel.observation import write_account_shares, write_observations
 from finrl_ray.env.kernel.order_rules import remember_trades
 from finrl_ray.env.kernel.order_sequence import sequence_orders, sort_columns, write_keys
+from finrl_ray.env.kernel.rewards import ACCOUNT_CHANGE, account_change, reward_of
+from finrl_ray.env.kernel.values import value_of
 
 # The bits that are all set in NaN and in infinity.
 _EXPONENT = 0x7FF0000000000000
 # So many accounts are traded together; what they need at a time fits into the nearest cache.
 _BLOCK = 64
-reward_of = rewards.REWARDS["value_change"]
-
-
-@cached_njit
-def value_of(cash: float, shares: FloatArray, close: FloatArray) -> float:
-    """Return cash plus the positions at `close`, summed from the first ticker to the last."""
-    total = 0.0
-    for i in range(shares.shape[0]):
-        total += close[i] * shares[i]
-    return cash + total
 
 
 @njit
@@ -95,6 +88,8 @@ def plan_step(block: Any, orders: Any, books: Any, lag: int) -> None:
 @njit
 def remember_accounts(block: Any, orders: Any, market: Any, books: Any, limits: Any) -> None:
     """Keep what stop loss and cool-down need to know of the trades."""
+    if limits.buy_price.shape[1] == 0 and limits.free_from.shape[1] == 0:
+        return
     for e in range(block.first, block.end):
         plan = block.plans[e - block.first]
         if not plan.over:
@@ -119,14 +114,18 @@ def close_day(block: Any, orders: Any, market: Any, books: Any, switches: Any, l
         today = account.day + 1
         step = today - account.start
         value = value_of(account.cash, books.shares[e], market.close[today])
-        reward = reward_of(account.value, value)
-        account.day = today
-        account.value = value
         penalty = 0.0
-        if limits is not None:
+        if limits is None:
+            reward = account_change(account.value, value)
+        else:
+            reward = reward_of(e, account.value, value, market.close[today], limits)
             penalty = max(0.0, limits.cash_share * value - account.cash)
+            if limits.reward != ACCOUNT_CHANGE:
+                penalty = penalty / value if value > 0.0 else 0.0
             if limits.penalty.shape[1] > 0:
                 limits.penalty[e, step - 1] = penalty
+        account.day = today
+        account.value = value
         account.reward = (reward - penalty) * switches.reward_scaling
         account.turbulence = 0.0 if math.isnan(account.threshold) else market.risk[today]
         account.finished = today == account.last and not switches.dummy_step
@@ -218,7 +217,7 @@ def _step_accounts(digest: int) -> Any:
             Filled with what is seen after the step.
         market, books, switches : the fields of Market, Books and Switches
             Plain tuples, which are handed over in half the time of named ones.
-        limits : Limits, or None where no option needs them
+        limits : the fields of Limits, or None where no option needs them
             A type of its own, for which the branches that use it are left out of the compiled code.
 
         Returns
@@ -236,7 +235,7 @@ def _step_accounts(digest: int) -> Any:
             Market(*market),
             Books(*books),
             Switches(*switches),
-            limits,
+            None if limits is None else Limits(*limits),
         )
 
     return step_accounts
@@ -250,6 +249,7 @@ PARTS = (
     order_rules,
     order_sequence,
     rewards,
+    values,
 )
 """The files of which compiled code is part of `step_accounts`."""
 step_accounts = _step_accounts(digest_of(*(part.__file__ for part in PARTS)))

@@ -57,7 +57,7 @@ class DRLEnsembleAgent:
     hmax : shares per order at most
     initial_amount : currency
     buy_cost_pct, sell_cost_pct : fractions of the amount
-    reward_scaling : reward per unit of currency
+    reward_scaling : what the reward is multiplied by; None: 1e-4, or that of the `reward` option
     state_space, action_space : entries of an observation (1 + 2N + F*N of FinRL's), and N
     tech_indicator_list : F columns, in observation order
     print_verbosity : accepted; nothing is printed, progress is logged
@@ -93,7 +93,7 @@ class DRLEnsembleAgent:
         initial_amount: float,
         buy_cost_pct: Any,
         sell_cost_pct: Any,
-        reward_scaling: float,
+        reward_scaling: float | None,
         state_space: int,
         action_space: int,
         tech_indicator_list: Sequence[str],
@@ -127,6 +127,8 @@ class DRLEnsembleAgent:
             observation=self.options.observation,
             lookback=self.options.lookback,
             return_horizons=self.options.return_horizons,
+            reward=self.options.reward,
+            differential_sharpe_rate=self.options.differential_sharpe_rate,
         )
         self._read_data()
         self.records: list[WindowRecord] = []

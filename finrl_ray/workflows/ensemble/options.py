@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finrl_ray.config.env import ActionKind, Fill, Observation, TradingOptions
+from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.ensemble.turbulence import check_turbulence_rule
@@ -49,6 +49,10 @@ class EnsembleOptions:
     """Rule of `StockTradingEnv`."""
     random_start: bool = False
     """Training episodes start on a random day of the first half of the training days."""
+    reward: Reward = "account_change"
+    """Rule of `StockTradingEnv`: what a step pays in training."""
+    differential_sharpe_rate: float = TradingOptions.differential_sharpe_rate
+    """Rule of `StockTradingEnv`."""
     observation_scaling: Literal["none", "train"] = "none"
     """`train`: observations are scaled by statistics of the days that the model is trained on."""
     observation: Observation = "finrl"

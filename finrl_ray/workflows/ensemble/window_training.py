@@ -16,7 +16,7 @@ from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.env import ActionKind, Fill, Observation, TradingOptions
+from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.rules import TradingRules
@@ -52,7 +52,8 @@ class AccountOptions:
     ----------
     hmax, initial_amount, buy_cost_pct, sell_cost_pct, reward_scaling, risk_indicator_col
         As in `StockTradingEnv`.
-    action, max_weight, no_trade_band, fill, fractional_shares : rules of `StockTradingEnv`
+    action, max_weight, no_trade_band, fill, fractional_shares, reward, differential_sharpe_rate
+        Rules of `StockTradingEnv`.
     random_start : training episodes start on a random day of the first half
     observation, lookback, return_horizons : rules of `StockTradingEnv`
     scale_observations : fit an `ObservationScaling` on the rows that a model is trained on, which
@@ -63,7 +64,7 @@ class AccountOptions:
     initial_amount: float
     buy_cost_pct: Any
     sell_cost_pct: Any
-    reward_scaling: float
+    reward_scaling: float | None
     risk_indicator_col: str
     action: ActionKind = "orders"
     max_weight: float = 1.0
@@ -75,6 +76,8 @@ class AccountOptions:
     observation: Observation = "finrl"
     lookback: int = 1
     return_horizons: Sequence[int] = TradingOptions.return_horizons
+    reward: Reward = "account_change"
+    differential_sharpe_rate: float = TradingOptions.differential_sharpe_rate
 
     def env_options(self) -> dict[str, Any]:
         """Return the arguments of an env of either shape."""
@@ -91,6 +94,8 @@ class AccountOptions:
             "fill": self.fill,
             "fractional_shares": self.fractional_shares,
             **self._observed(),
+            "reward": self.reward,
+            "differential_sharpe_rate": self.differential_sharpe_rate,
         }
 
     def _observed(self) -> dict[str, Any]:

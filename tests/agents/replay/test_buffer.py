@@ -126,6 +126,8 @@ def test_contents_and_samples_are_those_of_sb3(market, n_envs, buffer_size, chan
         {"action": "target_weights", "fractional_shares": True, "n_envs": 2},
         {"observation": "stationary"},
         {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
+        {"reward": "active", "random_start": True, "n_envs": 2},
+        {"reward": "differential_sharpe"},
     ],
     ids=str,
 )

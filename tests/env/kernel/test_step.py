@@ -12,7 +12,8 @@ from finrl_ray.env.kernel.arrays import as_read_only
 from finrl_ray.env.kernel.compile import digest_of
 from finrl_ray.env.kernel.order_rules import affordable, affordable_finrl, floor_quotient
 from finrl_ray.env.kernel.sorting_network import sorting_network
-from finrl_ray.env.kernel.step import PARTS, step_accounts, value_of
+from finrl_ray.env.kernel.step import PARTS, step_accounts
+from finrl_ray.env.kernel.values import value_of
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 

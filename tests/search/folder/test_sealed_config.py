@@ -105,6 +105,8 @@ OTHER: dict[str, Any] = {
     "env.fractional_shares": True,
     "env.random_start": True,
     "env.observation": "stationary",
+    "env.reward": "active",
+    "env.differential_sharpe_rate": 0.1,
     "env.cash_penalty_proportion": 0.1,
     "env.stop_loss": 0.9,
     "env.lot_size": 10,

@@ -146,13 +146,15 @@ def test_options_of_the_envs_reach_training_validation_and_trading() -> None:
         {"fill": "next_open"},
         {"fractional_shares": True},
         {"random_start": True},
+        {"reward": "active"},
+        {"reward": "differential_sharpe", "differential_sharpe_rate": 0.1},
         {"observation_scaling": "train"},
         {"n_envs": 2},
         {"observation": "stationary", "return_horizons": [1, 3], "lookback": 2, "state_space": 28},
     ):
         agent = small_agent(small_frame(62), **options)
         seen.add(str(run(agent).iloc[0].to_dict()))
-    assert len(seen) == 7
+    assert len(seen) == 9
 
 
 def test_seeds_decide_and_equal_seeds_agree() -> None:
