@@ -68,6 +68,7 @@ class Accounts:
         self.books = self._new_books()
         self.limits = order_limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
         self._kernel_limits = order_limits.in_kernel(self.limits)
+        self._planning_limits = order_limits.in_planning(self.limits)
         self._weights = weight_rules(rules, table.n_assets)
         self._buffers()
         self.settings_changed()
@@ -291,7 +292,7 @@ class Accounts:
                 self._orders,
                 tuple(self.table.market),
                 tuple(self.books),
-                self._kernel_limits,
+                self._planning_limits,
                 tuple(self._weights),
             )
             return

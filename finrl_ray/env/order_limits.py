@@ -59,6 +59,11 @@ def in_kernel(limits: Limits) -> tuple[Any, ...] | None:
     return tuple(limits) if needed else None
 
 
+def in_planning(limits: Limits) -> tuple[Any, ...] | None:
+    """Return what the planning of target weights is given: None without lots and cool-down."""
+    return tuple(limits) if limits.lots.size or limits.free_from.shape[1] else None
+
+
 def check_lots(limits: Limits, hmax: FloatArray) -> None:
     """Raise ConfigError if an order of `hmax`, of shape (E, N), is less than a lot."""
     if limits.lots.size and (hmax < limits.lots).any():

@@ -11,7 +11,7 @@ import numpy as np
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.env.kernel import arrays, order_rules
-from finrl_ray.env.kernel.arrays import Books, Market
+from finrl_ray.env.kernel.arrays import Books, Limits, Market
 from finrl_ray.env.kernel.compile import cached_njit, digest_of, inlined_njit, njit
 from finrl_ray.env.kernel.order_rules import whole_lots
 
@@ -257,11 +257,12 @@ def _plan_orders(digest: int) -> Any:
             left as they are, for `step_accounts` to refuse.
         market, books, rules : the fields of Market, Books and WeightRules
             Plain tuples, which are handed over in half the time of named ones.
-        limits : Limits, or None where no option needs them
+        limits : the fields of Limits, or None without lots and cool-down
         """
         _ = digest  # so that it is a free variable, whose value Numba compares
         table, accounts = Market(*market), Books(*books)
         options = WeightRules(*rules)
+        given = None if limits is None else Limits(*limits)
         n = orders.shape[1]
         plan = Plan(np.empty(n), np.empty(n), np.empty(n))
         for e in range(orders.shape[0]):
@@ -269,11 +270,11 @@ def _plan_orders(digest: int) -> Any:
             if not all_finite(row):
                 continue
             value = look_at_account(e, row, plan, table, accounts)
-            choose_moves(e, value, row, plan, table, accounts, limits, options)
+            choose_moves(e, value, row, plan, table, accounts, given, options)
             after, suffices = value_after(e, value, plan, accounts)
             if not suffices:
                 after = shrunk_value_after(e, value, after, plan, accounts)
-            write_orders(e, after, row, plan, table, accounts, limits, options.fractional)
+            write_orders(e, after, row, plan, table, accounts, given, options.fractional)
 
     return plan_orders
 

@@ -15,6 +15,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.kernel import rewards
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
@@ -220,13 +221,22 @@ def random_case(seed: int) -> tuple[MarketData, dict[str, Any]]:
         "initial_amount": float(rng.choice([300.0, 1e4, 1e6])),
         "buy_cost_pct": float(rng.choice([0.0, 0.001, 0.05])),
         "sell_cost_pct": float(rng.choice([0.0, 0.001])),
+        "action": str(rng.choice(["orders", "target_weights"])),
+        "observation": str(rng.choice(["finrl", "stationary"])),
     }
 
 
 def episodes(
     market: MarketData, options: dict[str, Any], n_steps: int, seed: int
 ) -> list[AccountHistory]:
-    env = make_vec_env(market, EnvConfig(**options), n_envs=2, seed=seed)
+    config = EnvConfig(**options)
+    # any scaling will do, as long as both of the markets that are compared have the same
+    scaling = (
+        fit_observation_scaling(market.rows(0, 2), config.initial_amount, config)
+        if config.scales_observations
+        else None
+    )
+    env = make_vec_env(market, config, n_envs=2, seed=seed, scaling=scaling)
     env.reset()
     rng = np.random.default_rng(seed)
     found = []
