@@ -12,7 +12,7 @@ from finrl_ray.agents.keyword_checks import INTEGERS, WHOLE_LISTS, check_advanta
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample, options_of_trial
-from finrl_ray.config.trial.options import N_ENVS, is_option
+from finrl_ray.config.trial.options import N_ENVS, is_option, own_entry
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.values import to_python
 from finrl_ray.support.whole_numbers import as_whole
@@ -99,7 +99,7 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
         If a value is one that its keyword cannot be trained with.
     """
     kwargs = _translate(agent.model_kwargs)
-    own = {k: v for k, v in sample.items() if k != SEED_DRAW and not is_option(k)}
+    own = _of_the_algorithm(sample, agent.algorithm)
     drawn = _translate({name: to_python(value) for name, value in own.items()})
     policy_kwargs = {**kwargs.pop("policy_kwargs", {}), **drawn.pop("policy_kwargs", {})}
     kwargs |= drawn
@@ -111,6 +111,19 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
     check_advantages(agent.algorithm, {**ALGORITHMS[agent.algorithm].defaults, **repaired}, n_envs)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
+
+
+def _of_the_algorithm(sample: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
+    """Return the hyperparameters of a sample for one algorithm, by the names of its keywords."""
+    plain: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for name, value in sample.items():
+        pair = own_entry(name)
+        if pair is not None and pair[0] == algorithm:
+            own[pair[1]] = value
+        elif pair is None and name != SEED_DRAW and not is_option(name):
+            plain[name] = value
+    return {**plain, **own}
 
 
 def _check_together(kwargs: Mapping[str, Any], n_envs: int, total_timesteps: int) -> None:

@@ -15,13 +15,7 @@ class AgentConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    algorithm: Algorithm = field(
-        default="ppo",
-        metadata=not_searched(
-            "each algorithm has a space of its own; run one search per algorithm and compare them "
-            "with `finrl-ray compare`"
-        ),
-    )
+    algorithm: Algorithm = field(default="ppo", metadata=formulation())
     total_timesteps: int = field(
         default=20_000,
         metadata=not_searched("it is what each trial may spend; trials are compared at the same"),

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.results.table import trial_settings
 from finrl_ray.support.values import to_json
@@ -41,7 +42,7 @@ def search_json(search: SearchReport, *, limit: int | None = None) -> dict[str, 
         "name": search.name,
         "path": search.path,
         "state": search.state,
-        "algorithm": search.folder.config.agent.algorithm,
+        "algorithm": ", ".join(searched_algorithms(search.folder.config)),
         "tickers": list(search.folder.market_data.tickers),
         "trials_ended": search.n_ended,
         "trials_planned": search.planned,

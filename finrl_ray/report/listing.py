@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.shown_path import shown_path
@@ -145,7 +146,7 @@ def _read(folder: Path, shown: str) -> ListedSearch:
         kind=kind,
         state=state,
         created=str(facts.get("created", "")),
-        algorithm=config.agent.algorithm,
+        algorithm=", ".join(searched_algorithms(config)),
         ended=sum(record.state in ENDED for record in started),
         planned=planned,
         best_trial=None if best is None else best.index,

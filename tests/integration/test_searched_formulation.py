@@ -28,21 +28,27 @@ SPACE = {
 }
 OPTIONS = list(SPACE)
 COMMON = {"net_arch": "tiny"}
+PPO = {"n_steps": {"choice": [64, 128]}, "batch_size": 64, "n_epochs": 1}
+SAC = {"learning_starts": 64, "buffer_size": 600, "batch_size": 32, "train_freq": 4}
 ALGORITHMS = {
-    "ppo": {"n_steps": {"choice": [64, 128]}, "batch_size": 64, "n_epochs": 1},
-    "sac": {"learning_starts": 64, "buffer_size": 600, "batch_size": 32, "train_freq": 4},
+    "ppo": PPO,
+    "both": {
+        "agent.algorithm": {"choice": ["ppo", "sac"]},
+        **{f"ppo.{name}": entry for name, entry in PPO.items()},
+        **{f"sac.{name}": entry for name, entry in SAC.items()},
+    },
 }
 
 
-@pytest.mark.parametrize("algorithm", [pytest.param("ppo"), pytest.param("sac")])
+@pytest.mark.parametrize("algorithms", ["ppo", "both"])
 def test_a_search_over_the_formulation_goes_on_and_its_winner_stands_by_its_numbers(
-    algorithm, tmp_path
+    algorithms, tmp_path
 ) -> None:
-    agent = {"algorithm": algorithm, "total_timesteps": 512, "n_envs": 4, "normalize": False}
+    agent = {"algorithm": "ppo", "total_timesteps": 512, "n_envs": 4, "normalize": False}
     tables = []
     for name in ("undisturbed", "killed"):
         storage = tmp_path / name
-        search = {"space": {**SPACE, **COMMON, **ALGORITHMS[algorithm]}, "default_space": False,
+        search = {"space": {**SPACE, **COMMON, **ALGORITHMS[algorithms]}, "default_space": False,
                   "num_samples": 6}  # fmt: skip
         file = write_small_config(
             tmp_path / f"{name}.yaml", storage, agent=agent, search=search, env={"cooldown": 1},
@@ -80,8 +86,11 @@ def test_a_search_over_the_formulation_goes_on_and_its_winner_stands_by_its_numb
     np.testing.assert_array_equal(daily, last["account_value"].to_numpy())
 
     assert reproduce(folder).exact
-    for trial in (0, 1):
-        assert replay(folder, trial).agreement == "exact"
+    if algorithms == "both":
+        assert set(found["agent.algorithm"]) == {"ppo", "sac"}
+        assert found["n_steps"].isna().tolist() == (found["agent.algorithm"] == "sac").tolist()
+    for trial in found.groupby(found.get("agent.algorithm", found["state"]))["trial"].min():
+        assert replay(folder, int(trial)).agreement == "exact"
     opened = backtest(folder)
     assert opened.trial == record.index
     assert np.isfinite(opened.measures["agent"]["total_return"])

@@ -13,11 +13,11 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.config.agent import AgentConfig
-from finrl_ray.config.checks import FORBID_UNKNOWN
+from finrl_ray.config.agent import AgentConfig, Algorithm
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.dump import plain_value
 from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.support.values import nested_to_python
@@ -30,12 +30,46 @@ FEATURES = "data.features"
 """The option that says which columns of the market a trial sees."""
 N_ENVS = "agent.n_envs"
 """Also a name of the space without its section: `n_envs`."""
+ALGORITHM = "agent.algorithm"
+"""The option by which a trial takes the entries of one algorithm: `ppo.n_steps`."""
+_ALGORITHMS: tuple[str, ...] = typing.get_args(Algorithm)
 _THE_DATA = "it is what all trials of a search are compared on"
 
 
 def is_option(name: str) -> bool:
     """Return whether a name of a space or a sample is meant as a key of the config."""
-    return "." in name
+    return "." in name and own_entry(name) is None
+
+
+def own_entry(name: str) -> tuple[str, str] | None:
+    """Return algorithm and keyword of an entry of one algorithm, such as `ppo.n_steps`; or None."""
+    algorithm, dot, keyword = name.partition(".")
+    return (algorithm, keyword) if dot and algorithm in _ALGORITHMS else None
+
+
+def own_name(algorithm: str, keyword: str) -> str:
+    """Return the name of an entry of one algorithm."""
+    return f"{algorithm}.{keyword}"
+
+
+def searched_algorithms(config: ExperimentConfig) -> list[str]:
+    """Return the algorithms that the trials of a search may have, each once.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of a name that the space has.
+    """
+    if ALGORITHM not in config.search.space:
+        return [config.agent.algorithm]
+    entry = config.search.space[ALGORITHM]
+    options = next(iter(entry.values()), None) if isinstance(entry, dict) else [entry]
+    if not isinstance(options, list | tuple) or not options:
+        raise ConfigError(f"search.space.{ALGORITHM}: needs choice and a list, got {entry!r}")
+    try:
+        return list(dict.fromkeys(option_value(ALGORITHM, option) for option in options))
+    except ConfigError as error:
+        raise ConfigError(f"search.space.{ALGORITHM}: {error}") from None
 
 
 def options_among(names: Iterable[str]) -> list[str]:
@@ -120,5 +154,4 @@ def _adapter(section: str, key: str) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
     hint = typing.get_type_hints(SECTIONS[section])[key]
-    strict: Any = {name: on for name, on in FORBID_UNKNOWN.items() if name != "extra"}
-    return TypeAdapter(hint, config=ConfigDict(**strict))
+    return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))

@@ -9,7 +9,7 @@ from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.trial.options import check_option, is_option, option_value
+from finrl_ray.config.trial.options import ALGORITHM, check_option, is_option, option_value
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_values, parse_domain
@@ -46,8 +46,11 @@ def check_agent(config: ExperimentConfig, findings: FindingList) -> ExperimentCo
         n: v for n, v in agent.model_kwargs.items() if _keyword_is_right(agent, n, v, findings)
     }
     agent = dataclasses.replace(agent, model_kwargs=right)
+    given = config.search.space
+    # what one of several algorithms accepts is looked at with the space as a whole
+    several = [n for n in given if ALGORITHM in given and not is_option(n)]
     entries = {
-        n: e for n, e in config.search.space.items() if _entry_is_right(agent, n, e, findings)
+        n: e for n, e in given.items() if n in several or _entry_is_right(agent, n, e, findings)
     }
     # a space of which nothing is left is not one that was meant to be empty
     emptied = bool(config.search.space) and not entries

@@ -110,10 +110,10 @@ def largest_trial(
             seen = market_of_sample(market_data, sample)
         except FinRLRayError:
             continue  # reported with the space
-        env = config_of_sample(config, sample).env
-        entries = observation_size(env, n_assets, len(seen.feature_names))
+        trial = config_of_sample(config, sample)
+        entries = observation_size(trial.env, n_assets, len(seen.feature_names))
         size = memory_estimate(
-            config.agent.algorithm,
+            trial.agent.algorithm,
             settings.model_kwargs,
             entries,
             n_assets,

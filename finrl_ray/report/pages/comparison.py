@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray.config.dump import config_to_dict
+from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Line, Panel
@@ -104,7 +105,7 @@ def _row(name: str, search: SearchReport) -> dict[str, Any]:
     return {
         "search": name,
         "path": str(search.path),
-        "algorithm": search.folder.config.agent.algorithm,
+        "algorithm": ", ".join(searched_algorithms(search.folder.config)),
         "tickers": data.n_assets,
         "train": _span(split.train),
         "validation": _span(split.validation),

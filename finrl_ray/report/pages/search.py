@@ -8,6 +8,7 @@ import pandas as pd
 
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.config.dump import config_text
+from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with
 from finrl_ray.report import figures
 from finrl_ray.report.charts.figure import Figure
@@ -121,7 +122,7 @@ def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
     return Page(
         kind="finrl-ray, a hyperparameter search",
         title=search.name,
-        subtitle=f"{config.agent.algorithm.upper()} on {_tickers(search)}; started "
+        subtitle=f"{', '.join(searched_algorithms(config)).upper()} on {_tickers(search)}; started "
         f"{search.facts.get('created', '')}; {search.path}",
         state=search.state_sentence(),
         verdict=_verdict(search),

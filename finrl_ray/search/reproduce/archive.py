@@ -23,6 +23,7 @@ from finrl_ray._typing import AnyArray
 from finrl_ray.agents.models import load_model
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.load import parse_config
+from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
@@ -91,6 +92,7 @@ def write_reproduction(
     checkpoint : folder of the winner's last checkpoint
     """
     inputs, schedule = inputs_of(folder), segments(record, records)
+    trial = config_of_sample(folder.config, record.sample)
     data = folder.development
     first = folder.split.train.first_row
     windows = {
@@ -106,7 +108,7 @@ def write_reproduction(
         "windows": windows,
         "plan": None if inputs.plan is None else dataclasses.asdict(inputs.plan),
         "data_hash": data.content_hash,
-        "parameters": parameters_hash(checkpoint, folder.config.agent.algorithm),
+        "parameters": parameters_hash(checkpoint, trial.agent.algorithm),
         "versions": versions(),
         "processor": processor_facts(threads_per_trial(folder.config)),
     }

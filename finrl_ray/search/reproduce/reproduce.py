@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import differences_of, processor_facts
 from finrl_ray.search.folder.folder import open_folder, versions
@@ -124,7 +125,8 @@ def _compared(
         )
         results = results_of_last_stretch(reported, recorded.schedule)
         curves = read_curves(checkpoint, len(recorded.results))
-        parameters = parameters_hash(checkpoint, recorded.inputs.config.agent.algorithm)
+        trial = config_of_sample(recorded.inputs.config, recorded.schedule[-1].sample)
+        parameters = parameters_hash(checkpoint, trial.agent.algorithm)
     differences = [*_other_results(recorded, results)]
     largest = _largest(recorded.curves, curves)
     measures = _largest_of_measures(recorded, results)

@@ -45,7 +45,8 @@ def load_winner(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
     skip_dynamo_import()
-    model = load_model(folder.config.agent.algorithm, source, device="cpu", trust=trust)
+    trial = config_of_sample(folder.config, record.sample)
+    model = load_model(trial.agent.algorithm, source, device="cpu", trust=trust)
     return record, model, source
 
 

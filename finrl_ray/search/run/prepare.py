@@ -12,7 +12,7 @@ from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
-from finrl_ray.config.trial.options import is_option
+from finrl_ray.config.trial.options import ALGORITHM, is_option, searched_algorithms
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.market_data import MarketData
@@ -90,7 +90,7 @@ class PreparedSearch:
         data, config = self.market_data, self.config
         each = "each at most" if self.plan is None else "per training"
         trials = (
-            f"{counted(self.planned, 'trial')} of {config.agent.algorithm}, "
+            f"{counted(self.planned, 'trial')} of {' or '.join(searched_algorithms(config))}, "
             f"{config.agent.total_timesteps:,} timesteps {each}, "
             f"{config.search.searcher} search, {config.search.scheduler.type}"
         )
@@ -283,9 +283,8 @@ def _check_early_stop(config: ExperimentConfig, corners: Sequence[TrialSettings]
     first_stop = earliest_stop(config.evaluation)
     most = 0
     for settings in corners:
-        n_steps = {**ALGORITHMS[config.agent.algorithm].defaults, **settings.model_kwargs}.get(
-            "n_steps", 1
-        )
+        algorithm = settings.options.get(ALGORITHM, config.agent.algorithm)
+        n_steps = {**ALGORITHMS[algorithm].defaults, **settings.model_kwargs}.get("n_steps", 1)
         rollout = n_steps * settings.n_envs
         between = -(-config.evaluation.eval_freq // rollout) * rollout
         most = max(most, -(-config.agent.total_timesteps // between))
@@ -315,7 +314,7 @@ def _check_models(
             raise
         except _BUILD_ERRORS as error:
             raise ConfigError(
-                f"agent or search.space: {config.agent.algorithm} cannot be built with "
+                f"agent or search.space: {trial.agent.algorithm} cannot be built with "
                 f"{settings.flat()}: {error}"
             ) from error
         env.close()

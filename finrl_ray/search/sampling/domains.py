@@ -19,10 +19,18 @@ from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
-from finrl_ray.config.trial.options import N_ENVS, is_option, searched_options
+from finrl_ray.config.trial.options import (
+    ALGORITHM,
+    N_ENVS,
+    is_option,
+    own_entry,
+    searched_algorithms,
+    searched_options,
+)
 from finrl_ray.errors import ConfigError
+from finrl_ray.search.sampling.entries import entries_of, space_entries
 from finrl_ray.search.sampling.option_checks import check_options
-from finrl_ray.support.text import did_you_mean
+from finrl_ray.support.text import did_you_mean, listed
 from finrl_ray.support.whole_numbers import as_whole
 
 
@@ -126,13 +134,21 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
     ConfigError
         Naming `search.space.<key>`, what came and what must hold.
     """
-    agent, search = config.agent, config.search
-    _check_aliases(search.space, "search.space")
-    _check_aliases(agent.model_kwargs, "agent.model_kwargs")
+    search = config.search
+    _check_aliases(config.agent.model_kwargs, "agent.model_kwargs")
     space = _parsed(config)
     check_options(config, {name: probe_values(domain) for name, domain in space.items()})
-    _check_names({n: d for n, d in space.items() if not is_option(n)}, agent)
-    _check_corners(space, config)
+    for algorithm in searched_algorithms(config):
+        chosen = {ALGORITHM: algorithm} if ALGORITHM in space else {}
+        trial = config_of_sample(config, chosen)
+        own = {n: d for n, d in entries_of(space, algorithm).items() if n != ALGORITHM}
+        try:
+            _check_aliases(own, "search.space")
+            _check_names({n: d for n, d in own.items() if not is_option(n)}, trial.agent)
+            _check_corners(own, trial)
+        except ConfigError as error:
+            several = f"for {ALGORITHM} {algorithm}: " if ALGORITHM in space else ""
+            raise ConfigError(f"{several}{error}") from None
     if not space and search.num_samples > 1:
         raise ConfigError(
             "search.space is empty, so all trials would be equal; add entries to search.space, "
@@ -143,14 +159,8 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
 
 def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
     """Return the domains of a config, each of them checked on its own."""
-    agent, search = config.agent, config.search
-    defaults = ALGORITHMS[agent.algorithm].space if search.default_space else {}
-    settled = _canonical(agent.model_kwargs) | _canonical(search.space)
-    if "train_freq" in agent.model_kwargs and "train_freq" not in search.space:
-        settled.add("gradient_steps")  # an agent's own rhythm stays whole
-    entries = {n: e for n, e in defaults.items() if ALIASES.get(n, n) not in settled}
     space = {}
-    for name, entry in {**entries, **search.space}.items():
+    for name, entry in space_entries(config).items():
         try:
             space[name] = parse_domain(entry)
         except ConfigError as error:
@@ -160,6 +170,14 @@ def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
 
 def _with_grids(space: dict[str, Domain], search: SearchConfig) -> dict[str, Domain]:
     searcher = SEARCHERS[search.searcher]
+    grids = searcher.whole_grids or any(d.kind == "grid" for d in space.values())
+    crossed = [name for name, d in space.items() if own_entry(name) and len(d.values) > 1]
+    if grids and crossed:
+        raise ConfigError(
+            f"search.space: a grid would cross {crossed[0]} with the entries of the other "
+            f"algorithms; fix {listed(crossed)}, set search.default_space to false, or take "
+            "another searcher"
+        )
     if searcher.whole_grids:
         return {name: _as_grid(name, domain) for name, domain in space.items()}
     if searcher.learns and any(d.kind == "grid" for d in space.values()):
@@ -193,18 +211,6 @@ def grid_options(domain: Domain) -> tuple[Any, ...]:
             k * step if isinstance(step, int) else float(f"{k * step:.12g}") for k in steps
         )
     return domain.values
-
-
-def _canonical(given: Mapping[str, Any]) -> set[str]:
-    """Return the names given, aliases and the keys of `policy_kwargs` as what they stand for."""
-    policy_kwargs = given.get("policy_kwargs")
-    nested: set[str] = set()
-    if isinstance(policy_kwargs, dict):
-        listed = [option for kind in ("choice", "grid") for option in policy_kwargs.get(kind) or ()]
-        for option in listed or [policy_kwargs]:
-            nested |= set(option) if isinstance(option, dict) else set()
-    names = {"n_envs" if name == N_ENVS else name for name in given}
-    return {ALIASES.get(name, name) for name in names} | nested
 
 
 def _check_aliases(given: Mapping[str, Any], where: str) -> None:
@@ -298,12 +304,24 @@ def probe_values(domain: Domain) -> tuple[Any, ...]:
 
 def corner_samples(space: Mapping[str, Domain]) -> list[dict[str, Any]]:
     """Return samples in which every option and every bound of the space appears at least once."""
+    several = space[ALGORITHM].values if ALGORITHM in space else ()
+    if len(several) > 1:
+        return [
+            sample
+            for algorithm in several
+            for sample in corner_samples(_with_one_algorithm(space, algorithm))
+        ]
     options = {name: corner_values(domain) for name, domain in space.items()}
     count = max((len(values) for values in options.values()), default=1)
     return [
         {name: values[min(i, len(values) - 1)] for name, values in options.items()}
         for i in range(count)
     ]
+
+
+def _with_one_algorithm(space: Mapping[str, Domain], algorithm: str) -> dict[str, Domain]:
+    own = {n: d for n, d in space.items() if (own_entry(n) or (algorithm,))[0] == algorithm}
+    return {**own, ALGORITHM: Domain(kind="constant", values=(algorithm,))}
 
 
 def resolve_corners(
@@ -332,7 +350,15 @@ def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:
 
 def planned_trials(config: ExperimentConfig) -> int:
     """Return how many trials the search of a config starts, whose space was checked before."""
-    return count_trials(_with_grids(_parsed(config), config.search), config.search)
+    search = config.search
+    if ALGORITHM in search.space:
+        # the entries of one algorithm are no grids, and to know them takes seconds
+        space = {name: parse_domain(entry) for name, entry in search.space.items()}
+    else:
+        space = _parsed(config)
+    if SEARCHERS[search.searcher].whole_grids:
+        space = {name: _as_grid(name, domain) for name, domain in space.items()}
+    return count_trials(space, search)
 
 
 def to_param_space(space: Mapping[str, Domain], *, seed_draw: bool) -> dict[str, Any]:

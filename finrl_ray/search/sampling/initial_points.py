@@ -9,7 +9,15 @@ import numpy as np
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.trial.options import FEATURES, is_option, searched_options
+from finrl_ray.config.trial.options import (
+    ALGORITHM,
+    FEATURES,
+    is_option,
+    own_entry,
+    own_name,
+    searched_algorithms,
+    searched_options,
+)
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.support.text import did_you_mean
@@ -31,6 +39,7 @@ def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
         where = f"search.initial_points[{index}]"
         given = finrl_point(config, space) if point == FINRL_POINT else point
         assert isinstance(given, dict)
+        given = _by_algorithm(config, given, space)
         for name in given:
             if name not in space:
                 raise ConfigError(f"{where}: {_not_in_space(name, space)}")
@@ -38,6 +47,18 @@ def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
             settings_of_sample(config, given)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
+
+
+def _by_algorithm(
+    config: ExperimentConfig, point: Mapping[str, Any], space: Mapping[str, Domain]
+) -> dict[str, Any]:
+    """Return a point in which a name that the space has per algorithm is that of each of them."""
+    found: dict[str, Any] = {}
+    for name, value in point.items():
+        names = [own_name(algorithm, name) for algorithm in searched_algorithms(config)]
+        own = [whole for whole in names if whole in space and whole not in point]
+        found |= {name: value} if name in space or not own else dict.fromkeys(own, value)
+    return found
 
 
 def _not_in_space(name: str, space: Mapping[str, Domain]) -> str:
@@ -57,17 +78,22 @@ def finrl_point(config: ExperimentConfig, space: Mapping[str, Domain]) -> dict[s
     FinRL's env is that of the options' defaults. It has no list of features for every market: those
     of the config where the space has them, else the first of the space.
     """
+    algorithms = searched_algorithms(config)
+    own = config.agent.algorithm
+    algorithm = own if own in algorithms else algorithms[0]
     return {
         name: domain.values[0]
         if domain.kind == "constant"
-        else _finrl_option(config, name, domain)
+        else _finrl_option(config, algorithm, name, domain)
         if is_option(name)
-        else _finrl_value(config.agent.algorithm, name, domain)
+        else _finrl_value(*(own_entry(name) or (algorithm, name)), domain)
         for name, domain in space.items()
     }
 
 
-def _finrl_option(config: ExperimentConfig, name: str, domain: Domain) -> Any:
+def _finrl_option(config: ExperimentConfig, algorithm: str, name: str, domain: Domain) -> Any:
+    if name == ALGORITHM:
+        return algorithm
     if name != FEATURES:
         default = searched_options()[name].default
         return list(default) if isinstance(default, tuple) else default
@@ -123,6 +149,7 @@ def complete_points(
     for point in config.search.initial_points:
         given = finrl_point(config, space) if point == FINRL_POINT else point
         assert isinstance(given, dict)
+        given = _by_algorithm(config, given, space)
         sample = {n: given[n] if n in given else draw(d, rng) for n, d in space.items()}
         if seed_draw:
             sample[SEED_DRAW] = int(rng.integers(0, 2**31 - 1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import PB2Config, PBTConfig
-from finrl_ray.config.trial.options import is_option
+from finrl_ray.config.trial.options import ALGORITHM, is_option
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
 from finrl_ray.search.sampling.initial_points import draw
@@ -86,6 +86,11 @@ def mutable_domains(
     given = options.mutations
     where = "search.scheduler.mutations"
     kind = config.search.scheduler.type
+    if ALGORITHM in space:
+        raise ConfigError(
+            f"search.scheduler.type {kind!r} copies agents with what they have learned, which no "
+            f"other algorithm can go on with; leave search.space.{ALGORITHM} out"
+        )
     for name in given or ():
         _check_mutation(name, space, kind, where, continuous=continuous)
     chosen = [name for name in (given or space) if _can_change(name, space, continuous=continuous)]

@@ -2,11 +2,16 @@
 
 import pytest
 
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.config.trial.options import (
     check_option,
     is_option,
     option_value,
     options_among,
+    own_entry,
+    searched_algorithms,
     searched_options,
 )
 from finrl_ray.errors import ConfigError
@@ -33,7 +38,6 @@ def test_choices_of_the_designer_may_be_searched() -> None:
         ("env.fill", "fact of the market"),
         ("env.turbulence_threshold", "fact of the market"),
         ("agent.total_timesteps", "trials are compared at the same"),
-        ("agent.algorithm", "each algorithm has a space of its own"),
         ("agent.model_kwargs", "by their own names"),
         ("data.tickers", "what all trials of a search are compared on"),
     ],
@@ -83,3 +87,24 @@ def test_values_are_those_of_the_config() -> None:
 def test_a_value_of_another_type_is_refused(name: str, value: object, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         option_value(name, value)
+
+
+def test_an_entry_of_one_algorithm_is_no_key_of_the_config() -> None:
+    assert own_entry("ppo.n_steps") == ("ppo", "n_steps")
+    assert own_entry("env.hmax") is None
+    assert own_entry("ppo") is None
+    assert not is_option("ppo.n_steps")
+
+
+def test_the_algorithms_of_a_search_are_those_of_its_space() -> None:
+    def of(entry: object) -> list[str]:
+        search = SearchConfig(space={"agent.algorithm": entry})
+        return searched_algorithms(ExperimentConfig(search=search))
+
+    assert searched_algorithms(ExperimentConfig(agent=AgentConfig(algorithm="td3"))) == ["td3"]
+    assert of({"choice": ["sac", "ppo", "sac"]}) == ["sac", "ppo"]
+    assert of("a2c") == ["a2c"]
+    with pytest.raises(ConfigError, match=r"search\.space\.agent\.algorithm: .*Did you mean 'sac'"):
+        of({"choice": ["ppo", "sca"]})
+    with pytest.raises(ConfigError, match="needs choice and a list"):
+        of({"choice": 5})

@@ -77,6 +77,12 @@ def test_an_option_of_the_config_is_no_mutation(name: str) -> None:
         check(**population("pbt", name, space=space))
 
 
+def test_a_population_has_one_algorithm() -> None:
+    space = {"agent.algorithm": {"choice": ["ppo", "sac"]}}
+    with pytest.raises(ConfigError, match=r"'pbt' copies agents .* search.space.agent.algorithm"):
+        check(**population("pbt", space=space))
+
+
 def test_a_grid_over_a_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"search.space.learning_rate: loguniform has no end"):
         check(searcher="grid")

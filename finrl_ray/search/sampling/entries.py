@@ -1,0 +1,126 @@
+"""The entries of a search space as they are written: the user's, laid over the default spaces.
+
+Where `agent.algorithm` is searched, each algorithm has entries of its own, named `ppo.n_steps`. A
+sample has a value for all of them; a trial takes those of its algorithm.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.hyperparameters import ALIASES, DERIVED_NAMES
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.options import (
+    ALGORITHM,
+    N_ENVS,
+    is_option,
+    own_entry,
+    own_name,
+    searched_algorithms,
+)
+from finrl_ray.errors import ConfigError
+from finrl_ray.support.text import listed
+
+Entry = TypeVar("Entry")
+
+_OF_ROLLOUTS = ("gae_lambda", "one_minus_gae_lambda", "n_steps")
+"""Names that only on-policy algorithms have, or that mean something else off-policy: SB3's SAC has
+an `n_steps` too, the steps of its returns."""
+
+
+def space_entries(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the raw entries by name, the default ones first.
+
+    An entry that not every searched algorithm accepts becomes one of each that does.
+
+    Raises
+    ------
+    ConfigError
+        If an entry is that of an algorithm that is not searched.
+    """
+    given, algorithms = config.search.space, searched_algorithms(config)
+    _check_own(config)
+    if ALGORITHM not in given:
+        return {**_default_entries(config, algorithms[0], given), **given}
+    kinds = {ALGORITHMS[algorithm].on_policy for algorithm in algorithms}
+    if len(kinds) > 1 and "n_steps" in config.agent.model_kwargs:
+        raise ConfigError(
+            "agent.model_kwargs: n_steps are a rollout on-policy and the steps of returns "
+            f"off-policy, and {ALGORITHM} has both kinds; give search.space.ppo.n_steps instead"
+        )
+    own = {name: entry for name, entry in given.items() if own_entry(name)}
+    entries: dict[str, Any] = {}
+    for name, entry in given.items():
+        takers = algorithms if is_option(name) else [a for a in algorithms if accepts(a, name)]
+        if name in own or len(takers) in (0, len(algorithms)):
+            entries[name] = entry  # what no algorithm accepts is refused under its own name
+        else:
+            names = (own_name(algorithm, name) for algorithm in takers)
+            entries |= {whole: entry for whole in names if whole not in own}
+    defaults = {
+        own_name(algorithm, name): entry
+        for algorithm in algorithms
+        for name, entry in _default_entries(
+            config, algorithm, entries_of(entries, algorithm)
+        ).items()
+    }
+    return {**defaults, **entries}
+
+
+def entries_of(entries: Mapping[str, Entry], algorithm: str) -> dict[str, Entry]:
+    """Return what a space has for one algorithm, without its name; own entries win over others."""
+    shared = {name: entry for name, entry in entries.items() if own_entry(name) is None}
+    found = {own_entry(name): entry for name, entry in entries.items() if own_entry(name)}
+    own = {pair[1]: entry for pair, entry in found.items() if pair and pair[0] == algorithm}
+    return {**shared, **own}
+
+
+def accepts(algorithm: str, name: str) -> bool:
+    """Return whether an algorithm has a keyword, or a name that is translated into one."""
+    # SB3 takes seconds to load, and a space of one algorithm is read without it
+    from finrl_ray.agents.algorithms import model_keywords
+
+    if name in _OF_ROLLOUTS:
+        return ALGORITHMS[algorithm].on_policy
+    return name in DERIVED_NAMES or name in model_keywords(algorithm)
+
+
+def canonical(given: Mapping[str, Any]) -> set[str]:
+    """Return the names given, aliases and the keys of `policy_kwargs` as what they stand for."""
+    policy_kwargs = given.get("policy_kwargs")
+    nested: set[str] = set()
+    if isinstance(policy_kwargs, dict):
+        options = [
+            option for kind in ("choice", "grid") for option in policy_kwargs.get(kind) or ()
+        ]
+        for option in options or [policy_kwargs]:
+            nested |= set(option) if isinstance(option, dict) else set()
+    names = {"n_envs" if name == N_ENVS else name for name in given}
+    return {ALIASES.get(name, name) for name in names} | nested
+
+
+def _default_entries(
+    config: ExperimentConfig, algorithm: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entries of an algorithm's default space that nothing else settles."""
+    agent = config.agent
+    defaults = ALGORITHMS[algorithm].space if config.search.default_space else {}
+    settled = canonical(agent.model_kwargs) | canonical(given)
+    if "train_freq" in agent.model_kwargs and "train_freq" not in given:
+        settled.add("gradient_steps")  # an agent's own rhythm stays whole
+    return {n: e for n, e in defaults.items() if ALIASES.get(n, n) not in settled}
+
+
+def _check_own(config: ExperimentConfig) -> None:
+    """Refuse entries of algorithms that are not searched."""
+    algorithms = searched_algorithms(config)
+    searched = ALGORITHM in config.search.space
+    for name in config.search.space:
+        pair = own_entry(name)
+        if pair is None or (searched and pair[0] in algorithms):
+            continue
+        if not searched and pair[0] == config.agent.algorithm:
+            what = f"with one algorithm its entries stand without its name: {pair[1]}"
+        else:
+            what = f"{pair[0]} is not searched, but {listed(algorithms)}; see {ALGORITHM}"
+        raise ConfigError(f"search.space.{name}: {what}")
