@@ -102,7 +102,7 @@ class SearchConfig:
     """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
     `{randint: [a, b]}`, `{quniform: [a, b, q]}`, `{grid: [...]}`, or a plain value; laid over the
     default space of the algorithm. Options of the config have dotted names: `env.hmax`,
-    `agent.normalize`, `data.features` (see docs/search.md)."""
+    `agent.normalize`, `agent.algorithm`, `data.features` (see docs/search.md)."""
     default_space: bool = True
     """Start from the algorithm's default space; false: search over `space` alone."""
     initial_points: tuple[dict[str, Any] | Literal["finrl"], ...] = ()
