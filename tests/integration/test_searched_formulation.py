@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from interrupted_search import resume, start, table, wait_for_results
-from small_search import write_small_config
+from small_search import small_config, write_small_config
 
 from finrl_ray.report.read_search import read_search
 from finrl_ray.report.winner_account import validation_account
@@ -12,7 +12,9 @@ from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.reproduce.replay import replay
 from finrl_ray.search.reproduce.reproduce import reproduce
 from finrl_ray.search.results.winner import load_winner
+from finrl_ray.search.run.runner import run_search
 from finrl_ray.workflows.backtest import backtest
+from finrl_ray.workflows.confirm import confirm
 
 pytestmark = pytest.mark.slow
 
@@ -94,3 +96,42 @@ def test_a_search_over_the_formulation_goes_on_and_its_winner_stands_by_its_numb
     opened = backtest(folder)
     assert opened.trial == record.index
     assert np.isfinite(opened.measures["agent"]["total_return"])
+
+
+def test_trials_of_several_trainings_choose_their_formulation_too(tmp_path) -> None:
+    space = {
+        "agent.algorithm": {"choice": ["a2c", "sac"]},
+        "env.hmax": {"choice": [30, 300]},
+        "env.action": {"choice": ["orders", "target_weights"]},
+        "env.observation": {"choice": ["stationary", "finrl"]},
+        "agent.normalize": {"choice": ["rewards", True]},
+        "data.features": {"choice": [["macd"], ["rsi_30", "volume"]]},
+        "net_arch": "tiny",
+        "a2c.n_steps": 16,
+        **{f"sac.{name}": value for name, value in SAC.items()},
+    }
+    config = small_config(
+        tmp_path,
+        validation={"scheme": "walk_forward", "n_windows": 2},
+        agent={"total_timesteps": 256, "normalize": False},
+        evaluation={"eval_freq": 256},
+        search={"space": space, "default_space": False, "num_samples": 3},
+    )
+    found = run_search(config)
+    assert found.finished
+    assert set(OPTIONS) - {"env.random_start", "env.lookback"} <= set(found.table.columns)
+    # trained once more on all rows before the test window, as its trial was
+    assert (found.path / "final_model" / "model.zip").is_file()
+    assert np.isfinite(backtest(found.path).measures["agent"]["total_return"])
+    assert reproduce(found.path).exact
+    confirmed = confirm(found.path, top=2, seeds=1, windows=2)
+    assert confirmed.finished
+    assert np.isfinite(confirmed.table["lower_bound"].astype(float)).all()
+    again = open_folder(confirmed.path).records().in_order()
+    first = open_folder(found.path).records().in_order()
+    samples = {record.index: record.sample for record in first}
+    for record, trial in zip(
+        again, confirmed.table.sort_values("search_rank")["trial"], strict=True
+    ):
+        same = {n: v for n, v in samples[trial].items() if n != "seed_draw"}
+        assert {n: v for n, v in record.sample.items() if n != "seed_draw"} == same

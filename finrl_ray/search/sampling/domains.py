@@ -22,6 +22,7 @@ from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.config.trial.options import (
     ALGORITHM,
     N_ENVS,
+    SECTIONS,
     is_option,
     own_entry,
     searched_algorithms,
@@ -164,7 +165,9 @@ def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
         try:
             space[name] = parse_domain(entry)
         except ConfigError as error:
-            raise ConfigError(f"search.space.{name}: {error}") from None
+            nested = name in SECTIONS and isinstance(entry, dict) and entry
+            hint = f"; write {name}.{next(iter(entry))} in one name" if nested else ""
+            raise ConfigError(f"search.space.{name}: {error}{hint}") from None
     return space
 
 
