@@ -97,8 +97,11 @@ class TradingRules(TradingOptions):
             )
 
     def _check_whole_numbers(self) -> None:
-        counts = {"cooldown": (self.cooldown,), "lookback": (self.lookback,)}
-        counts["return_horizons"] = self.return_horizons
+        counts: dict[str, tuple[int, ...]] = {
+            "cooldown": (self.cooldown,),
+            "lookback": (self.lookback,),
+            "return_horizons": self.return_horizons,
+        }
         for name, values in counts.items():
             for value in values:
                 if not isinstance(value, (int, np.integer)) or isinstance(value, bool):

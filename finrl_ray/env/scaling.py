@@ -118,8 +118,10 @@ def fit_observation_scaling(
     columns = observed_columns(options, data.close, data.features, data.seams)
     if options.observation == "stationary":
         return standardising(options, columns, data.n_assets)
+    offset, scale = _moments(columns)
     return ObservationScaling(
-        **_moments(columns),
+        offset=offset,
+        scale=scale,
         cash_factor=1.0 / initial_amount,
         shares_factor=data.close.mean(axis=0) / initial_amount,
     )
@@ -129,23 +131,22 @@ def standardising(
     options: TradingOptions, columns: FloatArray, n_assets: int
 ) -> ObservationScaling:
     """Return the scaling of stationary observations fitted on the rows of `observed_columns`."""
+    offset, scale = _moments(columns)
     return ObservationScaling(
-        **_moments(columns),
+        offset=offset,
+        scale=scale,
         cash_factor=1.0,
         shares_factor=np.ones(n_assets),
         columns=describe_columns(options),
     )
 
 
-def _moments(columns: FloatArray) -> dict[str, FloatArray]:
-    """Return mean and deviation of each column, as `offset` and `scale`."""
+def _moments(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of each column, and its deviation, 1 where it is constant."""
     spread = columns.std(axis=0)
     # rounding leaves the deviation of a constant column slightly above 0
     constant = columns.max(axis=0) == columns.min(axis=0)
-    return {
-        "offset": columns.mean(axis=0),
-        "scale": np.where(constant | (spread == 0), 1.0, spread),
-    }
+    return columns.mean(axis=0), np.where(constant | (spread == 0), 1.0, spread)
 
 
 def fitted_scaling(config: EnvConfig, train_data: MarketData) -> ObservationScaling | None:
