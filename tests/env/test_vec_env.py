@@ -36,6 +36,14 @@ OPTIONS = {
             MARKET, 1e6, TradingOptions(observation="stationary", return_horizons=(1, 3))
         ),
     },
+    "stationary_weights": {
+        "action": "target_weights",
+        "observation": "stationary",
+        "lookback": 2,
+        "fill": "next_open",
+        "cooldown": 1,
+        "fractional_shares": True,
+    },
     "stationary_unscaled": {"observation": "stationary", "fill": "next_open", "cooldown": 1},
     "poor": {"initial_amount": 900.0, "random_start": True},
     "no_trades": {"record_trades": False, "day": 3},
