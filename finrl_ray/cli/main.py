@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -363,11 +363,19 @@ def new(
     parent: Annotated[
         Path, typer.Option("--in", help="Folder in which the new folder is made.")
     ] = Path("experiments"),
+    style: Annotated[
+        Literal["learning", "finrl"],
+        typer.Option(
+            help="`learning`: target weights, the reward beyond buy & hold and stationary "
+            "observations. `finrl`: FinRL's orders, reward and observations, and the defaults of "
+            "every key."
+        ),
+    ] = "learning",
 ) -> None:
     """Write a commented config to start from."""
     from finrl_ray.config.template import new_experiment
 
-    path = new_experiment(name, parent)
+    path = new_experiment(name, parent, style)
     console().print(
         f"wrote {path}; run it with: finrl-ray tune {path}", soft_wrap=True, markup=False
     )

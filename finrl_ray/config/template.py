@@ -5,7 +5,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -21,21 +22,62 @@ from finrl_ray.metrics.registry import METRICS
 TEMPLATE_FILE = "template.yaml"
 _METRICS_HERE = "# METRICS\n"
 _SEARCHERS_HERE = "# SEARCHERS\n"
+_DEFAULTS_HERE = "# Every key may be left out"
+
+Style = Literal["learning", "finrl"]
+LEARNING: Mapping[str, Any] = MappingProxyType(
+    {
+        "env.action": "target_weights",
+        "env.reward": "active",
+        "env.observation": "stationary",
+        "env.random_start": True,
+        "agent.total_timesteps": 65_536,
+        "agent.n_envs": 16,
+        "evaluation.eval_freq": 8_192,
+        "search.space": {
+            "learning_rate": {"loguniform": [0.0003, 0.003]},
+            "one_minus_gamma": {"loguniform": [0.05, 0.5]},
+            "one_minus_gae_lambda": 0.05,
+            "n_steps": {"choice": [64, 128, 256]},
+            "batch_size": {"choice": [128, 256, 512]},
+            "n_epochs": {"choice": [5, 10]},
+            "ent_coef": 0.0,
+            "clip_range": 0.2,
+            "max_grad_norm": 0.5,
+            "activation_fn": "tanh",
+            "net_arch": {"choice": ["tiny", "small"]},
+        },
+    }
+)
+"""What `style: learning` has instead of the defaults, which are FinRL's formulation: the one home
+of these values, by the dotted name of the key."""
+# not an entry, because it would stand for data.features: who changes that would change nothing
+_FEATURES_ENTRY = (
+    "# instead of data.features, to try returns alone beside them:",
+    "# data.features: {choice: [finrl, []]}",
+)
 
 
-def new_experiment(name: str, parent: Path) -> Path:
+def new_experiment(name: str, parent: Path, style: Style = "learning") -> Path:
     """Write `<parent>/<name>/config.yaml` and a README beside it; return the config's path.
+
+    Parameters
+    ----------
+    name : of the experiment and of its folder
+    parent : the folder in which the new folder is made
+    style : `learning` has the formulation in which agents learn (target weights, the reward beyond
+        buy & hold, stationary observations) with a space of ppo for it; `finrl` has the defaults
 
     Raises
     ------
     ConfigError
-        If the name cannot be a folder's, or the folder exists.
+        If the name cannot be a folder's, the folder exists, or there is no such style.
     """
     ExperimentConfig(name=name)  # the same rule as in a config file
     folder = parent / name
     if folder.exists():
         raise ConfigError(f"{folder} exists already; choose another name or another --in")
-    text = template_text().replace("NAME", name)
+    text = template_text(style).replace("NAME", name)
     try:
         folder.mkdir(parents=True)
         path = folder / "config.yaml"
@@ -49,11 +91,61 @@ def new_experiment(name: str, parent: Path) -> Path:
     return path
 
 
-def template_text() -> str:
-    """Return the commented config with every key, and `NAME` in the place of its name."""
+def template_text(style: Style = "learning") -> str:
+    """Return the commented config with every key, and `NAME` in the place of its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such style.
+    """
+    if style not in get_args(Style):
+        raise ConfigError(f"style must be one of {list(get_args(Style))}, got {style!r}")
     template = resources.files("finrl_ray.config").joinpath(TEMPLATE_FILE)
     text = _with_searchers(template.read_text(encoding="utf-8"))
-    return with_every_key(_with_metrics(text))
+    text = with_every_key(_with_metrics(text))
+    return text if style == "finrl" else _for_learning(text)
+
+
+def _for_learning(text: str) -> str:
+    """Return the template with the values of `LEARNING`, and a list of them in its header."""
+    for key, value in LEARNING.items():
+        text = _with_value(text, key.split("."), value)
+    names = ", ".join(LEARNING)
+    header = textwrap.wrap(
+        f"Not the defaults, which are FinRL's formulation, are: {names}. With them agents learn "
+        "more from the same compute; `finrl-ray new --style finrl` writes the defaults.",
+        width=98,
+        break_on_hyphens=False,
+    )
+    lines = text.splitlines()
+    (at,) = (i for i, line in enumerate(lines) if line.startswith(_DEFAULTS_HERE))
+    lines[at + 1 : at + 1] = [f"# {line}" for line in header]
+    return "\n".join(lines) + "\n"
+
+
+def _with_value(text: str, keys: Sequence[str], value: Any) -> str:
+    """Return YAML with another value of a key, whose comment stays.
+
+    Entries of a mapping get lines of their own, in the place of the examples below the key.
+    """
+    lines = text.splitlines()
+    *sections, name = keys
+    at, indent = _first_line(lines, sections), "  " * len(sections)
+    at = next(i for i, line in enumerate(lines[at:], at) if line.startswith(f"{indent}{name}:"))
+    comment = lines[at].partition(" # ")[2]
+    end = at + 1
+    if isinstance(value, Mapping):
+        while lines[end].lstrip().startswith("#"):
+            end += 1
+        entries = [f"{indent}  {key}: {yaml_value(item)}" for key, item in value.items()]
+        entries += [f"{indent}  {line}" for line in _FEATURES_ENTRY]
+        given, comment = "", "laid over it; for ppo: with another algorithm write space: {}"
+    else:
+        entries, given = [], f" {yaml_value(value)}"
+    written = f"{indent}{name}:{given}"
+    lines[at:end] = [f"{written:<30} # {comment}" if comment else written, *entries]
+    return "\n".join(lines) + "\n"
 
 
 def with_every_key(text: str) -> str:
@@ -93,17 +185,23 @@ def _comment(sections: Sequence[str], name: str) -> list[str]:
 
 def _with_lines(text: str, sections: Sequence[str], added: Sequence[str]) -> str:
     """Return YAML with lines at the end of a section, as deep in as its other lines."""
-    lines, begin = text.splitlines(), 0
-    for depth, section in enumerate(sections):
-        header = re.compile(rf"{'  ' * depth}{section}:\s*(#.*)?")
-        begin += next(i for i, line in enumerate(lines[begin:], 1) if header.fullmatch(line))
-    indent = "  " * len(sections)
+    lines = text.splitlines()
+    begin, indent = _first_line(lines, sections), "  " * len(sections)
     end = last = begin
     while end < len(lines) and (not lines[end].strip() or lines[end].startswith(indent)):
         end += 1
         last = end if lines[end - 1].strip() else last
     lines[last:last] = [f"{indent}{line}" for line in added]
     return "\n".join(lines) + "\n"
+
+
+def _first_line(lines: Sequence[str], sections: Sequence[str]) -> int:
+    """Return the number of the first line within a section; 0 without a section."""
+    begin = 0
+    for depth, section in enumerate(sections):
+        header = re.compile(rf"{'  ' * depth}{section}:\s*(#.*)?")
+        begin += next(i for i, line in enumerate(lines[begin:], 1) if header.fullmatch(line))
+    return begin
 
 
 def _with_metrics(template: str) -> str:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from finrl_ray.cli.main import main
+from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import load_config
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, sole_driver
@@ -60,6 +63,27 @@ def test_new_writes_a_config_that_loads(at_work, monkeypatch, capsys) -> None:
     path = at_work / "experiments" / "mine" / "config.yaml"
     assert load_config(path).name == "mine"
     assert "finrl-ray tune experiments/mine/config.yaml" in capsys.readouterr().out
+
+
+def test_new_writes_the_style_that_learns_unless_finrl_is_named(at_work, monkeypatch) -> None:
+    for name, style in (("plain", []), ("named", ["--style", "learning"])):
+        assert run(monkeypatch, "new", name, *style) == 0
+        config = load_config(at_work / "experiments" / name / "config.yaml")
+        assert (config.env.action, config.env.reward) == ("target_weights", "active")
+        assert config.env.observation == "stationary"
+    assert run(monkeypatch, "new", "old", "--style", "finrl") == 0
+    config = load_config(at_work / "experiments" / "old" / "config.yaml")
+    assert (config.env, config.agent) == (EnvConfig(), AgentConfig())
+    assert config.search == SearchConfig()
+
+
+def test_new_refuses_a_style_that_there_is_not(at_work, monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "new", "mine", "--style", "finlr") == 2
+    said = capsys.readouterr().err
+    assert "finlr" in said
+    assert "learning" in said
+    assert "finrl" in said.replace("finlr", "")
+    assert list(at_work.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../evil", "a b", "", ".hidden", "x" * 101])

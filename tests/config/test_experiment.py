@@ -540,7 +540,7 @@ def keys_in(mapping: dict[str, Any], prefix: str = "") -> set[str]:
 
 
 def test_the_template_holds_every_key_and_loads(tmp_path: Path) -> None:
-    path = write(tmp_path, template_text())
+    path = write(tmp_path, template_text("finrl"))
     assert keys_in(yaml.safe_load(path.read_text(encoding="utf-8"))) == set(known_keys())
     config = load_config(path)
     assert config_to_dict(config)["agent"] == config_to_dict(ExperimentConfig())["agent"]
@@ -566,10 +566,10 @@ def test_the_template_holds_every_key_and_loads(tmp_path: Path) -> None:
 def test_a_key_that_the_template_leaves_out_comes_with_its_default_and_text(
     key: str, added: list[str]
 ) -> None:
-    lines = template_text().splitlines()
+    lines = template_text("finrl").splitlines()
     (at,) = (i for i, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
     short = "\n".join([*lines[:at], *lines[at + 1 :]])
     whole = with_every_key(short)
     assert keys_in(yaml.safe_load(whole)) == set(known_keys())
     assert "\n".join(added) in whole
-    assert parse_config(yaml.safe_load(whole)) == parse_config(yaml.safe_load(template_text()))
+    assert parse_config(yaml.safe_load(whole)) == parse_config(yaml.safe_load(template_text("finrl")))

@@ -42,7 +42,8 @@ def test_the_experiments_are_valid(validator, path: Path) -> None:
 
 
 def test_the_template_and_the_defaults_are_valid(validator) -> None:
-    validator.validate(yaml.load(template_text(), TextDates))
+    for style in ("learning", "finrl"):
+        validator.validate(yaml.load(template_text(style), TextDates))
     validator.validate(config_to_dict(ExperimentConfig()))
     validator.validate({})
     validator.validate({"search": {"resources": {"cpu": 2, "gpu": 0.5}}})

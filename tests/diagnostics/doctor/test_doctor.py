@@ -19,6 +19,7 @@ from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import load_config, parse_config
+from finrl_ray.config.template import new_experiment
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.diagnostics.doctor import compute_checks
@@ -410,6 +411,18 @@ def test_the_output_fits_a_terminal() -> None:
 def test_the_quickstart_is_healthy() -> None:
     path = REPOSITORY / "experiments" / "quickstart" / "config.yaml"
     assert diagnose_config(path).healthy
+
+
+@pytest.mark.slow
+def test_the_config_of_new_has_no_finding_and_that_with_finrl_says_why_to_leave_it(
+    tmp_path: Path,
+) -> None:
+    learning = diagnose_config(new_experiment("learning", tmp_path))
+    assert learning.of("warning") == []
+    assert learning.healthy
+    finrl = diagnose_config(new_experiment("old", tmp_path, style="finrl"))
+    assert finrl.healthy
+    assert {"env.hmax", "agent.normalize"} & {item.where for item in finrl.of("warning")}
 
 
 def blemished(days: int = 900) -> pd.DataFrame:
