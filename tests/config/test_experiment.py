@@ -572,4 +572,6 @@ def test_a_key_that_the_template_leaves_out_comes_with_its_default_and_text(
     whole = with_every_key(short)
     assert keys_in(yaml.safe_load(whole)) == set(known_keys())
     assert "\n".join(added) in whole
-    assert parse_config(yaml.safe_load(whole)) == parse_config(yaml.safe_load(template_text("finrl")))
+    assert parse_config(yaml.safe_load(whole)) == parse_config(
+        yaml.safe_load(template_text("finrl"))
+    )
