@@ -22,6 +22,7 @@ SPACE = {
     "env.hmax": {"choice": [30, 300]},
     "env.random_start": {"choice": [True, False]},
     "env.action": {"choice": ["orders", "target_weights"]},
+    "env.reward": {"choice": ["account_change", "active", "log_return", "differential_sharpe"]},
     "env.observation": {"choice": ["finrl", "stationary"]},
     # beside FinRL's observation it has no meaning, and is 1
     "env.lookback": {"choice": [1, 3]},
