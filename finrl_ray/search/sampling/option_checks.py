@@ -99,11 +99,18 @@ def _combinations(probes: Mapping[str, Sequence[Any]]) -> "list[dict[str, Any]]"
 
 
 def _explained(config: ExperimentConfig, chosen: dict[str, Any], error: ConfigError) -> str:
-    """Return an error of a combination as one of the single entry that is to blame, if one is."""
-    for name, value in chosen.items():
-        try:
-            config_of_sample(config, {name: value})
-        except ConfigError as own:
-            if str(own) == str(error):
-                return _at(name, own)
-    return f"search.space can draw {chosen}: {error}"
+    """Return an error of a combination as one of the entry that it names, or of those it takes."""
+    needed = {name: value for name, value in chosen.items() if _works_without(config, chosen, name)}
+    for name in needed:
+        # an option may be wrong only beside another: max_weight where actions are weights
+        if len(needed) == 1 or str(error).startswith(f"{name.partition('.')[2]} "):
+            return _at(name, error)
+    return f"search.space can draw {needed or chosen}: {error}"
+
+
+def _works_without(config: ExperimentConfig, chosen: dict[str, Any], name: str) -> bool:
+    try:
+        config_of_sample(config, {n: value for n, value in chosen.items() if n != name})
+    except ConfigError:
+        return False
+    return True

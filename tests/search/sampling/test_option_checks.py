@@ -56,6 +56,16 @@ def test_an_option_that_does_not_go_with_the_facts_is_named() -> None:
         built({"env.random_start": {"choice": [False, True]}}, EnvConfig(parity=True))
 
 
+def test_an_option_that_is_wrong_beside_another_alone_is_named() -> None:
+    space = {
+        "env.action": {"choice": ["orders", "target_weights"]},
+        "env.max_weight": {"choice": [0.5, 2]},
+        "env.cooldown": {"choice": [0, 1]},
+    }
+    with pytest.raises(ConfigError, match=r"search\.space\.env\.max_weight: max_weight .* got 2"):
+        built(space)
+
+
 def test_an_option_may_need_another_that_is_searched_too() -> None:
     space = {"env.profit_loss_ratio": {"choice": [1.0, 2.0]}}
     assert built({**space, "env.stop_loss": {"choice": [None, 0.9]}})
