@@ -27,6 +27,7 @@ With FINRL_RAY_SEEN, the name of a folder, each start of a trial in a process le
 where it ran, from when to when, and which GPU it was shown.
 """
 
+import functools
 import importlib.machinery
 import json
 import os
@@ -261,8 +262,31 @@ def patch_base_class(module):
     register_optimizer_step_post_hook(after_optimizer_step)
 
 
+def count_updates(owner, method):
+    """Count the calls of a method of a learner that writes its updates out: it steps by itself."""
+    original = getattr(owner, method)
+
+    @functools.wraps(original)
+    def counted(self, *arguments, **keywords):
+        result = original(self, *arguments, **keywords)
+        TRIAL.event("update")
+        return result
+
+    setattr(owner, method, counted)
+
+
+def patch_fused_on_policy(module):
+    count_updates(module.FusedOnPolicy, "_take_fused_step")
+
+
+def patch_fused_critics(module):
+    # the critics have learned, the actor has not
+    count_updates(module.Critics, "learn")
+
+
 def patch_algorithm(module):
-    for name in ("A2C", "PPO", "TD3", "SAC"):
+    own = ("ExactA2C", "ExactPPO", "ExactTD3", "ExactSAC")
+    for name in ("A2C", "PPO", "TD3", "SAC", *own):
         if hasattr(module, name) and "train" in vars(getattr(module, name)):
             wrap_flag(getattr(module, name), "train", "updating")
 
@@ -322,6 +346,10 @@ PATCHES = {
     "stable_baselines3.ppo.ppo": patch_algorithm,
     "stable_baselines3.td3.td3": patch_algorithm,
     "stable_baselines3.sac.sac": patch_algorithm,
+    "finrl_ray.learners.on_policy.exact": patch_algorithm,
+    "finrl_ray.learners.off_policy.exact": patch_algorithm,
+    "finrl_ray.learners.on_policy.fused": patch_fused_on_policy,
+    "finrl_ray.learners.off_policy.critics": patch_fused_critics,
     "ray.train._internal.storage": patch_storage,
 }
 
