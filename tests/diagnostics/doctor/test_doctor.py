@@ -418,7 +418,7 @@ def test_the_config_of_new_has_no_finding_and_that_with_finrl_says_why_to_leave_
     tmp_path: Path,
 ) -> None:
     learning = diagnose_config(new_experiment("learning", tmp_path))
-    assert learning.of("warning") == []
+    assert list(learning.of("warning")) == []
     assert learning.healthy
     finrl = diagnose_config(new_experiment("old", tmp_path, style="finrl"))
     assert finrl.healthy
