@@ -42,6 +42,7 @@ SHORT_TRAIN = "--set agent.total_timesteps=512 --set agent.n_envs=2 --set evalua
 RUN = {
     "finrl-ray new mine": "",
     "finrl-ray new NAME": "",
+    "finrl-ray new NAME --style finrl": "--in others",
     "finrl-ray doctor CONFIG": "",
     "finrl-ray doctor experiments/mine/config.yaml": SHORT_TRAIN,
     "finrl-ray audit CONFIG": "",
