@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from repository import REPOSITORY
 
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import parse_config
+from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.config.template import LEARNING, new_experiment, template_text
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.run.prepare import prepare_search
@@ -73,6 +74,15 @@ def test_the_style_that_learns_is_a_search_without_a_warning() -> None:
     entry = parse_config(yaml.safe_load(tried)).search.space["data.features"]
     assert entry == {"choice": ["finrl", []]}
     prepare_search(parse_config(yaml.safe_load(tried)))
+
+
+@pytest.mark.parametrize("name", ["quickstart", "planted"])
+def test_the_experiments_have_the_formulation_that_learns(name: str) -> None:
+    config = load_config(REPOSITORY / "experiments" / name / "config.yaml")
+    learning = parse_config(yaml.safe_load(template_text()))
+    for key in ("action", "reward", "observation", "random_start"):
+        assert getattr(config.env, key) == getattr(learning.env, key)
+    assert config.search.space == learning.search.space
 
 
 def test_a_style_that_there_is_not(tmp_path: Path) -> None:
