@@ -106,7 +106,8 @@ class DRLAgent:
         if isinstance(model, OffPolicyAlgorithm):
             model.replay_buffer = make_replay_buffer(model)
             set_up(model)
-        if model.get_vec_normalize_env() is not None:
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None and normalizer.norm_obs:
             setattr(model, UNDER_STATISTICS, True)
         return model
 

@@ -47,7 +47,7 @@ from finrl_ray.agents.saved_models.zip_file import (
 from finrl_ray.errors import ConfigError
 
 UNDER_STATISTICS = "trained_under_vec_normalize"
-"""Attribute of a model whose env was normalised, kept in its files."""
+"""Attribute of a model whose observations were normalised, kept in its files."""
 _left_out: MutableMapping[BaseAlgorithm, str] = WeakKeyDictionary()
 """Loaded models whose statistics were not loaded with them, and where those lie."""
 _BUILD_ERRORS = (*PICKLE_ERRORS, AssertionError, RuntimeError, OSError, zipfile.BadZipFile)
@@ -129,9 +129,22 @@ def load_model(
     except _BUILD_ERRORS as error:
         raise ConfigError(f"{file} cannot be loaded as {wanted}: {_in_words(error)}") from error
     beside = file.with_name(VECNORMALIZE_FILE)
-    if STATISTICS_MEMBER in members or beside.exists():
-        _left_out[loaded] = str(file if STATISTICS_MEMBER in members else beside)
+    inside = STATISTICS_MEMBER in members
+    if inside or beside.exists():
+        if _of_observations(file):
+            _left_out[loaded] = str(file if inside else beside)
+        elif getattr(loaded, UNDER_STATISTICS, False):
+            setattr(loaded, UNDER_STATISTICS, False)
     return loaded
+
+
+def _of_observations(file: Path) -> bool:
+    """Return whether a model acts on normalised observations, and not only learned of rewards."""
+    try:
+        statistics = read_statistics(file)
+    except ConfigError:
+        return True  # whoever needs them is told what is wrong with them
+    return statistics is None or bool(statistics.settings.get("norm_obs", True))
 
 
 def forgotten_statistics(model: BaseAlgorithm) -> str:

@@ -48,7 +48,7 @@ _WITH_WEIGHTS = formulation(only_with=("action", ("target_weights",)))
 class AccountOptions:
     """FinRL's own arguments: the account, what trading costs, and when everything is sold."""
 
-    hmax: int | float = field(default=100, metadata=formulation())
+    hmax: int | float = field(default=100, metadata=formulation(only_with=("action", ("orders",))))
     """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
     A whole number unless `fractional_shares`. Not used with `action: target_weights`."""
     initial_amount: float = field(default=1_000_000.0, metadata=_ACCOUNT)
@@ -220,7 +220,9 @@ class EnvConfig(TradingOptions, AccountOptions):
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    observation_scaling: Literal["none", "train"] = field(default="none", metadata=formulation())
+    observation_scaling: Literal["none", "train"] = field(
+        default="none", metadata=formulation(only_with=("observation", ("finrl",)))
+    )
     """`train`: standardise prices and features by their mean and deviation on the train window and
     express cash and positions as fractions of `initial_amount`. `observation: stationary` is always
     standardised so, whatever stands here."""

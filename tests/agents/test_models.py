@@ -490,6 +490,21 @@ def test_a_model_that_was_never_normalised_is_no_warning(tmp_path: Path, caplog)
     assert not caplog.text
 
 
+def test_statistics_of_rewards_alone_are_no_warning(tmp_path: Path, caplog) -> None:
+    env = VecNormalize(small_env(), norm_obs=False)
+    for name, settings in (("m", {}), ("n", {"trained_under_vec_normalize": True})):
+        model = DRLAgent(env).get_model("a2c")
+        model.__dict__.update(settings)  # as files of before have it
+        save_model(model, tmp_path / f"{name}.zip")
+        statistics = read_statistics(tmp_path / f"{name}.zip")
+        assert statistics is not None
+        loaded = load_model("a2c", tmp_path / f"{name}.zip")
+        for other in (small_env(), under_statistics(small_env(), statistics, evaluating=True)):
+            with caplog.at_level(logging.WARNING, logger="finrl_ray"):
+                DRLAgent.DRL_prediction(loaded, other)
+    assert "trained on normalised" not in caplog.text
+
+
 def test_sac_without_its_optimizer_is_not_whole(tmp_path: Path) -> None:
     small_model("sac").save(tmp_path / "m.zip")
     file = rewritten(tmp_path / "m.zip", tmp_path / "n.zip", lambda m: m.pop("actor.optimizer.pth"))

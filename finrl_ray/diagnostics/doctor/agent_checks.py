@@ -9,10 +9,19 @@ from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.trial.options import ALGORITHM, check_option, is_option, option_value
+from finrl_ray.config.trial.options import (
+    ALGORITHM,
+    N_ENVS,
+    check_option,
+    is_option,
+    option_value,
+    own_name,
+    searched_algorithms,
+)
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_values, parse_domain
+from finrl_ray.search.sampling.entries import entries_of
 from finrl_ray.support.text import counted, did_you_mean
 
 LEARNING_RATES = (1e-6, 1e-2)
@@ -41,11 +50,13 @@ def check_agent(config: ExperimentConfig, findings: FindingList) -> ExperimentCo
     ExperimentConfig
         Without the keywords and entries that are errors, so that the rest can be checked.
     """
-    agent = config.agent
+    agents = _agents(config)
     right = {
-        n: v for n, v in agent.model_kwargs.items() if _keyword_is_right(agent, n, v, findings)
+        n: v
+        for n, v in config.agent.model_kwargs.items()
+        if all(_keyword_is_right(agent, n, v, findings) for agent in agents)
     }
-    agent = dataclasses.replace(agent, model_kwargs=right)
+    agent = dataclasses.replace(config.agent, model_kwargs=right)
     given = config.search.space
     # what one of several algorithms accepts is looked at with the space as a whole
     several = [n for n in given if ALGORITHM in given and not is_option(n)]
@@ -65,15 +76,30 @@ def check_agent(config: ExperimentConfig, findings: FindingList) -> ExperimentCo
         space = {}
         search = dataclasses.replace(search, space={}, default_space=True)
         config = dataclasses.replace(config, search=search)
-    _check_learning_rate(config, space, findings)
-    if ALGORITHMS[agent.algorithm].on_policy:
-        _check_rollouts(config, space, findings)
-    else:
-        _check_buffers(config, space, findings)
+    for one in _agents(config):
+        # what stands in the space under the algorithm's own name, and what all of them share
+        own = entries_of(space, one.algorithm)
+        trial = dataclasses.replace(config, agent=one)
+        _check_learning_rate(trial, own, findings)
+        if ALGORITHMS[one.algorithm].on_policy:
+            _check_rollouts(trial, own, findings)
+        else:
+            _check_buffers(trial, own, findings)
     if not findings.has_error("agent.model_kwargs") and not findings.has_error("search.space"):
         count = f"{len(space)} searched over" if space else "nothing searched over"
-        findings.ok("agent", f"{agent.algorithm} has every keyword named ({count})")
+        names = [one.algorithm for one in _agents(config)]
+        verb = "has" if len(names) == 1 else "have"
+        findings.ok("agent", f"{' and '.join(names)} {verb} every keyword named ({count})")
     return config
+
+
+def _agents(config: ExperimentConfig) -> list[AgentConfig]:
+    """Return the agent of each algorithm that trials may have."""
+    try:
+        names = searched_algorithms(config)
+    except ConfigError:  # an error of the space, which is told of with it
+        names = [config.agent.algorithm]
+    return [dataclasses.replace(config.agent, algorithm=name) for name in names]
 
 
 def _keyword_is_right(agent: AgentConfig, name: str, value: Any, findings: FindingList) -> bool:
@@ -141,8 +167,9 @@ def _name_is_right(algorithm: str, name: str, where: str, findings: FindingList)
 
 def options_of(config: ExperimentConfig, space: Mapping[str, Domain], name: str) -> list[Any]:
     """Return the values that a keyword takes: the ends of its search, or the one it is set to."""
-    if name in space:
-        return list(corner_values(space[name]))
+    name_there = N_ENVS if name == "n_envs" and N_ENVS in space else name
+    if name_there in space:
+        return list(corner_values(space[name_there]))
     agent = config.agent
     if name == "n_envs":
         return [agent.model_kwargs.get("n_envs", agent.n_envs)]
@@ -150,12 +177,19 @@ def options_of(config: ExperimentConfig, space: Mapping[str, Domain], name: str)
     return [kwargs[name]] if name in kwargs else []
 
 
+def _place(config: ExperimentConfig, space: Mapping[str, Domain], name: str) -> str:
+    """Return where a keyword of the algorithm stands in the config."""
+    if name not in space:
+        return f"agent.model_kwargs.{name}"
+    own = own_name(config.agent.algorithm, name)
+    return f"search.space.{own if own in config.search.space else name}"
+
+
 def _check_learning_rate(
     config: ExperimentConfig, space: Mapping[str, Domain], findings: FindingList
 ) -> None:
     low, high = LEARNING_RATES
-    searched = "learning_rate" in space
-    where = "search.space.learning_rate" if searched else "agent.model_kwargs.learning_rate"
+    where = _place(config, space, "learning_rate")
     for value in options_of(config, space, "learning_rate"):
         number = float(str(value).removeprefix("lin_"))
         if number > high:
@@ -203,18 +237,19 @@ def _check_batches(
 ) -> None:
     batches = options_of(config, space, "batch_size")
     shortest, longest = rollouts
-    place = "search.space" if "batch_size" in space else "agent.model_kwargs"
+    place = _place(config, space, "batch_size")
+    given = entries_of(config.search.space, config.agent.algorithm)
     remedy = "lower batch_size, or raise n_steps or n_envs"
     if min(batches) > longest:
         findings.error(
-            f"{place}.batch_size",
+            place,
             f"batch_size {min(batches)} is larger than the rollout of {longest} (n_steps x n_envs):"
             " there is no such batch to learn from",
             remedy,
         )
-    elif max(batches) > shortest and {"n_steps", "batch_size", "n_envs"} & set(config.search.space):
+    elif max(batches) > shortest and {"n_steps", "batch_size", "n_envs", N_ENVS} & set(given):
         findings.warning(
-            f"{place}.batch_size",
+            place,
             f"batch_size {max(batches)} is larger than the shortest rollout of {shortest} (n_steps "
             "x n_envs): trials with both learn from the whole rollout at once",
             remedy,
@@ -230,19 +265,19 @@ def _check_buffers(
     )
     if max(batches) > min(buffers):
         findings.error(
-            "agent.model_kwargs.batch_size",
+            _place(config, space, "batch_size"),
             f"batch_size {max(batches)} is larger than the replay buffer of {min(buffers)}",
             "lower batch_size or raise buffer_size",
         )
     if max(starts) >= total:
         findings.error(
-            "agent.model_kwargs.learning_starts",
+            _place(config, space, "learning_starts"),
             f"learning starts at timestep {max(starts):,}, but training ends at {total:,}",
             "lower learning_starts or raise agent.total_timesteps",
         )
     elif max(starts) > total / 2:
         findings.warning(
-            "agent.model_kwargs.learning_starts",
+            _place(config, space, "learning_starts"),
             f"learning starts at timestep {max(starts):,} of {total:,}: more than half of the "
             "training is random actions",
             "lower learning_starts",

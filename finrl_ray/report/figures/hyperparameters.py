@@ -19,6 +19,7 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.config.dump import yaml_value
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Panel, Parallel
 from finrl_ray.report.read_search import SearchReport
@@ -91,7 +92,7 @@ def _key(value: Any) -> str:
 def _words(value: Any) -> str:
     if value is None:
         return _UNSEEN
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else yaml_value(value)
 
 
 def compared(search: SearchReport) -> tuple[list[int], FloatArray, list[Axis]]:

@@ -127,9 +127,9 @@ def number_cell(value: Any, style: str = ".2f") -> Cell:
 
 
 def cell(value: Any) -> Cell:
-    """Return a cell of whatever value: numbers to the right, the rest as text."""
+    """Return a cell of whatever value: numbers to the right, the rest as text, as in a config."""
     if isinstance(value, bool) or value is None:
-        return Cell(text="" if value is None else str(value))
+        return Cell(text="" if value is None else str(value).lower())
     if isinstance(value, float):
         return number_cell(value, ".4g")
     if isinstance(value, int) or hasattr(value, "dtype"):

@@ -1,5 +1,6 @@
 """The ranked table of a search's trials, its winner, and the winner's checkpoint."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finrl_ray.agents.hyperparameters import settings_of_sample, trial_seed
+from finrl_ray.config.dump import yaml_value
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.metrics.registry import leading_with
@@ -119,7 +121,9 @@ def trial_settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, A
 
 
 def _as_cell(value: Any) -> Any:
-    return str(value) if isinstance(value, list | tuple | dict) else value
+    if not isinstance(value, list | tuple | dict):
+        return value
+    return yaml_value(json.loads(json.dumps(value, default=str)))  # as in a config: [macd, rsi_30]
 
 
 def _eligible(row: dict[str, Any]) -> bool:

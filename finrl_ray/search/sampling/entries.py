@@ -36,7 +36,8 @@ def space_entries(config: ExperimentConfig) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If an entry is that of an algorithm that is not searched.
+        If an entry is that of an algorithm that is not searched, or gives one an option of the
+        config.
     """
     given, algorithms = config.search.space, searched_algorithms(config)
     _check_own(config)
@@ -112,12 +113,19 @@ def _default_entries(
 
 
 def _check_own(config: ExperimentConfig) -> None:
-    """Refuse entries of algorithms that are not searched."""
+    """Refuse entries of algorithms that are not searched, and options of one algorithm."""
     algorithms = searched_algorithms(config)
     searched = ALGORITHM in config.search.space
     for name in config.search.space:
         pair = own_entry(name)
-        if pair is None or (searched and pair[0] in algorithms):
+        if pair is None:
+            continue
+        if is_option(pair[1]):
+            raise ConfigError(
+                f"search.space.{name}: options of the config are the same for all algorithms and "
+                f"stand without a name of one: {pair[1]}"
+            )
+        if searched and pair[0] in algorithms:
             continue
         if not searched and pair[0] == config.agent.algorithm:
             what = f"with one algorithm its entries stand without its name: {pair[1]}"

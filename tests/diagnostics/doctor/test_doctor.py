@@ -23,6 +23,7 @@ from finrl_ray.config.template import new_experiment
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.diagnostics.doctor import compute_checks
+from finrl_ray.diagnostics.doctor.agent_checks import check_agent
 from finrl_ray.diagnostics.doctor.compute_checks import largest_trial
 from finrl_ray.diagnostics.doctor.config_salvage import salvage
 from finrl_ray.diagnostics.doctor.doctor import diagnose_config
@@ -534,6 +535,43 @@ def test_a_space_of_options_in_order_is_healthy(tmp_path: Path) -> None:
     slow = [line for line in warnings if line.startswith("env.hmax")]
     assert len(slow) == 1
     assert slow[0].startswith("env.hmax: with env.hmax 1: ")
+
+
+def test_each_algorithm_of_a_space_is_looked_at_with_its_own_entries(tmp_path: Path) -> None:
+    space = {
+        "agent.algorithm": {"choice": ["ppo", "sac"]},
+        "ppo.n_steps": {"choice": [8, 16]},
+        "ppo.batch_size": {"choice": [32]},
+        "sac.learning_starts": {"choice": [4000]},
+        "sac.learning_rate": {"choice": [0.5]},
+    }
+    config = write(
+        tmp_path,
+        search={"space": space, "default_space": False},
+        agent={"algorithm": "a2c", "total_timesteps": 5000, "n_envs": 1},
+    )
+    findings: FindingList = FindingList()
+    check_agent(load_config(config), findings)
+    told = {item.where: item.what for item in findings if item.level in ("error", "warning")}
+    assert set(told) == {
+        "search.space.ppo.batch_size",
+        "search.space.sac.learning_starts",
+        "search.space.sac.learning_rate",
+    }
+    assert "batch_size 32 is larger than the rollout of 16" in told["search.space.ppo.batch_size"]
+    assert "4,000 of 5,000" in told["search.space.sac.learning_starts"]
+
+
+def test_accounts_of_a_space_count_in_rollouts_under_either_name(tmp_path: Path) -> None:
+    for name in ("n_envs", "agent.n_envs"):
+        config = write(
+            tmp_path,
+            search={"space": {name: {"choice": [1, 8]}, "n_steps": 512}, "default_space": False},
+            agent={"algorithm": "ppo", "total_timesteps": 8192},
+        )
+        findings: FindingList = FindingList()
+        check_agent(load_config(config), findings)
+        assert "2 rollouts of 4,096" in "".join(item.what for item in findings)
 
 
 def test_the_largest_trial_is_that_of_the_longest_observation() -> None:

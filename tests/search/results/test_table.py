@@ -117,7 +117,7 @@ def test_options_of_the_config_are_columns_with_what_the_trial_really_had() -> N
         one.sample = {**one.sample, **options}
     table = trial_table(records, CONFIG)
     assert table["env.hmax"].tolist() == [300, 30]
-    assert table["data.features"].tolist() == ["['macd', 'rsi_30']", "finrl"]
+    assert table["data.features"].tolist() == ["[macd, rsi_30]", "finrl"]
     # without a stop loss a ratio to it has no meaning
     assert table["env.profit_loss_ratio"].fillna(0).tolist() == [0, 1.0]
     assert table["n_steps"].tolist() == [64, 64]

@@ -79,6 +79,10 @@ def test_every_option_of_each_algorithm_is_in_a_corner() -> None:
         ({**BOTH, "td3.tau": 0.1}, r"search\.space\.td3\.tau: td3 is not searched"),
         ({"ppo.n_steps": 64}, "its entries stand without its name: n_steps"),
         ({"sac.tau": 0.1}, r"sac is not searched, but \['ppo'\]"),
+        (
+            {"agent.algorithm": {"choice": ["ppo", "sac"]}, "ppo.env.hmax": {"choice": [1, 2]}},
+            "search.space.ppo.env.hmax: .*stand without a name of one: env.hmax",
+        ),
         ({**BOTH, "ppo.n_step": 64}, "for agent.algorithm ppo: .*Did you mean 'n_steps'"),
         ({**BOTH, "sac.tau": {"choice": [0.1, 2]}}, r"for agent.algorithm sac: .*tau.*got 2"),
         ({**BOTH, "nothing": 1}, "no keyword 'nothing'"),

@@ -37,6 +37,14 @@ def built(space: dict[str, Any], env: EnvConfig | None = None, **search: Any) ->
         ({"data.features": {"choice": [["macd", "macd"]]}}, "twice: .*macd"),
         ({"agent.n_envs": {"choice": [1, 0]}}, "search.space.agent.n_envs: n_envs must be"),
         ({"agent.n_envs": 2, "n_envs": 4}, "agent.n_envs and n_envs say the same thing"),
+        (
+            {"env.hmax": {"choice": [9]}, "env.action": "target_weights"},
+            "hmax would change nothing",
+        ),
+        (
+            {"env.observation_scaling": {"choice": ["train"]}, "env.observation": "stationary"},
+            "observation_scaling would change nothing",
+        ),
         ({"env.profit_loss_ratio": {"choice": [1.0]}}, "would change nothing.*env.stop_loss"),
         ({"env": {"hmax": {"choice": [1]}}}, "search.space.env: .*write env.hmax in one name"),
         ({"hmax": {"choice": [1]}}, "an option of the config has its section before it: env.hmax"),
