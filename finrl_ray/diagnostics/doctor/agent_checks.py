@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
@@ -95,10 +96,9 @@ def check_agent(config: ExperimentConfig, findings: FindingList) -> ExperimentCo
 
 def _agents(config: ExperimentConfig) -> list[AgentConfig]:
     """Return the agent of each algorithm that trials may have."""
-    try:
-        names = searched_algorithms(config)
-    except ConfigError:  # an error of the space, which is told of with it
-        names = [config.agent.algorithm]
+    names: list[Any] = [config.agent.algorithm]
+    with suppress(ConfigError):  # an error of the space is told of with the space
+        names = list(searched_algorithms(config))
     return [dataclasses.replace(config.agent, algorithm=name) for name in names]
 
 

@@ -75,6 +75,13 @@ def test_a_search_that_asha_cannot_act_on_says_so(tmp_path) -> None:
     assert "asha can do nothing" in prepare_search(config).describe()
 
 
+def test_a_look_back_beyond_the_train_window_is_refused_before_it_fills_memory(tmp_path) -> None:
+    space = {"env.lookback": {"choice": [2, 10**7]}, "env.observation": "stationary"}
+    config = small_config(tmp_path, search={"space": space})
+    with pytest.raises(ConfigError, match=r"at most the \d+ rows of the train .*got 10000000"):
+        prepare_search(config)
+
+
 def test_objects_that_yaml_cannot_keep_are_refused(tmp_path) -> None:
     config = small_config(tmp_path)
     space = {"activation_fn": {"choice": [th.nn.ReLU]}}
