@@ -548,7 +548,7 @@ def test_each_algorithm_of_a_space_is_looked_at_with_its_own_entries(tmp_path: P
     config = write(
         tmp_path,
         search={"space": space, "default_space": False},
-        agent={"algorithm": "a2c", "total_timesteps": 5000, "n_envs": 1},
+        agent={"algorithm": "a2c", "total_timesteps": 5000, "n_envs": 1, "model_kwargs": {}},
     )
     findings: FindingList = FindingList()
     check_agent(load_config(config), findings)
