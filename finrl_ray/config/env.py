@@ -12,7 +12,7 @@ are filled: its form for the kernel in `env/order_limits.py` and `env/kernel/arr
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, require
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
@@ -27,6 +27,10 @@ REWARD_SCALING: Mapping[Reward, float] = MappingProxyType(
 )
 """What a reward is multiplied by where `reward_scaling` is null: FinRL's factor for currency, and
 1.0 for a return of 1 %."""
+
+_KINDS: Mapping[str, Any] = MappingProxyType(
+    {"action": ActionKind, "fill": Fill, "observation": Observation, "reward": Reward}
+)
 
 _COSTS = not_searched(
     "it is a fact of the market; an agent is not better because its trades cost less"
@@ -133,6 +137,15 @@ class TradingOptions:
             item.name for item in fields(TradingOptions) if getattr(self, item.name) != item.default
         ]
 
+    def check_kinds(self) -> None:
+        """Raise ConfigError unless the options that name a kind name one that there is."""
+        for name, kinds in _KINDS.items():
+            value, allowed = getattr(self, name), get_args(kinds)
+            require(
+                isinstance(value, str) and value in allowed,
+                f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}",
+            )
+
     def check_ranges(self) -> None:
         """Raise ConfigError unless the options that are numbers are within their ranges."""
         share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
@@ -238,6 +251,7 @@ class EnvConfig(TradingOptions, AccountOptions):
         return self.observation == "stationary" or self.observation_scaling == "train"
 
     def __post_init__(self) -> None:
+        self.check_kinds()
         whole = self.hmax >= 1 and float(self.hmax).is_integer()
         require(
             whole or (self.fractional_shares and self.hmax > 0),

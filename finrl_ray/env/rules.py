@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Number
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -59,13 +60,13 @@ class TradingRules(TradingOptions):
 
     def __post_init__(self) -> None:
         choices = {name: _choices(hint) for name, hint in get_type_hints(type(self)).items()}
-        self._check_numbers([name for name, allowed in choices.items() if not allowed])
         for name, allowed in choices.items():
             value = getattr(self, name)
-            if allowed and not any(value is choice or value == choice for choice in allowed):
+            if allowed and not _is_among(value, allowed):
                 raise ConfigError(
                     f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
                 )
+        self._check_numbers([name for name, allowed in choices.items() if not allowed])
 
     def _check_numbers(self, names: list[str]) -> None:
         lots: Any = self.lot_size
@@ -76,8 +77,11 @@ class TradingRules(TradingOptions):
             object.__setattr__(self, "return_horizons", tuple(periods))
         try:
             self.check_ranges()
-        except TypeError as error:
-            given = {name: getattr(self, name) for name in names}
+        except ConfigError:
+            raise
+        except (TypeError, ValueError) as error:  # an array is neither above nor below a number
+            values = {name: getattr(self, name) for name in names}
+            given = {name: value for name, value in values.items() if not _is_number(value)}
             raise ConfigError(f"these options must be numbers or None, got {given}") from error
         self._check_whole_numbers()
         finrl = [
@@ -144,6 +148,19 @@ class TradingRules(TradingOptions):
                 f"leave {changed} out or set parity=False"
             )
         return replace(FINRL_RULES if parity else cls(), **options)
+
+
+def _is_among(value: Any, allowed: tuple[Any, ...]) -> bool:
+    """Return whether a value is one of the choices; arrays, of which `==` is no answer, are not."""
+    return not isinstance(value, np.ndarray) and any(
+        value is choice or value == choice for choice in allowed
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether an option's value is a number or numbers, or None."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(part is None or isinstance(part, Number) for part in parts)
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:

@@ -342,7 +342,9 @@ def test_the_yaml_options_and_create_env_arrive():
         ({"max_weight": 0.0}, r"max_weight is a share .* within \(0, 1\], got 0.0"),
         ({"max_weight": 1.01}, "max_weight"),
         ({"max_weight": np.nan}, "max_weight"),
-        ({"max_weight": "much"}, "must be numbers or None"),
+        ({"action": np.array(["orders", "orders"])}, "action must be one of 'orders'"),
+        ({"max_weight": "much"}, r"must be numbers or None, got {'max_weight': 'much'}"),
+        ({"max_weight": np.array([0.1, 0.2])}, "must be numbers or None, got {'max_weight': array"),
         ({"no_trade_band": -0.01}, r"no_trade_band .* within \[0, 1\), got -0.01"),
         ({"no_trade_band": 1.0}, "no_trade_band"),
         (
