@@ -108,7 +108,9 @@ def observed_columns(
         return market_columns(close, features)
     rows, starts = np.arange(len(close)), first_rows(len(close), seams)
     logs = np.log(close)
-    returns = [logs - logs[np.maximum(rows - k, starts)] for k in options.return_horizons]
+    # an index holds 64 bits, and no return looks back further than the window is long
+    horizons = [min(k, len(close)) for k in options.return_horizons]
+    returns = [logs - logs[np.maximum(rows - k, starts)] for k in horizons]
     by_feature: AnyArray = features.transpose(0, 2, 1).reshape(len(close), -1)
     return np.concatenate([*returns, by_feature], axis=1)
 

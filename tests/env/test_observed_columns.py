@@ -376,6 +376,15 @@ def test_bad_options_are_refused(options, words) -> None:
         StockTradingEnv(random_market(20), **options)
 
 
+def test_a_horizon_beyond_64_bits_is_cut_short_like_any_other() -> None:
+    market = random_market(20)
+    seen = [
+        StockTradingEnv(market, observation="stationary", return_horizons=[horizon]).accounts
+        for horizon in (20, 10**30)
+    ]
+    assert (seen[0].table.market.table == seen[1].table.market.table).all()
+
+
 def test_a_feature_too_large_is_named() -> None:
     market = hand_market(
         [[1.0], [1.0], [1.0]], features=[[[0.0]], [[0.0]], [[1e39]]], feature_names=("f",)
