@@ -24,7 +24,8 @@ ACCOUNT_CHANGE, ACTIVE, DIFFERENTIAL_SHARPE = (
 )
 # Whoever is left with less of the account has lost all of it: nothing can be learned from log(0).
 _LEAST_GROWTH = 1e-12
-# A variance below this share of the mean square is what rounding leaves of equal returns.
+# A variance below this share of the mean square is what rounding leaves of equal returns, and a
+# smaller return is what it leaves of none.
 _ROUNDING = 1e-12
 
 
@@ -74,7 +75,10 @@ def reward_of(e: int, before: float, after: float, close: FloatArray, limits: An
         return account_change(before, after)
     grown = growth(before, after)
     if limits.reward == DIFFERENTIAL_SHARPE:
-        return differential_sharpe(grown - 1.0, limits.averages[e], limits.rate)
+        change = grown - 1.0
+        # what rounding leaves of no return would be divided by its own square
+        moved = change if abs(change) > _ROUNDING else 0.0
+        return differential_sharpe(moved, limits.averages[e], limits.rate)
     paid = math.log(grown)
     if limits.reward == ACTIVE:
         held = limits.benchmark[e]

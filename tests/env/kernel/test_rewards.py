@@ -82,6 +82,25 @@ def test_equal_returns_have_no_differential_sharpe_ratio() -> None:
     assert paid[-100:] == [0.0] * 100
 
 
+def test_rounding_is_no_return_that_a_differential_sharpe_ratio_could_be_measured_by() -> None:
+    flat = [0.1, 0.3, 0.7]
+    env = StockTradingEnv(
+        hand_market([*[flat] * 6, [0.11, 0.33, 0.77], [0.11, 0.33, 0.77]]),
+        **{**FREE, "initial_amount": 1000.0 / 3.0},
+        action="target_weights",
+        fractional_shares=True,
+        reward="differential_sharpe",
+    )
+    weights = [[0.3, 0.3, 0.3], [0.7, 0.1, 0.2], [0.1, 0.2, 0.7], [0.31, 0.41, 0.17]]
+    paid = play(env, [*weights, *weights[:3]])
+    values = env.account_history.account_value
+    # trades that cost nothing at prices that stand still leave the account alone but for rounding
+    assert 0.0 < abs(values[:6] / values[0] - 1.0).max() < 1e-14
+    assert paid[:6] == [0.0] * 6
+    # R = 0 after the first return r: A = r / 100 and B = r^2 / 100, so dA = -A and dB = -B
+    assert paid[6] == pytest.approx(-0.5 * 1e-4 / (0.01 - 1e-4) ** 1.5, rel=1e-9)
+
+
 def test_what_each_reward_pays_for_the_same_orders() -> None:
     # buy & hold has 50 A at 10 and 25 B at 20; the agent buys 100 A and holds them
     market = hand_market([[10.0, 20.0], [11.0, 20.0], [9.0, 24.0]])
@@ -188,6 +207,13 @@ def test_a_number_that_is_given_is_the_factor_whatever_the_reward() -> None:
 def test_what_cannot_be_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         StockTradingEnv(random_market(10), **options)
+
+
+@pytest.mark.parametrize("option", ["action", "fill", "observation", "reward"])
+@pytest.mark.parametrize("value", ["sharpe", None, 1, ["active"]])
+def test_a_config_built_in_python_names_the_kinds_that_there_are(option: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{option} must be one of '.*', got "):
+        EnvConfig(**{option: value})
 
 
 def test_the_config_refuses_rewards_that_float32_cannot_hold() -> None:
