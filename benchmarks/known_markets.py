@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-TICKERS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
+from finrl_ray.data.sources.generated import TICKERS, autoregressive, log_returns
+
 STARTS = np.array([60.0, 75.0, 90.0, 105.0, 120.0, 135.0])
 LAWS = ("strong", "medium", "weak", "spells", "momentum", "pairs", "none")
 SIGNALLED = ("strong", "medium", "weak", "spells", "none")
@@ -33,7 +34,7 @@ MOMENTUM, MOMENTUM_DAYS = 0.0015, 20
 PAIR_PULL = 0.04
 SPELL_DAYS = 250
 _PULL = 0.02
-_FACTOR_VOLATILITY, _OWN_VOLATILITY, _OVERNIGHT = 0.006, 0.009, 0.3
+_OWN_VOLATILITY, _OVERNIGHT = 0.009, 0.3
 PERIODS_PER_YEAR = 252
 
 
@@ -58,9 +59,9 @@ def known_market(law: str, seed: int, n_days: int) -> KnownMarket:
     """Return a market of one of LAWS."""
     rng = np.random.default_rng(seed)
     n = len(TICKERS)
-    volatility = np.exp(0.3 * _autoregressive(rng, n_days, 1, 0.98) - 0.045)
-    night, day = (_moves(rng, n_days, n, s, volatility) for s in (_OVERNIGHT, 1 - _OVERNIGHT))
-    signal = _autoregressive(rng, n_days, n, 0.9)
+    volatility = np.exp(0.3 * autoregressive(rng, n_days, 1, 0.98) - 0.045)
+    night, day = (log_returns(rng, n_days, n, s, volatility) for s in (_OVERNIGHT, 1 - _OVERNIGHT))
+    signal = autoregressive(rng, n_days, n, 0.9)
     on = np.ones(n_days)
     if law == "spells":
         on = (np.cumsum(rng.random(n_days) < 1 / SPELL_DAYS) + rng.integers(2)) % 2
@@ -102,25 +103,6 @@ def _drift(
         return PAIR_PULL / 2 * score, score / 0.04
     # without an edge the signal says nothing, and prices go where they go
     return np.zeros(len(now)), signal[row]
-
-
-def _autoregressive(rng: np.random.Generator, n_days: int, n: int, memory: float) -> np.ndarray:
-    shocks = rng.standard_normal((n_days, n)) * math.sqrt(1.0 - memory**2)
-    values, before = np.empty((n_days, n)), rng.standard_normal(n)
-    for day in range(n_days):
-        before = memory * before + shocks[day]
-        values[day] = before
-    return values
-
-
-def _moves(
-    rng: np.random.Generator, n_days: int, n: int, share: float, volatility: np.ndarray
-) -> np.ndarray:
-    """Return log returns (T, N) of a common factor and of the tickers' own."""
-    factor = volatility * _FACTOR_VOLATILITY * math.sqrt(share)
-    own = volatility * _OWN_VOLATILITY * math.sqrt(share)
-    noise = factor * rng.standard_normal((n_days, 1)) + own * rng.standard_normal((n_days, n))
-    return np.asarray(noise - (factor**2 + own**2) / 2.0)
 
 
 def _frame(

@@ -67,12 +67,12 @@ def generated_market(
     rng = np.random.default_rng(seed)
     n = len(tickers)
     # around 1, wandering over months
-    volatility = np.exp(0.3 * _autoregressive(rng, n_days, 1, 0.98) - 0.045)
+    volatility = np.exp(0.3 * autoregressive(rng, n_days, 1, 0.98) - 0.045)
     # the same for both kinds, so that they differ by the edge alone
     night, day = (
-        _log_returns(rng, n_days, n, share, volatility) for share in (_OVERNIGHT, 1 - _OVERNIGHT)
+        log_returns(rng, n_days, n, share, volatility) for share in (_OVERNIGHT, 1 - _OVERNIGHT)
     )
-    signal = _autoregressive(rng, n_days, n, _MEMORY)
+    signal = autoregressive(rng, n_days, n, _MEMORY)
     drift = np.zeros((n_days, n))
     if kind == "planted":
         drift[1:] = EDGE * signal[:-1]
@@ -105,7 +105,7 @@ def generated_market(
     )
 
 
-def _autoregressive(rng: np.random.Generator, n_days: int, n: int, memory: float) -> FloatArray:
+def autoregressive(rng: np.random.Generator, n_days: int, n: int, memory: float) -> FloatArray:
     """Return N series of shape (T,) with mean 0, deviation 1 and the autocorrelation `memory`."""
     shocks = rng.standard_normal((n_days, n)) * np.sqrt(1.0 - memory**2)
     values = np.empty((n_days, n))
@@ -116,7 +116,7 @@ def _autoregressive(rng: np.random.Generator, n_days: int, n: int, memory: float
     return values
 
 
-def _log_returns(
+def log_returns(
     rng: np.random.Generator, n_days: int, n: int, share: float, volatility: FloatArray
 ) -> FloatArray:
     """Return log returns of shape (T, N) whose simple returns have the expectation 0."""
