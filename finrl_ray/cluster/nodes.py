@@ -169,14 +169,8 @@ def _require_token(address: str) -> None:
 
 
 def present_token() -> None:
-    """Let this process present its token to a Ray that it joins; Ray does so only when told.
-
-    Without a token, or where the environment forbids it, Ray is told to present none: it goes on as
-    an earlier Ray of this process did.
-    """
+    """Let this process present its token to a Ray that it joins; Ray does so only when told."""
     if not token_mode_wanted():
-        if not ray.is_initialized():
-            read_settings_again()
         return
     os.environ[MODE_VARIABLE] = "token"
     token_into_environment()

@@ -9,8 +9,6 @@ import pytest
 from finrl_ray.cli import cluster
 from finrl_ray.cli.main import main
 from finrl_ray.cluster import nodes
-from finrl_ray.cluster.nodes import present_token
-from finrl_ray.cluster.ray_internals import read_token_again
 from finrl_ray.errors import SearchError
 from finrl_ray.jobs.client import Ended
 
@@ -50,20 +48,6 @@ def test_submit_without_a_cluster_says_how_to_reach_one(monkeypatch, capsys, tmp
     error = capsys.readouterr().err
     assert "no Ray dashboard answers at http://127.0.0.1:1" in error
     assert "ray dashboard cluster.yaml" in error
-
-
-def test_submit_forgets_the_token_mode_of_an_earlier_ray(monkeypatch, capsys, tmp_path) -> None:
-    token = tmp_path / "token"
-    token.write_text("0" * 64)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    present_token()
-    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
-    monkeypatch.delenv("RAY_AUTH_MODE")
-    read_token_again()
-    (tmp_path / "c.yaml").write_text("name: c\n")
-    assert run(monkeypatch, "submit", "c.yaml", "--address", "http://127.0.0.1:1") == 2
-    assert "no Ray dashboard answers at http://127.0.0.1:1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["tune", "submit"])
