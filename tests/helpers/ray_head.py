@@ -21,7 +21,7 @@ import pytest
 from repository import REPOSITORY
 
 from finrl_ray.cluster.nodes import dashboard_answers
-from finrl_ray.cluster.ray_internals import read_settings_again, read_token_again
+from finrl_ray.cluster.ray_internals import read_token_again
 
 START_S = 600.0
 
@@ -102,8 +102,6 @@ def ray_head() -> Iterator[RayHead]:
         finally:
             _stop(process)
             shutil.rmtree(temp_dir, ignore_errors=True)
-    # Ray keeps what it has read, and would go on asking for a token
-    read_settings_again()
     read_token_again()
 
 
