@@ -18,12 +18,16 @@ markets, the best of its few forms.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from finrl_ray.data.sources.generated import TICKERS, autoregressive, log_returns
+from finrl_ray.data.sources.generated import (
+    TICKERS,
+    autoregressive,
+    log_returns,
+    price_frame,
+)
 
 STARTS = np.array([60.0, 75.0, 90.0, 105.0, 120.0, 135.0])
 LAWS = ("strong", "medium", "weak", "spells", "momentum", "pairs", "none")
@@ -34,7 +38,7 @@ MOMENTUM, MOMENTUM_DAYS = 0.0015, 20
 PAIR_PULL = 0.04
 SPELL_DAYS = 250
 _PULL = 0.02
-_OWN_VOLATILITY, _OVERNIGHT = 0.009, 0.3
+_OVERNIGHT = 0.3
 PERIODS_PER_YEAR = 252
 
 
@@ -78,7 +82,7 @@ def known_market(law: str, seed: int, n_days: int) -> KnownMarket:
         open_[row], close[row] = STARTS * np.exp(opened), STARTS * np.exp(level)
     score[-1] = _drift(law, n_days - 1, levels, signal, on)[1]
     return KnownMarket(
-        frame=_frame(rng, open_, close, volatility, signal if law in SIGNALLED else None),
+        frame=price_frame(rng, open_, close, volatility, signal if law in SIGNALLED else None),
         open=open_.round(2),
         close=close.round(2),
         score=score,
@@ -103,33 +107,6 @@ def _drift(
         return PAIR_PULL / 2 * score, score / 0.04
     # without an edge the signal says nothing, and prices go where they go
     return np.zeros(len(now)), signal[row]
-
-
-def _frame(
-    rng: np.random.Generator,
-    open_: np.ndarray,
-    close: np.ndarray,
-    volatility: np.ndarray,
-    signal: np.ndarray | None,
-) -> pd.DataFrame:
-    n_days, n = close.shape
-    spread = np.exp(0.5 * volatility * _OWN_VOLATILITY * np.abs(rng.standard_normal((n_days, n))))
-    prices = {
-        "open": open_,
-        "high": np.maximum(open_, close) * spread,
-        "low": np.minimum(open_, close) / spread,
-        "close": close,
-    }
-    dates = pd.bdate_range("2000-01-03", periods=n_days).strftime("%Y-%m-%d").to_numpy()
-    columns: dict[str, Any] = {
-        "date": np.repeat(dates, n),
-        "tic": np.tile(np.array(TICKERS, dtype=object), n_days),
-        **{name: np.maximum(values, 0.01).round(2).ravel() for name, values in prices.items()},
-        "volume": np.exp(rng.normal(14.0, 0.3, n_days * n)).round(),
-    }
-    if signal is not None:
-        columns["signal"] = signal.round(4).ravel()
-    return pd.DataFrame(columns)
 
 
 def information_ratio(returns: np.ndarray, benchmark: np.ndarray) -> float:

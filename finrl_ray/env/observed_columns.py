@@ -17,14 +17,14 @@ FINRL = "finrl"
 
 def describe_columns(options: TradingOptions) -> str:
     """Return in words which columns an observation has of one row: equal for equal columns."""
-    if options.observation == "finrl":
+    if options.observation == FINRL:
         return FINRL
     return f"stationary, returns over {', '.join(map(str, options.return_horizons))}"
 
 
 def column_kinds(options: TradingOptions, features: Sequence[str]) -> tuple[str, ...]:
     """Return the names of one row's columns, each of which stands for N, one per ticker."""
-    if options.observation == "finrl":
+    if options.observation == FINRL:
         return ("close", *features)
     return (*(f"log return over {k}" for k in options.return_horizons), *features)
 
@@ -43,7 +43,7 @@ def entry_names(
 ) -> list[str]:
     """Return what each entry of an observation is, in words."""
     kinds = column_kinds(options, features)
-    share = "" if options.observation == "finrl" else "share of the account in "
+    share = "" if options.observation == FINRL else "share of the account in "
     rows = [""] + [f", {counted(back, 'row')} before" for back in range(1, options.lookback)]
     market = [f"{kind} of {ticker}{row}" for row in rows for kind in kinds for ticker in tickers]
     held = [f"{share}{ticker}" if share else f"shares of {ticker}" for ticker in tickers]
@@ -53,7 +53,7 @@ def entry_names(
 
 def size_in_words(options: TradingOptions, n_assets: int, n_features: int) -> str:
     """Return how `observation_size` comes about, with its numbers."""
-    if options.observation == "finrl":
+    if options.observation == FINRL:
         return f"1 + 2 * {n_assets} tickers + {n_features} indicators * {n_assets} tickers"
     return (
         f"1 + {n_assets} tickers + lookback {options.lookback} * "
@@ -81,8 +81,13 @@ def market_columns(close: FloatArray, features: FloatArray) -> FloatArray:
     array of shape (T, N + F*N)
         Close of every ticker, then the first feature of every ticker, and so on.
     """
-    by_feature: AnyArray = features.transpose(0, 2, 1).reshape(len(close), -1)
-    return np.concatenate([close, by_feature], axis=1)
+    return np.concatenate([close, _by_feature(features)], axis=1)
+
+
+def _by_feature(features: FloatArray) -> FloatArray:
+    """Return features of shape (T, N, F) as (T, F*N): feature by feature, N each."""
+    columns: FloatArray = features.transpose(0, 2, 1).reshape(len(features), -1)
+    return columns
 
 
 def observed_columns(
@@ -104,15 +109,14 @@ def observed_columns(
     array of shape (T, N + F*N), or (T, H*N + F*N) of the stationary observation
         Horizon by horizon, then feature by feature, N each.
     """
-    if options.observation == "finrl":
+    if options.observation == FINRL:
         return market_columns(close, features)
     rows, starts = np.arange(len(close)), first_rows(len(close), seams)
     logs = np.log(close)
     # an index holds 64 bits, and no return looks back further than the window is long
     horizons = [min(k, len(close)) for k in options.return_horizons]
     returns = [logs - logs[np.maximum(rows - k, starts)] for k in horizons]
-    by_feature: AnyArray = features.transpose(0, 2, 1).reshape(len(close), -1)
-    return np.concatenate([*returns, by_feature], axis=1)
+    return np.concatenate([*returns, _by_feature(features)], axis=1)
 
 
 def with_lookback(columns: AnyArray, lookback: int, seams: Sequence[int]) -> AnyArray:

@@ -85,6 +85,30 @@ def generated_market(
         opened = level + night[row]
         level = opened + day[row] + drift[row] - pull * level
         open_[row], close[row] = start * np.exp(opened), start * np.exp(level)
+    return price_frame(
+        rng, open_, close, volatility, signal if kind == "planted" else None, tickers
+    )
+
+
+def price_frame(
+    rng: np.random.Generator,
+    open_: FloatArray,
+    close: FloatArray,
+    volatility: FloatArray,
+    signal: FloatArray | None,
+    tickers: tuple[str, ...] = TICKERS,
+) -> pd.DataFrame:
+    """Return prices in FinRL's long format, with drawn highs, lows and volumes.
+
+    Parameters
+    ----------
+    rng : draws the highs and lows, then the volumes
+    open_, close : arrays of shape (T, N), currency
+    volatility : array of shape (T, 1), around 1
+    signal : array of shape (T, N), a column of the frame; None for none
+    tickers : N names
+    """
+    n_days, n = close.shape
     spread = np.exp(0.5 * volatility * _OWN_VOLATILITY * np.abs(rng.standard_normal((n_days, n))))
     frame = {
         "open": open_,
@@ -93,7 +117,7 @@ def generated_market(
         "close": close,
     }
     dates = pd.bdate_range(FIRST_DATE, periods=n_days)
-    given = {"signal": signal.round(4).ravel()} if kind == "planted" else {}
+    given = {} if signal is None else {"signal": signal.round(4).ravel()}
     return pd.DataFrame(
         {
             "date": np.repeat(dates.strftime("%Y-%m-%d").to_numpy(), n),
