@@ -127,7 +127,10 @@ def test_the_nodes_are_asked_for_the_package_and_the_folder(
 
 
 def _metrics(head: RayHead, token: str) -> str:
-    """Return what all of the head's metrics ports say."""
+    """Return what the head's metrics ports say, of those that answer.
+
+    Ray lists the ports of several processes, some of which begin later than the others.
+    """
     request = urllib.request.Request(
         f"{head.dashboard}/api/prometheus/sd", headers={"Authorization": f"Bearer {token}"}
     )
@@ -135,17 +138,17 @@ def _metrics(head: RayHead, token: str) -> str:
         targets = {target for entry in yaml.safe_load(reply) for target in entry["targets"]}
     texts = []
     for target in targets:
-        with urllib.request.urlopen(f"http://{target}/metrics", timeout=600) as reply:
-            texts.append(reply.read().decode())
+        try:
+            with urllib.request.urlopen(f"http://{target}/metrics", timeout=600) as reply:
+                texts.append(reply.read().decode())
+        except (urllib.error.URLError, ConnectionError):
+            continue
     return "\n".join(texts)
 
 
 def _exporter_answers(head: RayHead) -> bool:
-    try:
-        _metrics(head, head.token_path.read_text())
-    except urllib.error.URLError:
-        return False
-    return True
+    """Whether the node's own exporter answers: only it tells of the node's CPUs."""
+    return "ray_node_cpu_utilization" in _metrics(head, head.token_path.read_text())
 
 
 def _exported(head: RayHead, name: str, tag: str) -> float | None:
