@@ -21,6 +21,7 @@ from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.names import LEARNER_NAMES
+from finrl_ray.learners.on_policy.per_ticker import PER_TICKER, PerTickerPolicy
 from finrl_ray.support.text import did_you_mean
 
 ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
@@ -72,6 +73,24 @@ def find_learner(model_class: type[BaseAlgorithm], learner: str) -> type[BaseAlg
         if learner in entry.learners and entry.model_class is model_class:
             return entry.learner_class(learner)
     return model_class
+
+
+def find_policy(algorithm: str, policy: Any) -> Any:
+    """Return what SB3 takes for a policy's name: the name, or the class of one that is not SB3's.
+
+    Raises
+    ------
+    ConfigError
+        If the algorithm has no such policy.
+    """
+    if policy != PER_TICKER:
+        return policy
+    if not find_algorithm(algorithm).on_policy:
+        names = [name for name, entry in ALGORITHMS.items() if entry.on_policy]
+        raise ConfigError(
+            f"{PER_TICKER} is a policy of {' and '.join(names)}, got {algorithm}; use MlpPolicy"
+        )
+    return PerTickerPolicy
 
 
 @cache

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from finrl_ray.agents.algorithms import (
     find_algorithm,
     find_learner,
+    find_policy,
     resolve_model_kwargs,
     resolve_policy_kwargs,
 )
@@ -65,7 +66,7 @@ class DRLAgent:
         Parameters
         ----------
         model_name : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
-        policy : SB3's name of the policy
+        policy : SB3's name of the policy, or, of `a2c` and `ppo`, `PerTickerPolicy`
         policy_kwargs : SB3's; `activation_fn` may be a name such as `"relu"`
         model_kwargs : keywords of the SB3 class, each winning over FinRL's default. `verbose`,
             `seed`, `tensorboard_log` and `policy_kwargs` in it win over the arguments;
@@ -102,7 +103,7 @@ class DRLAgent:
         model_class = find_learner(find_algorithm(model_name).model_class, learner)
         # set up in a second step, because SB3 keeps a replay buffer that is there by then
         kwargs["_init_setup_model"] = not issubclass(model_class, OffPolicyAlgorithm)
-        model = model_class(policy=policy, env=self.env, **kwargs)
+        model = model_class(policy=find_policy(model_name, policy), env=self.env, **kwargs)
         if isinstance(model, OffPolicyAlgorithm):
             model.replay_buffer = make_replay_buffer(model)
             set_up(model)

@@ -7,6 +7,9 @@ from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, r
 from finrl_ray.learners.names import LearnerName
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
+Policy = Literal["MlpPolicy", "PerTickerPolicy"]
+_WITH_TICKERS: tuple[Algorithm, ...] = ("a2c", "ppo")
+"""The algorithms that have the policy `PerTickerPolicy`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,13 +32,12 @@ class AgentConfig:
     )
     """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
     A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
-    policy: Literal["MlpPolicy"] = field(
-        default="MlpPolicy",
-        metadata=not_searched(
-            "there is one; its networks are searched as net_arch and activation_fn"
-        ),
+    policy: Policy = field(
+        default="MlpPolicy", metadata=formulation(only_with=("algorithm", _WITH_TICKERS))
     )
-    """SB3's policy for flat observations, the only ones that the env gives."""
+    """`MlpPolicy`: SB3's, whose networks see all tickers at once and have weights of their own for
+    each. `PerTickerPolicy` (of a2c and ppo): one network, through which every ticker goes; it sees
+    the ticker's entries of the observation, their means over all tickers, and the account's."""
     model_kwargs: dict[str, Any] = field(
         default_factory=dict,
         metadata=not_searched(
@@ -50,6 +52,11 @@ class AgentConfig:
     or of one of them, from training alone); its statistics travel with the model."""
 
     def __post_init__(self) -> None:
+        require(
+            self.policy == "MlpPolicy" or self.algorithm in _WITH_TICKERS,
+            f"policy {self.policy} is of {' and '.join(_WITH_TICKERS)}, got algorithm "
+            f"{self.algorithm}; set policy to MlpPolicy",
+        )
         require(
             self.total_timesteps >= 1, f"total_timesteps must be >= 1, got {self.total_timesteps}"
         )

@@ -33,6 +33,7 @@ LEARNING: Mapping[str, Any] = MappingProxyType(
         "env.random_start": True,
         "agent.total_timesteps": 65_536,
         "agent.n_envs": 16,
+        "agent.policy": "PerTickerPolicy",
         "evaluation.eval_freq": 8_192,
         "search.space": {
             "learning_rate": {"loguniform": [0.0003, 0.003]},
@@ -45,7 +46,7 @@ LEARNING: Mapping[str, Any] = MappingProxyType(
             "clip_range": 0.2,
             "max_grad_norm": 0.5,
             "activation_fn": "tanh",
-            "net_arch": {"choice": ["tiny", "small"]},
+            "net_arch": "tiny",
         },
     }
 )

@@ -51,7 +51,7 @@ def test_what_the_style_that_learns_has() -> None:
     assert config.evaluation.eval_freq == 8_192
     assert space["learning_rate"] == {"loguniform": [3e-4, 3e-3]}  # numbers, not texts
     assert space["one_minus_gamma"] == {"loguniform": [0.05, 0.5]}
-    assert space["net_arch"] == {"choice": ["tiny", "small"]}
+    assert (agent.policy, space["net_arch"]) == ("PerTickerPolicy", "tiny")
     assert "data.features" not in space  # or a change of data.features would change nothing
 
 
@@ -83,6 +83,7 @@ def test_the_experiments_have_the_formulation_that_learns(name: str) -> None:
     for key in ("action", "reward", "observation", "random_start"):
         assert getattr(config.env, key) == getattr(learning.env, key)
     assert config.search.space == learning.search.space
+    assert config.agent.policy == learning.agent.policy
 
 
 def test_a_style_that_there_is_not(tmp_path: Path) -> None:

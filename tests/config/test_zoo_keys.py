@@ -190,7 +190,7 @@ def test_an_expression_that_is_no_plain_data_is_refused(
         ({"env_wrapper": "x"}, "agent.env_wrapper, a key of rl-zoo3, is not supported: the env"),
         ({"frame_stack": 4}, "agent.frame_stack, a key of rl-zoo3, is not supported"),
         ({"callback": []}, "agent.callback, a key of rl-zoo3, is not supported"),
-        ({"policy": "CnnPolicy"}, "agent.policy must be 'MlpPolicy', got 'CnnPolicy'"),
+        ({"policy": "CnnPolicy"}, "agent.policy must be 'MlpPolicy' or 'PerTickerPolicy', got"),
         ({"learning_rat": 1e-3}, "'agent.learning_rat'. Did you mean 'agent.learning_rate'"),
         ({"n_timestep": 5}, "'agent.n_timestep'. Did you mean 'agent.n_timesteps'"),
         ({"noise_std": 0.1}, "noise_std needs agent.noise_type"),

@@ -26,6 +26,7 @@ def make_model(
     n_envs: int = 1,
     *,
     normalize: bool = False,
+    policy: Any = "MlpPolicy",
     env: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Any:
@@ -40,7 +41,7 @@ def make_model(
         "device": "cpu",
     }
     settings.update(copy.deepcopy(changes))  # SB3 writes into policy_kwargs
-    return model_class("MlpPolicy", make_env(n_envs, normalize=normalize, **env or {}), **settings)
+    return model_class(policy, make_env(n_envs, normalize=normalize, **env or {}), **settings)
 
 
 class Watch(BaseCallback):

@@ -27,6 +27,7 @@ from finrl_ray.agents.saved_models.inert_pickle import (
 from finrl_ray.agents.sb3_internals import NOISE_FIELDS, OU_NOISE_FIELDS
 from finrl_ray.agents.schedules import ConstantSchedule, LinearSchedule
 from finrl_ray.learners.flat import optimizers as flat_optimizers
+from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 
 
 def class_name(kind: type[Any]) -> str:
@@ -40,7 +41,8 @@ def known_classes() -> Mapping[str, type[Any]]:
     bases = (policies.BaseModel, torch_layers.BaseFeaturesExtractor, th.optim.Optimizer)
     modules = (policies, torch_layers, sac_policies, td3_policies, flat_optimizers, th.optim)
     found = {class_name(kind): kind for module in modules for kind in _classes(module, bases)}
-    found[class_name(RMSpropTFLike)] = RMSpropTFLike
+    for kind in (RMSpropTFLike, PerTickerPolicy):
+        found[class_name(kind)] = kind
     activations = _classes(nn.modules.activation, (nn.Module,))
     return found | {class_name(kind): kind for kind in activations}
 

@@ -12,6 +12,7 @@ from torch import nn
 from finrl_ray.learners.flat.activations import relu_back, tanh_back
 from finrl_ray.learners.flat.parameters import FlatParameters, ParameterOrder
 from finrl_ray.learners.networks import linear_layers
+from finrl_ray.learners.on_policy.per_ticker import PerTickerExtractor
 from finrl_ray.learners.on_policy.small_batches import layer_places
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.Tanh, nn.ReLU)
@@ -94,6 +95,9 @@ class ActorCritic:
         self.places = layer_places(flat, actor), layer_places(flat, critic)
         self.values = flat.values.numpy()
         self.log_std = policy.log_std.data.numpy()
+        self.per_ticker = isinstance(policy.mlp_extractor, PerTickerExtractor)
+        width = actor[0].in_features
+        self.n_entries = 1 + (width - 1) // 2 * len(self.log_std) if self.per_ticker else width
         log_std_slope = flat.joined(flat.gradients, policy.log_std, policy.log_std)
         self.log_std_slope = log_std_slope.numpy()
 
@@ -147,6 +151,8 @@ class Rows:
     ----------
     mean : tensor of shape (B, A)
     values : tensor of shape (B, 1)
+    mean_slope, value_slope : arrays of the same shapes
+    mean_bias_slope, value_bias_slope : arrays of shapes (A,) and (1,)
     """
 
     def __init__(self, networks: ActorCritic, n_rows: int) -> None:
@@ -158,6 +164,12 @@ class Rows:
         self.actor = _Head(networks.actor, self._hidden[:, :split], self._slope[:, :split])
         self.critic = _Head(networks.critic, self._hidden[:, split:], self._slope[:, split:])
         self.mean, self.values = self.actor.output, self.critic.output
+        self.mean_slope, self.value_slope = (
+            head.slopes[-1].numpy() for head in (self.actor, self.critic)
+        )
+        self.mean_bias_slope, self.value_bias_slope = (
+            head.layers[-1].bias_slope.numpy() for head in (self.actor, self.critic)
+        )
         self._slope_t = self._slope.t()
         self._arrays = self._hidden.numpy(), self._slope.numpy(), first.bias_slope.numpy()
 

@@ -7,6 +7,7 @@ operations of torch in the same order.
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,6 +20,12 @@ from finrl_ray._typing import Float32Array
 from finrl_ray.learners.base import SB3
 from finrl_ray.learners.flat.optimizers import FlatOptimizer, flatten_optimizer
 from finrl_ray.learners.networks import Layers, layers_of, require_distribution, run_layers
+from finrl_ray.learners.on_policy.per_ticker import (
+    PerTickerExtractor,
+    by_ticker,
+    mean_over_tickers,
+    one_action_each,
+)
 from finrl_ray.learners.on_policy.rollouts import OnPolicyLearner
 
 _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))
@@ -66,12 +73,14 @@ class ExactOnPolicy(OnPolicyLearner):
         policy: Any = self.policy
         optimizer = flatten_optimizer(policy.optimizer)
         optimizer.flat.attach_gradients()
-        self._networks = Networks(
-            layers_of(policy.mlp_extractor.policy_net, policy.action_net),
-            layers_of(policy.mlp_extractor.value_net, policy.value_net),
-            policy.log_std,
-            optimizer,
-        )
+        extractor = policy.mlp_extractor
+        actor = layers_of(extractor.policy_net, policy.action_net)
+        critic, value = layers_of(extractor.value_net), layers_of(policy.value_net)
+        if isinstance(extractor, PerTickerExtractor):
+            split = partial(by_ticker, n_tickers=extractor.n_tickers)
+            actor = [split, *actor, one_action_each]
+            critic = [split, *critic, mean_over_tickers]
+        self._networks = Networks(actor, [*critic, *value], policy.log_std, optimizer)
 
     def _act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
         networks = self._networks

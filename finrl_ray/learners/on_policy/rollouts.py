@@ -23,6 +23,7 @@ from finrl_ray._typing import AnyArray, Float32Array
 from finrl_ray.learners.base import SB3, Learner
 from finrl_ray.learners.flat.optimizers import reason_against_flat
 from finrl_ray.learners.networks import reason_against_policy, reason_against_spaces
+from finrl_ray.learners.on_policy.per_ticker import PerTickerExtractor, PerTickerPolicy
 
 
 class OnPolicyLearner(Learner, OnPolicyAlgorithm):
@@ -46,12 +47,14 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
     def _reason_against_exact(self) -> str:
         policy: Any = self.policy
         reason = reason_against_spaces(self.observation_space, self.action_space)
-        reason = reason or reason_against_policy(policy, ActorCriticPolicy, [policy])
+        per_ticker = type(policy) is PerTickerPolicy
+        wanted = PerTickerPolicy if per_ticker else ActorCriticPolicy
+        reason = reason or reason_against_policy(policy, wanted, [policy])
         if reason:
             return reason
         if self.use_sde or type(policy.action_dist) is not DiagGaussianDistribution:
             return f"actions are of a {type(policy.action_dist).__name__}"
-        if type(policy.mlp_extractor) is not MlpExtractor:
+        if type(policy.mlp_extractor) is not (PerTickerExtractor if per_ticker else MlpExtractor):
             return f"the networks are in a {type(policy.mlp_extractor).__name__}"
         if type(self.rollout_buffer) is not RolloutBuffer:
             return f"the rollout buffer is a {type(self.rollout_buffer).__name__}"

@@ -12,10 +12,7 @@ from finrl_ray.learners.flat.optimizers import (
     FlatRMSpropTFLike,
 )
 from finrl_ray.learners.networks import require_distribution
-from finrl_ray.learners.on_policy.actor_critic import (
-    ActorCritic,
-    Rows,
-)
+from finrl_ray.learners.on_policy.actor_critic import ActorCritic
 from finrl_ray.learners.on_policy.kernels import (
     clipped_adam,
     clipped_rmsprop,
@@ -25,6 +22,7 @@ from finrl_ray.learners.on_policy.kernels import (
     sample_actions,
     value_slopes,
 )
+from finrl_ray.learners.on_policy.per_ticker_rows import rows_of
 from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, act_on_rows, judge_rows
 
 _f32 = np.float32
@@ -34,7 +32,8 @@ class Acting:
     """Memory for the actions of E accounts."""
 
     def __init__(self, networks: ActorCritic, n_rows: int) -> None:
-        self.networks, self.rows = networks, Rows(networks, n_rows)
+        self.networks, self.rows = networks, rows_of(networks, n_rows)
+        self._one_by_one = n_rows <= MOST_ROWS and not networks.per_ticker
         self._noise = th.zeros_like(self.rows.mean)
         self._mean_array, self._noise_array = self.rows.mean.numpy(), self._noise.numpy()
         widest = max(int(places[:, 2].max()) for places in networks.places)
@@ -53,7 +52,7 @@ class Acting:
         actions = np.empty_like(self._mean_array)
         log_probs: Float32Array = np.empty(n_rows, dtype=_f32)
         values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
-        if n_rows <= MOST_ROWS:
+        if self._one_by_one:
             fine = act_on_rows(
                 networks.values,
                 networks.places,
@@ -78,7 +77,7 @@ class Acting:
     def judge(self, observations: th.Tensor) -> th.Tensor:
         """Return values (E, 1) of observations (E, S)."""
         networks, n_rows = self.networks, self.rows.n_rows
-        if n_rows > MOST_ROWS:
+        if not self._one_by_one:
             self.rows.forward(observations)
             return self.rows.values.clone()
         values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
@@ -93,8 +92,8 @@ class Update:
 
     def __init__(self, networks: ActorCritic, n_rows: int) -> None:
         self.networks = networks
-        self.rows = Rows(networks, n_rows)
-        self.observations = th.zeros(n_rows, networks.first.weight.shape[1])
+        self.rows = rows_of(networks, n_rows)
+        self.observations = th.zeros(n_rows, networks.n_entries)
         self.actions: Float32Array = np.zeros(self.rows.mean.shape, dtype=_f32)
         vectors = np.zeros((4, n_rows), dtype=_f32)
         self.vectors: Float32Array = vectors
@@ -104,11 +103,6 @@ class Update:
         self.scaled = np.zeros_like(self.actions)
         self._observation_array = self.observations.numpy()
         self._mean_array, self._value_array = self.rows.mean.numpy(), self.rows.values.numpy()
-        actor, critic = self.rows.actor, self.rows.critic
-        self._mean_slope = actor.slopes[-1].numpy()
-        self._mean_bias_slope = actor.layers[-1].bias_slope.numpy()
-        self._value_slope = critic.slopes[-1].numpy()
-        self._value_bias_slope = critic.layers[-1].bias_slope.numpy()
 
     def load(self, rows: AnyArray, arrays: tuple[AnyArray, ...]) -> None:
         """Copy a minibatch out of the rollout and evaluate the policy and the values on it."""
@@ -138,8 +132,8 @@ class Update:
             self.networks.log_std,
             self.scaled,
             ent_coef,
-            self._mean_slope,
-            self._mean_bias_slope,
+            self.rows.mean_slope,
+            self.rows.mean_bias_slope,
             self.networks.log_std_slope,
         )
         loss = value_slopes(
@@ -148,8 +142,8 @@ class Update:
             self.returns,
             clip_range_vf,
             vf_coef,
-            self._value_slope,
-            self._value_bias_slope,
+            self.rows.value_slope,
+            self.rows.value_bias_slope,
         )
         return float(loss)
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 from finrl_ray.learners.on_policy.exact import ExactA2C, ExactPPO
+from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 
 PAIRS: dict[str, tuple[Any, Any]] = {"ppo": (PPO, ExactPPO), "a2c": (A2C, ExactA2C)}
 FOR_BOTH: list[dict[str, Any]] = [
@@ -25,6 +26,8 @@ FOR_BOTH: list[dict[str, Any]] = [
     {"policy_kwargs": {"net_arch": [8], "share_features_extractor": False}, "normalize": True},
     {"policy_kwargs": {"net_arch": [7, 13], "activation_fn": nn.ReLU}, "n_envs": 3},
     {"env": {"dtype": np.float64}, "gae_lambda": 0.8, "vf_coef": 0.9, "max_grad_norm": 0.1},
+    {"policy": PerTickerPolicy, "n_envs": 4, "normalize": True},
+    {"policy": PerTickerPolicy, "policy_kwargs": {"net_arch": {"pi": [], "vf": [12]}}},
 ]
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((algorithm, settings) for settings in FOR_BOTH for algorithm in PAIRS),

@@ -17,6 +17,7 @@ from torch import nn
 
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 from finrl_ray.learners.on_policy.fused import FusedA2C, FusedPPO
+from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 
 PAIRS: dict[str, tuple[Any, Any]] = {"ppo": (PPO, FusedPPO), "a2c": (A2C, FusedA2C)}
 FOR_BOTH: list[dict[str, Any]] = [
@@ -26,6 +27,9 @@ FOR_BOTH: list[dict[str, Any]] = [
     {"policy_kwargs": {"net_arch": [9], "ortho_init": False, "log_std_init": -1.0}},
     {"policy_kwargs": {"net_arch": [8], "share_features_extractor": False}, "normalize": True},
     {"gae_lambda": 0.8, "vf_coef": 0.9, "max_grad_norm": 0.1, "ent_coef": 0.1, "gamma": 0.9},
+    {"policy": PerTickerPolicy},
+    {"policy": PerTickerPolicy, "n_envs": 5, "normalize": True, "ent_coef": 0.1},
+    {"policy": PerTickerPolicy, "policy_kwargs": {"net_arch": {"pi": [8, 9], "vf": [12]}}},
 ]
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((algorithm, settings) for settings in FOR_BOTH for algorithm in PAIRS),

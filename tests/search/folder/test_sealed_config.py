@@ -117,6 +117,7 @@ OTHER: dict[str, Any] = {
     "agent.total_timesteps": 2048,
     "agent.n_envs": 2,
     "agent.learner": "exact",
+    "agent.policy": "PerTickerPolicy",
     "agent.model_kwargs": {"gamma": 0.9},
     "agent.normalize": True,
     "evaluation.eval_freq": 128,
@@ -234,12 +235,10 @@ DEPENDENT = {
         )
     },
 }
-# one policy is all that there is
-ALONE = ("agent.policy",)
 
 
 def test_the_cases_below_are_all_keys() -> None:
-    assert set(OTHER) | set(DEPENDENT) | set(ALONE) == set(SEALED) | set(CHANGEABLE)
+    assert set(OTHER) | set(DEPENDENT) == set(SEALED) | set(CHANGEABLE)
 
 
 def pair(made: SearchFolder, key: str) -> tuple[ExperimentConfig, ExperimentConfig]:

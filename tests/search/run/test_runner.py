@@ -285,7 +285,7 @@ def test_select_best_ranks_by_the_best_evaluation(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"agent": {"policy": "MlpPolycy"}}, "agent.policy must be 'MlpPolicy'"),
+        ({"agent": {"policy": "MlpPolycy"}}, "agent.policy must be 'MlpPolicy' or"),
         ({"agent": {"model_kwargs": {"learning_rate": "fast"}}}, "fast"),
         ({"data": {"source": "bundeld"}}, "bundled"),
         ({"split": {"validation": ["2008-01-02", "2008-01-05"]}}, "at least 4 dates"),
