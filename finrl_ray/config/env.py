@@ -85,6 +85,9 @@ class TradingOptions:
     """With `target_weights`, a ticker whose weight is to change by at most this share of the
     account is left alone, unless its weight is to be 0; null: the lesser of 0.03 and
     0.2 / number of tickers."""
+    trade_rate: float = field(default=1.0, metadata=_WITH_WEIGHTS)
+    """With `target_weights`, which part of the way from the weight that a ticker has to the one it
+    should have is traded in one step; below 1 the account trades less and follows what lasts."""
     fill: Fill = field(default="close", metadata=_FILLS)
     """`close`: orders fill at the close that the agent has just seen, as in FinRL. `next_open`:
     at the following open, at which the agent could really have traded."""
@@ -206,13 +209,19 @@ class TradingOptions:
             "no_trade_band is a share of the account and must be null or within [0, 1), got "
             f"{band} (0.01 leaves changes of up to 1 % alone)",
         )
+        require(
+            0 < self.trade_rate <= 1,
+            "trade_rate is a part of the way to a weight and must be within (0, 1], got "
+            f"{self.trade_rate} (1.0 goes all the way in one step)",
+        )
         if self.action == "orders":
-            changed = [n for n in ("max_weight", "no_trade_band") if n in self.changed_options()]
+            options = ("max_weight", "no_trade_band", "trade_rate")
+            changed = [name for name in options if name in self.changed_options()]
+            given = ", ".join(f"{name} {getattr(self, name)}" for name in changed)
             require(
                 not changed,
                 f"{' and '.join(changed)} must be left at the default, or action be "
-                f"'target_weights', got max_weight {self.max_weight} and no_trade_band {band} with "
-                "action 'orders', which has no weights",
+                f"'target_weights', got {given} with action 'orders', which has no weights",
             )
 
 

@@ -17,5 +17,6 @@ def weight_rules(rules: TradingRules, n_assets: int) -> WeightRules:
     return WeightRules(
         max_weight=float(rules.max_weight),
         band=float(band),
+        trade_rate=float(rules.trade_rate),
         fractional=bool(rules.fractional_shares),
     )

@@ -59,7 +59,12 @@ def test_rules_and_risk_are_kept() -> None:
 
 
 def test_target_weights_are_kept() -> None:
-    weights = {"action": "target_weights", "max_weight": 0.4, "no_trade_band": 0.01}
+    weights = {
+        "action": "target_weights",
+        "max_weight": 0.4,
+        "no_trade_band": 0.01,
+        "trade_rate": 0.5,
+    }
     assert unpack_env(env_over(START, END, **weights), "env_train").env == EnvConfig(**weights)
 
 

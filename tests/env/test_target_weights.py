@@ -220,6 +220,81 @@ def test_several_buys_shrink_by_the_same_share():
     np.testing.assert_allclose(history.trades, [[0.0, 25.0, 25.0]], rtol=1e-12)
 
 
+# -- a part of the way -------------------------------------------------------------------------
+
+
+def test_a_step_goes_a_part_of_the_way_from_the_weight_that_is_held():
+    history = play(env_on(FLAT, trade_rate=0.5), [[0.8, 0.0], [0.8, 0.2], [0.0, 0.9]])
+    # half of 0.8; half of the way from 0.4 to 0.8 and from 0 to 0.2; from 0.6 to 0 and from 0.1
+    # to 0.9
+    assert history.trades.tolist() == [[40.0, 0.0], [20.0, 5.0], [-30.0, 20.0]]
+    assert history.cash.tolist() == [1000.0, 600.0, 300.0, 200.0]
+
+
+def test_the_part_is_that_of_the_weight_at_todays_price_and_costs_are_paid_out_of_it():
+    close = [[10.0], [20.0], [20.0]]
+    env = env_on(close, trade_rate=0.25, fractional_shares=True, buy_cost_pct=0.1)
+    history = play(env, [[0.8], [1.0]])
+    # 0.2 of the 980.39 that are left are 196.08; the price doubles: 392.16 of 1176.47, a third
+    first = 1000.0 / 1.02
+    value = first * 1.2
+    weight = 1 / 3 + 0.25 * (1.0 - 1 / 3)
+    assert history.account_value[1] == pytest.approx(value, rel=1e-14)
+    # what is left is the value less a tenth of what is bought, (weight * left - value / 3)
+    after = value * (1 + 0.1 / 3) / (1 + 0.1 * weight)
+    assert history.account_value[2] == pytest.approx(after, rel=1e-14)
+    assert env.state[2] == pytest.approx(weight * after / 20.0, rel=1e-14)
+
+
+def test_the_band_is_judged_on_the_whole_way_and_the_end_of_the_way_to_0_is_sold():
+    env = env_on([[10.0, 20.0]] * 6, no_trade_band=0.15, trade_rate=0.5)
+    history = play(env, [[0.6, 0.1], [0.44, 0.2], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    # 0.3 of the 0.6, and 0.1 is within the band; then 0.14 is within it, 0.2 is not; then 0.3 goes
+    # to 0.15, and B's 0.1 is sold whole; then A's 0.15 is
+    assert history.trades.tolist() == [
+        [30.0, 0.0],
+        [0.0, 5.0],
+        [-15.0, -5.0],
+        [-15.0, 0.0],
+        [0.0, 0.0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lot_size", "expected"), [(None, [1.0] * 8 + [0.0]), ([3], [3.0, 3.0] + [0.0] * 7)]
+)
+def test_a_small_account_comes_near_in_steps_of_one_share_or_lot(lot_size, expected):
+    # 80 of 100 are 8 shares, of which a twentieth is less than one
+    env = env_on([[10.0]] * 11, initial_amount=100.0, trade_rate=0.05, lot_size=lot_size)
+    history = play(env, [[0.8]] * 9)
+    assert history.trades.ravel().tolist() == expected
+    down = play(env, [[0.0]])
+    assert down.trades.ravel()[-1] == -max(expected)
+
+
+def test_the_whole_way_in_one_step_is_what_it_was_bit_for_bit():
+    rng = np.random.default_rng(3)
+    market = random_market(30, 4)
+    one, other = (
+        StockTradingVecEnv(market, 2, action="target_weights", **options)
+        for options in ({}, {"trade_rate": 1.0})
+    )
+    for _ in range(25):
+        actions = rng.uniform(-1, 1, (2, 4)).astype(np.float32)
+        assert np.array_equal(one.step(actions)[0], other.step(actions)[0])
+
+
+def test_a_smaller_part_trades_less_on_noise():
+    rng = np.random.default_rng(3)
+    actions = rng.uniform(0.0, 1.0, (27, 4))
+    traded = []
+    for rate in (1.0, 0.3, 0.1):
+        env = StockTradingEnv(random_market(30, 4), action="target_weights", trade_rate=rate)
+        env.reset()
+        traded.append(play(env, actions).traded_amount[2:].sum())
+    assert traded[0] > 2 * traded[1] > 4 * traded[2] > 0
+
+
 # -- other rules on top ------------------------------------------------------------------------
 
 
@@ -323,15 +398,17 @@ def test_actions_that_are_no_numbers_are_refused_and_nothing_is_traded(wrong):
 
 
 def test_the_yaml_options_and_create_env_arrive():
-    config = EnvConfig(action="target_weights", max_weight=0.2, no_trade_band=0.01)
+    config = EnvConfig(action="target_weights", max_weight=0.2, no_trade_band=0.01, trade_rate=0.5)
     market = random_market()
     envs = [
         make_env(market, config),
         make_vec_env(market, config).envs[0],
-        create_env(market, action="target_weights", max_weight=0.2, no_trade_band=0.01),
+        create_env(
+            market, action="target_weights", max_weight=0.2, no_trade_band=0.01, trade_rate=0.5
+        ),
     ]
     for env in envs:
-        assert tuple(env.accounts._weights) == (0.2, 0.01, False)
+        assert tuple(env.accounts._weights) == (0.2, 0.01, 0.5, False)
         assert env.accounts.rules.action == "target_weights"
 
 
@@ -350,6 +427,13 @@ def test_the_yaml_options_and_create_env_arrive():
         (
             {"action": "orders", "max_weight": 0.5},
             "max_weight must be left at the default, or action be 'target_weights', got .* 0.5",
+        ),
+        ({"trade_rate": 0.0}, r"trade_rate is a part of the way .* within \(0, 1\], got 0.0"),
+        ({"trade_rate": 1.5}, "trade_rate"),
+        ({"trade_rate": np.nan}, "trade_rate"),
+        (
+            {"action": "orders", "trade_rate": 0.5},
+            "trade_rate must be left at the default, or action be 'target_weights', got trade_rate",
         ),
         ({"action": "orders", "no_trade_band": 0.0}, "no_trade_band must be left at the default"),
         ({"parity": True}, r"leave \['action'\] out"),
@@ -380,6 +464,7 @@ def drawn_env(seed, change=lambda market: market, n_envs=1):
         "fractional_shares": bool(rng.integers(2)),
         "max_weight": float(rng.choice([1.0, 0.4])),
         "no_trade_band": [None, 0.0, 0.1][rng.integers(3)],
+        "trade_rate": float(rng.choice([1.0, 0.3])),
         "fill": str(rng.choice(["close", "next_open"])),
         "num_stock_shares": [int(k) for k in rng.integers(0, 4, n)],
     }
@@ -489,7 +574,9 @@ def test_weights_are_met_to_within_the_band_and_rounding():
             assert met.sum() <= 1.0 + 1e-12
 
 
-@pytest.mark.parametrize("options", [{}, {"fractional_shares": True}, {"cooldown": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"fractional_shares": True}, {"cooldown": 1}, {"trade_rate": 0.2}]
+)
 def test_a_resumed_episode_continues_bit_for_bit(options):
     market = random_market(30, 4)
     env, again = (

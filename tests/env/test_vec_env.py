@@ -55,6 +55,12 @@ OPTIONS = {
         "max_weight": 0.4,
         "no_trade_band": 0.0,
     },
+    "part_of_the_way": {
+        "action": "target_weights",
+        "trade_rate": 0.3,
+        "no_trade_band": 0.01,
+        "initial_amount": 5_000.0,
+    },
     "active": {"reward": "active", "random_start": True, "num_stock_shares": [5, 0, 9]},
     "log_return": {"reward": "log_return", "cash_penalty_proportion": 0.5},
     "differential_sharpe": {"reward": "differential_sharpe", "differential_sharpe_rate": 0.2},

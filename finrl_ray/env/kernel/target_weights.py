@@ -32,6 +32,8 @@ class WeightRules(NamedTuple):
     """Largest share of the account in one ticker."""
     band: float
     """Difference of weights up to which a ticker is left alone."""
+    trade_rate: float
+    """Part of the way to a weight that one step trades."""
     fractional: bool
 
 
@@ -78,6 +80,18 @@ def look_at_account(e: int, actions: FloatArray, plan: Any, market: Any, books: 
 
 
 @inlined_njit
+def part_of_the_way(weight: float, held: float, value: float, rate: float) -> float:
+    """Return the weight to go to, a part of the way from the one that is held to `weight`.
+
+    Trading a fixed part of the way toward an aim is what is best where trades cost and the reason
+    for them lasts longer than a step (Garleanu and Pedersen 2013, "Dynamic trading with predictable
+    returns and transaction costs", proposition 1).
+    """
+    now = held / value if value > 0.0 else 0.0
+    return float(now + rate * (weight - now))
+
+
+@inlined_njit
 def choose_moves(
     e: int,
     value: float,
@@ -92,7 +106,8 @@ def choose_moves(
 
     Of a weight, what is above `max_weight` is cut off. Tickers without a quote or in their
     cool-down keep what they hold, and so do those whose weight is within the band of what it is;
-    but a weight of 0 sells whatever is held.
+    but a weight of 0 sells whatever is held. The band is judged on the whole way to the weight, of
+    which a step goes `trade_rate`; the end of the way to 0, once it is within the band, is sold.
     """
     tradable, today = market.tradable, books.records[e].day
     allowed = options.band * value
@@ -102,6 +117,8 @@ def choose_moves(
         moves = (apart | (weight == 0.0)) & tradable[today, i]
         if limits is not None and limits.free_from.shape[1] > 0:
             moves = moves & (today >= limits.free_from[e, i])
+        if options.trade_rate < 1.0 and apart:
+            weight = part_of_the_way(weight, held, value, options.trade_rate)
         # multiplied, because a branch would be as good as random
         plan.wanted[i] = weight * moves
         plan.held[i] = held * moves
@@ -193,6 +210,23 @@ def in_units(quantity: float, limits: Any, i: int, fractional: bool) -> float:
 
 
 @inlined_njit
+def in_units_of_step(
+    quantity: float, limits: Any, i: int, fractional: bool, trade_rate: float
+) -> float:
+    """Return `in_units`, and one unit for a part of one on a way of at least one.
+
+    Otherwise a small account with whole shares would never come nearer than 1 / rate of them.
+    """
+    units = in_units(quantity, limits, i, fractional)
+    if trade_rate < 1.0 and units == 0.0 and quantity > 0.0:
+        lot = 1.0
+        if limits is not None and limits.lots.shape[0] > 0:
+            lot = limits.lots[i]
+        units = min(in_units(quantity / trade_rate, limits, i, fractional), lot)
+    return float(units)
+
+
+@inlined_njit
 def write_sells(
     e: int,
     after: float,
@@ -201,14 +235,15 @@ def write_sells(
     market: Any,
     books: Any,
     limits: Any,
-    fractional: bool,
+    options: Any,
 ) -> tuple[float, float]:
     """Write account e's sells; return the cash after them and what its buys would need."""
     wanted, held, amount = plan.wanted, plan.held, plan.amount
+    fractional, rate = options.fractional, options.trade_rate
     close, shares, today = market.close, books.shares, books.records[e].day
     for i in range(wanted.shape[0]):
         amount[i] = wanted[i] * after - held[i]
-        part = in_units(max(-amount[i], 0.0) / close[today, i], limits, i, fractional)
+        part = in_units_of_step(max(-amount[i], 0.0) / close[today, i], limits, i, fractional, rate)
         # an order of whole shares for a fraction of one sells that fraction
         whole = shares[e, i] if fractional else np.ceil(shares[e, i])
         quantity = part if wanted[i] > 0.0 else whole
@@ -230,14 +265,15 @@ def write_orders(
     market: Any,
     books: Any,
     limits: Any,
-    fractional: bool,
+    options: Any,
 ) -> None:
     """Write account e's orders; the sells are whole before it is known what they pay for."""
     close, today, amount = market.close, books.records[e].day, plan.amount
-    cash, needed = write_sells(e, after, orders, plan, market, books, limits, fractional)
+    cash, needed = write_sells(e, after, orders, plan, market, books, limits, options)
     share = cash / needed if needed > cash else 1.0
     for i in range(amount.shape[0]):
-        bought = in_units(share * max(amount[i], 0.0) / close[today, i], limits, i, fractional)
+        quantity = share * max(amount[i], 0.0) / close[today, i]
+        bought = in_units_of_step(quantity, limits, i, options.fractional, options.trade_rate)
         orders[i] = bought if amount[i] > 0.0 else orders[i]
 
 
@@ -274,7 +310,7 @@ def _plan_orders(digest: int) -> Any:
             after, suffices = value_after(e, value, plan, accounts)
             if not suffices:
                 after = shrunk_value_after(e, value, after, plan, accounts)
-            write_orders(e, after, row, plan, table, accounts, given, options.fractional)
+            write_orders(e, after, row, plan, table, accounts, given, options)
 
     return plan_orders
 

@@ -120,6 +120,7 @@ class DRLEnsembleAgent:
             action=self.options.action,
             max_weight=self.options.max_weight,
             no_trade_band=self.options.no_trade_band,
+            trade_rate=self.options.trade_rate,
             fill=self.options.fill,
             fractional_shares=self.options.fractional_shares,
             random_start=self.options.random_start,

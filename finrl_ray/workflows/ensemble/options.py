@@ -43,6 +43,8 @@ class EnsembleOptions:
     """Rule of `StockTradingEnv`."""
     no_trade_band: float | None = None
     """Rule of `StockTradingEnv`."""
+    trade_rate: float = 1.0
+    """Rule of `StockTradingEnv`."""
     fill: Fill = "close"
     """Rule of `StockTradingEnv`."""
     fractional_shares: bool = False

@@ -188,7 +188,9 @@ def _traded(
     else:
         policy = HoldPolicy(market.market_data.n_assets)
         # target weights of 0 would sell; no orders keep what is held
-        account = replace(account, action="orders", max_weight=1.0, no_trade_band=None)
+        account = replace(
+            account, action="orders", max_weight=1.0, no_trade_band=None, trade_rate=1.0
+        )
     window, labels = choice.window, market.labels
     history, last_state = trade_window(
         market.market_data,

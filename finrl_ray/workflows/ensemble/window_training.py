@@ -52,7 +52,8 @@ class AccountOptions:
     ----------
     hmax, initial_amount, buy_cost_pct, sell_cost_pct, reward_scaling, risk_indicator_col
         As in `StockTradingEnv`.
-    action, max_weight, no_trade_band, fill, fractional_shares, reward, differential_sharpe_rate
+    action, max_weight, no_trade_band, trade_rate, fill, fractional_shares, reward,
+    differential_sharpe_rate
         Rules of `StockTradingEnv`.
     random_start : training episodes start on a random day of the first half
     observation, lookback, return_horizons : rules of `StockTradingEnv`
@@ -69,6 +70,7 @@ class AccountOptions:
     action: ActionKind = "orders"
     max_weight: float = 1.0
     no_trade_band: float | None = None
+    trade_rate: float = 1.0
     fill: Fill = "close"
     fractional_shares: bool = False
     random_start: bool = False
@@ -91,6 +93,7 @@ class AccountOptions:
             "action": self.action,
             "max_weight": self.max_weight,
             "no_trade_band": self.no_trade_band,
+            "trade_rate": self.trade_rate,
             "fill": self.fill,
             "fractional_shares": self.fractional_shares,
             **self._observed(),

@@ -75,7 +75,10 @@ def slow_orders(action, cash, shares, price, free, options):
     wanted = np.minimum(wanted / max(1.0, wanted.sum()), options["max_weight"])
     value = cash + shares @ price
     held = shares * price
-    moves = free & ((wanted == 0.0) | (np.abs(wanted - held / value) > options["no_trade_band"]))
+    apart = np.abs(wanted - held / value) > options["no_trade_band"]
+    moves = free & ((wanted == 0.0) | apart)
+    part = held / value + options["trade_rate"] * (wanted - held / value)
+    wanted = np.where(apart, part, wanted)
 
     def trade(after):
         change = np.where(moves, wanted * after - held, 0.0)
@@ -103,6 +106,7 @@ def test_orders_are_those_of_a_slow_solution():
         options = {
             "max_weight": float(rng.choice([1.0, 0.5])),
             "no_trade_band": float(rng.choice([0.0, 0.05, 0.2])),
+            "trade_rate": float(rng.choice([1.0, 0.4, 0.1])),
             "buy_cost_pct": rng.choice([0.0, 0.02, 0.2], n),
             "sell_cost_pct": rng.choice([0.0, 0.02, 0.2], n),
         }

@@ -199,6 +199,10 @@ DEPENDENT = {
         {"env": {"action": "target_weights"}},
         {"env": {"action": "target_weights", "no_trade_band": 0.01}},
     ),
+    "env.trade_rate": (
+        {"env": {"action": "target_weights"}},
+        {"env": {"action": "target_weights", "trade_rate": 0.1}},
+    ),
     "env.lookback": (
         {"env": {"observation": "stationary"}},
         {"env": {"observation": "stationary", "lookback": 2}},
