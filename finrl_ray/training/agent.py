@@ -148,7 +148,7 @@ def make_trial_envs(
     validation_data: MarketData,
 ) -> tuple[VecEnv, VecEnv]:
     """Return the training env and the env of the validation window, normalised alike."""
-    scaling = fit_scaling(config, train_data)
+    scaling = fitted_scaling(config.env, train_data)
     eval_env: VecEnv = make_vec_env(
         validation_data, config.env, seed=seed, scaling=scaling, training=False
     )
@@ -180,11 +180,6 @@ def make_training_env(
         norm_obs=config.agent.normalize != "rewards",
         norm_reward=config.agent.normalize != "observations",
     )
-
-
-def fit_scaling(config: ExperimentConfig, train_data: MarketData) -> ObservationScaling | None:
-    """Return the observation scaling fitted on the train window, if the config asks for one."""
-    return fitted_scaling(config.env, train_data)
 
 
 def device_of(config: ExperimentConfig) -> str:

@@ -27,7 +27,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
 from finrl_ray.env.make import make_vec_env
-from finrl_ray.env.scaling import ObservationScaling
+from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.metrics.performance import sharpe_ratio, turnover
@@ -42,7 +42,6 @@ from finrl_ray.training.agent import (
     check_finite,
     device_of,
     drawdown_breach,
-    fit_scaling,
     make_training_env,
 )
 
@@ -138,7 +137,7 @@ def train_on(
     settings : hyperparameters, as `resolve_sample` returned them
     config : the experiment
     train_data : the rows
-    scaling : what `fit_scaling` gives for them
+    scaling : what `fitted_scaling` gives for them
     seed : of the training
 
     Raises
@@ -172,7 +171,7 @@ def _run_fold(
     number: int,
 ) -> FoldResult:
     train_data = development.take(fold.train)
-    scaling = fit_scaling(config, train_data)
+    scaling = fitted_scaling(config.env, train_data)
     model = train_on(settings, config, train_data, scaling, seed)
     dates, returns, active, traded = [], [], [], []
     for first, stop in fold.judged:

@@ -12,9 +12,9 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.support.text import counted
-from finrl_ray.training.agent import fit_scaling
 
 N_DATES = 6
 """Dates at which the future is taken away."""
@@ -129,7 +129,7 @@ def _check_episode(
     row = int(np.searchsorted(own.dates, date))
     first, stop = max(own.warmup, row - _STEPS), min(row + 2, own.n_periods)
     env = sample.config.env
-    scaling = fit_scaling(sample.config, own.rows(sample.split.train.first_row, row + 1))
+    scaling = fitted_scaling(sample.config.env, own.rows(sample.split.train.first_row, row + 1))
     seen: list[tuple[AnyArray, AnyArray]] = []
     for data in (own, other):
         vec_env = make_vec_env(data.rows(first, stop), env, scaling=scaling, training=False)
@@ -164,8 +164,8 @@ def check_scaling(sample: Sample, findings: FindingList) -> None:
         return
     if not np.array_equal(other.dates, sample.market_data.dates):
         return
-    own = fit_scaling(sample.config, train.cut(sample.market_data))
-    again = fit_scaling(sample.config, train.cut(other))
+    own = fitted_scaling(sample.config.env, train.cut(sample.market_data))
+    again = fitted_scaling(sample.config.env, train.cut(other))
     assert own is not None
     assert again is not None
     where = "env.observation_scaling" if env.observation == "finrl" else "env.observation"

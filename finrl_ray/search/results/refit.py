@@ -13,13 +13,14 @@ from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
+from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.files.manifest import find_damage, read_folder_manifest, write_folder_manifest
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.support.values import to_python
-from finrl_ray.training.agent import MODEL_FILE, fit_scaling
+from finrl_ray.training.agent import MODEL_FILE
 from finrl_ray.training.folds import fold_seed, train_on
 from finrl_ray.training.threads import threads_of_a_trial
 
@@ -51,7 +52,7 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
         rows = market_of_sample(folder.final_train_data, sample)
         seed = fold_seed(config, sample, 0)
         settings = resolve_sample(sample, config.agent)
-        model = train_on(settings, config, rows, fit_scaling(config, rows), seed)
+        model = train_on(settings, config, rows, fitted_scaling(config.env, rows), seed)
     with tempfile.TemporaryDirectory() as scratch:
         save_model(model, Path(scratch) / MODEL_FILE)
         normalizer = model.get_vec_normalize_env()

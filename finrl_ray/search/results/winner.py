@@ -13,12 +13,13 @@ from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import BEST_MODEL_FOLDER, FINAL_MODEL_FILE, FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.table import winner
-from finrl_ray.training.agent import MODEL_FILE, fit_scaling
+from finrl_ray.training.agent import MODEL_FILE
 
 
 def load_winner(
@@ -87,7 +88,7 @@ def winners_env(
         If they are damaged, or need trust.
     """
     trial, sample = config_of_sample(folder.config, record.sample), record.sample
-    scaling = fit_scaling(trial, market_of_sample(folder.final_train_data, sample))
+    scaling = fitted_scaling(trial.env, market_of_sample(folder.final_train_data, sample))
     window = market_of_sample(market_data, sample)
     env: VecEnv = make_vec_env(window, trial.env, scaling=scaling, training=False)
     if trial.agent.normalize:

@@ -22,6 +22,7 @@ from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.env.slow_investment import SlowInvestment
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
@@ -42,7 +43,7 @@ from finrl_ray.storage.object_store import require_usable
 from finrl_ray.storage.url import is_url
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted
-from finrl_ray.training.agent import build_model, fit_scaling, make_trial_envs
+from finrl_ray.training.agent import build_model, make_trial_envs
 
 MIN_VALIDATION_ROWS = 4
 _MOST_DOUBTS = 12
@@ -263,7 +264,7 @@ def _check_windows(
         raise ConfigError(
             f"env.lookback must be at most the {rows} rows of the train window, got {looks_back}"
         )
-    scaling = fit_scaling(config, split.train.cut(market_data))
+    scaling = fitted_scaling(config.env, split.train.cut(market_data))
     for window in split.windows:
         if not window.is_usable:
             continue  # a test window without rows; the others have some
