@@ -13,12 +13,13 @@ WORKERS ?= auto
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES = finrl_ray tests benchmarks docs
 
-.PHONY: search test reference docs long-test quick lint format kills soak cluster-test .venv-s3 clean
+.PHONY: search test reference docs long-test quick lint compiled format kills soak cluster-test .venv-s3 clean
 
 search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest and the report
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest --open
 
-test: $(DEV) $(S3) lint  ## lint, types and the tests that run on one machine in some minutes
+test: $(DEV) $(S3)  ## lint, types and the tests that run on one machine in some minutes
+	$(MAKE) -j2 lint compiled
 	$(VENV)/bin/python -m pytest -m "not long and not cluster" $(SIDE_BY_SIDE)
 
 long-test: $(DEV) $(S3)  ## stores that go away, damaged files, a full disk, kills: minutes of waiting
@@ -31,6 +32,9 @@ lint: $(DEV)
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy
+
+compiled: $(DEV)  ## what numba compiles of the package, once for all processes of a test run
+	PYTHONPATH=. $(VENV)/bin/python tests/helpers/compile_kernels.py
 
 format: $(DEV)
 	$(VENV)/bin/ruff format $(SOURCES)

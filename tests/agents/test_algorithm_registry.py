@@ -4,11 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 from typing import get_args
 
 import pytest
-from repository import REPOSITORY
+from repository import copy_package
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
@@ -102,8 +101,7 @@ def _replace(file: Path, old: str, new: str) -> None:
 
 @pytest.mark.slow
 def test_a_new_algorithm_is_its_class_an_entry_and_a_name(tmp_path: Path) -> None:
-    package = tmp_path / "finrl_ray"
-    copytree(REPOSITORY / "finrl_ray", package, ignore=ignore_patterns("__pycache__"))
+    package = copy_package(tmp_path)
     (package / "agents" / "one_pass_ppo.py").write_text(MODULE, encoding="utf-8")
     _replace(package / "agents" / "algorithm_registry.py", "    sac=AlgorithmEntry(", ENTRY)
     config = package.joinpath(*agent.__name__.split(".")[1:]).with_suffix(".py")

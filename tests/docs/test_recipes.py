@@ -6,10 +6,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 
 import pytest
-from repository import REPOSITORY
+from repository import REPOSITORY, copy_package
 
 TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MOST_FILES = {
@@ -92,8 +91,7 @@ def test_a_recipe_touches_few_source_files(title: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("title", MOST_FILES)
 def test_a_recipe_works_as_it_stands(title: str, tmp_path: Path) -> None:
-    ignored = ignore_patterns("__pycache__")
-    copytree(REPOSITORY / "finrl_ray", tmp_path / "finrl_ray", ignore=ignored)
+    copy_package(tmp_path)
     text = recipe(title)
     before = tried(tmp_path, text)
     assert before.returncode != 0, "what the recipe adds is there without it"
