@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from covering import pairwise
 from market_env import MarketEnv
 from small_models import SMALL_KWARGS, small_env
 from stable_baselines3.common.monitor import Monitor
@@ -114,9 +115,9 @@ def test_the_whole_list_runs(tmp_path, market) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("n_envs", [1, 4])
-@pytest.mark.parametrize("kind", ["dummy", "trading"])
+@pytest.mark.parametrize(
+    ("kind", "n_envs", "algorithm"), pairwise(["dummy", "trading"], [1, 4], ALGORITHMS)
+)
 def test_the_whole_list_runs_everywhere(tmp_path, kind, n_envs, algorithm, market) -> None:
     run_all(tmp_path, kind, algorithm, n_envs, market)
 

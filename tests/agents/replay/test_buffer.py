@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch as th
 from bit_equality import assert_equal_bits
+from covering import pairwise
 from small_models import OFF_POLICY, SMALL_KWARGS, small_env
 from stable_baselines3 import TD3
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
@@ -113,25 +114,32 @@ def test_contents_and_samples_are_those_of_sb3(market, n_envs, buffer_size, chan
     assert_same_samples(ours, theirs)
 
 
+KINDS: list[dict[str, Any]] = [
+    {"scaled": True},
+    {"random_start": True, "scaled": True, "n_envs": 3},
+    {"parity": True},
+    {"parity": True, "day": 50},
+    {"time_limit": "dummy_step", "n_envs": 2},
+    {"stop_loss": 0.05, "cooldown": 2, "cash_penalty_proportion": 0.1, "lot_size": 2},
+    {"fractional_shares": True, "n_envs": 2},
+    {"action": "target_weights", "fractional_shares": True, "n_envs": 2},
+    {"observation": "stationary"},
+    {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
+    {"reward": "active", "random_start": True, "n_envs": 2},
+    {"reward": "differential_sharpe"},
+]
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "normalize"),
     [
-        {"scaled": True},
-        {"random_start": True, "scaled": True, "n_envs": 3},
-        {"parity": True},
-        {"parity": True, "day": 50},
-        {"time_limit": "dummy_step", "n_envs": 2},
-        {"stop_loss": 0.05, "cooldown": 2, "cash_penalty_proportion": 0.1, "lot_size": 2},
-        {"fractional_shares": True, "n_envs": 2},
-        {"action": "target_weights", "fractional_shares": True, "n_envs": 2},
-        {"observation": "stationary"},
-        {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
-        {"reward": "active", "random_start": True, "n_envs": 2},
-        {"reward": "differential_sharpe"},
+        # each kind once, and every second one behind VecNormalize; the others are long
+        pytest.param(options, normalize, id=f"{options}-{normalize}",
+                     marks=[pytest.mark.long] * (normalize == (place % 2 == 0)))
+        for place, options in enumerate(KINDS)
+        for normalize in (False, True)
     ],
-    ids=str,
-)
-@pytest.mark.parametrize("normalize", [False, True])
+)  # fmt: skip
 def test_every_kind_of_env(market, options, normalize) -> None:
     models = []
     for own in (True, False):
@@ -158,10 +166,10 @@ def test_single_envs_in_a_dummy_vec_env(market) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_envs", [1, 3])
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
-@pytest.mark.parametrize("options", [{}, STATIONARY], ids=["finrl", "stationary"])
+@pytest.mark.parametrize(
+    ("algorithm", "normalize", "n_envs", "options"),
+    pairwise(["sac", "td3", "ddpg"], [False, True], [1, 3], [{}, STATIONARY]),
+)
 def test_training_is_that_with_sb3s_buffer(market, algorithm, normalize, n_envs, options) -> None:
     parameters = []
     for own in (True, False):
