@@ -30,7 +30,7 @@ from finrl_ray.machine.available_cpus import available_cpus
 
 WORKER_BYTES = 5 * 2**30
 """What a worker takes at most, with a Ray and the trials of a search."""
-GRACE_S = 15
+GRACE_S = 120
 """Time for what is ending already, such as the guard of a Ray."""
 _RUN = f"{MARK}{secrets.token_hex(8)}"
 os.environ[_RUN] = "1"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import run, started, wait_until
+from processes import LONGEST_S, run, started, wait_until
 from repository import REPOSITORY
 
 from finrl_ray.cluster import temp_folder
@@ -27,7 +27,6 @@ from finrl_ray.errors import ConfigError
 
 SCALING = REPOSITORY / "docs/scaling.md"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="sockets and folders of Linux")
-ENDED_WITHIN_S = 30.0
 
 DRIVER = """
 import json, os, sys, time
@@ -145,7 +144,7 @@ def test_every_socket_is_on_loopback_and_every_listener_is_in_the_docs(own_ray: 
     # the agents open theirs some seconds after the start
     # (the only port of `monitor` may be taken by another Ray of this machine)
     certain = expected - {"monitor"}
-    wait_until(lambda: certain <= set(listening()), 120, f"all of {sorted(certain)} listen")
+    wait_until(lambda: certain <= set(listening()), what=f"all of {sorted(certain)} listen")
     assert set(listening()) <= expected
     own = sockets(own_ray.family()[0])
     everywhere = set.union(own, *listening().values())
@@ -160,12 +159,12 @@ def test_the_dashboard_asks_for_the_token_behind_a_proxy_too(own_ray: OwnRay) ->
     url = own_ray.facts["dashboard"]
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        opener.open(f"{url}/api/version", timeout=60)
+        opener.open(f"{url}/api/version", timeout=LONGEST_S)
     token = Path(own_ray.variables["RAY_AUTH_TOKEN_PATH"]).read_text()
     request = urllib.request.Request(
         f"{url}/nodes?view=summary", headers={"Authorization": f"Bearer {token}"}
     )
-    with opener.open(request, timeout=60) as reply:
+    with opener.open(request, timeout=LONGEST_S) as reply:
         (node,) = json.load(reply)["data"]["summary"]
     assert node["raylet"]["nodeManagerAddress"] == "127.0.0.1"
 
@@ -209,7 +208,7 @@ def test_nothing_of_it_outlives_a_killed_driver(own_ray: OwnRay) -> None:
     # a worker takes its name some time after it has started
     wait_until(lambda: parts <= {kind_of(one) for one in marked(mark)})
     os.kill(own_ray.process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=ENDED_WITHIN_S)
+    _, alive = psutil.wait_procs(family, timeout=LONGEST_S)
     assert [one.name() for one in alive] == []
     assert marked(mark) == []
 

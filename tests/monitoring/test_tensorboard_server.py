@@ -101,7 +101,7 @@ def test_another_server_on_the_port_is_not_taken_for_it(taken_port, tmp_path, mo
     monkeypatch.setattr(tensorboard_server, "_is_free", lambda port: True)
     answer_as_if(monkeypatch, [sys.executable, "-c", "import sys; sys.exit('address in use')"])
     with pytest.raises(SearchError, match="address in use"):
-        launch_tensorboard(tmp_path, taken_port, timeout_s=20)
+        launch_tensorboard(tmp_path, taken_port, timeout_s=600)
 
 
 def test_it_says_when_tensorboard_is_missing(tmp_path, monkeypatch) -> None:

@@ -77,7 +77,7 @@ def test_a_command_ends_as_interrupted(number, first) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
         process.send_signal(number)
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 130
     lines = said.splitlines()
     assert lines[0].startswith("stopping; ")

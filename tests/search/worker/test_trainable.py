@@ -85,7 +85,7 @@ def test_a_checkpoint_is_flushed_after_its_report_without_holding_the_trial_up(
     go_on = threading.Event()
 
     def slow_disk(folder: Path) -> None:
-        assert go_on.wait(60)
+        assert go_on.wait(600)
         happened.append(f"flushed {folder.name}")
 
     monkeypatch.setattr("finrl_ray.search.worker.restart.flush_folder", slow_disk)
