@@ -6,12 +6,14 @@ Numba keeps them beside the source or in HOME, and refuses to compile where it c
 import functools
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba import njit
+from numba.core import event
 
 from finrl_ray.files.private_folder import home, private_folder
 
@@ -41,6 +43,34 @@ def cached_njit(**options: Any) -> Callable[[Function], Any]:
             return njit(**options)(function)
 
     return decorate
+
+
+@contextmanager
+def compiling_noted(say: Callable[[], None]) -> Iterator[None]:
+    """Call `say` as soon as something is compiled while the block runs, once at most.
+
+    What is taken from disk, or was compiled before, is not compiled.
+    """
+    with event.install_listener("numba:compile", _Once(say)):
+        yield
+
+
+class _Once(event.Listener):  # type: ignore[misc]  # Numba has no types
+    """A listener that passes the first start of a compilation on."""
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        self._say: Callable[[], None] | None = say
+
+    def on_start(self, event: Any) -> None:
+        """Tell of the first."""
+        del event
+        if self._say is not None:
+            say, self._say = self._say, None
+            say()
+
+    def on_end(self, event: Any) -> None:
+        """Tell nothing of ends."""
+        del event
 
 
 def _has_place(folder: Path) -> bool:

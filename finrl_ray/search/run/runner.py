@@ -35,6 +35,7 @@ from finrl_ray.search.loggers.tensorboard import TensorBoardLog
 from finrl_ray.search.loggers.trackers import make_trackers
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
+from finrl_ray.search.run.compiled_rules import compile_rules
 from finrl_ray.search.run.concurrency import concurrency_limit, warn_of_crowding
 from finrl_ray.search.run.config_changes import take_changes
 from finrl_ray.search.run.driver import (
@@ -260,6 +261,7 @@ def _run_mirrored(
     callbacks = [journal, retention, *_views(folder, journal, planned, make_view)]
     kept = f"What was reported is kept; go on with `finrl-ray resume {folder.path}`"
     try:
+        compile_rules(folder, space)
         with sigterm_as_interrupt(), watching(kept):
             if interrupted():  # while Ray was started, which may have swallowed it
                 raise KeyboardInterrupt
