@@ -120,11 +120,12 @@ def _entry_is_right(agent: AgentConfig, name: str, entry: Any, findings: Finding
     where = f"search.space.{name}"
     if is_option(name):
         return _option_is_right(name, entry, findings)
-    if not _name_is_right(agent.algorithm, name, where, findings):
+    keyword = name.removeprefix(own_name(agent.algorithm, ""))
+    if not _name_is_right(agent.algorithm, keyword, where, findings):
         return False
     try:
         for value in corner_values(parse_domain(entry)):
-            resolve_sample({name: value}, agent)
+            resolve_sample({keyword: value}, agent)
     except ConfigError as error:
         findings.error(where, str(error))
         return False

@@ -29,7 +29,7 @@ from finrl_ray.config.trial.options import (
     searched_options,
 )
 from finrl_ray.errors import ConfigError
-from finrl_ray.search.sampling.entries import entries_of, space_entries
+from finrl_ray.search.sampling.entries import entries_of, require_entries_of, space_entries
 from finrl_ray.search.sampling.option_checks import check_options
 from finrl_ray.support.text import did_you_mean, listed
 from finrl_ray.support.whole_numbers import as_whole
@@ -232,6 +232,8 @@ def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
                 f"{where}: seed cannot be fixed or searched over: each trial's seed is derived "
                 "from the top-level `seed` and recorded; set that instead"
             )
+        if where == "search.space":
+            require_entries_of(agent.algorithm, names)
         plain = {name: None for name in names if name not in DERIVED_NAMES}
         try:
             check_model_kwargs(agent.algorithm, plain)

@@ -1,10 +1,11 @@
 """The entries of a search space as they are written: the user's, laid over the default spaces.
 
 Where `agent.algorithm` is searched, each algorithm has entries of its own, named `ppo.n_steps`. A
-sample has a value for all of them; a trial takes those of its algorithm.
+sample has a value for all of them; a trial takes those of its algorithm. With one algorithm that
+name means the same as `n_steps`, which is the name in samples and tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
@@ -42,7 +43,8 @@ def space_entries(config: ExperimentConfig) -> dict[str, Any]:
     given, algorithms = config.search.space, searched_algorithms(config)
     _check_own(config)
     if ALGORITHM not in given:
-        return {**_default_entries(config, algorithms[0], given), **given}
+        own = entries_of(given, algorithms[0])
+        return {**_default_entries(config, algorithms[0], own), **own}
     kinds = {ALGORITHMS[algorithm].on_policy for algorithm in algorithms}
     if len(kinds) > 1 and "n_steps" in config.agent.model_kwargs:
         raise ConfigError(
@@ -125,10 +127,39 @@ def _check_own(config: ExperimentConfig) -> None:
                 f"search.space.{name}: options of the config are the same for all algorithms and "
                 f"stand without a name of one: {pair[1]}"
             )
-        if searched and pair[0] in algorithms:
+        if pair[0] in algorithms:
             continue
-        if not searched and pair[0] == config.agent.algorithm:
-            what = f"with one algorithm its entries stand without its name: {pair[1]}"
-        else:
+        if searched:
             what = f"{pair[0]} is not searched, but {listed(algorithms)}; see {ALGORITHM}"
+        else:
+            what = (
+                f"no trial is one of {pair[0]}, because agent.algorithm is {algorithms[0]}; delete "
+                f"the entries of {pair[0]}, or search over both with "
+                f"{ALGORITHM}: {{choice: [{algorithms[0]}, {pair[0]}]}}"
+            )
         raise ConfigError(f"search.space.{name}: {what}")
+
+
+def require_entries_of(algorithm: str, names: Iterable[str]) -> None:
+    """Refuse a space that was written for another algorithm, in one message for all its entries.
+
+    Parameters
+    ----------
+    algorithm : of the trials
+    names : of the space, without options of the config
+
+    Raises
+    ------
+    ConfigError
+        If the algorithm lacks several of the names, and another one has all of these.
+    """
+    lacking = [name for name in names if not accepts(algorithm, name) and name != "n_steps"]
+    others = [other for other in ALGORITHMS if all(accepts(other, name) for name in lacking)]
+    if len(lacking) < 2 or not others:
+        return
+    raise ConfigError(
+        f"search.space is written for {' or '.join(others)}: {algorithm} has no "
+        f"{', no '.join(lacking)}. To search over {algorithm} write `space: {{}}`, which leaves "
+        f"its own default space ({', '.join(ALGORITHMS[algorithm].space)}), or entries of "
+        f"{algorithm} in the place of these"
+    )

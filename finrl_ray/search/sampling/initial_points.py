@@ -52,8 +52,14 @@ def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
 def _by_algorithm(
     config: ExperimentConfig, point: Mapping[str, Any], space: Mapping[str, Domain]
 ) -> dict[str, Any]:
-    """Return a point in which a name that the space has per algorithm is that of each of them."""
+    """Return a point in which a name that the space has per algorithm is that of each of them.
+
+    With one algorithm it is the other way round: the space has its entries without its name.
+    """
     found: dict[str, Any] = {}
+    if ALGORITHM not in space:
+        own_prefix = own_name(config.agent.algorithm, "")
+        point = {name.removeprefix(own_prefix): value for name, value in point.items()}
     for name, value in point.items():
         names = [own_name(algorithm, name) for algorithm in searched_algorithms(config)]
         own = [whole for whole in names if whole in space and whole not in point]

@@ -1,5 +1,6 @@
 """Spaces of one algorithm, and of several with entries of their own."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,12 +8,13 @@ import pytest
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.load import parse_config
+from finrl_ray.config.load import load_config, parse_config
+from finrl_ray.config.template import new_experiment
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.sampling.domains import build_space, corner_samples, planned_trials
 from finrl_ray.search.sampling.entries import entries_of, space_entries
-from finrl_ray.search.sampling.initial_points import complete_points
+from finrl_ray.search.sampling.initial_points import check_points, complete_points
 from finrl_ray.search.sampling.searchers import make_searcher
 
 BOTH = {"agent.algorithm": {"choice": ["ppo", "sac"]}}
@@ -61,6 +63,35 @@ def test_what_one_algorithm_accepts_is_an_entry_of_its_own() -> None:
     assert "n_steps" not in entries_of(entries, "sac")
 
 
+def test_with_one_algorithm_its_name_before_an_entry_changes_nothing() -> None:
+    entries = {"learning_rate": {"loguniform": [1e-4, 1e-3]}, "n_steps": {"choice": [64, 128]}}
+    plain = config(entries, initial_points=[{"n_steps": 64}, "finrl"])
+    for prefixed in (("n_steps",), ("learning_rate", "n_steps")):
+        named = {f"ppo.{n}" if n in prefixed else n: entry for n, entry in entries.items()}
+        own = config(named, initial_points=[{"ppo.n_steps": 64}, "finrl"])
+        space = build_space(own)
+        assert space == build_space(plain)
+        check_points(own, space)
+        points = (complete_points(one, space, seed_draw=False) for one in (own, plain))
+        assert next(points) == next(points)
+    # as where several are searched, an algorithm's own entry wins
+    both = space_entries(config({"n_steps": 32, "ppo.n_steps": 64}))
+    assert both["n_steps"] == 64
+    with pytest.raises(ConfigError, match=r"'sac\.tau' is not in the search space"):
+        check_points(config(entries, initial_points=[{"sac.tau": 0.1}]), build_space(plain))
+
+
+def test_a_new_config_with_another_algorithm_says_what_to_do(tmp_path: Path) -> None:
+    path = new_experiment("mine", tmp_path)
+    for algorithm in ("a2c", "ddpg", "td3", "sac"):
+        changed = load_config(path, [f"agent.algorithm={algorithm}"])
+        with pytest.raises(ConfigError, match=f"for ppo: {algorithm} has no .*no n_epochs") as e:
+            build_space(changed)
+        assert "write `space: {}`, which leaves its own default space (" in str(e.value)
+        followed = load_config(path, [f"agent.algorithm={algorithm}", "search.space={}"])
+        assert "learning_rate" in build_space(followed)
+
+
 def test_every_option_of_each_algorithm_is_in_a_corner() -> None:
     space = {**BOTH, "ppo.n_epochs": {"choice": [1, 2, 3]}, "sac.tau": {"choice": [0.1, 0.2]}}
     corners = corner_samples(build_space(config(space, default_space=False)))
@@ -77,8 +108,17 @@ def test_every_option_of_each_algorithm_is_in_a_corner() -> None:
     ("space", "words"),
     [
         ({**BOTH, "td3.tau": 0.1}, r"search\.space\.td3\.tau: td3 is not searched"),
-        ({"ppo.n_steps": 64}, "its entries stand without its name: n_steps"),
-        ({"sac.tau": 0.1}, r"sac is not searched, but \['ppo'\]"),
+        (
+            {"sac.tau": 0.1},
+            r"search\.space\.sac\.tau: no trial is one of sac, because agent\.algorithm is ppo; "
+            r".* agent\.algorithm: \{choice: \[ppo, sac\]\}",
+        ),
+        ({"ppo.n_step": 64}, "Did you mean 'n_steps'"),
+        (
+            {"tau": 0.1, "ppo.n_steps": 64, "learning_starts": 5},
+            r"written for ddpg or td3 or sac: ppo has no tau, no learning_starts\. To search over "
+            r"ppo write `space: \{\}`, which leaves its own default space \(.*learning_rate",
+        ),
         (
             {"agent.algorithm": {"choice": ["ppo", "sac"]}, "ppo.env.hmax": {"choice": [1, 2]}},
             "search.space.ppo.env.hmax: .*stand without a name of one: env.hmax",
