@@ -55,7 +55,7 @@ def compiling_noted(say: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-class _Once(event.Listener):  # type: ignore[misc]  # Numba has no types
+class _Once(event.Listener):
     """A listener that passes the first start of a compilation on."""
 
     def __init__(self, say: Callable[[], None]) -> None:
