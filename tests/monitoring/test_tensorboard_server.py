@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
+from processes import wait_until
 
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.monitoring import tensorboard_server
@@ -17,7 +19,12 @@ from finrl_ray.monitoring.tensorboard_server import launch_tensorboard
 
 pytestmark = pytest.mark.slow  # they train, or start a server
 
-SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+SLEEPER = """
+import pathlib, sys, time
+print("up", flush=True)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(3600)
+"""
 LEFT_RUNNING = """
 import sys
 from finrl_ray.monitoring import tensorboard_server as module
@@ -86,11 +93,15 @@ def test_what_it_said_is_in_the_error(tmp_path, monkeypatch) -> None:
 
 def test_one_that_never_answers_is_stopped(tmp_path, monkeypatch) -> None:
     started = []
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
-    )
-    answer_as_if(monkeypatch, SLEEPER)
+    real, up = subprocess.Popen, tmp_path / "up"
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        started.append(real(*arguments, **options))
+        wait_until(up.exists)  # the second is counted from here on, however late it began
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    answer_as_if(monkeypatch, [sys.executable, "-c", SLEEPER, str(up)])
     with pytest.raises(SearchError, match=r"within 1 s; .* it said: up"):
         launch_tensorboard(tmp_path, 0, timeout_s=1)
     assert started[0].returncode is not None
