@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from finrl_ray.config.load import load_config
+from finrl_ray.search.run.runner import run_search
+
 UNCLOCKED = ["time_s", "failures"]
 
 
@@ -29,6 +32,14 @@ def start(config: Path, *arguments: str) -> "subprocess.Popen[str]":
         cwd=config.parent,
         start_new_session=True,
     )
+
+
+def undisturbed_table(config: Path) -> pd.DataFrame:
+    """Return the table of a config's search that runs to its end, in this process and its Ray.
+
+    The file is read again, because the order of the entries in it is that of the draws.
+    """
+    return table(run_search(load_config(config)).path)
 
 
 def _resume_command(folder: Path) -> list[str]:

@@ -10,9 +10,13 @@ from typing import Any
 
 import cloudpickle
 import pytest
+import yaml
 from kill_cells import raw_config
 from object_storage import PYTHON, SECRET, ObjectStorage
 from searches import Search, read_text_table, whole_results
+
+from finrl_ray.config.load import load_config
+from finrl_ray.search.run.runner import run_search
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,11 +34,11 @@ def storage() -> Iterator[ObjectStorage]:
 
 
 @pytest.fixture(scope="module")
-def on_disk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    with Search(home=tmp_path_factory.mktemp("disk"), raw=config()) as search:
-        search.start()
-        assert search.wait() == 0, search.tail()
-        return whole_results(search.folder)
+def on_disk(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("disk")
+    # as a command reads it: the order of the entries is that of the draws
+    (home / "config.yaml").write_text(yaml.safe_dump(config(str(home / "runs"))), encoding="utf-8")
+    return whole_results(run_search(load_config(home / "config.yaml")).path)
 
 
 def config(storage_path: str | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from interrupted_search import resume, start, table, wait_for_results
 from small_search import small_config, write_small_config
 
 from finrl_ray.search.reproduce.replay import replay
-from finrl_ray.search.run.runner import run_search
+from finrl_ray.search.run.runner import resume_search, run_search
 from finrl_ray.workflows.backtest import backtest
 
 pytestmark = pytest.mark.slow
@@ -91,8 +91,10 @@ def test_a_killed_search_goes_on_to_the_same_table(tmp_path) -> None:
     pd.testing.assert_frame_equal(one, other)
 
 
-def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(tmp_path) -> None:
-    two = {"num_samples": 2}
+def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(
+    ray_session_of_two: None, tmp_path
+) -> None:
+    two = {"num_samples": 2, "max_concurrent_trials": 1}
     process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "r", **SECTIONS, search=two))
     folder = wait_for_results(tmp_path / "r", 5, process)
     os.kill(process.pid, signal.SIGINT)
@@ -101,7 +103,7 @@ def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(tmp_path)
     assert (folder / "trials.csv").is_file()
     for name in ("verdict.json", "reproduction.zip", "final_model"):
         assert not (folder / name).exists()
-    assert resume(folder).returncode == 0
+    assert resume_search(folder).finished
     for name in ("verdict.json", "reproduction.zip", "final_model"):
         assert (folder / name).exists()
 

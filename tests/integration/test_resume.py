@@ -1,27 +1,29 @@
-"""Searches in a process of their own, ended by signals and resumed: the same table in the end."""
+"""Searches in a process of their own, ended by signals and resumed: the same table in the end.
+
+What is killed is a process with a Ray of its own. What is not, the undisturbed searches and most
+resumes, runs in this process, on the Ray of this file: a command loads torch and starts a Ray anew.
+"""
 
 import os
 import signal
 import time
+from typing import Any
 
 import pandas as pd
 import pytest
-from interrupted_search import resume, resuming, start, table, wait_for_results
+from interrupted_search import resume, resuming, start, table, undisturbed_table, wait_for_results
 from small_search import write_small_config
 
 from finrl_ray.search.journal.events import read_journal
+from finrl_ray.search.run.runner import resume_search
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     home = tmp_path_factory.mktemp("undisturbed")
-    process = start(write_small_config(home / "config.yaml", home / "runs"))
-    out = process.communicate(timeout=1200)[0]
-    assert process.returncode == 0, out
-    (folder,) = (home / "runs").iterdir()
-    return table(folder)
+    return undisturbed_table(write_small_config(home / "config.yaml", home / "runs"))
 
 
 @pytest.mark.parametrize(
@@ -44,8 +46,10 @@ def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
         assert f"go on with: finrl-ray resume {folder}" in out.replace("\n", " ")
         assert "interrupted" in set(table(folder)["state"])
         assert "Traceback" not in out
-    resumed = resume(folder)
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        resumed = resume(folder)  # as the message says
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    else:
+        assert resume_search(folder).finished
     pd.testing.assert_frame_equal(table(folder), undisturbed)
 
 
@@ -115,35 +119,25 @@ PLANS: dict[str, dict[str, object]] = {
     ("plan", "after"), [pytest.param("optuna", 18, marks=pytest.mark.long), ("pbt", 9)]
 )
 def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
-    plan, after, tmp_path
+    plan, after, tmp_path, ray_session
 ) -> None:
-    folders = []
-    for name in ("undisturbed", "killed"):
-        storage = tmp_path / name
-        search = {**PLANS[plan], "storage_path": str(storage), "space": SPACE,
-                  "default_space": False}  # fmt: skip
-        config = write_small_config(
-            tmp_path / f"{name}.yaml", storage, agent=SHORT, evaluation={"eval_freq": 128},
-            search=search,
-        )  # fmt: skip
-        process = start(config)
-        if name == "killed":
-            folder = wait_for_results(storage, after, process)
-            process.kill()
-            process.communicate(timeout=1200)
-            told = (folder / "journal.jsonl").read_text().count('"event": "result"')
-            resumed = resume(folder)
-            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-            # what was known before the kill was not computed again
-            results = (folder / "journal.jsonl").read_text().count('"event": "result"')
-            assert results == len(pd.read_csv(folder / "learning_curves.csv")) >= told
-        else:
-            out = process.communicate(timeout=1200)[0]
-            assert process.returncode == 0, out
-            (folder,) = storage.iterdir()
-        folders.append(folder)
-    undisturbed, killed = map(table, folders)
-    pd.testing.assert_frame_equal(killed, undisturbed)
+    sections: dict[str, dict[str, Any]] = {
+        "agent": SHORT,
+        "evaluation": {"eval_freq": 128},
+        "search": {**PLANS[plan], "space": SPACE, "default_space": False},
+    }
+    whole = write_small_config(tmp_path / "w.yaml", tmp_path / "whole", **sections)
+    undisturbed = undisturbed_table(whole)
+    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "killed", **sections))
+    folder = wait_for_results(tmp_path / "killed", after, process)
+    process.kill()
+    process.communicate(timeout=1200)
+    told = (folder / "journal.jsonl").read_text().count('"event": "result"')
+    assert resume_search(folder).finished
+    # what was known before the kill was not computed again
+    results = (folder / "journal.jsonl").read_text().count('"event": "result"')
+    assert results == len(pd.read_csv(folder / "learning_curves.csv")) >= told
+    pd.testing.assert_frame_equal(table(folder), undisturbed)
     if plan == "optuna":
         assert undisturbed["state"].eq("stopped").any()
     else:

@@ -1,9 +1,11 @@
 """A search over options of env, agent and data: one right table, whatever interrupts it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
-from interrupted_search import resume, start, table, wait_for_results
+from interrupted_search import start, table, undisturbed_table, wait_for_results
 from small_search import small_config, write_small_config
 
 from finrl_ray.report.read_search import read_search
@@ -12,11 +14,11 @@ from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.reproduce.replay import replay
 from finrl_ray.search.reproduce.reproduce import reproduce
 from finrl_ray.search.results.winner import load_winner
-from finrl_ray.search.run.runner import run_search
+from finrl_ray.search.run.runner import resume_search, run_search
 from finrl_ray.workflows.backtest import backtest
 from finrl_ray.workflows.confirm import confirm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 SPACE = {
     "env.hmax": {"choice": [30, 300]},
@@ -43,35 +45,28 @@ ALGORITHMS = {
 }
 
 
-@pytest.mark.parametrize("algorithms", ["ppo", "both"])
+# "both" has all that "ppo" has, and entries by algorithm
+@pytest.mark.parametrize("algorithms", [pytest.param("ppo", marks=pytest.mark.long), "both"])
 def test_a_search_over_the_formulation_goes_on_and_its_winner_stands_by_its_numbers(
     algorithms, tmp_path
 ) -> None:
     agent = {"algorithm": "ppo", "total_timesteps": 512, "n_envs": 4, "normalize": False}
-    tables = []
-    for name in ("undisturbed", "killed"):
-        storage = tmp_path / name
-        search = {"space": {**SPACE, **COMMON, **ALGORITHMS[algorithms]}, "default_space": False,
-                  "num_samples": 6}  # fmt: skip
-        file = write_small_config(
-            tmp_path / f"{name}.yaml", storage, agent=agent, search=search, env={"cooldown": 1},
-            evaluation={"eval_freq": 256},
-        )  # fmt: skip
-        process = start(file)
-        if name == "killed":
-            folder = wait_for_results(storage, 5, process)
-            process.kill()
-            process.communicate(timeout=1200)
-            resumed = resume(folder)
-            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-        else:
-            out = process.communicate(timeout=1200)[0]
-            assert process.returncode == 0, out
-            (folder,) = storage.iterdir()
-        tables.append(table(folder))
-    pd.testing.assert_frame_equal(*tables)
+    space = {**SPACE, **COMMON, **ALGORITHMS[algorithms]}
+    sections: dict[str, dict[str, Any]] = {
+        "agent": agent,
+        "env": {"cooldown": 1},
+        "evaluation": {"eval_freq": 256},
+        "search": {"space": space, "default_space": False, "num_samples": 6},
+    }
+    whole = write_small_config(tmp_path / "w.yaml", tmp_path / "undisturbed", **sections)
+    found = undisturbed_table(whole)
+    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "killed", **sections))
+    folder = wait_for_results(tmp_path / "killed", 5, process)
+    process.kill()
+    process.communicate(timeout=1200)
+    assert resume_search(folder).finished
+    pd.testing.assert_frame_equal(table(folder), found)
 
-    found = tables[0]
     assert set(OPTIONS) <= set(found.columns)
     orders = found["env.action"] == "orders"
     assert set(found.loc[orders, "env.hmax"]) <= {30, 300}
