@@ -39,8 +39,8 @@ def deleted(df: pd.DataFrame) -> pd.DataFrame:
 def tripled(df: pd.DataFrame) -> pd.DataFrame:
     other = df.copy()
     later = other["date"] >= TEST_START
-    for name in ("open", "high", "low", "close"):
-        other.loc[later, name] *= np.linspace(0.3, 3.0, int(later.sum()))
+    for name in ("open", "high", "low", "close", "volume"):
+        other.loc[later, name] = other[name] * np.linspace(0.3, 3.0, len(other))
     return other
 
 
@@ -73,10 +73,13 @@ def searched(df: pd.DataFrame, home: Path, **sections: dict[str, object]) -> Sea
     ("change", "sections"), [(deleted, {}), (tripled, {}), (holed, {}), (deleted, PATHS)]
 )
 def test_a_search_does_not_depend_on_rows_of_the_test_window(
-    rows, change, sections, whole, tmp_path
+    rows, change, sections, whole, without_test_rows, tmp_path
 ) -> None:
     before = whole["paths" if sections else "plain"]
-    after = searched(change(rows), tmp_path / "changed", **sections)
+    if change is deleted and not sections:
+        after = without_test_rows
+    else:
+        after = searched(change(rows), tmp_path / "changed", **sections)
     for name in TABLES:
         one, other = (pd.read_csv(result.path / name) for result in (before, after))
         drop = [column for column in ("time_s",) if column in one]
@@ -97,10 +100,16 @@ def whole(
     }
 
 
+@pytest.fixture(scope="module")
+def without_test_rows(
+    rows, ray_session: None, tmp_path_factory: pytest.TempPathFactory
+) -> SearchResult:
+    return searched(deleted(rows), tmp_path_factory.mktemp("deleted"))
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_without_test_rows_there_is_nothing_to_open(rows, tmp_path, monkeypatch, capsys) -> None:
-    result = searched(deleted(rows), tmp_path)
+def test_without_test_rows_there_is_nothing_to_open(without_test_rows, monkeypatch, capsys) -> None:
+    result = without_test_rows
     with pytest.raises(SearchError, match=r"holds 0 rows of the data .* nothing to open"):
         backtest(result.path)
     assert count_openings(result.path) == 0
