@@ -15,6 +15,9 @@ from repository import REPOSITORY
 pytestmark = pytest.mark.slow
 
 NOTEBOOK = REPOSITORY / "experiments" / "quickstart.ipynb"
+SAMPLES = '"search.num_samples=12"'
+# as many trials, which the figures need, and an eighth of the steps
+SHORTER = '"agent.n_envs=4", "agent.total_timesteps=4096", "evaluation.eval_freq=1024"'
 FIGURES = (
     "trial_sharpes", "best_so_far", "learning_curves", "account_curves", "monthly_returns",
     "positions", "turnover_and_costs", "parallel_coordinates",
@@ -26,6 +29,8 @@ def test_it_runs_and_shows_its_figures(tmp_path: Path, monkeypatch: pytest.Monke
     for cell in notebook.cells:
         assert not cell.get("outputs"), "the notebook is kept without outputs"
         cell.source = cell.source.replace('RUNS = "../runs"', f"RUNS = {str(tmp_path)!r}")
+        cell.source = cell.source.replace(SAMPLES, f"{SAMPLES}, {SHORTER}")
+    assert SHORTER in notebook.cells[1].source + notebook.cells[2].source
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     client = NotebookClient(
