@@ -110,7 +110,7 @@ def test_a_killed_confirmation_goes_on(searched) -> None:
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     before = set((searched / "confirmation").glob("*"))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 1200
     folder = None
     while folder is None and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]

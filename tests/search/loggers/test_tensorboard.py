@@ -136,6 +136,7 @@ def test_a_disk_that_is_full_at_the_end_does_not_reach_the_search(tmp_path, capl
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_a_real_search(tmp_path: Path) -> None:
     result = run_search(
         small_config(tmp_path, search={"num_samples": 2, "max_concurrent_trials": 1})

@@ -1,7 +1,6 @@
 """The verdict on a search: N, whose returns, what is written, and the exit code."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from small_search import small_config, write_small_config
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.cli.main import main
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import PBTConfig
 from finrl_ray.config.search import SearchConfig
@@ -57,7 +57,7 @@ def test_what_it_takes_is_said_before_the_search(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory):
+def searched(ray_session: None, tmp_path_factory: pytest.TempPathFactory):
     return run_search(
         small_config(
             tmp_path_factory.mktemp("judged"),
@@ -121,30 +121,21 @@ def test_a_verdict_that_is_lost_is_written_again_and_a_damaged_one_is_said(searc
 
 
 @pytest.mark.slow
-def test_without_evidence_the_exit_code_says_so_where_it_is_asked_for(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_session")
+def test_without_evidence_the_exit_code_says_so_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["finrl-ray", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return int(caught.value.code or 0)
+
     config = write_small_config(tmp_path / "config.yaml", tmp_path / "runs")
-    command = [
-        sys.executable,
-        "-m",
-        "finrl_ray",
-        "tune",
-        str(config),
-        "--no-dashboard",
-        "--no-report",
-    ]
-    done = subprocess.run(
-        [*command, "--fail-on-no-evidence"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 3, done.stdout + done.stderr
-    assert "no evidence of skill: the best of 4 agents without any skill" in done.stdout.replace(
-        "\n", " "
-    ).replace("  ", " ")
+    code = run("tune", str(config), "--no-dashboard", "--no-report", "--fail-on-no-evidence")
+    said = " ".join(capsys.readouterr().out.split())
+    assert code == 3, said
+    assert "no evidence of skill: the best of 4 agents without any skill" in said
     (folder,) = (tmp_path / "runs").iterdir()
-    again = subprocess.run(
-        [sys.executable, "-m", "finrl_ray", "show", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert again.returncode == 0
-    assert "deflated Sharpe ratio" in again.stdout
+    assert run("show", str(folder)) == 0
+    assert "deflated Sharpe ratio" in capsys.readouterr().out

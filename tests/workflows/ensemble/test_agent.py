@@ -17,6 +17,7 @@ import processes
 import psutil
 import pytest
 from ensemble_cases import SMALL_A2C, SMALL_PPO, small_agent, small_frame
+from local_ray import local_ray
 
 from finrl_ray.data.features import add_features, add_turbulence
 from finrl_ray.data.market_data import MarketData
@@ -316,8 +317,7 @@ def test_ray_gives_what_one_process_gives_and_leaves_nothing_running() -> None:
 def test_a_ray_that_runs_already_is_used_and_left_and_failures_stay_apart() -> None:
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
+    with local_ray(num_cpus=2):
         summary = run(bundled_agent(max_concurrent=1), A2C_model_kwargs=DIVERGING)
         assert ray.is_initialized()
         assert set(summary["Model Used"]) == {"PPO"}
@@ -328,8 +328,6 @@ def test_a_ray_that_runs_already_is_used_and_left_and_failures_stay_apart() -> N
         assert time.monotonic() - started < processes.LONGEST_S
         assert {record.model_used for record in late.records} == {"HOLD"}
         assert "time_budget_s 2 was spent" in late.records[0].failures["ppo"]
-    finally:
-        ray.shutdown()
 
 
 @pytest.mark.slow
