@@ -84,11 +84,16 @@ def test_with_one_algorithm_its_name_before_an_entry_changes_nothing() -> None:
 def test_a_new_config_with_another_algorithm_says_what_to_do(tmp_path: Path) -> None:
     path = new_experiment("mine", tmp_path)
     for algorithm in ("a2c", "ddpg", "td3", "sac"):
-        changed = load_config(path, [f"agent.algorithm={algorithm}"])
+        sets = [f"agent.algorithm={algorithm}"]
+        if not ALGORITHMS[algorithm].on_policy:
+            with pytest.raises(ConfigError, match="set policy to MlpPolicy"):
+                load_config(path, sets)
+            sets.append("agent.policy=MlpPolicy")
+        changed = load_config(path, sets)
         with pytest.raises(ConfigError, match=f"for ppo: {algorithm} has no .*no n_epochs") as e:
             build_space(changed)
         assert "write `space: {}`, which leaves its own default space (" in str(e.value)
-        followed = load_config(path, [f"agent.algorithm={algorithm}", "search.space={}"])
+        followed = load_config(path, [*sets, "search.space={}"])
         assert "learning_rate" in build_space(followed)
 
 
