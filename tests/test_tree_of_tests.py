@@ -15,6 +15,7 @@ OF_SEVERAL_MODULES = {
     "env/test_env_training.py": "SB3 trains on each kind of env",
     "env/test_finrl_parity.py": "trajectories that FinRL's own env has left",
     "env/test_known_answer.py": "agents learn what is known to be best",
+    "env/test_nearest_spread.py": "a distance of prices, from the config to observations",
     "env/test_raw_frame.py": "envs made of a table of prices",
     "env/test_segments.py": "envs over rows with gaps between them",
     "learners/test_exact_in_a_market.py": "each learner beside SB3's, on prices",

@@ -105,6 +105,10 @@ class TradingOptions:
     yesterday's and so on."""
     return_horizons: tuple[int, ...] = field(default=(1, 5, 21, 63), metadata=_STATIONARY)
     """With `observation: stationary`, the periods over which it shows log returns."""
+    nearest_spread: bool = field(default=False, metadata=_STATIONARY)
+    """With `observation: stationary`, also show how far each ticker's log price is from that of the
+    ticker nearest to it: the one from which the distance varied least over the train window
+    (Gatev, Goetzmann and Rouwenhorst 2006)."""
     reward: Reward = field(default="account_change", metadata=formulation())
     """`account_change`: the change of the account value, in currency, as in FinRL. `active`: the
     log return of the account less that of equal-weight buy & hold bought as the episode starts, so
@@ -189,12 +193,14 @@ class TradingOptions:
             f"{list(horizons)}",
         )
         if self.observation == "finrl":
-            changed = [n for n in ("lookback", "return_horizons") if n in self.changed_options()]
+            names = ("lookback", "return_horizons", "nearest_spread")
+            changed = [n for n in names if n in self.changed_options()]
             require(
                 not changed,
                 f"{' and '.join(changed)} must be left at the default, or observation be "
-                f"'stationary', got lookback {lookback} and return_horizons {list(horizons)} with "
-                "observation 'finrl', which shows one row and no returns",
+                f"'stationary', got lookback {lookback}, return_horizons {list(horizons)} and "
+                f"nearest_spread {self.nearest_spread} with observation 'finrl', which shows one "
+                "row of prices",
             )
 
     def _check_weights(self) -> None:

@@ -30,6 +30,7 @@ LEARNING: Mapping[str, Any] = MappingProxyType(
         "env.action": "target_weights",
         "env.reward": "active",
         "env.observation": "stationary",
+        "env.nearest_spread": True,
         "env.random_start": True,
         "agent.total_timesteps": 65_536,
         "agent.n_envs": 16,

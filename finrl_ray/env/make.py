@@ -13,7 +13,6 @@ import pandas as pd
 from finrl_ray.config.env import AccountOptions, EnvConfig, TradingOptions
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.observed_columns import observed_columns
 from finrl_ray.env.scaling import ObservationScaling, standardising
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -159,8 +158,9 @@ def with_fitted_scaling(
         return options
     accounts = create_env(train_data, **options).accounts
     table, rules = accounts.table, accounts.rules
-    columns = observed_columns(rules, table.market.close, table.features, table.seams)
-    options["observation_scaling"] = standardising(rules, columns, table.n_assets)
+    options["observation_scaling"] = standardising(
+        rules, table.market.close, table.features, table.seams
+    )
     return options
 
 

@@ -154,14 +154,15 @@ def observation_table(
 ) -> Float32Array:
     """Return the market entries of observations, float32 of shape (T, M).
 
-    M is N + F*N, or L*(H+F)*N of the stationary observation.
+    M is N + F*N, or L*(H+F)*N of the stationary observation, L*(H+1+F)*N with `nearest_spread`.
 
     Raises
     ------
     ConfigError
         If `scaling` was fitted on other columns.
     """
-    columns = observed_columns(rules, close, features, seams)
+    nearest = None if scaling is None else scaling.nearest
+    columns = observed_columns(rules, close, features, seams, nearest)
     if scaling is not None:
         _check_scaling(scaling, rules, columns.shape[1])
         columns = (columns - scaling.offset) / scaling.scale
@@ -178,10 +179,12 @@ def _check_scaling(scaling: ObservationScaling, rules: TradingRules, n_columns: 
         raise ConfigError(
             f"the observation scaling was fitted for observations of the kind {scaling.columns!r}, "
             f"but this env shows {wanted!r}; fit it with fit_observation_scaling(train window, "
-            "initial_amount, TradingOptions(...)) of the same observation and return_horizons"
+            "initial_amount, TradingOptions(...)) of the same observation, "
+            "return_horizons and nearest_spread"
         )
     if scaling.offset.size != n_columns:
         what = "1" if rules.observation == "finrl" else f"{len(rules.return_horizons)} returns"
+        what += " + 1 distance" if rules.nearest_spread else ""
         raise ConfigError(
             f"the observation scaling has {scaling.offset.size} columns, but this market has "
             f"{n_columns} (tickers x ({what} + features)); fit it on the same columns"

@@ -19,20 +19,24 @@ def describe_columns(options: TradingOptions) -> str:
     """Return in words which columns an observation has of one row: equal for equal columns."""
     if options.observation == FINRL:
         return FINRL
-    return f"stationary, returns over {', '.join(map(str, options.return_horizons))}"
+    spread = ", distance from the nearest ticker" if options.nearest_spread else ""
+    return f"stationary, returns over {', '.join(map(str, options.return_horizons))}{spread}"
 
 
 def column_kinds(options: TradingOptions, features: Sequence[str]) -> tuple[str, ...]:
     """Return the names of one row's columns, each of which stands for N, one per ticker."""
     if options.observation == FINRL:
         return ("close", *features)
-    return (*(f"log return over {k}" for k in options.return_horizons), *features)
+    returns = (f"log return over {k}" for k in options.return_horizons)
+    spread = ("log price beyond the nearest ticker's",) if options.nearest_spread else ()
+    return (*returns, *spread, *features)
 
 
 def observation_size(options: TradingOptions, n_assets: int, n_features: int) -> int:
     """Return the number of entries of an observation.
 
-    1 + 2N + F*N of FinRL's observation, 1 + N + L*(H+F)*N of the stationary one.
+    1 + 2N + F*N of FinRL's observation, 1 + N + L*(H+F)*N of the stationary one, or, with
+    `nearest_spread`, 1 + N + L*(H+1+F)*N.
     """
     kinds = len(column_kinds(options, [""] * n_features))
     return 1 + n_assets + options.lookback * kinds * n_assets
@@ -57,7 +61,8 @@ def size_in_words(options: TradingOptions, n_assets: int, n_features: int) -> st
         return f"1 + 2 * {n_assets} tickers + {n_features} indicators * {n_assets} tickers"
     return (
         f"1 + {n_assets} tickers + lookback {options.lookback} * "
-        f"({len(options.return_horizons)} return_horizons + {n_features} indicators) * "
+        f"({len(options.return_horizons)} return_horizons + "
+        f"{'1 nearest_spread + ' if options.nearest_spread else ''}{n_features} indicators) * "
         f"{n_assets} tickers"
     )
 
@@ -91,7 +96,11 @@ def _by_feature(features: FloatArray) -> FloatArray:
 
 
 def observed_columns(
-    options: TradingOptions, close: FloatArray, features: FloatArray, seams: Sequence[int] = ()
+    options: TradingOptions,
+    close: FloatArray,
+    features: FloatArray,
+    seams: Sequence[int] = (),
+    nearest: IntArray | None = None,
 ) -> FloatArray:
     """Return what is observed of each row, unscaled: close or returns, then the features.
 
@@ -103,11 +112,13 @@ def observed_columns(
     close : array of shape (T, N)
     features : array of shape (T, N, F)
     seams : rows before which rows are missing
+    nearest : what `nearest_tickers` gives for the train window; without it every ticker is its own,
+        and all distances are 0
 
     Returns
     -------
     array of shape (T, N + F*N), or (T, H*N + F*N) of the stationary observation
-        Horizon by horizon, then feature by feature, N each.
+        Horizon by horizon, the distances from the nearest tickers, then feature by feature, N each.
     """
     if options.observation == FINRL:
         return market_columns(close, features)
@@ -116,7 +127,44 @@ def observed_columns(
     # an index holds 64 bits, and no return looks back further than the window is long
     horizons = [min(k, len(close)) for k in options.return_horizons]
     returns = [logs - logs[np.maximum(rows - k, starts)] for k in horizons]
-    return np.concatenate([*returns, _by_feature(features)], axis=1)
+    spread = []
+    if options.nearest_spread:
+        spread = [logs - logs[:, np.arange(logs.shape[1]) if nearest is None else nearest]]
+    return np.concatenate([*returns, *spread, _by_feature(features)], axis=1)
+
+
+def nearest_tickers(close: FloatArray) -> IntArray:
+    """Return which ticker is nearest to each: the partners of the distance method.
+
+    It is the ticker from which the distance of log prices has the least variance; of equals the
+    first, and a ticker without others is its own. Only differences of log prices count, so that the
+    level of a price does not matter.
+
+    Parameters
+    ----------
+    close : array of shape (T, N), of the train window
+
+    Returns
+    -------
+    array of shape (N,)
+        Indices of tickers.
+
+    References
+    ----------
+    .. [1] Gatev, Goetzmann and Rouwenhorst (2006), "Pairs Trading: Performance of a Relative-Value
+       Arbitrage Rule", Review of Financial Studies 19(3), 797-827: they take the least sum of
+       squared distances between prices that begin at 1.
+    """
+    logs = np.log(close)
+    n_assets = logs.shape[1]
+    if n_assets == 1:
+        return np.zeros(1, dtype=np.int64)
+    nearest = np.empty(n_assets, dtype=np.int64)
+    for ticker in range(n_assets):
+        variance = (logs[:, [ticker]] - logs).var(axis=0)
+        variance[ticker] = np.inf
+        nearest[ticker] = variance.argmin()
+    return nearest
 
 
 def with_lookback(columns: AnyArray, lookback: int, seams: Sequence[int]) -> AnyArray:

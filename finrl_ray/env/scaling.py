@@ -1,15 +1,20 @@
 """`ObservationScaling`: brings observations to order 1 by statistics of the train window alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from finrl_ray._typing import FloatArray
+from finrl_ray._typing import FloatArray, IntArray
 from finrl_ray.config.env import EnvConfig, TradingOptions
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.observed_columns import FINRL, describe_columns, observed_columns
+from finrl_ray.env.observed_columns import (
+    FINRL,
+    describe_columns,
+    nearest_tickers,
+    observed_columns,
+)
 from finrl_ray.errors import ConfigError
 
 STANDARD_LIMIT = 10.0
@@ -32,6 +37,8 @@ class ObservationScaling:
     shares_factor : array of shape (N,), 1/share
         Observed shares are shares * shares_factor; likewise.
     columns : which columns these are, as `describe_columns` has it
+    nearest : array of shape (N,), or None
+        Of each ticker the one nearest to it over the train window, for `nearest_spread`.
 
     Raises
     ------
@@ -44,6 +51,7 @@ class ObservationScaling:
     cash_factor: float
     shares_factor: FloatArray
     columns: str = FINRL
+    nearest: IntArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("offset", "scale", "shares_factor"):
@@ -63,6 +71,21 @@ class ObservationScaling:
             raise ConfigError("observation scaling: every value must be finite")
         if not (positive > 0).all():
             raise ConfigError("observation scaling: scales and factors must be positive")
+        self._settle_nearest(n_assets)
+
+    def _settle_nearest(self, n_assets: int) -> None:
+        if self.nearest is None:
+            return
+        nearest = np.array(self.nearest)
+        whole = nearest.shape == (n_assets,) and np.issubdtype(nearest.dtype, np.integer)
+        if not whole or not ((nearest >= 0) & (nearest < n_assets)).all():
+            raise ConfigError(
+                f"observation scaling: nearest must be {n_assets} indices of tickers, each within "
+                f"0..{n_assets - 1}, got {nearest.tolist()}"
+            )
+        nearest = nearest.astype(np.int64)
+        nearest.setflags(write=False)
+        object.__setattr__(self, "nearest", nearest)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values under their names, as plain arrays, a float and a text."""
@@ -72,6 +95,7 @@ class ObservationScaling:
             "cash_factor": self.cash_factor,
             "shares_factor": self.shares_factor.copy(),
             "columns": self.columns,
+            "nearest": None if self.nearest is None else self.nearest.copy(),
         }
 
     @classmethod
@@ -81,7 +105,8 @@ class ObservationScaling:
 
     def key(self) -> bytes:
         """Return bytes that are equal for equal scalings of the market part."""
-        return self.columns.encode() + self.offset.tobytes() + self.scale.tobytes()
+        nearest = b"" if self.nearest is None else self.nearest.tobytes()
+        return self.columns.encode() + self.offset.tobytes() + self.scale.tobytes() + nearest
 
 
 def fit_observation_scaling(
@@ -115,10 +140,9 @@ def fit_observation_scaling(
     if not initial_amount > 0:
         raise ConfigError(f"initial_amount must be > 0, got {initial_amount}")
     data = market_data
-    columns = observed_columns(options, data.close, data.features, data.seams)
     if options.observation == "stationary":
-        return standardising(options, columns, data.n_assets)
-    offset, scale = _moments(columns)
+        return standardising(options, data.close, data.features, data.seams)
+    offset, scale = _moments(observed_columns(options, data.close, data.features, data.seams))
     return ObservationScaling(
         offset=offset,
         scale=scale,
@@ -128,16 +152,25 @@ def fit_observation_scaling(
 
 
 def standardising(
-    options: TradingOptions, columns: FloatArray, n_assets: int
+    options: TradingOptions, close: FloatArray, features: FloatArray, seams: Sequence[int]
 ) -> ObservationScaling:
-    """Return the scaling of stationary observations fitted on the rows of `observed_columns`."""
-    offset, scale = _moments(columns)
+    """Return the scaling of stationary observations fitted on a window.
+
+    Parameters
+    ----------
+    close : array of shape (T, N)
+    features : array of shape (T, N, F)
+    seams : rows before which rows are missing
+    """
+    nearest = nearest_tickers(close) if options.nearest_spread else None
+    offset, scale = _moments(observed_columns(options, close, features, seams, nearest))
     return ObservationScaling(
         offset=offset,
         scale=scale,
         cash_factor=1.0,
-        shares_factor=np.ones(n_assets),
+        shares_factor=np.ones(close.shape[1]),
         columns=describe_columns(options),
+        nearest=nearest,
     )
 
 

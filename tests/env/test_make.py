@@ -43,6 +43,7 @@ def test_the_factory_knows_every_field():
         "turbulence_threshold", "risk_indicator_col", "fill", "fractional_shares", "random_start",
         "observation_scaling", "parity", "cash_penalty_proportion", "stop_loss",
         "profit_loss_ratio", "lot_size", "cooldown", "observation", "lookback", "return_horizons",
+        "nearest_spread",
         "action", "max_weight", "no_trade_band", "trade_rate",
         "reward", "differential_sharpe_rate",
     }  # fmt: skip

@@ -128,6 +128,7 @@ class DRLEnsembleAgent:
             observation=self.options.observation,
             lookback=self.options.lookback,
             return_horizons=self.options.return_horizons,
+            nearest_spread=self.options.nearest_spread,
             reward=self.options.reward,
             differential_sharpe_rate=self.options.differential_sharpe_rate,
         )

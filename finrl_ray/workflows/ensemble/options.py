@@ -63,6 +63,8 @@ class EnsembleOptions:
     """Rule of `StockTradingEnv`."""
     return_horizons: Sequence[int] = TradingOptions.return_horizons
     """Rule of `StockTradingEnv`."""
+    nearest_spread: bool = False
+    """Rule of `StockTradingEnv`."""
     results_dir: str | Path | None = None
     """Folder for FinRL's result files; None writes nothing."""
     use_ray: bool = True

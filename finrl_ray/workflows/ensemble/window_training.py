@@ -56,7 +56,7 @@ class AccountOptions:
     differential_sharpe_rate
         Rules of `StockTradingEnv`.
     random_start : training episodes start on a random day of the first half
-    observation, lookback, return_horizons : rules of `StockTradingEnv`
+    observation, lookback, return_horizons, nearest_spread : rules of `StockTradingEnv`
     scale_observations : fit an `ObservationScaling` on the rows that a model is trained on, which
         stationary observations need in any case
     """
@@ -78,6 +78,7 @@ class AccountOptions:
     observation: Observation = "finrl"
     lookback: int = 1
     return_horizons: Sequence[int] = TradingOptions.return_horizons
+    nearest_spread: bool = False
     reward: Reward = "account_change"
     differential_sharpe_rate: float = TradingOptions.differential_sharpe_rate
 
@@ -106,6 +107,7 @@ class AccountOptions:
             "observation": self.observation,
             "lookback": self.lookback,
             "return_horizons": tuple(self.return_horizons),
+            "nearest_spread": self.nearest_spread,
         }
 
     def scaling(self, train_rows: MarketData) -> ObservationScaling | None:

@@ -211,6 +211,10 @@ DEPENDENT = {
         {"env": {"observation": "stationary"}},
         {"env": {"observation": "stationary", "return_horizons": [1]}},
     ),
+    "env.nearest_spread": (
+        {"env": {"observation": "stationary"}},
+        {"env": {"observation": "stationary", "nearest_spread": True}},
+    ),
     "env.profit_loss_ratio": (
         {"env": {"stop_loss": 0.9}},
         {"env": {"stop_loss": 0.9, "profit_loss_ratio": 2.0}},
