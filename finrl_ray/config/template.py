@@ -48,6 +48,7 @@ LEARNING: Mapping[str, Any] = MappingProxyType(
             "max_grad_norm": 0.5,
             "activation_fn": "tanh",
             "net_arch": "tiny",
+            "env.trade_rate": {"choice": [1.0, 0.3]},
         },
     }
 )
