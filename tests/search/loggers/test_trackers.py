@@ -15,6 +15,7 @@ import cloudpickle
 import pandas as pd
 import pytest
 import ray
+from local_ray import local_ray
 from ray import tune
 from small_search import small_config
 
@@ -22,7 +23,7 @@ from finrl_ray.errors import ConfigError
 from finrl_ray.search.loggers import trackers
 from finrl_ray.search.loggers.trackers import GuardedTracker
 from finrl_ray.search.run.prepare import prepare_search
-from finrl_ray.search.run.runner import run_search
+from finrl_ray.search.run.runner import SearchResult, run_search
 
 
 class Tracker(tune.Callback):
@@ -222,17 +223,25 @@ def ray_session() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         # W&B's runs are processes of Ray, which take the environment that it was started in
         patch.setenv("WANDB_MODE", "offline")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+        with local_ray(num_cpus=2):
+            yield
+
+
+@pytest.fixture(scope="module")
+def tracked(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """One search under all trackers that are installed."""
+    installed = [name for name in ("mlflow", "wandb") if importlib.util.find_spec(name)]
+    search = {"trackers": installed, "num_samples": 2, "max_concurrent_trials": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("WANDB_MODE", "offline")
+        return run_search(small_config(tmp_path_factory.mktemp("tracked"), search=search))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_mlflow_has_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_has_every_trial(request: pytest.FixtureRequest) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    result = run_search(small_config(tmp_path, search={"trackers": ["mlflow"], "num_samples": 2}))
+    result: SearchResult = request.getfixturevalue("tracked")
     client = mlflow.MlflowClient((result.path / "mlruns").as_uri())
     (experiment,) = client.search_experiments(filter_string="name = 'small'")
     runs = client.search_runs([experiment.experiment_id])
@@ -251,11 +260,9 @@ def test_mlflow_has_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_wandb_offline_has_a_run_per_trial(tmp_path: Path, monkeypatch) -> None:
+def test_wandb_offline_has_a_run_per_trial(request: pytest.FixtureRequest) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    result = run_search(small_config(tmp_path, search={"trackers": ["wandb"], "num_samples": 2}))
+    result: SearchResult = request.getfixturevalue("tracked")
     assert result.finished
     runs = list((result.path / "wandb").rglob("*.wandb"))
     assert len(runs) == 2
@@ -313,7 +320,7 @@ def test_ctrl_c_does_not_wait_for_wandb(tmp_path: Path, monkeypatch) -> None:
         small_config(
             tmp_path,
             agent={"total_timesteps": 400_000},
-            search={"trackers": ["wandb"], "num_samples": 2},
+            search={"trackers": ["wandb"], "num_samples": 2, "max_concurrent_trials": 1},
         ),
         make_view=lambda *given: Interrupter(),
     )
