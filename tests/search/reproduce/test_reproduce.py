@@ -15,7 +15,7 @@ import pytest
 from small_search import small_config
 from typer.testing import CliRunner
 
-from finrl_ray.cli.main import app
+from finrl_ray.cli.main import app, main
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import processor_facts
 from finrl_ray.search.folder.folder import open_folder
@@ -122,14 +122,9 @@ def test_other_numbers_are_told(searched, tmp_path) -> None:
     assert "is the first that differs: eval/sharpe_ratio was" in found.differences[0]
     assert found.differences[1] == "the parameters of the final policy differ"
     assert found.changed["numpy"][0] == "1.0"
-    done = subprocess.run(
-        [sys.executable, "-m", "finrl_ray", "reproduce", str(file), "--out", str(tmp_path / "o")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "numpy: recorded with 1.0" in done.stdout
+    done = CliRunner().invoke(app, ["reproduce", str(file), "--out", str(tmp_path / "o")])
+    assert done.exit_code == 1
+    assert "numpy: recorded with 1.0" in done.output
     assert json.loads((tmp_path / "o").read_text())["exact"] is False
 
 
@@ -211,7 +206,7 @@ def test_the_command_says_bit_for_bit(searched) -> None:
     assert sorted(path.name for path in searched.iterdir()) == before
 
 
-def test_damaged_files_are_said(searched, tmp_path) -> None:
+def test_damaged_files_are_said(searched, tmp_path, monkeypatch) -> None:
     source = searched / "reproduction.zip"
     (tmp_path / "cut.zip").write_bytes(source.read_bytes()[:2000])
     with pytest.raises(SearchError, match=r"cut\.zip is damaged"):
@@ -223,13 +218,10 @@ def test_damaged_files_are_said(searched, tmp_path) -> None:
     other = changed(source, tmp_path / "format.zip", manifest=b'{"format": 99}')
     with pytest.raises(SearchError, match=r"has format 99, and this version of finrl-ray reads 1"):
         reproduce(other)
-    done = subprocess.run(
-        [sys.executable, "-m", "finrl_ray", "reproduce", str(tmp_path / "cut.zip")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
+    monkeypatch.setattr(sys, "argv", ["finrl-ray", "reproduce", str(tmp_path / "cut.zip")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
 
 
 def test_an_interrupted_search_has_no_winner_yet(searched, tmp_path) -> None:
