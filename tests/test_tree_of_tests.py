@@ -18,6 +18,7 @@ OF_SEVERAL_MODULES = {
     "env/test_nearest_spread.py": "a distance of prices, from the config to observations",
     "env/test_raw_frame.py": "envs made of a table of prices",
     "env/test_segments.py": "envs over rows with gaps between them",
+    "env/test_shares_owed.py": "accounts that may owe shares, through every part of the env",
     "learners/test_exact_in_a_market.py": "each learner beside SB3's, on prices",
     "learners/test_other_processors.py": "each learner with fewer vector instructions",
     "learners/test_predict.py": "the actions of each learner beside SB3's",

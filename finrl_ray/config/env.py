@@ -32,6 +32,8 @@ _KINDS: Mapping[str, Any] = MappingProxyType(
     {"action": ActionKind, "fill": Fill, "observation": Observation, "reward": Reward}
 )
 
+_MOST_BORROW_RATE = 10.0
+
 _COSTS = not_searched(
     "it is a fact of the market; an agent is not better because its trades cost less"
 )
@@ -45,6 +47,9 @@ _TURBULENCE = not_searched(
     "it is a fact of the market that is traded, and the baselines beside the agents follow it too"
 )
 _WITH_WEIGHTS = formulation(only_with=("action", ("target_weights",)))
+_BORROWING = not_searched(
+    "it is a fact of the market and the broker; an agent is not better because its debts cost less"
+)
 
 
 # without slots, of which a class cannot inherit two sets
@@ -137,6 +142,16 @@ class TradingOptions:
     ticker; below 1 it needs `fractional_shares`; null: no lots."""
     cooldown: int = field(default=0, metadata=formulation())
     """Periods after a trade in a ticker during which orders in it are ignored."""
+    short: bool = field(default=False, metadata=_ACCOUNT)
+    """Let the account sell shares that it does not have, and owe them: with `target_weights`,
+    weights down to -1; with `orders`, sells beyond what is held. Long and short positions together
+    are at most the account after any trade."""
+    borrow_rate: float = field(default=0.01, metadata=_BORROWING)
+    """With `short`, what borrowed shares cost, as a fraction of their value per year of 365 days;
+    charged at every close for the time since the close before."""
+    maintenance_margin: float = field(default=0.25, metadata=_BORROWING)
+    """With `short`, the least account value as a fraction of what all shares owed are worth; below
+    it at a close, all of them are bought back when the next orders fill."""
 
     def changed_options(self) -> list[str]:
         """Return the names of these options that are not at their default."""
@@ -183,6 +198,30 @@ class TradingOptions:
                 f"{self.lot_size}",
             )
         self._check_observation()
+        self._check_short()
+
+    def _check_short(self) -> None:
+        rate, margin = self.borrow_rate, self.maintenance_margin
+        require(
+            0 <= rate <= _MOST_BORROW_RATE,
+            "borrow_rate is a fraction per year and must be within "
+            f"[0, {_MOST_BORROW_RATE:g}], got {rate} (1 % a year is 0.01)",
+        )
+        require(
+            0 <= margin <= 1,
+            "maintenance_margin is the account value as a fraction of what is owed and must be "
+            f"within [0, 1], got {margin}",
+        )
+        if not self.short:
+            changed = [
+                n for n in ("borrow_rate", "maintenance_margin") if n in self.changed_options()
+            ]
+            require(
+                not changed,
+                f"{' and '.join(changed)} must be left at the default, or short be true, got "
+                f"borrow_rate {rate} and maintenance_margin {margin} with short false, which owes "
+                "no shares",
+            )
 
     def _check_observation(self) -> None:
         lookback, horizons = self.lookback, self.return_horizons

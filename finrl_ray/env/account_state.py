@@ -70,6 +70,10 @@ def restore_account(accounts: Accounts, index: int, state: dict[str, Any]) -> No
         raise ConfigError(
             "this state was saved with record_trades=False; build the env with the same"
         )
+    if (state["shares"] < 0).any() and not accounts.rules.short:
+        raise ConfigError(
+            "this state was saved with short=True and owes shares; build the env with the same"
+        )
     # states of envs without such options may lack the key
     order_limits.restore_limits(accounts.limits, index, state.get("limits", {}))
     for name, value in state["books"].items():

@@ -380,8 +380,11 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     def initial(self, value: bool) -> None:
         settings = self.accounts.settings
         if not value:
-            check_previous_state(settings.previous_state[self.index], self.stock_dim)
+            self._check_previous_state(settings.previous_state[self.index])
         settings.initial[self.index] = bool(value)
+
+    def _check_previous_state(self, value: Any) -> None:
+        check_previous_state(value, self.stock_dim, short=self.accounts.rules.short)
 
     @property
     def previous_state(self) -> list[Any]:
@@ -392,7 +395,7 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     def previous_state(self, value: Any) -> None:
         settings = self.accounts.settings
         if not settings.initial[self.index]:
-            check_previous_state(value, self.stock_dim)
+            self._check_previous_state(value)
         settings.previous_state[self.index] = list(value)
 
 

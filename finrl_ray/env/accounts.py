@@ -7,9 +7,11 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.env import order_limits
-from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.account_history import AccountHistory, history_of
 from finrl_ray.env.benchmark import start_benchmark
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
+from finrl_ray.env.kernel.rewards import LEAST_GROWTH
+from finrl_ray.env.kernel.short_weights import plan_short_orders
 from finrl_ray.env.kernel.sorting_network import sorting_network
 from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.kernel.target_weights import plan_orders
@@ -67,7 +69,8 @@ class Accounts:
         self.episode = np.zeros(self.n_envs, dtype=np.int64)
         self.books = self._new_books()
         self.limits = order_limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
-        self._kernel_limits = order_limits.in_kernel(self.limits)
+        self._kernel_limits = order_limits.in_kernel(self.limits, short=rules.short)
+        self._margin = order_limits.margin_in_kernel(rules, table.dates)
         self._planning_limits = order_limits.in_planning(self.limits)
         self._weights = weight_rules(rules, table.n_assets)
         self._buffers()
@@ -102,7 +105,7 @@ class Accounts:
         ConfigError
             If a setting is out of range, or a turbulence threshold has no series to compare with.
         """
-        self.settings.check(self.table.n_periods)
+        self.settings.check(self.table.n_periods, short=self.rules.short)
         self._check_orders()
         if self.rules.action == "orders":
             order_limits.check_lots(self.limits, self.settings.hmax)
@@ -274,6 +277,7 @@ class Accounts:
             tuple(self.table.market),
             tuple(self.books),
             tuple(self._switches),
+            self._margin,
             self._kernel_limits,
         )
         if status != 0:
@@ -288,7 +292,8 @@ class Accounts:
             )
         if self.rules.action == "target_weights":
             self._orders[:] = actions
-            plan_orders(
+            plan = plan_short_orders if self.rules.short else plan_orders
+            plan(
                 self._orders,
                 tuple(self.table.market),
                 tuple(self.books),
@@ -336,7 +341,7 @@ class Accounts:
             f"account {index} has left the range of float32, in which an agent sees cash, shares "
             f"and rewards (up to {FLOAT32_MAX:.2g}), on {self.table.labels[account['day']]}: its "
             f"value is {account['value']:.3g}, its cash {account['cash']:.3g}, its largest "
-            f"position {self.books.shares[index].max():.3g} shares and its reward "
+            f"position {abs(self.books.shares[index]).max():.3g} shares and its reward "
             f"{account['reward']:.3g}. Look at the prices of the days before; start with a smaller "
             "env.initial_amount, or take a smaller env.reward_scaling"
         )
@@ -399,19 +404,17 @@ class Accounts:
             return None
         return self.books.trades[index, : self.n_steps(index)]
 
+    def is_lost(self, index: int) -> bool:
+        """Return whether account `index` has ended because it lost all (short sales)."""
+        if not (self.rules.short and self.books.records["finished"][index]):
+            return False
+        before, after = self.column(index, "account_value")[-2:]
+        return bool(after <= LEAST_GROWTH * before)
+
     def history(self, index: int) -> AccountHistory:
         """Return the episode of account `index` so far, as copies."""
-        start, end = int(self.books.records["start"][index]), int(self.books.records["day"][index])
-        trades = self.executed_shares(index)
-        return AccountHistory(
-            dates=self.table.dates[start : end + 1].copy(),
-            tickers=self.table.tickers,
-            account_value=self.column(index, "account_value").copy(),
-            cash=self.column(index, "cash").copy(),
-            rewards=self.column(index, "reward")[1:].copy(),
-            trades=None if trades is None else trades.copy(),
-            cost=self.column(index, "cost")[1:].copy(),
-            traded_amount=self.column(index, "traded_amount")[1:].copy(),
-            n_trades=int(self.books.records["n_trades"][index]),
-            initial_amount=float(self.settings.initial_amount[index]),
+        books, trades = self.books, self.executed_shares(index)
+        amount, lost = float(self.settings.initial_amount[index]), self.is_lost(index)
+        return history_of(
+            books.records[index], books.ledger[index], trades, self.table, amount, lost=lost
         )

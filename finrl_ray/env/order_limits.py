@@ -1,16 +1,17 @@
-"""Stop loss, lots, cool-down, cash penalty and reward: the arrays that they need, their state."""
+"""Stop loss, lots, cool-down, cash penalty, reward, margin: the arrays they need, their state."""
 
 from typing import Any
 
 import numpy as np
 
-from finrl_ray._typing import FloatArray
-from finrl_ray.env.kernel.arrays import Limits
+from finrl_ray._typing import DateArray, FloatArray
+from finrl_ray.env.kernel.arrays import Limits, Margin, as_read_only
 from finrl_ray.env.kernel.rewards import ACTIVE, DIFFERENTIAL_SHARPE, REWARDS
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import per_ticker
 from finrl_ray.errors import ConfigError
 
+_DAY_S, _YEAR_DAYS = 86_400.0, 365.0
 _STATE_ARRAYS = (
     "buy_price",
     "free_from",
@@ -53,10 +54,24 @@ def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) 
     )
 
 
-def in_kernel(limits: Limits) -> tuple[Any, ...] | None:
-    """Return what the kernel is given: None if every option is off."""
+def in_kernel(limits: Limits, *, short: bool) -> tuple[Any, ...] | None:
+    """Return what the kernel is given: None if every option is off, and no shares may be owed."""
     needed = limits.lots.size or limits.reward or _in_use(limits)
-    return tuple(limits) if needed else None
+    return tuple(limits) if needed or short else None
+
+
+def margin_in_kernel(rules: TradingRules, dates: DateArray) -> tuple[Any, ...] | None:
+    """Return what the kernel is given of short sales; None without them.
+
+    Parameters
+    ----------
+    dates : array of shape (T,), between which `borrow_rate` is charged by the time that has passed
+    """
+    if not rules.short:
+        return None
+    days = np.diff(dates.astype("datetime64[s]")).astype(np.float64) / _DAY_S
+    fees = np.concatenate([[0.0], float(rules.borrow_rate) * days / _YEAR_DAYS])
+    return tuple(Margin(maintenance=float(rules.maintenance_margin), fees=as_read_only(fees)))
 
 
 def in_planning(limits: Limits) -> tuple[Any, ...] | None:
@@ -77,7 +92,7 @@ def check_lots(limits: Limits, hmax: FloatArray) -> None:
 def start_limits(limits: Limits, index: int, shares: FloatArray, close: FloatArray) -> None:
     """Begin an episode of account `index`: what it holds counts as bought at `close`."""
     if limits.buy_price.shape[1]:
-        limits.buy_price[index] = np.where(shares > 0, close, 0.0)
+        limits.buy_price[index] = np.where(shares != 0, close, 0.0)
     limits.free_from[index] = 0
     limits.averages[index] = 0.0
 

@@ -94,10 +94,26 @@ class TradingRules(TradingOptions):
                 "target_weights, stop_loss, lot_size and cooldown need the mended "
                 f"{' and '.join(finrl)}, got {[getattr(self, name) for name in finrl]}"
             )
+        self._check_short_rules()
         if self.observation == "stationary" and not self.clean_data:
             raise ConfigError(
                 "observation='stationary' needs the mended clean_data, because a price of 0 has no "
                 "return, got clean_data=False"
+            )
+
+    def _check_short_rules(self) -> None:
+        mended = {
+            "time_limit": "truncate",
+            "halt": "tradable_mask",
+            "ties": "ticker",
+            "clean_data": True,
+            "count_empty_trades": False,
+        }
+        finrl = {n: getattr(self, n) for n in mended if getattr(self, n) != mended[n]}
+        if self.short and finrl:
+            raise ConfigError(
+                f"short needs the mended {', '.join(mended)}, got {finrl}: FinRL sells no shares "
+                "that it does not hold"
             )
 
     def _check_whole_numbers(self) -> None:

@@ -44,8 +44,8 @@ class AccountSettings:
     previous_state: list[list[Any]]
     numpy_cash: BoolArray
 
-    def check(self, n_periods: int) -> None:
-        """Raise ConfigError if a number is out of its range."""
+    def check(self, n_periods: int, *, short: bool) -> None:
+        """Raise ConfigError if a number is out of its range; with `short`, shares may be owed."""
         _require(self.initial_amount > 0, "initial_amount must be > 0", self.initial_amount)
         _require(self.initial_shares >= 0, "num_stock_shares must be >= 0", self.initial_shares)
         _require(self.hmax > 0, "hmax must be > 0 shares", self.hmax)
@@ -65,10 +65,10 @@ class AccountSettings:
         _require(inside, rule, self.start_row)
         for initial, previous in zip(self.initial, self.previous_state, strict=True):
             if not initial:
-                check_previous_state(previous, self.initial_shares.shape[1])
+                check_previous_state(previous, self.initial_shares.shape[1], short=short)
 
 
-def check_previous_state(previous: Sequence[Any], n_assets: int) -> None:
+def check_previous_state(previous: Sequence[Any], n_assets: int, *, short: bool) -> None:
     """Raise ConfigError if `previous` is not a state to continue from."""
     if len(previous) < 1 + 2 * n_assets:
         raise ConfigError(
@@ -84,10 +84,11 @@ def check_previous_state(previous: Sequence[Any], n_assets: int) -> None:
             "returned"
         ) from error
     held = numbers[1 + n_assets :]
-    if not (np.isfinite(numbers[0]) and np.isfinite(held).all() and (held >= 0).all()):
+    finite = np.isfinite(numbers[0]) and np.isfinite(held).all()
+    if not (finite and (short or (held >= 0).all())):
         raise ConfigError(
-            "previous_state must hold finite cash and shares >= 0, got cash "
-            f"{numbers[0]} and shares {held.tolist()}"
+            "previous_state must hold finite cash and shares >= 0 (with short=True any finite "
+            f"number of shares), got cash {numbers[0]} and shares {held.tolist()}"
         )
 
 

@@ -144,7 +144,7 @@ class StockTradingEnv(AccountView):
         observation = accounts.step(np.asarray(action)[np.newaxis])[0]
         finished = bool(books.records["finished"][0])
         info = {"account_history": accounts.history(0)} if finished else {}
-        terminated = finished and self._dummy_step
+        terminated = finished and (self._dummy_step or accounts.is_lost(0))
         return (
             observation,
             float(books.records["reward"][0]),

@@ -150,6 +150,7 @@ class StockTradingVecEnv(VecEnv):
         """Return the last info of account `index`, and reset it."""
         history = self.accounts.history(index)
         rewards = self.accounts.scaled_rewards(index)
+        lost = self.accounts.is_lost(index)
         if not self._truncates:
             rewards.append(rewards[-1])
         info = {
@@ -159,7 +160,7 @@ class StockTradingVecEnv(VecEnv):
                 "l": len(rewards),
                 "t": round(time.time() - self._built_at, 6),
             },
-            "TimeLimit.truncated": self._truncates,
+            "TimeLimit.truncated": self._truncates and not lost,
             "terminal_observation": observations[index].copy(),
         }
         observations[index], self.reset_infos[index] = self.envs[index].reset()

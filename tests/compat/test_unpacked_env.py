@@ -65,6 +65,7 @@ def test_target_weights_are_kept() -> None:
         "no_trade_band": 0.01,
         "trade_rate": 0.5,
     }
+    weights |= {"short": True, "borrow_rate": 0.05, "maintenance_margin": 0.3}
     assert unpack_env(env_over(START, END, **weights), "env_train").env == EnvConfig(**weights)
 
 

@@ -167,6 +167,15 @@ class Limits(NamedTuple):
     """(E, 2) moving averages of simple returns and of their squares; or (E, 0)."""
 
 
+class Margin(NamedTuple):
+    """What short sales are bound by; without them the kernel is given None."""
+
+    maintenance: float
+    """Least account value as a share of what the shares owed are worth."""
+    fees: FloatArray
+    """(T,) share of the value of the shares owed that is charged at each close."""
+
+
 def as_read_only(array: AnyArray, dtype: Any = None) -> AnyArray:
     """Return `array` as a contiguous array that cannot be written to, copied only if it must be.
 

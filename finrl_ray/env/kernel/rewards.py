@@ -23,7 +23,7 @@ ACCOUNT_CHANGE, ACTIVE, DIFFERENTIAL_SHARPE = (
     REWARDS[name] for name in ("account_change", "active", "differential_sharpe")
 )
 # Whoever is left with less of the account has lost all of it: nothing can be learned from log(0).
-_LEAST_GROWTH = 1e-12
+LEAST_GROWTH = 1e-12
 # A variance below this share of the mean square is what rounding leaves of equal returns, and a
 # smaller return is what it leaves of none.
 _ROUNDING = 1e-12
@@ -40,7 +40,7 @@ def growth(before: float, after: float) -> float:
     """Return `after / before`, at least 1e-12; 1 for what was worth nothing before."""
     if before <= 0.0:
         return 1.0
-    return max(after / before, _LEAST_GROWTH)
+    return max(after / before, LEAST_GROWTH)
 
 
 @njit

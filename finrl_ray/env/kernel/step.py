@@ -22,9 +22,19 @@ from finrl_ray.env.kernel import (
     order_rules,
     order_sequence,
     rewards,
+    short_sales,
     values,
 )
-from finrl_ray.env.kernel.arrays import PLAN, Block, Books, Limits, Market, Orders, Switches
+from finrl_ray.env.kernel.arrays import (
+    PLAN,
+    Block,
+    Books,
+    Limits,
+    Margin,
+    Market,
+    Orders,
+    Switches,
+)
 from finrl_ray.env.kernel.compile import cached_njit, digest_of, inlined_njit, njit
 from finrl_ray.env.kernel.fillable_orders import (
     drop_unfillable,
@@ -36,6 +46,11 @@ from finrl_ray.env.kernel.observation import write_account_shares, write_observa
 from finrl_ray.env.kernel.order_rules import remember_trades
 from finrl_ray.env.kernel.order_sequence import sequence_orders, sort_columns, write_keys
 from finrl_ray.env.kernel.rewards import ACCOUNT_CHANGE, account_change, reward_of
+from finrl_ray.env.kernel.short_sales import (
+    charge_and_settle,
+    remember_positions,
+    trade_with_shorts,
+)
 from finrl_ray.env.kernel.values import value_of
 
 # The bits that are all set in NaN and in infinity.
@@ -86,25 +101,29 @@ def plan_step(block: Any, orders: Any, books: Any, lag: int) -> None:
 
 
 @njit
-def remember_accounts(block: Any, orders: Any, market: Any, books: Any, limits: Any) -> None:
+def remember_accounts(
+    block: Any, orders: Any, market: Any, books: Any, limits: Any, margin: Any
+) -> None:
     """Keep what stop loss and cool-down need to know of the trades."""
     if limits.buy_price.shape[1] == 0 and limits.free_from.shape[1] == 0:
         return
     for e in range(block.first, block.end):
         plan = block.plans[e - block.first]
-        if not plan.over:
-            remember_trades(
-                orders.executed[e],
-                books.shares[e],
-                market.price[plan.row],
-                limits.buy_price[e],
-                limits.free_from[e],
-                books.records[e].day + 1 + limits.cooldown,
-            )
+        if plan.over:
+            continue
+        executed, shares, price = orders.executed[e], books.shares[e], market.price[plan.row]
+        buy_price, free_from = limits.buy_price[e], limits.free_from[e]
+        next_row = books.records[e].day + 1 + limits.cooldown
+        if margin is None:
+            remember_trades(executed, shares, price, buy_price, free_from, next_row)
+        else:
+            remember_positions(executed, shares, price, buy_price, free_from, next_row)
 
 
 @njit
-def close_day(block: Any, orders: Any, market: Any, books: Any, switches: Any, limits: Any) -> None:
+def close_day(
+    block: Any, orders: Any, market: Any, books: Any, switches: Any, margin: Any, limits: Any
+) -> None:
     """Move accounts to the next day's close: value, reward, turbulence, ledger row."""
     executed, ledger, trades = orders.executed, books.ledger, books.trades
     for e in range(block.first, block.end):
@@ -113,7 +132,12 @@ def close_day(block: Any, orders: Any, market: Any, books: Any, switches: Any, l
             continue
         today = account.day + 1
         step = today - account.start
-        value = value_of(account.cash, books.shares[e], market.close[today])
+        if margin is None:
+            value, lost = value_of(account.cash, books.shares[e], market.close[today]), False
+        else:
+            value, lost = charge_and_settle(
+                e, account.value, today, executed[e], market, books, margin
+            )
         penalty = 0.0
         if limits is None:
             reward = account_change(account.value, value)
@@ -128,7 +152,7 @@ def close_day(block: Any, orders: Any, market: Any, books: Any, switches: Any, l
         account.value = value
         account.reward = (reward - penalty) * switches.reward_scaling
         account.turbulence = 0.0 if math.isnan(account.threshold) else market.risk[today]
-        account.finished = today == account.last and not switches.dummy_step
+        account.finished = (today == account.last and not switches.dummy_step) or lost
         ledger[e, step, 0] = value
         ledger[e, step, 1] = account.cash
         ledger[e, step, 2] = reward
@@ -147,6 +171,7 @@ def _step(
     market: Any,
     books: Any,
     switches: Any,
+    margin: Any,
     limits: Any,
 ) -> int:
     """Do what `step_accounts` does, block after block."""
@@ -162,19 +187,23 @@ def _step(
         end = min(first + _BLOCK, n_envs)
         block = Block(first, end, plans, keys)
         plan_step(block, orders, books, switches.lag)
+        if margin is not None:
+            trade_with_shorts(block, orders, market, books, limits, margin, switches.fractional)
+            e, failed = -1, -1
+        else:
+            if limits is not None:
+                limit_accounts(block, orders, market, books, limits)
+            liquidate_accounts(block, orders, market, books, switches.finrl_liquidation)
+            drop_unfillable(block, orders, market, books, switches.fractional)
+            if not switches.presorted:
+                write_keys(block, orders.signed)
+                sort_columns(keys, network, end - first)
+            sequence_orders(block, orders.signed, orders.sequence, switches.presorted)
+            e, failed = fill_orders(block, orders, market, books, lots, switches)
         if limits is not None:
-            limit_accounts(block, orders, market, books, limits)
-        liquidate_accounts(block, orders, market, books, switches.finrl_liquidation)
-        drop_unfillable(block, orders, market, books, switches.fractional)
-        if not switches.presorted:
-            write_keys(block, orders.signed)
-            sort_columns(keys, network, end - first)
-        sequence_orders(block, orders.signed, orders.sequence, switches.presorted)
-        e, failed = fill_orders(block, orders, market, books, lots, switches)
-        if limits is not None:
-            remember_accounts(block, orders, market, books, limits)
+            remember_accounts(block, orders, market, books, limits, margin)
         filled = Block(first, end if failed < 0 else e, plans, keys)
-        close_day(filled, orders, market, books, switches, limits)
+        close_day(filled, orders, market, books, switches, margin, limits)
         if failed >= 0:
             return int(-1 - (e * n_assets + failed))
         if switches.as_shares_of_account:
@@ -199,6 +228,7 @@ def _step_accounts(digest: int) -> Any:
         market: Any,
         books: Any,
         switches: Any,
+        margin: Any,
         limits: Any,
     ) -> int:
         """Trade and advance every account by one day.
@@ -217,8 +247,11 @@ def _step_accounts(digest: int) -> Any:
             Filled with what is seen after the step.
         market, books, switches : the fields of Market, Books and Switches
             Plain tuples, which are handed over in half the time of named ones.
+        margin : the fields of Margin, or None where no shares may be owed; with it `limits` is
+            needed
         limits : the fields of Limits, or None where no option needs them
-            A type of its own, for which the branches that use it are left out of the compiled code.
+            None is a type of its own, for which the branches that use them are left out of the
+            compiled code.
 
         Returns
         -------
@@ -235,6 +268,7 @@ def _step_accounts(digest: int) -> Any:
             Market(*market),
             Books(*books),
             Switches(*switches),
+            None if margin is None else Margin(*margin),
             None if limits is None else Limits(*limits),
         )
 
@@ -249,6 +283,7 @@ PARTS = (
     order_rules,
     order_sequence,
     rewards,
+    short_sales,
     values,
 )
 """The files of which compiled code is part of `step_accounts`."""

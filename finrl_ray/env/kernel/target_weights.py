@@ -19,10 +19,10 @@ from finrl_ray.env.kernel.order_rules import whole_lots
 # rounding only.
 _SNAP = 1e-9
 # Shrunk buys are repeated until the account that they leave is known to so much of itself.
-_SETTLED = 1e-15
-_MOST_ROUNDS = 64
+SETTLED = 1e-15
+MOST_ROUNDS = 64
 # Weights beside what is left alone that exceed the account by more than rounding.
-_SURELY_SHORT = 1.0 + 1e-12
+SURELY_SHORT = 1.0 + 1e-12
 
 
 class WeightRules(NamedTuple):
@@ -160,7 +160,7 @@ def value_after(e: int, value: float, plan: Any, books: Any) -> tuple[float, boo
         if same_sides(before, after, plan):
             break
     left_alone = value - books.records[e].cash - moving
-    return after, left_alone + total * after <= after * _SURELY_SHORT
+    return after, left_alone + total * after <= after * SURELY_SHORT
 
 
 @njit
@@ -171,7 +171,7 @@ def shrunk_value_after(e: int, value: float, after: float, plan: Any, books: Any
     """
     wanted, held = plan.wanted, plan.held
     buy_rate, sell_rate = books.buy_rate, books.sell_rate
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(MOST_ROUNDS):
         cash, needed, sell_cost, buy_cost = books.records[e].cash, 0.0, 0.0, 0.0
         for i in range(wanted.shape[0]):
             amount = wanted[i] * after - held[i]
@@ -183,7 +183,7 @@ def shrunk_value_after(e: int, value: float, after: float, plan: Any, books: Any
                 sell_cost -= amount * sell_rate[e, i]
         share = cash / needed if needed > cash else 1.0
         found = value - sell_cost - share * buy_cost
-        settled = abs(found - after) <= _SETTLED * value
+        settled = abs(found - after) <= SETTLED * value
         after = found
         if settled:
             break

@@ -127,6 +127,7 @@ KINDS: list[dict[str, Any]] = [
     {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
     {"reward": "active", "random_start": True, "n_envs": 2},
     {"reward": "differential_sharpe"},
+    {"action": "target_weights", "short": True, "n_envs": 2},
 ]
 
 

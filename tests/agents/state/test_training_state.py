@@ -117,7 +117,13 @@ save_state(capture_state(model), {str(tmp_path / "end.pt")!r})
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo", "td3"])
 @pytest.mark.parametrize(
-    ("normalize", "options"), [(False, {}), (True, {}), (True, {"action": "target_weights"})]
+    ("normalize", "options"),
+    [
+        (False, {}),
+        (True, {}),
+        (True, {"action": "target_weights"}),
+        (True, {"action": "target_weights", "short": True, "reward": "active"}),
+    ],
 )
 def test_the_trading_env_resumes_exactly(algorithm, normalize, options, market, tmp_path) -> None:
     def build():

@@ -145,10 +145,13 @@ def test_random_markets_are_clean(seed) -> None:
     assert report.of("error") == report.of("warning") == (), report.findings
 
 
-@pytest.mark.parametrize("fill", ["close", "next_open"])
-def test_target_weights_do_not_look_ahead(frame, fill) -> None:
+@pytest.mark.parametrize(
+    ("fill", "short"), [("close", False), ("next_open", False), ("close", True)]
+)
+def test_target_weights_do_not_look_ahead(frame, fill, short) -> None:
     # a leak is found, and nothing else is; hmax does not matter
     env = {"action": "target_weights", "hmax": 1, "fill": fill, "initial_amount": 1_000_000}
+    env["short"] = short
     report = audited(frame, causal, env=env)
     assert report.of("error") == report.of("warning") == (), report.findings
     column, words = next(iter(ERRORS.values()))

@@ -87,8 +87,9 @@ def test_nothing_changes(algorithm: str, started: bool) -> None:
     assert_equal_bits(before, everything(model))
 
 
-def test_target_weights_are_validated_and_left_as_they_are() -> None:
-    env = StockTradingVecEnv(random_market(60, 2), 2, action="target_weights")
+@pytest.mark.parametrize("short", [False, True])
+def test_target_weights_are_validated_and_left_as_they_are(short: bool) -> None:
+    env = StockTradingVecEnv(random_market(60, 2), 2, action="target_weights", short=short)
     model = PPO("MlpPolicy", VecNormalize(env), n_steps=16, batch_size=16, seed=0, device="cpu")
     learn_from(model, 64)
     before = everything(model)

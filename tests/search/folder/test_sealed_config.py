@@ -111,6 +111,7 @@ OTHER: dict[str, Any] = {
     "env.stop_loss": 0.9,
     "env.lot_size": 10,
     "env.cooldown": 1,
+    "env.short": True,
     "env.observation_scaling": "train",
     "env.parity": True,
     "agent.algorithm": "a2c",
@@ -218,6 +219,14 @@ DEPENDENT = {
     "env.profit_loss_ratio": (
         {"env": {"stop_loss": 0.9}},
         {"env": {"stop_loss": 0.9, "profit_loss_ratio": 2.0}},
+    ),
+    "env.borrow_rate": (
+        {"env": {"short": True}},
+        {"env": {"short": True, "borrow_rate": 0.02}},
+    ),
+    "env.maintenance_margin": (
+        {"env": {"short": True}},
+        {"env": {"short": True, "maintenance_margin": 0.5}},
     ),
     "evaluation.index_column": (
         {"data": {"market_columns": ["vix"]}},

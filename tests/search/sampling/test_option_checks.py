@@ -29,6 +29,9 @@ def built(space: dict[str, Any], env: EnvConfig | None = None, **search: Any) ->
         ({"env.hmax": {"choice": [100, 0]}}, "search.space.env.hmax: hmax must be >= 1.*got 0"),
         # its ends are whole, what lies between them is not
         ({"env.hmax": {"uniform": [100, 1000]}}, "search.space.env.hmax: hmax must be .* whole"),
+        ({"env.borrow_rate": {"uniform": [0.0, 0.1]}}, "env.borrow_rate.*fact of the market"),
+        ({"env.maintenance_margin": {"choice": [0.3]}}, "maintenance_margin.*fact of the market"),
+        ({"env.short": {"choice": [True]}}, "env.short.*fact of the account"),
         ({"env.cooldown": {"uniform": [0, 5]}}, "search.space.env.cooldown: .*integer"),
         ({"env.stop_loss": {"uniform": [0.5, 1.5]}}, "search.space.env.stop_loss: .*got 1.5"),
         ({"env.random_start": {"choice": [True, "no"]}}, "search.space.env.random_start"),
