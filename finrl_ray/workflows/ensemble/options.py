@@ -49,6 +49,12 @@ class EnsembleOptions:
     """Rule of `StockTradingEnv`."""
     fractional_shares: bool = False
     """Rule of `StockTradingEnv`."""
+    short: bool = False
+    """Rule of `StockTradingEnv`: shares may be owed."""
+    borrow_rate: float = TradingOptions.borrow_rate
+    """Rule of `StockTradingEnv`."""
+    maintenance_margin: float = TradingOptions.maintenance_margin
+    """Rule of `StockTradingEnv`."""
     random_start: bool = False
     """Training episodes start on a random day of the first half of the training days."""
     reward: Reward = "account_change"

@@ -55,6 +55,8 @@ class AccountOptions:
     action, max_weight, no_trade_band, trade_rate, fill, fractional_shares, reward,
     differential_sharpe_rate
         Rules of `StockTradingEnv`.
+    short, borrow_rate, maintenance_margin
+        Rules of `StockTradingEnv`.
     random_start : training episodes start on a random day of the first half
     observation, lookback, return_horizons, nearest_spread : rules of `StockTradingEnv`
     scale_observations : fit an `ObservationScaling` on the rows that a model is trained on, which
@@ -73,6 +75,9 @@ class AccountOptions:
     trade_rate: float = 1.0
     fill: Fill = "close"
     fractional_shares: bool = False
+    short: bool = False
+    borrow_rate: float = TradingOptions.borrow_rate
+    maintenance_margin: float = TradingOptions.maintenance_margin
     random_start: bool = False
     scale_observations: bool = False
     observation: Observation = "finrl"
@@ -97,6 +102,9 @@ class AccountOptions:
             "trade_rate": self.trade_rate,
             "fill": self.fill,
             "fractional_shares": self.fractional_shares,
+            "short": self.short,
+            "borrow_rate": self.borrow_rate,
+            "maintenance_margin": self.maintenance_margin,
             **self._observed(),
             "reward": self.reward,
             "differential_sharpe_rate": self.differential_sharpe_rate,

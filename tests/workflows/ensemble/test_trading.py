@@ -47,6 +47,8 @@ def chained(
         {"fractional_shares": True},
         {"action": "target_weights", "max_weight": 0.6},
         {"action": "target_weights", "trade_rate": 0.3},
+        {"short": True},
+        {"action": "target_weights", "short": True, "fractional_shares": True},
         {"action": "target_weights", "fractional_shares": True, "no_trade_band": 0.0},
     ],
     ids=str,
