@@ -10,6 +10,7 @@ from finrl_ray.config.env import EnvConfig
 
 FACTS = {
     "initial_amount",
+    "borrow_rate",
     "buy_cost_pct",
     "sell_cost_pct",
     "turbulence_threshold",
@@ -17,7 +18,9 @@ FACTS = {
     "fill",
     "fractional_shares",
     "lot_size",
+    "maintenance_margin",
     "parity",
+    "short",
 }
 """What all trials of a search have in common; a new field of this kind is added here."""
 
