@@ -15,7 +15,7 @@ from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Line, Parallel, Points, Rule
 from finrl_ray.report.figures.accounts import drawdown, monthly_table
 from finrl_ray.report.figures.hyperparameters import Axis, compared
-from finrl_ray.report.figures.positions import held_weights
+from finrl_ray.report.figures.positions import exposures, held_marks, held_weights
 from finrl_ray.report.read_search import SearchReport, read_search
 
 
@@ -224,3 +224,25 @@ def test_weights_add_up_to_one_and_many_tickers_are_put_together() -> None:
     # a ticker of that name is another column than the cash
     assert weights["cash "].iloc[1] == pytest.approx(2.0 * 11 / 1000)
     assert weights["other tickers"].iloc[1] == pytest.approx(2.0 * (0 + 1 + 2) / 1000)
+
+
+def test_of_shares_owed_the_exposures_are_shown() -> None:
+    dates = np.repeat(pd.bdate_range("2020-01-01", periods=3).to_numpy(), 2)
+    frame = pd.DataFrame(
+        {
+            "date": dates,
+            "tic": ["A", "B"] * 3,
+            "close": [10.0, 20.0] * 3,
+            "shares": [0.0, 0.0, 30.0, -25.0, 1e-12, 0.0],
+            # all is lost on the last day, and what rounding leaves is no position
+            "account_value": np.repeat([1000.0, 1000.0, 1e-9], 2),
+        }
+    )
+    found = exposures(frame)
+    assert found["long"].tolist() == [0.0, 0.3, 0.0]
+    assert found["short"].tolist() == [0.0, -0.5, 0.0]
+    assert found["net"].tolist() == pytest.approx([0.0, -0.2, 0.0])
+    assert found["gross"].tolist() == pytest.approx([0.0, 0.8, 0.0])
+    assert [mark.name for mark in held_marks(frame)] == ["long", "short", "net", "gross"]
+    (areas,) = held_marks(frame.assign(shares=frame["shares"].abs()))
+    assert list(areas.layers) == ["B", "A", "cash"]

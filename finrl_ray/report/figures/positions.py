@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.report.charts.figure import Figure
-from finrl_ray.report.charts.model import Areas, Bars, Line, Panel
+from finrl_ray.report.charts.model import Areas, Bars, Line, Mark, Panel
 from finrl_ray.report.figures.accounts import NO_WINNER
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.winner_account import test_account, validation_account
 
 _MOST_TICKERS = 10
 _CASH, _REST = "cash", "other tickers"
+# An account that is worth less of its start is lost; a smaller position is a rounding error.
+_LOST, _OWED = 1e-9, 1e-6
 
 
 def _account(search: SearchReport) -> tuple[pd.DataFrame | None, str]:
@@ -42,18 +44,18 @@ def positions(search: SearchReport) -> Figure:
         "title": f"Positions and trades on the {window}",
         "caption": f"Share of the best trial's account in each ticker and in cash at the close, "
         f"and what it bought and sold each day in percent of the account, on the {window}. At most "
-        f"{_MOST_TICKERS} tickers are named, the largest first.",
+        f"{_MOST_TICKERS} tickers are named, the largest first. Where shares are owed, all "
+        "positions together are shown instead: long, short, net and gross.",
     }
     if frame is None:
         return Figure(**shell, empty=_empty(search))
-    weights = held_weights(frame)
-    dates = weights.index.to_numpy()
-    layers = {name: weights[name].to_numpy() for name in weights.columns}
-    amounts = frame["traded"] * frame["close"] / frame["account_value"]
+    marks = held_marks(frame)
+    dates = frame["date"].unique()
+    amounts = (frame["traded"] * frame["close"] / frame["account_value"]).where(_alive(frame), 0.0)
     bought = amounts.clip(lower=0.0).groupby(frame["date"]).sum().to_numpy()
     sold = amounts.clip(upper=0.0).groupby(frame["date"]).sum().to_numpy()
     held = Panel(
-        marks=[Areas(x=dates, layers=layers, rest=_CASH)],
+        marks=marks,
         y_label="share of the account",
         y_format="percent",
         x_kind="date",
@@ -69,6 +71,38 @@ def positions(search: SearchReport) -> Figure:
         x_kind="date",
     )
     return Figure(**shell, panels=[held, traded], table=frame, height=560)
+
+
+def _alive(frame: pd.DataFrame) -> Any:
+    """Return where an account is not lost: of what is left then nothing is a meaningful share."""
+    return frame["account_value"] > _LOST * frame["account_value"].iloc[0]
+
+
+def held_marks(frame: pd.DataFrame) -> list[Mark]:
+    """Return what is drawn of the positions: areas that add up to 1, or of shares owed lines.
+
+    Where shares are owed, cash and what is held are more than the account, and areas cannot show
+    it: the lines are the exposures as shares of the account, long, short (below 0), their
+    difference (net) and their sum (gross).
+    """
+    weights = held_weights(frame)
+    dates = weights.index.to_numpy()
+    owed = exposures(frame)
+    if not (owed["short"] < -_OWED).any():
+        layers = {name: weights[name].to_numpy() for name in weights.columns}
+        return [Areas(x=dates, layers=layers, rest=_CASH)]
+    return [
+        Line(name=name, x=dates, y=owed[name].to_numpy(), cycle=place)
+        for place, name in enumerate(owed.columns)
+    ]
+
+
+def exposures(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `long`, `short` (0 or below), `net` and `gross` as shares of the account, by date."""
+    weights = (frame["shares"] * frame["close"] / frame["account_value"]).where(_alive(frame), 0.0)
+    sides = {"long": weights.clip(lower=0.0), "short": weights.clip(upper=0.0)}
+    table = pd.DataFrame({name: part.groupby(frame["date"]).sum() for name, part in sides.items()})
+    return table.assign(net=table["long"] + table["short"], gross=table["long"] - table["short"])
 
 
 def held_weights(frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,10 +137,11 @@ def turnover_and_costs(search: SearchReport) -> Figure:
         return Figure(**shell, empty=_empty(search))
     daily = frame.groupby("date").first()
     if "traded_amount" not in daily:
-        moved = (frame["traded"].abs() * frame["close"]).groupby(frame["date"]).sum()
-        daily = daily.assign(traded_amount=moved)
+        amounts = (frame["traded"].abs() * frame["close"]).groupby(frame["date"]).sum()
+        daily = daily.assign(traded_amount=amounts)
     dates = daily.index.to_numpy()
-    share = (daily["traded_amount"] / daily["account_value"]).cumsum()
+    moved = (daily["traded_amount"] / daily["account_value"]).where(_alive(daily), 0.0)
+    share = moved.cumsum()
     table = pd.DataFrame({"date": dates, "cumulative_turnover": share.to_numpy()})
     years = max(1, len(daily) - 1) / search.folder.periods_per_year
     panels = [
