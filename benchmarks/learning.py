@@ -58,9 +58,14 @@ SETUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "raw_return": ("learning", {"env": {"reward": "log_return"}}),
     "prices_seen": (
         "learning",
-        {"env": {"observation": "finrl"}, "agent": {"normalize": "observations"}},
+        {
+            "env": {"observation": "finrl", "nearest_spread": False},
+            "agent": {"normalize": "observations"},
+        },
     ),
     "orders": ("learning", {"env": {"action": "orders", "hmax": 1000}}),
+    "weights_of_its_own_for_each_ticker": ("learning", {"agent": {"policy": "MlpPolicy"}}),
+    "without_spread": ("learning", {"env": {"nearest_spread": False}}),
     "last_of_all": ("learning", {"search": {"scheduler": {"type": "fifo"}}}),
     "optuna": ("learning", {"search": {"searcher": "optuna"}}),
 }
@@ -86,6 +91,8 @@ def search_config(setup: str, law: str, seed: int, market: KnownMarket, place: P
     raw["search"]["storage_path"] = str(place / "runs")
     for section, values in changes.items():
         raw[section] = {**raw[section], **values}
+    if raw["env"]["action"] == "orders":
+        raw["search"]["space"].pop("env.trade_rate", None)  # which orders do not have
     return parse_config(raw)
 
 
