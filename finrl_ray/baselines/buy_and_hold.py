@@ -5,26 +5,32 @@ from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.benchmark import equal_weight_purchase
+from finrl_ray.env.orders.volume import fills_of
 
 
 def buy_and_hold(market_data: MarketData, config: EnvConfig) -> FloatArray:
     """Return the account values of equal-weight buy & hold, shape (T,), in currency.
 
     On the first day each of the tickers that trade gets an equal share of the cash, at the fill
-    price of the config and at its buying cost, in whole shares unless fractions are allowed; the
-    rest stays cash. Nothing is traded afterwards, so that the weights drift.
+    price of the config, at its buying cost and slippage, in whole shares unless fractions are
+    allowed; the rest stays cash. Nothing is traded afterwards, so that the weights drift.
 
     Parameters
     ----------
     market_data : the window, T rows
     config : account and costs
     """
-    if config.fill == "next_open":
-        price, tradable = market_data.open[1], market_data.tradable[1]
-    else:
-        price, tradable = market_data.close[0], market_data.tradable[0]
-    amount, whole = config.initial_amount, not config.fractional_shares
-    bought = equal_weight_purchase(price, config.buy_cost_pct, tradable, amount, whole)
+    row = int(config.fill == "next_open")
+    price, tradable, impact = fills_of(market_data, config)
+    amount = config.initial_amount
+    bought = equal_weight_purchase(
+        price[row],
+        config.buy_cost_pct,
+        tradable[row],
+        amount,
+        not config.fractional_shares,
+        impact[row] if impact.size else None,
+    )
     return _drifting_curve(market_data.close, amount, *bought)
 
 
@@ -34,6 +40,7 @@ def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:
     Shares that the account starts with count as cash at the first close.
     """
     market, settings, rules = accounts.table.market, accounts.settings, accounts.rules
+    impact = accounts.limits.impact
     row = int(rules.fill == "next_open")
     amount = float(settings.initial_amount[index])
     amount += float(market.close[0] @ settings.initial_shares[index])
@@ -43,6 +50,7 @@ def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:
         market.tradable[row],
         amount,
         not rules.fractional_shares,
+        impact[row] if impact.size else None,
     )
     return _drifting_curve(market.close, amount, *bought)
 

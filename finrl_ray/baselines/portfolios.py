@@ -2,7 +2,8 @@
 
 Like an agent's, an account begins with its initial amount as cash; an order that is decided on row
 t fills at the close of row t, or at the open of row t + 1 with `fill: next_open`, at the config's
-costs, in whole shares unless it allows fractions, and only where the ticker has a quote.
+costs and slippage, in whole shares unless it allows fractions, and only where the ticker has a
+quote.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from finrl_ray._typing import BoolArray, FloatArray
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.orders.volume import fills_of
 from finrl_ray.errors import DataError
 
 
@@ -53,17 +55,19 @@ def _simulated(
     market_data: MarketData, weights: FloatArray, config: EnvConfig, *, last_order: int
 ) -> FloatArray:
     lag = int(config.fill == "next_open")
-    prices = market_data.open if lag else market_data.close
+    prices, fillable, impacts = fills_of(market_data, config)
+    none = np.zeros(market_data.n_assets)
     shares, cash = np.zeros(market_data.n_assets), config.initial_amount
     values = np.empty(market_data.n_periods)
     values[0] = cash
     for row in range(market_data.n_periods - 1):
         if row <= last_order:
             fill = row + lag
-            tradable = market_data.tradable[fill]
+            tradable = fillable[fill]
             # without a quote of its own a ticker is worth its last close, and is not traded
             price = np.where(tradable, prices[fill], market_data.close[fill])
-            shares, cash = _traded(shares, cash, weights, price, tradable, config)
+            slip = price * impacts[fill] if impacts.size else none
+            shares, cash = _traded(shares, cash, weights, price, tradable, slip, config)
         values[row + 1] = cash + market_data.close[row + 1] @ shares
     return values
 
@@ -74,19 +78,27 @@ def _traded(
     weights: FloatArray,
     price: FloatArray,
     tradable: BoolArray,
+    slip: FloatArray,
     config: EnvConfig,
 ) -> tuple[FloatArray, float]:
-    """Return shares and cash after the orders towards the weights: sells first, then what fits."""
+    """Return shares and cash after the orders towards the weights: sells first, then what fits.
+
+    An order of q shares of a ticker costs `slip` * q^2 more.
+    """
     value = cash + float(price @ shares)
     orders = np.where(tradable, weights * value / price - shares, 0.0)
     if not config.fractional_shares:
         orders = np.trunc(orders)
     sells, buys = np.minimum(orders, 0.0), np.maximum(orders, 0.0)
-    cash -= float(price @ sells) * (1.0 - config.sell_cost_pct)
+    kept = -price * sells * (1.0 - config.sell_cost_pct) - slip * sells * sells
+    # summed as without slippage where there is none; a price does not fall below 0
+    proceeds = -float(price @ sells) * (1.0 - config.sell_cost_pct)
+    cash += float(np.maximum(kept, 0.0).sum()) if slip.any() else proceeds
     cost = price * (1.0 + config.buy_cost_pct)
-    wanted = float(cost @ buys)
-    if wanted > cash:
-        buys = buys * (cash / wanted)
+    wanted, slippage = float(cost @ buys), float(slip @ (buys * buys))
+    if wanted + slippage > cash:
+        # the root of wanted * share + slippage * share^2 = cash, without cancellation
+        buys = buys * (2.0 * cash / (wanted + np.sqrt(wanted * wanted + 4.0 * slippage * cash)))
         if not config.fractional_shares:
             buys = np.floor(buys)
-    return shares + sells + buys, cash - float(cost @ buys)
+    return shares + sells + buys, cash - float(cost @ buys) - float(slip @ (buys * buys))

@@ -168,7 +168,7 @@ def market_of(accounts: Accounts, *, with_risk: bool) -> MarketData:
         high=nothing,
         low=nothing,
         close=close,
-        volume=nothing,
+        volume=nothing if table.volume is None else table.volume,
         features=table.features,
         feature_names=table.feature_names,
         tradable=np.asarray(table.market.tradable if by_mask else close > 0, dtype=np.bool_),

@@ -9,6 +9,7 @@ are filled: its form for the kernel in `env/order_limits.py` and `env/kernel/arr
 `env/kernel/`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -98,6 +99,10 @@ class TradingOptions:
     at the following open, at which the agent could really have traded."""
     fractional_shares: bool = field(default=False, metadata=_FILLS)
     """Trade fractions of shares instead of truncating orders to whole ones."""
+    volume_slippage: float = field(default=0.0, metadata=_COSTS)
+    """Slippage beside the proportional costs: a trade of q shares in a row in which v were traded
+    moves its price against it by the fraction volume_slippage * q / v, and costs that times its
+    amount; in a row of a ticker without volume nothing is traded. 0: none."""
     random_start: bool = field(default=False, metadata=formulation())
     """Start training episodes on a random day of the first half of the window, from the env's seed;
     evaluation and backtest always start on the first day."""
@@ -172,6 +177,12 @@ class TradingOptions:
         """Raise ConfigError unless the options that are numbers are within their ranges."""
         share, stop, ratio = self.cash_penalty_proportion, self.stop_loss, self.profit_loss_ratio
         self._check_weights()
+        slippage = self.volume_slippage
+        require(
+            0 <= slippage < math.inf,
+            "volume_slippage is the fraction by which a trade of all the volume moves its price, "
+            f"and must be a finite number >= 0, got {slippage}",
+        )
         require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
         require(
             stop is None or 0 < stop < 1,

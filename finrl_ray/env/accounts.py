@@ -68,7 +68,8 @@ class Accounts:
         self.n_envs = len(settings.initial_amount)
         self.episode = np.zeros(self.n_envs, dtype=np.int64)
         self.books = self._new_books()
-        self.limits = order_limits.new_limits(rules, self.n_envs, table.n_assets, table.n_periods)
+        sizes = self.n_envs, table.n_assets, table.n_periods
+        self.limits = order_limits.new_limits(rules, *sizes, table.impact(rules))
         self._kernel_limits = order_limits.in_kernel(self.limits, short=rules.short)
         self._margin = order_limits.margin_in_kernel(rules, table.dates)
         self._planning_limits = order_limits.in_planning(self.limits)

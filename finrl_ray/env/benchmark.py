@@ -7,7 +7,12 @@ from finrl_ray.env.kernel.arrays import Limits, Market
 
 
 def equal_weight_purchase(
-    price: FloatArray, buy_rate: FloatArray | float, tradable: BoolArray, amount: float, whole: bool
+    price: FloatArray,
+    buy_rate: FloatArray | float,
+    tradable: BoolArray,
+    amount: float,
+    whole: bool,
+    impact: FloatArray | None = None,
 ) -> tuple[FloatArray, float]:
     """Return the shares that equal parts of an amount of cash buy, and the cash that is left.
 
@@ -18,6 +23,7 @@ def equal_weight_purchase(
     tradable : array of shape (N,); the others get nothing, and these share all the cash
     amount : currency
     whole : whether only whole shares are bought
+    impact : array of shape (N,), the fraction by which one share moves its price; None: 0
 
     Returns
     -------
@@ -28,9 +34,14 @@ def equal_weight_purchase(
     budget = amount / max(1, int(tradable.sum()))
     cost_of_one = np.where(tradable, unit_cost, np.inf)
     shares = budget / cost_of_one
+    slippage = np.zeros(len(price)) if impact is None else np.where(tradable, price * impact, 0.0)
+    if impact is not None:
+        # the root of cost_of_one * shares + slippage * shares^2 = budget, without cancellation
+        shares *= 2.0 / (1.0 + np.sqrt(1.0 + 4.0 * slippage / cost_of_one * shares))
     if whole:
         shares = np.floor(shares)
     spent = float((shares[tradable] * cost_of_one[tradable]).sum())
+    spent += float((slippage * shares * shares).sum())
     return shares, amount - spent
 
 
@@ -55,7 +66,12 @@ def start_benchmark(
     if not limits.benchmark.shape[1]:
         return
     shares, cash = equal_weight_purchase(
-        market.price[row], buy_rate, market.tradable[row], amount, whole
+        market.price[row],
+        buy_rate,
+        market.tradable[row],
+        amount,
+        whole,
+        limits.impact[row] if limits.impact.size else None,
     )
     limits.benchmark_shares[index] = shares
     # valued at what it cost until the first order is filled, like the account itself

@@ -21,6 +21,7 @@ from finrl_ray.env.observed_columns import (
     observed_columns,
     with_lookback,
 )
+from finrl_ray.env.orders.volume import check_volume, tradable_in_volume, volume_impact
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import STANDARD_LIMIT, ObservationScaling
 from finrl_ray.errors import ConfigError, DataError
@@ -51,6 +52,7 @@ class MarketTable:
     seams : rows before which rows are missing; no episode crosses one
     observed : what observations show of the market, in words
     scaling : by which that is scaled
+    volume : array of shape (T, N), shares, where trades have slippage; else None
     """
 
     dates: DateArray
@@ -64,6 +66,7 @@ class MarketTable:
     seams: tuple[int, ...] = ()
     observed: str = FINRL
     scaling: ObservationScaling | None = None
+    volume: FloatArray | None = None
 
     def __post_init__(self) -> None:
         _LIVE.add(self)
@@ -98,6 +101,11 @@ class MarketTable:
         sums = (float(self.market.close[0].sum()), float(self.market.close[-1].sum()))
         observed = () if self.observed == FINRL else (self.observed,)
         return (self.tickers, self.feature_names, *ends, *sums, *observed)
+
+    def impact(self, rules: TradingRules) -> FloatArray:
+        """Return by which fraction one share moves the price of its trade, (T, N) or (0, N)."""
+        volume = np.zeros((0, self.n_assets)) if self.volume is None else self.volume
+        return volume_impact(volume, rules)
 
     @cached_property
     def observation_hash(self) -> str:
@@ -238,7 +246,8 @@ def market_table(
     DataError
         If there are fewer than 2 days, warm-up rows, or an unusable open or risk value.
     ConfigError
-        If `rules.fill` is `next_open` and there are no open prices.
+        If `rules.fill` is `next_open` and there are no open prices, or trades have slippage and
+        there is no volume.
     """
     _check_window(market_data)
     if labels is None:
@@ -254,11 +263,15 @@ def market_table(
         check_observations(table, labels, market_data.tickers, kinds)
         tables[key] = table
     risk = _risk(market_data, risk_name)
+    slips = rules.volume_slippage > 0.0
+    if slips:
+        check_volume(market_data.volume, market_data.tickers)
+    tradable = tradable_in_volume(market_data.tradable, market_data.volume, rules)
     market = Market(
         table=tables[key],
         close=as_read_only(market_data.close),
         price=as_read_only(_fill_prices(market_data, rules)),
-        tradable=as_read_only(tradable_mask(market_data.tradable, market_data.features, rules)),
+        tradable=as_read_only(tradable_mask(tradable, market_data.features, rules)),
         risk=as_read_only(np.zeros(market_data.n_periods) if risk is None else risk),
         factors=observation_factors(scaling, market_data.n_assets),
     )
@@ -274,6 +287,7 @@ def market_table(
         seams=market_data.seams,
         observed=observed,
         scaling=scaling,
+        volume=market_data.volume if slips else None,
     )
 
 

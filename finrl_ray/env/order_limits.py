@@ -22,8 +22,14 @@ _STATE_ARRAYS = (
 )
 
 
-def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) -> Limits:
+def new_limits(
+    rules: TradingRules, n_envs: int, n_assets: int, n_periods: int, impact: FloatArray
+) -> Limits:
     """Return the kernel's form of the options, with arrays for E accounts.
+
+    Parameters
+    ----------
+    impact : what `volume_impact` gives, of shape (T, N) or (0, N)
 
     Raises
     ------
@@ -44,6 +50,7 @@ def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) 
         cash_share=float(rules.cash_penalty_proportion),
         reward=reward,
         rate=float(rules.differential_sharpe_rate),
+        impact=impact,
         lots=lots,
         buy_price=np.zeros((n_envs, n_assets if stop else 0)),
         free_from=np.zeros((n_envs, n_assets if rules.cooldown else 0), dtype=np.int64),
@@ -56,7 +63,7 @@ def new_limits(rules: TradingRules, n_envs: int, n_assets: int, n_periods: int) 
 
 def in_kernel(limits: Limits, *, short: bool) -> tuple[Any, ...] | None:
     """Return what the kernel is given: None if every option is off, and no shares may be owed."""
-    needed = limits.lots.size or limits.reward or _in_use(limits)
+    needed = limits.lots.size or limits.impact.size or limits.reward or _in_use(limits)
     return tuple(limits) if needed or short else None
 
 
@@ -75,8 +82,9 @@ def margin_in_kernel(rules: TradingRules, dates: DateArray) -> tuple[Any, ...] |
 
 
 def in_planning(limits: Limits) -> tuple[Any, ...] | None:
-    """Return what the planning of target weights is given: None without lots and cool-down."""
-    return tuple(limits) if limits.lots.size or limits.free_from.shape[1] else None
+    """Return what planned weights are given: None without lots, cool-down and slippage."""
+    needed = limits.lots.size or limits.impact.size or limits.free_from.shape[1]
+    return tuple(limits) if needed else None
 
 
 def check_lots(limits: Limits, hmax: FloatArray) -> None:

@@ -89,9 +89,10 @@ class TradingRules(TradingOptions):
             for name, mended in (("ties", "ticker"), ("clean_data", True))
             if getattr(self, name) != mended
         ]
-        if (self.limits_orders or self.action == "target_weights") and finrl:
+        needed = self.limits_orders or self.volume_slippage > 0
+        if (needed or self.action == "target_weights") and finrl:
             raise ConfigError(
-                "target_weights, stop_loss, lot_size and cooldown need the mended "
+                "target_weights, stop_loss, lot_size, cooldown and volume_slippage need the mended "
                 f"{' and '.join(finrl)}, got {[getattr(self, name) for name in finrl]}"
             )
         self._check_short_rules()

@@ -151,6 +151,8 @@ class Limits(NamedTuple):
     """One of `rewards.REWARDS`; 0 for FinRL's."""
     rate: float
     """Weight of the latest return in `averages`."""
+    impact: FloatArray
+    """(T, N) fraction by which one share moves the price of its trade; or (0, N)."""
     lots: FloatArray
     """(N,) least tradable quantities, or (0,)."""
     buy_price: FloatArray

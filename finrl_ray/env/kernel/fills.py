@@ -8,6 +8,7 @@ import numpy as np
 from finrl_ray._typing import FloatArray
 from finrl_ray.env.kernel.compile import inlined_njit, njit
 from finrl_ray.env.kernel.order_rules import exact_quantity, whole_lots
+from finrl_ray.env.kernel.slippage import fill_buys_with_slippage, fill_sells_with_slippage
 
 # An order that costs less than cash by this factor is paid for, however its terms are rounded; as
 # long as all of them are within these bounds, so that rounding is relative.
@@ -97,7 +98,13 @@ def fill_buys(
 
 @njit
 def fill_orders(
-    block: Any, orders: Any, market: Any, books: Any, lots: FloatArray, switches: Any
+    block: Any,
+    orders: Any,
+    market: Any,
+    books: Any,
+    lots: FloatArray,
+    switches: Any,
+    limits: Any,
 ) -> tuple[int, int]:
     """Fill all sells of each account, then its buys.
 
@@ -109,6 +116,10 @@ def fill_orders(
     for e in range(block.first, block.end):
         account, plan = books.records[e], block.plans[e - block.first]
         if plan.over:
+            continue
+        if limits is not None and limits.impact.shape[0] > 0:
+            fill_sells_with_slippage(e, plan, account, orders, market, books, limits.impact)
+            fill_buys_with_slippage(e, plan, account, orders, market, books, limits, switches)
             continue
         fill_sells(e, plan, account, orders, market, books)
         failed = fill_buys(e, plan, account, orders, market, books, lots, switches)

@@ -108,6 +108,14 @@ def limit_orders(
 
 
 @njit
+def slippage_of(amount: float, quantity: float, impact: FloatArray, row: int, i: int) -> float:
+    """Return what the slippage of a trade of ticker i costs; 0 without slippage."""
+    if impact.shape[0] == 0:
+        return 0.0
+    return float(amount * (impact[row, i] * quantity))
+
+
+@njit
 def sell_stopped(
     e: int, plan: Any, account: Any, orders: Any, market: Any, books: Any, limits: Any
 ) -> None:
@@ -126,8 +134,9 @@ def sell_stopped(
         stays = limits.stop * buy_price[i] <= close[i] < limits.profit * buy_price[i]
         if held > 0.0 and tradable[i] and not stays:
             amount = price[i] * held
-            cash += amount * (1.0 - rate[i])
-            cost += amount * rate[i]
+            slippage = slippage_of(amount, held, limits.impact, plan.row, i)
+            cash += max(amount * (1.0 - rate[i]) - slippage, 0.0)
+            cost += min(amount * rate[i] + slippage, amount)
             traded += amount
             shares[i] = 0.0
             executed[i] = -held

@@ -23,6 +23,7 @@ from finrl_ray.env.kernel import (
     order_sequence,
     rewards,
     short_sales,
+    slippage,
     values,
 )
 from finrl_ray.env.kernel.arrays import (
@@ -199,7 +200,7 @@ def _step(
                 write_keys(block, orders.signed)
                 sort_columns(keys, network, end - first)
             sequence_orders(block, orders.signed, orders.sequence, switches.presorted)
-            e, failed = fill_orders(block, orders, market, books, lots, switches)
+            e, failed = fill_orders(block, orders, market, books, lots, switches, limits)
         if limits is not None:
             remember_accounts(block, orders, market, books, limits, margin)
         filled = Block(first, end if failed < 0 else e, plans, keys)
@@ -284,6 +285,7 @@ PARTS = (
     order_sequence,
     rewards,
     short_sales,
+    slippage,
     values,
 )
 """The files of which compiled code is part of `step_accounts`."""

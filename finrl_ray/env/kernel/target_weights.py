@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.env.kernel import arrays, order_rules
+from finrl_ray.env.kernel import arrays, order_rules, slippage
 from finrl_ray.env.kernel.arrays import Books, Limits, Market
 from finrl_ray.env.kernel.compile import cached_njit, digest_of, inlined_njit, njit
 from finrl_ray.env.kernel.order_rules import whole_lots
+from finrl_ray.env.kernel.slippage import share_of_buys, value_after_slippage
 
 # Quantities this close to a whole number of shares or lots, relative to it, have lost it to
 # rounding only.
@@ -191,6 +192,17 @@ def shrunk_value_after(e: int, value: float, after: float, plan: Any, books: Any
 
 
 @inlined_njit
+def value_left(e: int, value: float, plan: Any, market: Any, books: Any, limits: Any) -> float:
+    """Return what account e is worth after the trade that it can pay for."""
+    if limits is not None and limits.impact.shape[0] > 0:
+        return float(value_after_slippage(e, value, plan, market, books, limits.impact))
+    after, suffices = value_after(e, value, plan, books)
+    if not suffices:
+        after = shrunk_value_after(e, value, after, plan, books)
+    return float(after)
+
+
+@inlined_njit
 def in_units(quantity: float, limits: Any, i: int, fractional: bool) -> float:
     """Return a quantity of ticker i in whole shares or lots, rounded down but for rounding errors.
 
@@ -271,6 +283,8 @@ def write_orders(
     close, today, amount = market.close, books.records[e].day, plan.amount
     cash, needed = write_sells(e, after, orders, plan, market, books, limits, options)
     share = cash / needed if needed > cash else 1.0
+    if limits is not None and limits.impact.shape[0] > 0:
+        share = share_of_buys(e, orders, plan, market, books, limits.impact)
     for i in range(amount.shape[0]):
         quantity = share * max(amount[i], 0.0) / close[today, i]
         bought = in_units_of_step(quantity, limits, i, options.fractional, options.trade_rate)
@@ -293,7 +307,7 @@ def _plan_orders(digest: int) -> Any:
             left as they are, for `step_accounts` to refuse.
         market, books, rules : the fields of Market, Books and WeightRules
             Plain tuples, which are handed over in half the time of named ones.
-        limits : the fields of Limits, or None without lots and cool-down
+        limits : the fields of Limits, or None without lots, cool-down and slippage
         """
         _ = digest  # so that it is a free variable, whose value Numba compares
         table, accounts = Market(*market), Books(*books)
@@ -307,14 +321,12 @@ def _plan_orders(digest: int) -> Any:
                 continue
             value = look_at_account(e, row, plan, table, accounts)
             choose_moves(e, value, row, plan, table, accounts, given, options)
-            after, suffices = value_after(e, value, plan, accounts)
-            if not suffices:
-                after = shrunk_value_after(e, value, after, plan, accounts)
+            after = value_left(e, value, plan, table, accounts, given)
             write_orders(e, after, row, plan, table, accounts, given, options)
 
     return plan_orders
 
 
-PARTS = (arrays, order_rules)
+PARTS = (arrays, order_rules, slippage)
 """The files of which compiled code is part of `plan_orders`."""
 plan_orders = _plan_orders(digest_of(*(part.__file__ for part in PARTS)))

@@ -13,7 +13,11 @@ from finrl_ray.env.vec_env import StockTradingVecEnv
 
 
 def test_compiled_code_is_renewed_when_a_file_behind_it_changes():
-    assert [part.__name__.rsplit(".", 1)[1] for part in PARTS] == ["arrays", "order_rules"]
+    assert [part.__name__.rsplit(".", 1)[1] for part in PARTS] == [
+        "arrays",
+        "order_rules",
+        "slippage",
+    ]
     (cell,) = plan_orders.py_func.__closure__
     assert cell.cell_contents == digest_of(*(part.__file__ for part in PARTS))
 

@@ -1,0 +1,1 @@
+"""How orders are sized, and what the traded volume makes them cost."""
