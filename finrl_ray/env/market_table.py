@@ -16,6 +16,8 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.kernel.arrays import Market, as_read_only
 from finrl_ray.env.observed_columns import (
     FINRL,
+    check_look_back,
+    check_table_size,
     column_kinds,
     describe_columns,
     observed_columns,
@@ -167,10 +169,13 @@ def observation_table(
     Raises
     ------
     ConfigError
-        If `scaling` was fitted on other columns.
+        If `scaling` was fitted on other columns, or rows look back too far.
     """
+    if scaling is None:
+        check_look_back(rules, len(close))
     nearest = None if scaling is None else scaling.nearest
     columns = observed_columns(rules, close, features, seams, nearest)
+    check_table_size(rules, *columns.shape)
     if scaling is not None:
         _check_scaling(scaling, rules, columns.shape[1])
         columns = (columns - scaling.offset) / scaling.scale

@@ -10,9 +10,13 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray, IntArray
 from finrl_ray.config.env import TradingOptions
+from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import counted
 
 FINRL = "finrl"
+MOST_TABLE_BYTES = 8 * 1024**3
+"""Memory that the observed rows of one market may take; all envs of a process share them."""
+_FLOAT_BYTES = 4
 
 
 def describe_columns(options: TradingOptions) -> str:
@@ -65,6 +69,47 @@ def size_in_words(options: TradingOptions, n_assets: int, n_features: int) -> st
         f"{'1 nearest_spread + ' if options.nearest_spread else ''}{n_features} indicators) * "
         f"{n_assets} tickers"
     )
+
+
+def check_look_back(options: TradingOptions, n_rows: int) -> None:
+    """Raise ConfigError if observations look back over a whole window, of which no row has more.
+
+    The default `return_horizons` are cut short in a shorter window.
+
+    Parameters
+    ----------
+    n_rows : of the window that agents train on, or of the env's own
+    """
+    if options.observation == FINRL:
+        return
+    if options.lookback >= n_rows:
+        raise ConfigError(
+            f"lookback must be less than the {n_rows} rows of the window, got {options.lookback}; "
+            "only its last row could show so many"
+        )
+    longest = max(options.return_horizons)
+    if longest >= n_rows and "return_horizons" in options.changed_options():
+        raise ConfigError(
+            f"return_horizons must be less than the {n_rows} rows of the window, got {longest}; no "
+            "row of it has such a return"
+        )
+
+
+def check_table_size(options: TradingOptions, n_rows: int, n_columns: int) -> None:
+    """Raise ConfigError if the observed rows of a market would take too much memory.
+
+    Parameters
+    ----------
+    n_rows, n_columns : of `observed_columns`
+    """
+    needed = n_rows * options.lookback * n_columns * _FLOAT_BYTES
+    if needed > MOST_TABLE_BYTES:
+        most = MOST_TABLE_BYTES // (n_rows * n_columns * _FLOAT_BYTES)
+        raise ConfigError(
+            f"lookback must be at most {most}, got {options.lookback}: {n_rows:,} rows of "
+            f"{options.lookback} x {n_columns} numbers would take {needed / 1024**3:.1f} GiB, and "
+            f"at most {MOST_TABLE_BYTES // 1024**3} are kept"
+        )
 
 
 def first_rows(n_periods: int, seams: Sequence[int]) -> IntArray:

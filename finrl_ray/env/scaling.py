@@ -11,6 +11,7 @@ from finrl_ray.config.env import EnvConfig, TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.observed_columns import (
     FINRL,
+    check_look_back,
     describe_columns,
     nearest_tickers,
     observed_columns,
@@ -130,7 +131,8 @@ def fit_observation_scaling(
     Raises
     ------
     ConfigError
-        If the window has warm-up rows or `initial_amount` is not positive.
+        If the window has warm-up rows, `initial_amount` is not positive, or observations look back
+        over the whole window.
     """
     if market_data.warmup:
         raise ConfigError(
@@ -161,7 +163,13 @@ def standardising(
     close : array of shape (T, N)
     features : array of shape (T, N, F)
     seams : rows before which rows are missing
+
+    Raises
+    ------
+    ConfigError
+        If observations look back over all of these rows.
     """
+    check_look_back(options, len(close))
     nearest = nearest_tickers(close) if options.nearest_spread else None
     offset, scale = _moments(observed_columns(options, close, features, seams, nearest))
     return ObservationScaling(

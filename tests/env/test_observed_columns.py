@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
-from env_markets import hand_market, random_market
+from env_markets import finrl_frame, hand_market, random_market
 
 from finrl_ray.config.env import EnvConfig, TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import create_env, make_env, make_vec_env, with_fitted_scaling
-from finrl_ray.env.observed_columns import entry_names, observation_size
+from finrl_ray.env.observed_columns import check_table_size, entry_names, observation_size
 from finrl_ray.env.scaling import (
     ObservationScaling,
     fit_observation_scaling,
@@ -376,13 +376,45 @@ def test_bad_options_are_refused(options, words) -> None:
         StockTradingEnv(random_market(20), **options)
 
 
-def test_a_horizon_beyond_64_bits_is_cut_short_like_any_other() -> None:
-    market = random_market(20)
-    seen = [
-        StockTradingEnv(market, observation="stationary", return_horizons=[horizon]).accounts
-        for horizon in (20, 10**30)
-    ]
-    assert (seen[0].table.market.table == seen[1].table.market.table).all()
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lookback": 20}, "lookback must be less than the 20 rows of the window, got 20"),
+        (
+            {"lookback": 10**9},
+            "lookback must be less than the 20 rows of the window, got 1000000000",
+        ),
+        ({"return_horizons": [1, 20]}, "return_horizons must be less than the 20 rows .*got 20"),
+        ({"return_horizons": [10**30]}, "return_horizons must be less than the 20 rows"),
+    ],
+)
+def test_who_looks_back_over_a_whole_window_is_refused(options, words) -> None:
+    market, chosen = random_market(20), TradingOptions(observation="stationary", **options)
+    with pytest.raises(ConfigError, match=words):
+        StockTradingEnv(market, observation="stationary", **options)
+    with pytest.raises(ConfigError, match=words):
+        create_env(finrl_frame(market), observation="stationary", **options)
+    with pytest.raises(ConfigError, match=words):
+        fit_observation_scaling(market, 1e6, chosen)
+    # one row less; a short window of an env that was fitted on a longer one may be shorter
+    fits = {"lookback": 19, "return_horizons": (1, 19)}
+    fitted = fit_observation_scaling(market, 1e6, TradingOptions(observation="stationary", **fits))
+    for window in (market, market.rows(0, 9)):
+        StockTradingEnv(window, observation="stationary", observation_scaling=fitted, **fits)
+
+
+def test_the_default_horizons_are_cut_short_in_a_short_window() -> None:
+    StockTradingEnv(random_market(20), observation="stationary")
+
+
+def test_a_look_back_beyond_the_memory_is_refused_with_the_figures() -> None:
+    options = TradingOptions(observation="stationary", lookback=200_000)
+    # 250,000 rows of 200,000 x 12 numbers of 4 bytes
+    with pytest.raises(
+        ConfigError, match=r"at most 715, got 200000: .* would take 2235.2 GiB, and"
+    ):
+        check_table_size(options, 250_000, 12)
+    check_table_size(TradingOptions(observation="stationary", lookback=715), 250_000, 12)
 
 
 def test_a_feature_too_large_is_named() -> None:

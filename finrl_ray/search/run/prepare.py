@@ -259,12 +259,10 @@ def _check_windows(
     """Build the env of each window, so that none lacks what the env needs; nothing is run."""
     config = config_of_sample(config, sample)
     market_data = market_of_sample(market_data, sample)
-    looks_back, rows = config.env.lookback, split.train.n_rows
-    if looks_back > rows:
-        raise ConfigError(
-            f"env.lookback must be at most the {rows} rows of the train window, got {looks_back}"
-        )
-    scaling = fitted_scaling(config.env, split.train.cut(market_data))
+    try:
+        scaling = fitted_scaling(config.env, split.train.cut(market_data))
+    except FinRLRayError as error:
+        raise type(error)(f"the train window: {error}") from error
     for window in split.windows:
         if not window.is_usable:
             continue  # a test window without rows; the others have some
