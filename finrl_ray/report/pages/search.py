@@ -275,7 +275,7 @@ def _trials(search: SearchReport) -> list[Block]:
             *(number_cell(row.get(one.name), one.format) for one in _TRIAL_MEASURES),
             number_cell(row["timesteps"], ",.0f"),
             Cell(text="; ".join(str(row[k]) for k in ("reason", "notes") if row[k])),
-            *(cell(row[name]) for name in varied),
+            *(cell(None if row[name] is pd.NA else row[name]) for name in varied),
             number_cell(row["evaluations"], ".0f"),
             number_cell(row["failures"], ".0f"),
             number_cell(row["time_s"], ".1f"),

@@ -54,6 +54,11 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     table = pd.DataFrame(rows)
     if not rows:
         return table
+    for name in table.columns:
+        # pandas makes floats of whole numbers of which some are missing, as n_steps of sac is
+        given = [value for row in rows if (value := row.get(name)) is not None]
+        if len(given) < len(rows) and given and all(type(value) is int for value in given):
+            table[name] = table[name].astype("Int64")
     table["rank"] = table["rank"].astype("Int64")
     return table
 

@@ -12,7 +12,13 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.records import TrialRecord
-from finrl_ray.search.results.table import chosen_checkpoint, leader, trial_table, winner
+from finrl_ray.search.results.table import (
+    chosen_checkpoint,
+    leader,
+    table_of,
+    trial_table,
+    winner,
+)
 
 CONFIG = ExperimentConfig(
     agent=AgentConfig(total_timesteps=1000), evaluation=EvaluationConfig(eval_freq=100)
@@ -121,3 +127,18 @@ def test_options_of_the_config_are_columns_with_what_the_trial_really_had() -> N
     # without a stop loss a ratio to it has no meaning
     assert table["env.profit_loss_ratio"].fillna(0).tolist() == [0, 1.0]
     assert table["n_steps"].tolist() == [64, 64]
+
+
+def test_whole_numbers_stay_whole_where_other_algorithms_have_none(tmp_path: Path) -> None:
+    rows = [
+        {"rank": 1, "trial": 0, "n_steps": 128, "gamma": 0.9, "net_arch": "[64]"},
+        {"rank": None, "trial": 1, "gamma": None, "buffer_size": 50_000, "train_freq": 4},
+        {"rank": None, "trial": 2, "gamma": 1.0, "buffer_size": None, "train_freq": 0.5},
+    ]
+    table = table_of(rows)
+    kinds = {name: str(kind) for name, kind in table.dtypes.items()}
+    assert (kinds["n_steps"], kinds["buffer_size"], kinds["trial"]) == ("Int64", "Int64", "int64")
+    assert (kinds["gamma"], kinds["train_freq"]) == ("float64", "float64")
+    lines = table.to_csv(index=False).splitlines()
+    assert lines[1:] == ["1,0,128,0.9,[64],,", ",1,,,,50000,4.0", ",2,,1.0,,,0.5"]
+    table.to_parquet(tmp_path / "trials.parquet")
