@@ -186,8 +186,12 @@ def _check_net_arch(arch: Any) -> None:
     branches = arch.values() if isinstance(arch, dict) else [arch]
     for widths in branches:
         listed = isinstance(widths, list | tuple)
-        if not listed or any(not isinstance(w, int) or w < 1 for w in widths):
+        if not listed or not all(_is_width(w) for w in widths):
             raise ConfigError(f"net_arch must be a list of layer widths >= 1, got {arch!r}")
+
+
+def _is_width(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 _SPECIAL = {

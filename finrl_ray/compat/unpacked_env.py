@@ -21,6 +21,7 @@ from finrl_ray.env.rules import FINRL_RULES, TradingRules
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.folder.folder import SearchFolder
+from finrl_ray.support.whole_numbers import as_whole
 
 _SHARED = sorted({f.name for f in fields(EnvConfig)} & {f.name for f in fields(TradingRules)})
 
@@ -188,10 +189,10 @@ def _env_config(accounts: Accounts, name: str) -> EnvConfig:
         "an observation_scaling (use VecNormalize instead)",
     )
     threshold = settings.threshold
-    hmax = _one(settings.hmax, name, "hmax")
+    hmax = _of_tickers(settings.hmax, name, "hmax")
     usual = accounts.reward_scaling == REWARD_SCALING[accounts.rules.reward]
     return EnvConfig(
-        hmax=int(hmax) if hmax.is_integer() else hmax,
+        hmax=hmax,
         initial_amount=_one(settings.initial_amount, name, "initial_amount"),
         buy_cost_pct=_one(settings.buy_rate, name, "buy_cost_pct"),
         sell_cost_pct=_one(settings.sell_rate, name, "sell_cost_pct"),
@@ -226,6 +227,14 @@ def _rules(rules: TradingRules, name: str) -> dict[str, Any]:
 def _refuse(wrong: Any, name: str, what: str) -> None:
     if wrong:
         raise ConfigError(f"{name} has {what}, which a search cannot express; build it without")
+
+
+def _of_tickers(values: AnyArray, name: str, what: str) -> Any:
+    """Return the one number of all tickers, or one for each, that all accounts share."""
+    if len(np.unique(values, axis=0)) != 1:
+        _one(values, name, what)
+    numbers = tuple(as_whole(float(value)) for value in values[0])
+    return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def _one(values: AnyArray, name: str, what: str) -> float:

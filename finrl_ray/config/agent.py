@@ -3,7 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, require
+from finrl_ray.config.checks import (
+    FORBID_UNKNOWN,
+    formulation,
+    not_searched,
+    require,
+    require_numbers,
+)
 from finrl_ray.learners.names import LearnerName
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
@@ -52,6 +58,7 @@ class AgentConfig:
     or of one of them, from training alone); its statistics travel with the model."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         require(
             self.policy == "MlpPolicy" or self.algorithm in _WITH_TICKERS,
             f"policy {self.policy} is of {' and '.join(_WITH_TICKERS)}, got algorithm "

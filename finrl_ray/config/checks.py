@@ -1,6 +1,10 @@
 """What all sections of the config use: pydantic's settings, `require`, and marks of fields."""
 
-from collections.abc import Sequence
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from finrl_ray.errors import ConfigError
@@ -47,3 +51,42 @@ def require(condition: bool, message: str) -> None:
     """Raise a ConfigError with `message` unless `condition` holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def require_numbers(section: Any) -> None:
+    """Raise ConfigError if an option that is a number, or numbers, is given as True or False.
+
+    To Python they are 1 and 0, so no range refuses them.
+
+    Parameters
+    ----------
+    section : a dataclass of options
+    """
+    for name in _numeric_fields(type(section)):
+        value = getattr(section, name)
+        require(not _has_switch(value), f"{name} must be a number, not true or false, got {value}")
+
+
+def _has_switch(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_switch(one) for one in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_switch(one) for one in value)
+    # of NumPy too, which need not be loaded here
+    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+
+
+@cache
+def _numeric_fields(section: type) -> tuple[str, ...]:
+    hints = typing.get_type_hints(section)
+    return tuple(item.name for item in fields(section) if _is_numeric(hints[item.name]))
+
+
+def _is_numeric(hint: Any) -> bool:
+    """Return whether a type is a number, numbers, or a choice among types with some but no bool."""
+    if hint in (int, float):
+        return True
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return bool not in arguments and any(_is_numeric(one) for one in arguments)
+    return origin in (tuple, dict) and any(_is_numeric(one) for one in arguments)

@@ -5,7 +5,13 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, may_change, require
+from finrl_ray.config.checks import (
+    FORBID_UNKNOWN,
+    formulation,
+    may_change,
+    require,
+    require_numbers,
+)
 from finrl_ray.support.time_zones import require_timezone
 
 Window = tuple[date | None, date | None]
@@ -49,6 +55,7 @@ class DataConfig:
     """Where downloads are kept."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         require(self.tickers is None or len(self.tickers) > 0, "tickers must not be an empty list")
         require(
             self.start is None or self.end is None or self.start < self.end,
@@ -74,6 +81,7 @@ class SplitConfig:
     windows are null, the rows are split 60/20/20."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         given = [w for w in (self.train, self.validation, self.test) if w is not None]
         require(
             len(given) in (0, 3),

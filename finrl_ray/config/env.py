@@ -15,7 +15,14 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, formulation, not_searched, require
+from finrl_ray.config.checks import (
+    FORBID_UNKNOWN,
+    formulation,
+    not_searched,
+    require,
+    require_numbers,
+)
+from finrl_ray.config.trial.order_size import Hmax, HmaxUnit, check_hmax, settled, values_of
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 Fill = Literal["close", "next_open"]
@@ -30,7 +37,13 @@ REWARD_SCALING: Mapping[Reward, float] = MappingProxyType(
 1.0 for a return of 1 %."""
 
 _KINDS: Mapping[str, Any] = MappingProxyType(
-    {"action": ActionKind, "fill": Fill, "observation": Observation, "reward": Reward}
+    {
+        "action": ActionKind,
+        "hmax_unit": HmaxUnit,
+        "fill": Fill,
+        "observation": Observation,
+        "reward": Reward,
+    }
 )
 
 _MOST_BORROW_RATE = 10.0
@@ -51,6 +64,7 @@ _WITH_WEIGHTS = formulation(only_with=("action", ("target_weights",)))
 _BORROWING = not_searched(
     "it is a fact of the market and the broker; an agent is not better because its debts cost less"
 )
+_WITH_ORDERS = formulation(only_with=("action", ("orders",)))
 
 
 # without slots, of which a class cannot inherit two sets
@@ -58,9 +72,11 @@ _BORROWING = not_searched(
 class AccountOptions:
     """FinRL's own arguments: the account, what trading costs, and when everything is sold."""
 
-    hmax: int | float = field(default=100, metadata=formulation(only_with=("action", ("orders",))))
-    """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares.
-    A whole number unless `fractional_shares`. Not used with `action: target_weights`."""
+    hmax: Hmax = field(default=100, metadata=_WITH_ORDERS)
+    """Most shares of one ticker that one action can trade; an action of 1.0 orders hmax shares. A
+    whole number unless `fractional_shares`; or money, or a share of the account (`hmax_unit`). One
+    number, a list of one per ticker, or a mapping `{AAPL: 100, MSFT: 50}` that names every ticker.
+    Not used with `action: target_weights`."""
     initial_amount: float = field(default=1_000_000.0, metadata=_ACCOUNT)
     """Cash at the start, in the account's currency."""
     buy_cost_pct: float = field(default=0.001, metadata=_COSTS)
@@ -84,6 +100,11 @@ class TradingOptions:
     """What an action says. `orders`: shares to trade, as fractions of `hmax`, as in FinRL.
     `target_weights`: the share of the account that each ticker should have after the trade; below 0
     counts as 0, above 1 as 1, a sum above 1 is divided by it, and what is left is cash."""
+    hmax_unit: HmaxUnit = field(default="shares", metadata=_WITH_ORDERS)
+    """What `hmax` counts. `shares`: shares, as in FinRL. `money`: currency, so that an action of
+    1.0 orders hmax / close shares, at the close that the agent has seen. `account_share`: a share
+    of the account value at that close, within (0, 1]. Truncated to whole shares unless
+    `fractional_shares`."""
     max_weight: float = field(default=1.0, metadata=_WITH_WEIGHTS)
     """With `target_weights`, the largest share of the account that one ticker can be given; what it
     cuts off stays cash."""
@@ -279,6 +300,15 @@ class TradingOptions:
                 f"{' and '.join(changed)} must be left at the default, or action be "
                 f"'target_weights', got {given} with action 'orders', which has no weights",
             )
+        require(
+            self.action == "orders" or self.hmax_unit == "shares",
+            "hmax_unit must be left at the default 'shares', or action be 'orders', got "
+            f"{self.hmax_unit!r} with action {self.action!r}, which hmax does not bound",
+        )
+
+
+PER_TICKER = ("hmax", "lot_size")
+"""Options that may have one value for each ticker."""
 
 
 def settled_reward_scaling(reward: Reward, given: float | None) -> float:
@@ -316,13 +346,11 @@ class EnvConfig(TradingOptions, AccountOptions):
         return self.observation == "stationary" or self.observation_scaling == "train"
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         self.check_kinds()
-        whole = self.hmax >= 1 and float(self.hmax).is_integer()
-        require(
-            whole or (self.fractional_shares and self.hmax > 0),
-            "hmax must be >= 1 and a whole number of shares (with fractional_shares any number "
-            f"> 0), got {self.hmax}",
-        )
+        for name in PER_TICKER:
+            object.__setattr__(self, name, settled(getattr(self, name)))
+        check_hmax(self.hmax, self.hmax_unit, fractional=self.fractional_shares)
         require(self.initial_amount > 0, f"initial_amount must be > 0, got {self.initial_amount}")
         for name in ("buy_cost_pct", "sell_cost_pct"):
             value = getattr(self, name)
@@ -347,7 +375,7 @@ class EnvConfig(TradingOptions, AccountOptions):
         """Refuse what the float32 of actions, observations and rewards cannot hold."""
         scaling = settled_reward_scaling(self.reward, self.reward_scaling)
         values = {
-            "hmax": self.hmax,
+            "hmax": max(values_of(self.hmax)),
             "initial_amount": self.initial_amount,
             "reward_scaling": scaling,
         }

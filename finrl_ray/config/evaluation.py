@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, require, require_numbers
 from finrl_ray.config.search import Metric
 from finrl_ray.errors import ConfigError
 
@@ -33,6 +33,7 @@ class EvaluationConfig:
     """Evaluations before `max_no_improvement_evals` starts to count."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         require(self.eval_freq >= 1, f"eval_freq must be >= 1 timestep, got {self.eval_freq}")
         periods = self.periods_per_year
         require(

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from finrl_ray.config.agent import AgentConfig
-from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require, require_numbers
 from finrl_ray.config.data import DataConfig, SplitConfig
-from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env import PER_TICKER, EnvConfig
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.config.search import SEARCHERS, SearchConfig
+from finrl_ray.config.trial.order_size import check_tickers
 from finrl_ray.config.validation import OneWindow, ValidationScheme
 from finrl_ray.storage.url import check_url, require_no_secret
 
@@ -37,6 +38,7 @@ class ExperimentConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         require(
             re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name) is not None,
             "name must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or "
@@ -48,6 +50,7 @@ class ExperimentConfig:
         self._check_evaluations()
         self._check_paths()
         self._check_market_series()
+        self._check_tickers()
 
     def _check_evaluations(self) -> None:
         total, evaluation = self.agent.total_timesteps, self.evaluation
@@ -114,3 +117,9 @@ class ExperimentConfig:
             f"env.turbulence_threshold needs the series {column!r}, but the data has {known}; set "
             "data.turbulence to true, or name the column in data.market_columns",
         )
+
+    def _check_tickers(self) -> None:
+        """Refuse options that have not one value for each ticker, where the tickers are known."""
+        if self.data.tickers is not None:
+            for name in PER_TICKER:
+                check_tickers(f"env.{name}", getattr(self.env, name), self.data.tickers)

@@ -7,7 +7,7 @@ Each type of scheduler is a class with its own options. To add one, write its cl
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, require, require_numbers
 from finrl_ray.config.tagged_sections import TaggedBy
 
 
@@ -57,6 +57,7 @@ class AshaConfig(SchedulerConfig):
     null."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         _require_timesteps(grace_period=self.grace_period)
         _require_reduction(self.reduction_factor)
         require(self.brackets >= 1, f"brackets must be >= 1, got {self.brackets}")
@@ -86,6 +87,7 @@ class HyperbandConfig(SchedulerConfig):
     """See `AshaConfig.reduction_factor`."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         _require_timesteps(grace_period=self.grace_period)
         _require_reduction(self.reduction_factor)
 
@@ -105,6 +107,7 @@ class MedianConfig(SchedulerConfig):
     """median: trials that must have come as far before one is stopped; 3 when null."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         _require_timesteps(grace_period=self.grace_period)
         require(self.min_samples >= 1, f"min_samples must be >= 1, got {self.min_samples}")
 
@@ -137,6 +140,7 @@ class PBTConfig(SchedulerConfig):
     timing (true when null), or whenever one has."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         _check_population(self)
         chance = self.resample_probability
         require(0 <= chance <= 1, f"resample_probability must be within [0, 1], got {chance}")
@@ -166,6 +170,7 @@ class PB2Config(SchedulerConfig):
     """See `PBTConfig.synch`."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         _check_population(self)
 
     def check_times(self, total: int, name_of_total: str, unit: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require, require_numbers
 from finrl_ray.config.schedulers import AshaConfig, Scheduler
 from finrl_ray.metrics.registry import METRICS
 
@@ -170,6 +170,7 @@ class SearchConfig:
     own, without checkpoints."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name in ("num_samples", "keep_checkpoints"):
             value = getattr(self, name)
             require(value >= 1, f"{name} must be >= 1, got {value}")

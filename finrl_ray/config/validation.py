@@ -6,7 +6,7 @@ from datetime import date
 from math import comb
 from typing import Annotated, Any, ClassVar, Literal
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require
+from finrl_ray.config.checks import FORBID_UNKNOWN, require, require_numbers
 from finrl_ray.config.tagged_sections import TaggedBy
 
 _MOST_TRAININGS = 1_000
@@ -36,6 +36,7 @@ class ValidationConfig(ABC):
     standard error. `metric`: the mean of `evaluation.metric`."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         self._check_options()
         _require_at_least(1, seeds=self.seeds)
         require(

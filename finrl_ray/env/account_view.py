@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray
+from finrl_ray.config.trial.order_size import by_ticker
 from finrl_ray.env import finrl_memories
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.account_state import account_state, restore_account
@@ -307,12 +308,13 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
 
     @property
     def hmax(self) -> Any:
-        """Shares that an action of 1 orders; a list if it differs between tickers."""
+        """What an action of 1 orders, in `hmax_unit`; a list if it differs between tickers."""
         return _as_finrl_has_it(self.accounts.settings.hmax[self.index])
 
     @hmax.setter
     def hmax(self, value: Any) -> None:
-        self._set("hmax", per_ticker("hmax", value, 1, self.stock_dim)[0])
+        numbers = by_ticker("hmax", value, self.accounts.table.tickers)
+        self._set("hmax", per_ticker("hmax", numbers, 1, self.stock_dim)[0])
 
     @property
     def initial_amount(self) -> float:

@@ -17,15 +17,13 @@ from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.kernel.values import value_of
 from finrl_ray.env.market_table import MarketTable, rescaled
+from finrl_ray.env.orders.sizes import check_sizes, orders_in_currency
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.settings import AccountSettings, per_account
 from finrl_ray.env.target_weights import weight_rules
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.float32_range import FLOAT32_MAX
-
-# FinRL makes whole numbers of its orders, which larger ones would become negative by
-_INT64 = 2.0**63
 
 
 class Accounts:
@@ -107,9 +105,9 @@ class Accounts:
             If a setting is out of range, or a turbulence threshold has no series to compare with.
         """
         self.settings.check(self.table.n_periods, short=self.rules.short)
-        self._check_orders()
+        check_sizes(self.settings.hmax, self.rules)
         if self.rules.action == "orders":
-            order_limits.check_lots(self.limits, self.settings.hmax)
+            order_limits.check_lots(self.limits, self.settings.hmax, self.rules.hmax_unit)
         if not self.table.has_risk and not np.isnan(self.settings.threshold).all():
             raise ConfigError(
                 f"turbulence_threshold needs the series {self.table.risk_name!r}, which the data "
@@ -132,14 +130,6 @@ class Accounts:
             dummy_step=self.rules.time_limit == "dummy_step",
             as_shares_of_account=self.rules.observation == "stationary",
         )
-
-    def _check_orders(self) -> None:
-        most = self.settings.hmax
-        if self.rules.ties == "argsort" and (most >= _INT64).any():
-            raise ConfigError(
-                f"hmax must be less than {_INT64:.2g} shares where orders are whole numbers of 64 "
-                f"bits, as FinRL's (parity), got {most.max():g}"
-            )
 
     def observe_with(self, scaling: ObservationScaling | None) -> None:
         """Scale observations of the market by another scaling from here on; accounts stay.
@@ -305,6 +295,11 @@ class Accounts:
         hmax = self._hmax.get(actions.dtype)
         if hmax is None:
             hmax, actions = self.settings.hmax, actions.astype(np.float64)
+        if self.rules.hmax_unit != "shares":
+            self._orders[:] = orders_in_currency(
+                actions, self.settings.hmax, self.rules, self.table.market.close, self.books.records
+            )
+            return
         # float32 actions are multiplied in float32, as FinRL does: 0.29 * 100 is 29 and not 28.99
         np.multiply(actions, hmax, out=self._orders)
         if self.rules.ties == "argsort":

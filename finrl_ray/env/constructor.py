@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from finrl_ray.config.env import EnvConfig, settled_reward_scaling
+from finrl_ray.config.trial.order_size import by_ticker
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.finrl_frame import table_from_frame
@@ -107,6 +108,7 @@ def build_accounts(
     filled: dict[str, Any] = {
         name: defaults.get(name) if value is None else value for name, value in values.items()
     }
+    filled["hmax"] = by_ticker("hmax", filled["hmax"], table.tickers)
     settings = build_settings(
         n_envs=n_envs, n_assets=table.n_assets, random_start=rules.random_start, **filled
     )

@@ -13,6 +13,7 @@ import pandas as pd
 from finrl_ray.config.env import AccountOptions, EnvConfig, TradingOptions
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.orders.sizes import settled_hmax
 from finrl_ray.env.scaling import ObservationScaling, standardising
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -50,10 +51,10 @@ def make_env(
     Raises
     ------
     ConfigError
-        If `scaling` and what the config says of observations contradict each other, or the data
-        lacks what the config needs.
+        If `scaling` and what the config says of observations contradict each other, the data lacks
+        what the config needs, or `hmax` has not one number for each ticker.
     """
-    options = _options(config, scaling, training, record_trades)
+    options = _options(market_data, config, scaling, training, record_trades)
     env = StockTradingEnv(market_data, **options)
     if seed is not None:
         env.seed_next_reset(seed)
@@ -74,7 +75,7 @@ def make_vec_env(
 
     The other parameters and the errors are those of `make_env`.
     """
-    options = _options(config, scaling, training, record_trades)
+    options = _options(market_data, config, scaling, training, record_trades)
     env = StockTradingVecEnv(market_data, n_envs, **options)
     if seed is not None:
         env.seed(seed)
@@ -82,6 +83,7 @@ def make_vec_env(
 
 
 def _options(
+    market_data: MarketData,
     config: EnvConfig,
     scaling: ObservationScaling | None,
     training: bool,
@@ -98,6 +100,7 @@ def _options(
         )
     options: dict[str, Any] = {
         **{item.name: getattr(config, item.name) for item in fields(AccountOptions)},
+        "hmax": settled_hmax(config, market_data),
         "parity": config.parity,
         "observation_scaling": scaling,
         "record_trades": not training if record_trades is None else record_trades,

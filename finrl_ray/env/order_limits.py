@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import DateArray, FloatArray
+from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.env.kernel.arrays import Limits, Margin, as_read_only
 from finrl_ray.env.kernel.rewards import ACTIVE, DIFFERENTIAL_SHARPE, REWARDS
 from finrl_ray.env.rules import TradingRules
@@ -87,9 +88,9 @@ def in_planning(limits: Limits) -> tuple[Any, ...] | None:
     return tuple(limits) if needed else None
 
 
-def check_lots(limits: Limits, hmax: FloatArray) -> None:
-    """Raise ConfigError if an order of `hmax`, of shape (E, N), is less than a lot."""
-    if limits.lots.size and (hmax < limits.lots).any():
+def check_lots(limits: Limits, hmax: FloatArray, unit: HmaxUnit) -> None:
+    """Raise ConfigError if an order of `hmax` shares, of shape (E, N), is less than a lot."""
+    if unit == "shares" and limits.lots.size and (hmax < limits.lots).any():
         index, asset = (int(i) for i in np.argwhere(hmax < limits.lots)[0])
         raise ConfigError(
             f"hmax must be at least lot_size, got {hmax[index, asset]:g} and "

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from finrl_ray.config.checks import require_numbers
 from finrl_ray.config.env import EnvConfig, TradingOptions, options_beyond_finrl
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
@@ -59,6 +60,7 @@ class TradingRules(TradingOptions):
     `numpy.argsort` puts there."""
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         choices = {name: _choices(hint) for name, hint in get_type_hints(type(self)).items()}
         for name, allowed in choices.items():
             value = getattr(self, name)
@@ -89,10 +91,11 @@ class TradingRules(TradingOptions):
             for name, mended in (("ties", "ticker"), ("clean_data", True))
             if getattr(self, name) != mended
         ]
-        needed = self.limits_orders or self.volume_slippage > 0
+        needed = self.limits_orders or self.volume_slippage > 0 or self.hmax_unit != "shares"
         if (needed or self.action == "target_weights") and finrl:
             raise ConfigError(
-                "target_weights, stop_loss, lot_size, cooldown and volume_slippage need the mended "
+                "target_weights, stop_loss, lot_size, cooldown, volume_slippage and units of hmax "
+                "other than shares need the mended "
                 f"{' and '.join(finrl)}, got {[getattr(self, name) for name in finrl]}"
             )
         self._check_short_rules()

@@ -19,7 +19,7 @@ class AccountSettings:
     ----------
     initial_amount : array of shape (E,), currency
     initial_shares : array of shape (E, N)
-    hmax : array of shape (E, N), shares
+    hmax : array of shape (E, N), in the unit of `hmax_unit`
     hmax_is_wide : whether actions times hmax is worked out in float64 (float32 otherwise)
     buy_rate, sell_rate : arrays of shape (E, N), fractions
     threshold : array of shape (E,), NaN for none
@@ -48,7 +48,7 @@ class AccountSettings:
         """Raise ConfigError if a number is out of its range; with `short`, shares may be owed."""
         _require(self.initial_amount > 0, "initial_amount must be > 0", self.initial_amount)
         _require(self.initial_shares >= 0, "num_stock_shares must be >= 0", self.initial_shares)
-        _require(self.hmax > 0, "hmax must be > 0 shares", self.hmax)
+        _require(self.hmax > 0, "hmax must be > 0", self.hmax)
         for name, array in (
             ("initial_amount", self.initial_amount),
             ("num_stock_shares", self.initial_shares),
@@ -141,6 +141,8 @@ def per_ticker(name: str, value: Any, n_envs: int, n_assets: int) -> FloatArray:
 
 
 def _numbers(name: str, value: Any) -> FloatArray:
+    if _has_switch(value):
+        raise ConfigError(f"{name} must be a number, not true or false, got {value!r}")
     try:
         array = np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError) as error:
@@ -150,8 +152,21 @@ def _numbers(name: str, value: Any) -> FloatArray:
     return array
 
 
+def _has_switch(value: Any) -> bool:
+    """Return whether a value is, or holds, True or False, which NumPy would make 1 and 0 of."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.dtype == np.bool_
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return any(_has_switch(one) for one in value)
+    return isinstance(value, (bool, np.bool_))
+
+
 def thresholds(value: Any, n_envs: int) -> FloatArray:
     """Return turbulence thresholds of shape (E,); None becomes NaN, which switches the rule off."""
+    if _has_switch(value):
+        raise ConfigError(
+            f"turbulence_threshold must be a number or None, not true or false, got {value!r}"
+        )
     each = [value] * n_envs if np.ndim(value) == 0 else list(value)
     if len(each) != n_envs:
         raise ConfigError(

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.trial.order_size import in_words
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.split import Split, Window
+from finrl_ray.env.orders.sizes import largest_orders
 
 SLOW_SHARE = 0.1
 """Share of a window's rows; an account that needs more of them is reported."""
@@ -55,15 +57,15 @@ def _of_window(market_data: MarketData, window: Window, config: EnvConfig) -> Sl
     if config.action == "target_weights":  # which no `hmax` bounds
         return None
     data = window.cut(market_data)
-    bought = np.where(data.tradable, data.close, 0.0).sum(axis=1)
-    daily = config.hmax * bought * (1.0 + config.buy_cost_pct)
+    largest = np.where(data.tradable, largest_orders(config, data), 0.0).sum(axis=1)
+    daily = largest * (1.0 + config.buy_cost_pct)
     # the last row is not traded any more
     enough = np.flatnonzero(np.cumsum(daily[:-1]) >= config.initial_amount)
     needed = int(enough[0]) + 1 if enough.size else None
     n_rows = data.n_periods
     if needed is not None and needed <= max(FEW_ROWS, SLOW_SHARE * n_rows):
         return None
-    shares = "1 share" if config.hmax == 1 else f"{config.hmax:g} shares"
+    most = in_words(config.hmax, config.hmax_unit)
     start = date_label(data.dates[0])
     words = (
         f"needs {needed} of the {n_rows} rows of the {window.name} window"
@@ -72,22 +74,32 @@ def _of_window(market_data: MarketData, window: Window, config: EnvConfig) -> Sl
     )
     what = (
         f"an account {words}{' to be invested' if needed is not None else ''}: an action of 1.0 "
-        f"buys at most env.hmax = {shares} of a ticker, on {start} {daily[0]:,.0f} in all, and "
+        f"buys at most env.hmax = {most} of a ticker, on {start} {daily[0]:,.0f} in all, and "
         f"env.initial_amount is {config.initial_amount:,.0f}; until then most of it is cash, "
         "whatever the agent does"
     )
-    first = float(bought[bought > 0][0]) if (bought > 0).any() else math.nan
-    per_share = FEW_ROWS * first * (1.0 + config.buy_cost_pct)
-    if not per_share > 0:
+    first = float(daily[daily > 0][0]) if (daily > 0).any() else math.nan
+    if not first > 0:
         return None
-    hmax = rounded_up(config.initial_amount / per_share, whole=not config.fractional_shares)
+    proposal = larger_hmax(config, config.initial_amount / (FEW_ROWS * first))
     remedy = (
-        f"set env.hmax to {hmax:.10g} or more, with which it takes {FEW_ROWS} rows, lower "
+        f"{proposal}, with which it takes {FEW_ROWS} rows, lower "
         "env.initial_amount, or set env.action to target_weights, which env.hmax does not bound"
     )
     return SlowInvestment(
         window=window.name, rows_needed=needed, n_rows=n_rows, what=what, remedy=remedy
     )
+
+
+def larger_hmax(config: EnvConfig, factor: float) -> str:
+    """Return the words that propose an `hmax` this many times as large, in its unit."""
+    if isinstance(config.hmax, (tuple, dict)):
+        return f"raise the numbers of env.hmax to {rounded_up(factor, whole=False):.10g} times"
+    whole = config.hmax_unit == "shares" and not config.fractional_shares
+    wanted = rounded_up(config.hmax * factor, whole=whole)
+    if config.hmax_unit == "account_share":
+        wanted = min(wanted, 1.0)
+    return f"set env.hmax to {wanted:.10g} or more"
 
 
 def rounded_up(value: float, *, whole: bool) -> float:

@@ -38,7 +38,8 @@ class StockTradingEnv(AccountView):
     ----------
     df : frame in FinRL's long format (`date`, `tic`, `close`, indicators), or MarketData
     stock_dim : N
-    hmax : shares per order at most, one number or one per ticker
+    hmax : shares per order at most, one number, one per ticker, or a mapping by ticker; or currency
+        or a share of the account, as the option `hmax_unit` says
     initial_amount : currency
     num_stock_shares : N shares held at the start, free of cost
     buy_cost_pct, sell_cost_pct : fractions of the amount, one number or one per ticker

@@ -39,7 +39,7 @@ class StockTradingVecEnv(VecEnv):
     n_envs : E
     hmax, buy_cost_pct, sell_cost_pct, num_stock_shares
         One value; N values, one per ticker; E values, one per account (if E is not N); or E rows
-        of 1 or N.
+        of 1 or N. `hmax` may also be a mapping by ticker.
     initial_amount, turbulence_threshold, day : one value, or one per account
     previous_state : one state, or one per account; needs `initial=False`
     record_trades : keep executed shares per step (E * T * N numbers); False saves memory
@@ -75,7 +75,7 @@ class StockTradingVecEnv(VecEnv):
         record_trades: bool = True,
         **rules: Any,
     ) -> None:
-        if not isinstance(n_envs, (int, np.integer)) or n_envs < 1:
+        if not isinstance(n_envs, (int, np.integer)) or isinstance(n_envs, bool) or n_envs < 1:
             raise ConfigError(f"n_envs must be >= 1 and a whole number, got {n_envs!r}")
         n_envs = int(n_envs)
         chosen = TradingRules.from_options(rules, parity=parity)

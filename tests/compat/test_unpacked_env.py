@@ -112,6 +112,11 @@ def test_vec_envs_and_wrappers_are_seen_through() -> None:
     unpacked = unpack_env(batched, "env_train")
     assert (unpacked.n_envs, unpacked.env.hmax) == (3, 7)
     assert unpacked.market_data.content_hash == single.market_data.content_hash
+    by_ticker = StockTradingVecEnv(single.market_data, 3, hmax=[[1, 2, 3, 4]] * 3)
+    assert unpack_env(by_ticker, "env_train").env.hmax == (1, 2, 3, 4)
+    by_account = StockTradingVecEnv(single.market_data, 3, hmax=[[1], [2], [3]])
+    with pytest.raises(ConfigError, match="one hmax for all tickers and accounts"):
+        unpack_env(by_account, "env_train")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +125,6 @@ def test_vec_envs_and_wrappers_are_seen_through() -> None:
         ({"num_stock_shares": [0, 1, 0, 0]}, "env_train has num_stock_shares other than 0"),
         ({"day": 3}, "env_train has a day other than 0"),
         ({"initial": False, "previous_state": [1.0] * 9}, "env_train has initial=False"),
-        ({"hmax": [1, 2, 3, 4]}, "one hmax for all tickers and accounts"),
         ({"sell_cost_pct": [0.0, 0.0, 0.0, 0.1]}, "one sell_cost_pct for all tickers"),
         ({"time_limit": "dummy_step"}, r"the rules \['time_limit'\], which a search cannot"),
     ],

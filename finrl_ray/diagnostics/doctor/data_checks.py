@@ -10,6 +10,7 @@ import pandas as pd
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.order_size import in_words
 from finrl_ray.data.chosen_features import FINRL
 from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.dates import read_dates
@@ -22,8 +23,9 @@ from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import Split, make_split
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells
-from finrl_ray.env.slow_investment import rounded_up
-from finrl_ray.errors import FinRLRayError
+from finrl_ray.env.orders.sizes import largest_orders
+from finrl_ray.env.slow_investment import larger_hmax
+from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.metrics.registry import MEASURES
 from finrl_ray.search.sampling.domains import build_space, corner_samples
 from finrl_ray.search.sampling.formulations import slow_formulations
@@ -165,30 +167,34 @@ def check_windows(
         findings.warning("split", note)
     _check_length(config, split, findings)
     samples = corner_samples(build_space(config))
-    found = slow_formulations(config, samples, market_data, split)
-    for slow in found:
-        findings.warning("env.hmax", slow.what, slow.remedy)
-    if not found:
-        _check_order_size(config, split.train.cut(market_data), findings)
+    try:
+        found = slow_formulations(config, samples, market_data, split)
+        for slow in found:
+            findings.warning("env.hmax", slow.what, slow.remedy)
+        if not found:
+            _check_order_size(config, split.train.cut(market_data), findings)
+    except ConfigError as error:  # not one number for each ticker
+        findings.error("env.hmax", str(error))
     return config, split
 
 
 def _check_order_size(config: ExperimentConfig, train: MarketData, findings: FindingList) -> None:
     """Warn of orders that are too small beside the account for an agent to act on what it sees."""
     env = config.env
-    if env.action != "orders" or {"env.action", "env.hmax"} & set(config.search.space):
+    searched = {"env.action", "env.hmax", "env.hmax_unit"} & set(config.search.space)
+    if env.action != "orders" or searched or not train.tradable.any():
         return
-    price = float(np.median(train.close[train.tradable])) if train.tradable.any() else math.inf
-    share = env.hmax * price / env.initial_amount
+    share = float(np.median(largest_orders(env, train)[train.tradable])) / env.initial_amount
     if share < SMALL_ORDER:
-        wanted = SMALL_ORDER * env.initial_amount / price
-        enough = rounded_up(wanted, whole=not env.fractional_shares)
+        most = in_words(env.hmax, env.hmax_unit)
+        if env.hmax_unit == "shares":
+            most += f" at the median price of {np.median(train.close[train.tradable]):,.4g}"
         findings.warning(
             "env.hmax",
-            f"the largest order (env.hmax = {env.hmax:g} at the median price of {price:,.4g}) is "
+            f"the largest order (env.hmax = {most}) is "
             f"{share:.2%} of env.initial_amount: what an agent decides in one step hardly changes "
             "its account, so it learns little",
-            f"set env.action to target_weights, or env.hmax to {enough:.10g} or more",
+            f"set env.action to target_weights, or {larger_hmax(env, SMALL_ORDER / share)}",
         )
 
 

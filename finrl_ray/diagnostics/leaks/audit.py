@@ -95,7 +95,7 @@ def _check_prices(sample: Sample, report: DataReport, findings: FindingList) -> 
     data = sample.config.data
     for item in (*price_findings(sample.source, data), *dropped_tickers(report)):
         findings.warning("prices", item.what, item.remedy)
-    if not {"env.hmax", "env.action"} & set(sample.config.search.space):
+    if not {"env.hmax", "env.hmax_unit", "env.action"} & set(sample.config.search.space):
         slow = slow_investment(sample.market_data, sample.split, sample.config.env)
     else:
         slow = None  # what trials choose is looked at when the search starts

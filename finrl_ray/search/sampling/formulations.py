@@ -11,6 +11,8 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.split import Split
 from finrl_ray.env.slow_investment import SlowInvestment, slow_investment
 
+_SIZES = ("env.hmax", "env.hmax_unit")
+
 
 def formulations(
     config: ExperimentConfig, samples: Sequence[Mapping[str, Any]]
@@ -47,7 +49,7 @@ def slow_formulations(
         slow = slow_investment(market_data, split, trial.env)
         if slow is None:
             continue
-        own = {n: v for n, v in options_of_trial(trial, sample).items() if n == "env.hmax"}
+        own = {n: v for n, v in options_of_trial(trial, sample).items() if n in _SIZES}
         which = "".join(f"with {name} {value}: " for name, value in own.items())
         found.setdefault(which + slow.what, replace(slow, what=which + slow.what))
     return list(found.values())

@@ -458,11 +458,25 @@ def test_a_small_order_is_no_matter_with_target_weights(tmp_path: Path) -> None:
         return [item.what for item in look(path).of("warning") if item.where == "env.hmax"]
 
     (words,) = of()
-    assert "(env.hmax = 100 at the median price of" in words
+    assert "(env.hmax = 100 shares at the median price of" in words
     assert "is 4.90% of env.initial_amount" in words
     assert of(initial_amount=100.0 * price / 0.051) == []
     assert of(hmax=103) == []
     assert of(action="target_weights", hmax=1) == []
+    (words,) = of(hmax=0.049 * amount, hmax_unit="money")
+    assert "is 4.90% of env.initial_amount" in words
+    assert of(hmax=0.051 * amount, hmax_unit="money") == []
+    (words,) = of(hmax=0.049, hmax_unit="account_share")
+    assert "(env.hmax = 4.9 % of the account) is 4.90% of env.initial_amount" in words
+    assert of(hmax=0.05, hmax_unit="account_share") == []
+    (words,) = of(hmax=[100] * len(market.tickers))
+    assert "100 shares to 100 shares (by ticker)" in words
+
+
+def test_an_hmax_that_leaves_tickers_out_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, env={"hmax": {"AAA": 100, "AAB": 5}})
+    (item,) = [one for one in look(path).of("error") if one.where == "env.hmax"]
+    assert "['BBB'] missing, ['AAB'] unknown" in item.what
 
 
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo", "ddpg", "td3", "sac"])

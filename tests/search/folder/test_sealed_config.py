@@ -103,6 +103,7 @@ OTHER: dict[str, Any] = {
     "env.action": "target_weights",
     "env.fill": "next_open",
     "env.fractional_shares": True,
+    "env.hmax_unit": "money",
     "env.volume_slippage": 0.1,
     "env.random_start": True,
     "env.observation": "stationary",
