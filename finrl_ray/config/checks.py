@@ -62,7 +62,7 @@ def require_numbers(section: Any) -> None:
     ----------
     section : a dataclass of options
     """
-    for name in _numeric_fields(type(section)):
+    for name in _numeric_fields(section.__class__):
         value = getattr(section, name)
         require(not _has_switch(value), f"{name} must be a number, not true or false, got {value}")
 

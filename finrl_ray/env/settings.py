@@ -155,7 +155,7 @@ def _numbers(name: str, value: Any) -> FloatArray:
 def _has_switch(value: Any) -> bool:
     """Return whether a value is, or holds, True or False, which NumPy would make 1 and 0 of."""
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return value.dtype == np.bool_
+        return bool(value.dtype == np.bool_)
     if isinstance(value, (list, tuple, np.ndarray)):
         return any(_has_switch(one) for one in value)
     return isinstance(value, (bool, np.bool_))

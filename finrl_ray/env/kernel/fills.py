@@ -104,7 +104,7 @@ def fill_orders(
     books: Any,
     lots: FloatArray,
     switches: Any,
-    limits: Any,
+    impact: Any,
 ) -> tuple[int, int]:
     """Fill all sells of each account, then its buys.
 
@@ -117,9 +117,9 @@ def fill_orders(
         account, plan = books.records[e], block.plans[e - block.first]
         if plan.over:
             continue
-        if limits is not None and limits.impact.shape[0] > 0:
-            fill_sells_with_slippage(e, plan, account, orders, market, books, limits.impact)
-            fill_buys_with_slippage(e, plan, account, orders, market, books, limits, switches)
+        if impact is not None and impact.shape[0] > 0:
+            fill_sells_with_slippage(e, plan, account, orders, market, books, impact)
+            fill_buys_with_slippage(e, plan, account, orders, market, books, lots, impact, switches)
             continue
         fill_sells(e, plan, account, orders, market, books)
         failed = fill_buys(e, plan, account, orders, market, books, lots, switches)

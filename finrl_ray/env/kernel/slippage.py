@@ -90,7 +90,8 @@ def fill_buys_with_slippage(
     orders: Any,
     market: Any,
     books: Any,
-    limits: Any,
+    lots: FloatArray,
+    impact: FloatArray,
     switches: Any,
 ) -> None:
     """Do what `fill_buys` does, with slippage."""
@@ -98,12 +99,12 @@ def fill_buys_with_slippage(
     for k in range(plan.n_buys):
         i = orders.sequence[e, orders.signed.shape[1] - 1 - k]
         price, rate = market.price[plan.row, i], books.buy_rate[e, i]
-        each = limits.impact[plan.row, i]
+        each = impact[plan.row, i]
         quantity = affordable_with_slippage(
             orders.signed[e, i], account.cash, price, rate, each, switches.fractional
         )
-        if limits.lots.shape[0] > 0:
-            quantity = whole_lots(quantity, limits.lots[i])
+        if lots.shape[0] > 0:
+            quantity = whole_lots(quantity, lots[i])
         if quantity == 0.0:
             empty += 1
             continue

@@ -184,6 +184,7 @@ def _step(
     plans = np.empty(lanes, dtype=PLAN)
     keys = np.empty((n_assets if network.shape[0] > 0 else 0, lanes), dtype=np.int32)
     lots = np.empty(0) if limits is None else limits.lots
+    impact = None if limits is None else limits.impact
     for first in range(0, n_envs, _BLOCK):
         end = min(first + _BLOCK, n_envs)
         block = Block(first, end, plans, keys)
@@ -200,7 +201,7 @@ def _step(
                 write_keys(block, orders.signed)
                 sort_columns(keys, network, end - first)
             sequence_orders(block, orders.signed, orders.sequence, switches.presorted)
-            e, failed = fill_orders(block, orders, market, books, lots, switches, limits)
+            e, failed = fill_orders(block, orders, market, books, lots, switches, impact)
         if limits is not None:
             remember_accounts(block, orders, market, books, limits, margin)
         filled = Block(first, end if failed < 0 else e, plans, keys)

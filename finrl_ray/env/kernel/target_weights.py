@@ -192,17 +192,6 @@ def shrunk_value_after(e: int, value: float, after: float, plan: Any, books: Any
 
 
 @inlined_njit
-def value_left(e: int, value: float, plan: Any, market: Any, books: Any, limits: Any) -> float:
-    """Return what account e is worth after the trade that it can pay for."""
-    if limits is not None and limits.impact.shape[0] > 0:
-        return float(value_after_slippage(e, value, plan, market, books, limits.impact))
-    after, suffices = value_after(e, value, plan, books)
-    if not suffices:
-        after = shrunk_value_after(e, value, after, plan, books)
-    return float(after)
-
-
-@inlined_njit
 def in_units(quantity: float, limits: Any, i: int, fractional: bool) -> float:
     """Return a quantity of ticker i in whole shares or lots, rounded down but for rounding errors.
 
@@ -321,7 +310,14 @@ def _plan_orders(digest: int) -> Any:
                 continue
             value = look_at_account(e, row, plan, table, accounts)
             choose_moves(e, value, row, plan, table, accounts, given, options)
-            after = value_left(e, value, plan, table, accounts, given)
+            # the argument itself, so that the branch is left out where it is None
+            if limits is not None and Limits(*limits).impact.shape[0] > 0:
+                impact = Limits(*limits).impact
+                after = value_after_slippage(e, value, plan, table, accounts, impact)
+            else:
+                after, suffices = value_after(e, value, plan, accounts)
+                if not suffices:
+                    after = shrunk_value_after(e, value, after, plan, accounts)
             write_orders(e, after, row, plan, table, accounts, given, options)
 
     return plan_orders

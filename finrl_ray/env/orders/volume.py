@@ -34,13 +34,13 @@ def check_volume(volume: FloatArray | None, tickers: Sequence[str]) -> None:
     DataError
         Naming the tickers that have none.
     """
-    known = np.zeros(len(tickers), bool) if volume is None else np.isfinite(volume).any(axis=0)
-    if not known.any():
+    known = [volume is not None and np.isfinite(volume[:, i]).any() for i in range(len(tickers))]
+    if not any(known):
         raise ConfigError(
             "volume_slippage needs the traded volume of every ticker, in a column volume, which "
             "this data does not have; use a source with volumes, or set volume_slippage to 0"
         )
-    if not known.all():
+    if not all(known):
         without = [name for name, has in zip(tickers, known, strict=True) if not has]
         raise DataError(
             f"volume_slippage needs the traded volume of every ticker, got none for {without} in "
