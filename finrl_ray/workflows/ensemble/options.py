@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions
+from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.ensemble.turbulence import check_turbulence_rule
@@ -39,6 +40,8 @@ class EnsembleOptions:
     """Train the chosen algorithm again, on train and validation days, before it trades."""
     action: ActionKind = "orders"
     """Rule of `StockTradingEnv`; `hmax` bounds orders only. Without a model nothing is traded."""
+    hmax_unit: HmaxUnit = "shares"
+    """Rule of `StockTradingEnv`."""
     max_weight: float = 1.0
     """Rule of `StockTradingEnv`."""
     no_trade_band: float | None = None
@@ -54,6 +57,8 @@ class EnsembleOptions:
     borrow_rate: float = TradingOptions.borrow_rate
     """Rule of `StockTradingEnv`."""
     maintenance_margin: float = TradingOptions.maintenance_margin
+    """Rule of `StockTradingEnv`."""
+    volume_slippage: float = 0.0
     """Rule of `StockTradingEnv`."""
     random_start: bool = False
     """Training episodes start on a random day of the first half of the training days."""

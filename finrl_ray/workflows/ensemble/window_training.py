@@ -17,6 +17,7 @@ from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions
+from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.rules import TradingRules
@@ -52,8 +53,8 @@ class AccountOptions:
     ----------
     hmax, initial_amount, buy_cost_pct, sell_cost_pct, reward_scaling, risk_indicator_col
         As in `StockTradingEnv`.
-    action, max_weight, no_trade_band, trade_rate, fill, fractional_shares, reward,
-    differential_sharpe_rate
+    action, hmax_unit, max_weight, no_trade_band, trade_rate, fill, fractional_shares,
+    volume_slippage, reward, differential_sharpe_rate
         Rules of `StockTradingEnv`.
     short, borrow_rate, maintenance_margin
         Rules of `StockTradingEnv`.
@@ -70,6 +71,7 @@ class AccountOptions:
     reward_scaling: float | None
     risk_indicator_col: str
     action: ActionKind = "orders"
+    hmax_unit: HmaxUnit = "shares"
     max_weight: float = 1.0
     no_trade_band: float | None = None
     trade_rate: float = 1.0
@@ -78,6 +80,7 @@ class AccountOptions:
     short: bool = False
     borrow_rate: float = TradingOptions.borrow_rate
     maintenance_margin: float = TradingOptions.maintenance_margin
+    volume_slippage: float = 0.0
     random_start: bool = False
     scale_observations: bool = False
     observation: Observation = "finrl"
@@ -97,6 +100,7 @@ class AccountOptions:
             "reward_scaling": self.reward_scaling,
             "risk_indicator_col": self.risk_indicator_col,
             "action": self.action,
+            "hmax_unit": self.hmax_unit,
             "max_weight": self.max_weight,
             "no_trade_band": self.no_trade_band,
             "trade_rate": self.trade_rate,
@@ -105,6 +109,7 @@ class AccountOptions:
             "short": self.short,
             "borrow_rate": self.borrow_rate,
             "maintenance_margin": self.maintenance_margin,
+            "volume_slippage": self.volume_slippage,
             **self._observed(),
             "reward": self.reward,
             "differential_sharpe_rate": self.differential_sharpe_rate,
