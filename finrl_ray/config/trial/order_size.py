@@ -32,18 +32,18 @@ def check_hmax(hmax: Any, unit: HmaxUnit, *, fractional: bool) -> None:
     require(len(numbers) > 0, f"hmax must be a number, or one for each ticker, got {hmax!r}")
     if unit == "account_share":
         good = all(0 < number <= 1 for number in numbers)
-        rule = "must be within (0, 1], a share of the account, with hmax_unit 'account_share'"
+        rule = "hmax must be within (0, 1], a share of the account, with hmax_unit 'account_share'"
     elif unit == "money":
         good = all(number > 0 for number in numbers)
-        rule = "must be > 0, in the account's currency, with hmax_unit 'money'"
+        rule = "hmax must be > 0, in the account's currency, with hmax_unit 'money'"
     else:
         whole = all(number >= 1 and float(number).is_integer() for number in numbers)
         good = whole or (fractional and all(number > 0 for number in numbers))
         rule = (
-            "must be >= 1 and a whole number of shares (with fractional_shares any number > 0; "
-            "hmax_unit has other units)"
+            "hmax must be >= 1 and a whole number of shares (with fractional_shares any number "
+            "> 0; hmax_unit has other units)"
         )
-    require(good, f"hmax {rule}, got {hmax}")
+    require(good, f"{rule}, got {hmax}")
 
 
 def check_tickers(name: str, value: Any, tickers: Sequence[str]) -> None:

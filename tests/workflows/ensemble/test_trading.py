@@ -49,7 +49,7 @@ def chained(
         {"action": "target_weights", "trade_rate": 0.3},
         {"short": True},
         {"action": "target_weights", "short": True, "fractional_shares": True},
-        {"hmax_unit": "money"},
+        {"hmax_unit": "money", "hmax": 3_000},
         {"action": "target_weights", "fractional_shares": True, "no_trade_band": 0.0},
     ],
     ids=str,
