@@ -45,7 +45,7 @@ def test_the_factory_knows_every_field():
         "profit_loss_ratio", "lot_size", "cooldown", "observation", "lookback", "return_horizons",
         "nearest_spread",
         "action", "max_weight", "no_trade_band", "trade_rate",
-        "hmax_unit", "volume_slippage",
+        "hmax_unit", "volume_slippage", "short", "borrow_rate", "maintenance_margin",
         "reward", "differential_sharpe_rate",
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(EnvConfig)} == known

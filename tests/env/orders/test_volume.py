@@ -282,6 +282,7 @@ def test_data_without_volume_is_refused_by_name():
         ({"volume_slippage": -0.1}, "volume_slippage .* must be a finite number >= 0, got -0.1"),
         ({"volume_slippage": np.inf}, "finite number >= 0, got inf"),
         ({"volume_slippage": np.nan}, "finite number >= 0, got nan"),
+        ({"volume_slippage": 0.1, "short": True}, "volume_slippage must be 0 with short"),
         ({"volume_slippage": 0.1, "parity": True}, r"leave \['volume_slippage'\] out"),
         ({"volume_slippage": 0.1, "ties": "argsort"}, "volume_slippage .* need the mended ties"),
     ],
