@@ -109,13 +109,21 @@ def no_process_outlives_its_test() -> Iterator[None]:
     mark = f"{MARK}{secrets.token_hex(8)}"
     os.environ[mark] = "1"
     _started.clear()
+    has_ray = _has_ray()
     try:
         yield
     finally:
         os.environ.pop(mark, None)
+        if _has_ray() and not has_ray:
+            # a minute after its processes are gone, Ray would end this one
+            sys.modules["ray"].shutdown()
         if _started:  # to look at all processes takes some milliseconds
             left = [describe(one) for one in end_marked(mark, but=_helper)]
             assert not left, f"processes that cannot be ended: {left}"
+
+
+def _has_ray() -> bool:
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -239,14 +239,13 @@ def tracked(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Sear
 
 
 @pytest.mark.slow
-def test_mlflow_has_every_trial(request: pytest.FixtureRequest) -> None:
+def test_mlflow_has_every_trial(tracked: SearchResult) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
-    result: SearchResult = request.getfixturevalue("tracked")
-    client = mlflow.MlflowClient((result.path / "mlruns").as_uri())
+    client = mlflow.MlflowClient((tracked.path / "mlruns").as_uri())
     (experiment,) = client.search_experiments(filter_string="name = 'small'")
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.run_name for run in runs} == {"trial_00000", "trial_00001"}
-    curves = pd.read_csv(result.path / "learning_curves.csv")
+    curves = pd.read_csv(tracked.path / "learning_curves.csv")
     for run in runs:
         assert run.info.status == "FINISHED"
         assert run.data.params["net_arch"] == "tiny"
@@ -260,11 +259,10 @@ def test_mlflow_has_every_trial(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.slow
-def test_wandb_offline_has_a_run_per_trial(request: pytest.FixtureRequest) -> None:
+def test_wandb_offline_has_a_run_per_trial(tracked: SearchResult) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
-    result: SearchResult = request.getfixturevalue("tracked")
-    assert result.finished
-    runs = list((result.path / "wandb").rglob("*.wandb"))
+    assert tracked.finished
+    runs = list((tracked.path / "wandb").rglob("*.wandb"))
     assert len(runs) == 2
     content = b"".join(run.read_bytes() for run in runs)
     assert b"eval/sharpe_ratio" in content
