@@ -165,7 +165,7 @@ def test_no_prints_and_no_files(tmp_path, monkeypatch, capsys, caplog):
         ({"num_stock_shares": [0, -1, 0]}, "num_stock_shares must be >= 0, got -1"),
         ({"buy_cost_pct": [0.1] * 4}, r"buy_cost_pct must be one number, a list of 3 .*\(4,\)"),
         ({"sell_cost_pct": [0.1, 1.0, 0.1]}, "sell_cost_pct is a fraction .* got 1.0"),
-        ({"hmax": 0}, "hmax must be > 0 shares, got 0"),
+        ({"hmax": 0}, "hmax must be > 0, got 0"),
         ({"hmax": "many"}, "hmax must be a number or a list of numbers, got 'many'"),
         ({"initial_amount": -5}, "initial_amount must be > 0, got -5"),
         ({"initial_amount": float("nan")}, "initial_amount must be finite"),

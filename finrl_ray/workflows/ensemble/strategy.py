@@ -134,7 +134,8 @@ def check_plan(market_data: MarketData, window: EnsembleWindow, plan: TrainingPl
     ConfigError
         If a keyword is unknown, or the model cannot be built with it.
     """
-    rows = market_data.rows(window.train_start, window.train_start + 2)
+    # all that is trained on, because how far observations may look back depends on it
+    rows = market_data.rows(window.train_start, window.validation_start)
     for algorithm, given in plan.model_kwargs.items():
         find_algorithm(algorithm)
         resolve_model_kwargs(algorithm, given, n_actions=market_data.n_assets)
