@@ -2,12 +2,13 @@
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.support.switches import has_switch
 
 FORBID_UNKNOWN = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 """pydantic's settings of every section: no unknown key, no "5" for 5, no NaN."""
@@ -64,16 +65,7 @@ def require_numbers(section: Any) -> None:
     """
     for name in _numeric_fields(section.__class__):
         value = getattr(section, name)
-        require(not _has_switch(value), f"{name} must be a number, not true or false, got {value}")
-
-
-def _has_switch(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_switch(one) for one in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_has_switch(one) for one in value)
-    # of NumPy too, which need not be loaded here
-    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+        require(not has_switch(value), f"{name} must be a number, not true or false, got {value}")
 
 
 @cache

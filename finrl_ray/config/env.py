@@ -185,6 +185,16 @@ class TradingOptions:
             item.name for item in fields(TradingOptions) if getattr(self, item.name) != item.default
         ]
 
+    def _require_defaults(self, names: tuple[str, ...], needed: str, without: str) -> None:
+        """Raise ConfigError if one of these options, which need another one, is changed."""
+        changed = [name for name in names if name in self.changed_options()]
+        given = " and ".join(f"{name} {getattr(self, name)}" for name in changed)
+        require(
+            not changed,
+            f"{' and '.join(changed)} must be left at the default, or {needed}, got {given} with "
+            f"{without}",
+        )
+
     def check_kinds(self) -> None:
         """Raise ConfigError unless the options that name a kind name one that there is."""
         for name, kinds in _KINDS.items():
@@ -250,14 +260,10 @@ class TradingOptions:
             f"within [0, 1], got {margin}",
         )
         if not self.short:
-            changed = [
-                n for n in ("borrow_rate", "maintenance_margin") if n in self.changed_options()
-            ]
-            require(
-                not changed,
-                f"{' and '.join(changed)} must be left at the default, or short be true, got "
-                f"borrow_rate {rate} and maintenance_margin {margin} with short false, which owes "
-                "no shares",
+            self._require_defaults(
+                ("borrow_rate", "maintenance_margin"),
+                "short be true",
+                "short false, which owes no shares",
             )
 
     def _check_observation(self) -> None:
@@ -269,14 +275,10 @@ class TradingOptions:
             f"{list(horizons)}",
         )
         if self.observation == "finrl":
-            names = ("lookback", "return_horizons", "nearest_spread")
-            changed = [n for n in names if n in self.changed_options()]
-            require(
-                not changed,
-                f"{' and '.join(changed)} must be left at the default, or observation be "
-                f"'stationary', got lookback {lookback}, return_horizons {list(horizons)} and "
-                f"nearest_spread {self.nearest_spread} with observation 'finrl', which shows one "
-                "row of prices",
+            self._require_defaults(
+                ("lookback", "return_horizons", "nearest_spread"),
+                "observation be 'stationary'",
+                "observation 'finrl', which shows one row of prices",
             )
 
     def _check_weights(self) -> None:
@@ -297,13 +299,10 @@ class TradingOptions:
             f"{self.trade_rate} (1.0 goes all the way in one step)",
         )
         if self.action == "orders":
-            options = ("max_weight", "no_trade_band", "trade_rate")
-            changed = [name for name in options if name in self.changed_options()]
-            given = ", ".join(f"{name} {getattr(self, name)}" for name in changed)
-            require(
-                not changed,
-                f"{' and '.join(changed)} must be left at the default, or action be "
-                f"'target_weights', got {given} with action 'orders', which has no weights",
+            self._require_defaults(
+                ("max_weight", "no_trade_band", "trade_rate"),
+                "action be 'target_weights'",
+                "action 'orders', which has no weights",
             )
         require(
             self.action == "orders" or self.hmax_unit == "shares",

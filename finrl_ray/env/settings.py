@@ -9,6 +9,7 @@ import numpy as np
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray, IntArray
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.float32_range import FLOAT32_MAX
+from finrl_ray.support.switches import has_switch
 
 
 @dataclass(eq=False, kw_only=True)
@@ -141,7 +142,7 @@ def per_ticker(name: str, value: Any, n_envs: int, n_assets: int) -> FloatArray:
 
 
 def _numbers(name: str, value: Any) -> FloatArray:
-    if _has_switch(value):
+    if has_switch(value):
         raise ConfigError(f"{name} must be a number, not true or false, got {value!r}")
     try:
         array = np.asarray(value, dtype=np.float64)
@@ -152,18 +153,9 @@ def _numbers(name: str, value: Any) -> FloatArray:
     return array
 
 
-def _has_switch(value: Any) -> bool:
-    """Return whether a value is, or holds, True or False, which NumPy would make 1 and 0 of."""
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return bool(value.dtype == np.bool_)
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return any(_has_switch(one) for one in value)
-    return isinstance(value, (bool, np.bool_))
-
-
 def thresholds(value: Any, n_envs: int) -> FloatArray:
     """Return turbulence thresholds of shape (E,); None becomes NaN, which switches the rule off."""
-    if _has_switch(value):
+    if has_switch(value):
         raise ConfigError(
             f"turbulence_threshold must be a number or None, not true or false, got {value!r}"
         )
