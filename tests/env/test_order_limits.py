@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from env_markets import hand_market, random_market
+from env_markets import column, hand_market, random_market
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,10 +37,6 @@ def env_on(close, **options):
 
 def play(env, actions):
     return [env.step(np.array(action, dtype=np.float64))[1] for action in actions]
-
-
-def column(*values):
-    return [[value] for value in values]
 
 
 # -- cash penalty ------------------------------------------------------------------------------

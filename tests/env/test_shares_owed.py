@@ -3,10 +3,11 @@
 import dataclasses
 import math
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
-from env_markets import hand_market, random_market
+from env_markets import another_future, hand_market, random_market
 
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.make import create_env, make_env, make_vec_env
@@ -212,18 +213,11 @@ def test_no_order_depends_on_a_later_row(first):
     for seed in range(first, first + 100):
         row = 3 + seed % 8
 
-        def with_another_future(market, row=row):
-            later = np.arange(market.n_periods)[:, None] > row
-            return dataclasses.replace(
-                market,
-                close=np.where(later, market.close * 3.0, market.close),
-                open=np.where(later, market.open / 2.0, market.open),
-                market_features=np.where(later, 99.0, market.market_features),
-                tradable=np.where(later, ~market.tradable, market.tradable),
-            )
-
         options = {"fill": "close"} if seed % 2 else {}
-        drawn = [drawn_env(seed, **options), drawn_env(seed, with_another_future, **options)]
+        drawn = [
+            drawn_env(seed, **options),
+            drawn_env(seed, partial(another_future, row=row), **options),
+        ]
         for env, actions, _ in drawn:
             done = [env.step(actions[step])[2][0] for step in range(row)]
         if any(done):

@@ -1,11 +1,11 @@
 """`action: target_weights`: numbers worked out by hand, and what holds in any market."""
 
-import dataclasses
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
-from env_markets import hand_market, random_market
+from env_markets import another_future, column, hand_market, play, random_market
 
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.make import create_env, make_env, make_vec_env
@@ -25,16 +25,6 @@ def env_on(close, **options):
     )
     env.reset()
     return env
-
-
-def play(env, actions):
-    for action in actions:
-        env.step(np.array(action, dtype=np.float64))
-    return env.account_history
-
-
-def column(*values):
-    return [[value] for value in values]
 
 
 # -- from an action to weights -----------------------------------------------------------------
@@ -520,19 +510,9 @@ def test_no_order_depends_on_a_later_row(first):
     for seed in range(first, first + 100):
         row = 4 + seed % 8
 
-        def with_another_future(market, row=row):
-            later = np.arange(market.n_periods)[:, None] > row
-            return dataclasses.replace(
-                market,
-                close=np.where(later, market.close * 3.0, market.close),
-                open=np.where(later, market.open / 2.0, market.open),
-                market_features=np.where(later, 99.0, market.market_features),
-                tradable=np.where(later, ~market.tradable, market.tradable),
-            )
-
         drawn = [
             drawn_env(seed),
-            drawn_env(seed, with_another_future),
+            drawn_env(seed, partial(another_future, row=row)),
             drawn_env(seed, lambda market, row=row: market.rows(0, row + 2)),
         ]
         planned = []

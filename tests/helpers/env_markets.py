@@ -1,5 +1,7 @@
 """Small markets for the tests of this folder."""
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,31 @@ def random_market(
         risk=rng.uniform(0, 100, n_periods),
         tickers=tuple(f"T{i:02d}" for i in range(n_assets)),
     )
+
+
+def another_future(market: MarketData, row: int) -> MarketData:
+    """The market with other prices, volumes, quotes and risk after a row."""
+    later = np.arange(market.n_periods)[:, None] > row
+    return dataclasses.replace(
+        market,
+        close=np.where(later, market.close * 3.0, market.close),
+        open=np.where(later, market.open / 2.0, market.open),
+        volume=np.where(later, market.volume * 7.0 + 1.0, market.volume),
+        market_features=np.where(later, 99.0, market.market_features),
+        tradable=np.where(later, ~market.tradable, market.tradable),
+    )
+
+
+def column(*values: float) -> list[list[float]]:
+    """Prices of one ticker."""
+    return [[value] for value in values]
+
+
+def play(env: Any, actions: Iterable[Any]) -> Any:
+    """The account's history after these actions."""
+    for action in actions:
+        env.step(np.array(action, dtype=np.float64))
+    return env.account_history
 
 
 def finrl_frame(market: MarketData) -> pd.DataFrame:

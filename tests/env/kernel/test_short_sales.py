@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from env_markets import hand_market
+from env_markets import column, hand_market, play
 
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -21,16 +21,6 @@ def env_on(close, **options):
     env = StockTradingEnv(market, **{"hmax": 100, "short": True, **FREE, **options})
     env.reset()
     return env
-
-
-def play(env, actions):
-    for action in actions:
-        env.step(np.array(action, dtype=np.float64))
-    return env.account_history
-
-
-def column(*values):
-    return [[value] for value in values]
 
 
 # -- orders ------------------------------------------------------------------------------------

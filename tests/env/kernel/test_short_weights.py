@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from env_markets import hand_market
+from env_markets import hand_market, play
 
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.kernel.compile import digest_of
@@ -20,12 +20,6 @@ def weights_on(close, **options):
     env = StockTradingEnv(hand_market(close, **market_options), **{**WEIGHTS, **FREE, **options})
     env.reset()
     return env
-
-
-def play(env, actions):
-    for action in actions:
-        env.step(np.array(action, dtype=np.float64))
-    return env.account_history
 
 
 def test_weights_below_zero_are_shares_of_the_account_that_are_owed():

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from env_markets import hand_market, random_market
+from env_markets import column, hand_market, random_market
 
 from finrl_ray.config.data import SplitConfig
 from finrl_ray.config.env import EnvConfig
@@ -33,10 +33,6 @@ def trades(env, actions, dtype=np.float32):
     for action in actions:
         env.step(np.array(action, dtype=dtype))
     return env.account_history.trades.tolist()
-
-
-def column(*values):
-    return [[value] for value in values]
 
 
 # -- units -------------------------------------------------------------------------------------

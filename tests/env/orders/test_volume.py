@@ -2,10 +2,11 @@
 
 import dataclasses
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
-from env_markets import finrl_frame, hand_market, random_market
+from env_markets import another_future, column, finrl_frame, hand_market, play, random_market
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold, buy_and_hold_of
 from finrl_ray.baselines.portfolios import held_curve, rebalanced_curve
@@ -30,16 +31,6 @@ def env_on(close, volume, **options):
     env = StockTradingEnv(market, **{"volume_slippage": 1.0, **free, **options})
     env.reset()
     return env
-
-
-def play(env, actions):
-    for action in actions:
-        env.step(np.array(action, dtype=np.float64))
-    return env.account_history
-
-
-def column(*values):
-    return [[value] for value in values]
 
 
 # -- orders ------------------------------------------------------------------------------------
@@ -369,21 +360,10 @@ def test_no_order_depends_on_a_later_row(first):
     for seed in range(first, first + 100):
         row = 4 + seed % 8
 
-        def with_another_future(market, row=row):
-            later = np.arange(market.n_periods)[:, None] > row
-            return dataclasses.replace(
-                market,
-                close=np.where(later, market.close * 3.0, market.close),
-                open=np.where(later, market.open / 2.0, market.open),
-                volume=np.where(later, market.volume * 7.0 + 1.0, market.volume),
-                market_features=np.where(later, 99.0, market.market_features),
-                tradable=np.where(later, ~market.tradable, market.tradable),
-            )
-
         planned = []
         for change in (
             lambda market: market,
-            with_another_future,
+            partial(another_future, row=row),
             lambda market, row=row: market.rows(0, row + 2),
         ):
             env, actions, _ = drawn_env(seed, change)
