@@ -4,7 +4,7 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
-from finrl_ray.env.benchmark import equal_weight_purchase
+from finrl_ray.env.benchmark import drifting_curve, equal_weight_purchase
 from finrl_ray.env.orders.volume import fills_of
 
 
@@ -31,7 +31,7 @@ def buy_and_hold(market_data: MarketData, config: EnvConfig) -> FloatArray:
         not config.fractional_shares,
         impact[row] if impact.size else None,
     )
-    return _drifting_curve(market_data.close, amount, *bought)
+    return drifting_curve(market_data.close, amount, *bought)
 
 
 def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:
@@ -52,13 +52,4 @@ def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:
         not rules.fractional_shares,
         impact[row] if impact.size else None,
     )
-    return _drifting_curve(market.close, amount, *bought)
-
-
-def _drifting_curve(
-    close: FloatArray, amount: float, shares: FloatArray, cash: float
-) -> FloatArray:
-    values: FloatArray = cash + close @ shares
-    # like an agent's account, the curve starts before the first order is filled
-    values[0] = amount
-    return values
+    return drifting_curve(market.close, amount, *bought)

@@ -126,7 +126,10 @@ def curve_measures(
     held, found = curves[BUY_AND_HOLD], {}
     for name, curve in curves.items():
         measures = performance_summary(
-            curve, periods_per_year=periods_per_year, risk_free_rate=risk_free_rate
+            curve,
+            periods_per_year=periods_per_year,
+            risk_free_rate=risk_free_rate,
+            benchmark_value=held,
         )
         active = active_returns(curve, held)
         measures["active_sharpe_ratio"] = sharpe_ratio(active, periods_per_year=periods_per_year)

@@ -36,6 +36,11 @@ class AccountHistory:
     n_trades : trades counted as the env's rules say
     initial_amount : currency
         Cash that the account was set up with.
+    benchmark_value : array of shape (D,), currency, or None
+        What equal-weight buy & hold of the same tickers is worth at the same costs, begun on the
+        first of these days with the same amount; None where it is not known.
+    gross_value : array of shape (D,), currency, or None
+        Sum of the positions' absolute values where some were short and trades were recorded.
     """
 
     dates: DateArray
@@ -48,6 +53,19 @@ class AccountHistory:
     traded_amount: FloatArray
     n_trades: int
     initial_amount: float
+    benchmark_value: FloatArray | None = None
+    gross_value: FloatArray | None = None
+
+    @property
+    def position_value(self) -> FloatArray:
+        """What the positions are worth at the close, >= 0, of shape (D,), in currency.
+
+        Shares that are owed count as what covering them costs.
+        """
+        if self.gross_value is not None:
+            return self.gross_value
+        # rounding can leave an account in cash at less than its cash
+        return np.abs(self.account_value - self.cash)
 
 
 def history_of(
@@ -56,6 +74,8 @@ def history_of(
     trades: FloatArray | None,
     market: Any,
     initial_amount: float,
+    benchmark_value: FloatArray | None,
+    shares: FloatArray,
     *,
     lost: bool,
 ) -> AccountHistory:
@@ -68,6 +88,8 @@ def history_of(
     trades : array of shape (steps, N), or None
     market : the MarketTable, whose dates and tickers are read
     initial_amount : currency
+    benchmark_value : array of shape (D,), currency, or None
+    shares : array of shape (N,), held at the end
     lost : whether it has lost all, and the days until `record.last` follow
     """
     start, end = int(record["start"]), int(record["day"])
@@ -88,4 +110,19 @@ def history_of(
         traded_amount=traded,
         n_trades=int(record["n_trades"]),
         initial_amount=initial_amount,
+        benchmark_value=benchmark_value,
+        gross_value=_gross_value(trades, shares, market.market.close[start : end + 1], left),
     )
+
+
+def _gross_value(
+    trades: FloatArray | None, shares: FloatArray, close: FloatArray, left: int
+) -> FloatArray | None:
+    """Return the sum of the positions' absolute values per day; None where none was short."""
+    if trades is None:
+        return None
+    after = np.cumsum(trades[::-1], axis=0)[::-1]
+    held = np.vstack([shares - after, shares])  # what was traded later is not held yet
+    if not (held < -1e-9 * np.abs(held).max(initial=0.0)).any():
+        return None
+    return np.pad((np.abs(held) * close).sum(axis=1), (0, left), "edge")

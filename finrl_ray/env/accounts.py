@@ -8,7 +8,7 @@ import numpy as np
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.env import order_limits
 from finrl_ray.env.account_history import AccountHistory, history_of
-from finrl_ray.env.benchmark import start_benchmark
+from finrl_ray.env.benchmark import EpisodeBenchmarks, start_benchmark
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
 from finrl_ray.env.kernel.rewards import LEAST_GROWTH
 from finrl_ray.env.kernel.short_weights import plan_short_orders
@@ -114,6 +114,7 @@ class Accounts:
                 "does not have; add it (to a MarketData by from_finrl's market_columns), or name "
                 "another in risk_indicator_col"
             )
+        self._benchmarks = EpisodeBenchmarks(self.table.market, self.rules, self.settings.buy_rate)
         self.books.records["threshold"] = self.settings.threshold
         self._hmax: dict[Any, AnyArray] = {np.dtype(np.float64): self.settings.hmax}
         narrow = np.float64 if self.settings.hmax_is_wide else np.float32
@@ -411,6 +412,8 @@ class Accounts:
         """Return the episode of account `index` so far, as copies."""
         books, trades = self.books, self.executed_shares(index)
         amount, lost = float(self.settings.initial_amount[index]), self.is_lost(index)
-        return history_of(
-            books.records[index], books.ledger[index], trades, self.table, amount, lost=lost
-        )
+        record, ledger, table = books.records[index], books.ledger[index], self.table
+        last = int(record["last"] if lost else record["day"])
+        held = self._benchmarks.of_episode(index, int(record["start"]), last, float(ledger[0, 0]))
+        shares = books.shares[index]
+        return history_of(record, ledger, trades, table, amount, held, shares, lost=lost)

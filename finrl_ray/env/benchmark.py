@@ -4,6 +4,7 @@ import numpy as np
 
 from finrl_ray._typing import BoolArray, FloatArray
 from finrl_ray.env.kernel.arrays import Limits, Market
+from finrl_ray.env.rules import TradingRules
 
 
 def equal_weight_purchase(
@@ -43,6 +44,68 @@ def equal_weight_purchase(
     spent = float((shares[tradable] * cost_of_one[tradable]).sum())
     spent += float((slippage * shares * shares).sum())
     return shares, amount - spent
+
+
+def drifting_curve(close: FloatArray, amount: float, shares: FloatArray, cash: float) -> FloatArray:
+    """Return the value of a portfolio on T days that nothing is traded in, shape (T,), in currency.
+
+    Parameters
+    ----------
+    close : array of shape (T, N), currency per share
+    amount : value on the first day: like an agent's account, the curve starts before the first
+        order is filled
+    shares : array of shape (N,)
+    cash : currency
+    """
+    values: FloatArray = cash + close @ shares
+    values[0] = amount
+    return values
+
+
+class EpisodeBenchmarks:
+    """Buy & hold of the latest episode of each account, computed once where episodes repeat.
+
+    It is bought as the account's own orders fill: at its costs, prices and lag.
+
+    Parameters
+    ----------
+    market : all rows
+    rules : how orders are treated
+    buy_rate : array of shape (E, N)
+    """
+
+    def __init__(self, market: Market, rules: TradingRules, buy_rate: FloatArray) -> None:
+        self.market, self.rules, self.buy_rate = market, rules, buy_rate
+        self._kept: dict[int, tuple[tuple[int, int, float], FloatArray | None]] = {}
+
+    def of_episode(self, index: int, start: int, end: int, amount: float) -> FloatArray | None:
+        """Return what buy & hold of an episode's rows is worth, shape (D,), in currency.
+
+        Parameters
+        ----------
+        index : of the account
+        start, end : first and last row of the episode, which has D of them
+        amount : what the account is worth at the start; shares that it holds count as cash
+
+        Returns
+        -------
+        array or None
+            Not to be written to. None where prices are such that buy & hold has no positive finite
+            value on each day.
+        """
+        key, kept = (start, end, amount), self._kept.get(index)
+        if kept is None or kept[0] != key:
+            kept = self._kept[index] = (key, self._held(index, start, end, amount))
+        return kept[1]
+
+    def _held(self, index: int, start: int, end: int, amount: float) -> FloatArray | None:
+        row = start + int(self.rules.fill == "next_open")
+        price, whole = self.market.price[row], not self.rules.fractional_shares
+        quoted = self.market.tradable[row] & (price > 0)
+        bought = equal_weight_purchase(price, self.buy_rate[index], quoted, amount, whole)
+        values = drifting_curve(self.market.close[start : end + 1], amount, *bought)
+        values.setflags(write=False)
+        return values if bool(np.isfinite(values).all() and (values > 0).all()) else None
 
 
 def start_benchmark(

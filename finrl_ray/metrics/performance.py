@@ -64,7 +64,7 @@ def sharpe_ratio(
     known = _known_ratio(checked)
     if known is not None:
         return known
-    if _is_constant(checked):
+    if is_constant(checked):
         return float("nan")
     excess = checked - risk_free_rate / periods_per_year
     return float(np.mean(excess) / np.std(checked, ddof=1) * np.sqrt(periods_per_year))
@@ -245,6 +245,48 @@ def turnover(
     return annualized_mean(float(np.mean(amounts / values[:-1])), periods_per_year)
 
 
+def exposure(position_value: FloatArray, account_value: FloatArray) -> float:
+    """Return which share of the account was invested, in the mean over the periods.
+
+    Parameters
+    ----------
+    position_value : array of shape (T + 1,)
+        What the positions are worth at the start and after each period, in the account's currency,
+        short ones counted as what covering them costs: >= 0.
+    account_value : array of shape (T + 1,)
+        Value at the start and after each period.
+
+    Returns
+    -------
+    float
+        Mean of ``position_value[t] / account_value[t]`` over t >= 1: the positions that are held
+        over a period, at its end. 0 for an account in cash; above 1 with short sales. A period at
+        whose end the account is worth 0 counts as 0. NaN without periods.
+
+    Raises
+    ------
+    DataError
+        If lengths disagree or a value is negative, NaN or, in `account_value`, 0 before the end.
+    """
+    positions = np.asarray(position_value, dtype=np.float64)
+    simple_returns(account_value)
+    values = np.asarray(account_value, dtype=np.float64)
+    if positions.shape != values.shape:
+        raise DataError(
+            f"position_value must have the shape of account_value, {values.shape}, got "
+            f"{positions.shape}"
+        )
+    if not (positions >= 0).all():
+        raise DataError(
+            f"position_value must be >= 0 and not NaN, got a minimum of {positions.min()}"
+        )
+    if values.size == 1:
+        return float("nan")
+    with np.errstate(invalid="ignore"):  # an infinite account has no shares
+        shares = np.divide(positions, values, out=np.zeros(values.shape), where=values > 0)
+    return float(np.mean(shares[1:]))
+
+
 def undefined_reason(returns: FloatArray) -> str:
     """Return in a few words why a measure of these returns is NaN.
 
@@ -258,7 +300,7 @@ def undefined_reason(returns: FloatArray) -> str:
         return f"{counted(checked.size, 'return')}, at least {MIN_PERIODS} are needed"
     if not np.isfinite(checked).all():
         return "the account value is infinite"
-    if _is_constant(checked):
+    if is_constant(checked):
         return f"all {checked.size} returns equal {checked[0]:g}"
     return "the returns have no downside"
 
@@ -270,6 +312,7 @@ def _known_ratio(returns: FloatArray) -> float | None:
     return 0.0 if not returns.any() else None
 
 
-def _is_constant(returns: FloatArray) -> bool:
+def is_constant(returns: FloatArray) -> bool:
+    """Return whether returns, of which there are some, differ by no more than rounding."""
     scale = float(np.max(np.abs(returns)))
     return bool(np.std(returns, ddof=1) <= CONSTANT_TOLERANCE * scale + RATIO_ROUNDING)

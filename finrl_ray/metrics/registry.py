@@ -14,10 +14,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.errors import DataError
+from finrl_ray.metrics.beside_benchmark import appraisal_ratio, beta, information_ratio
 from finrl_ray.metrics.performance import (
     annual_return,
     annual_volatility,
     calmar_ratio,
+    exposure,
     max_drawdown,
     sharpe_ratio,
     sortino_ratio,
@@ -43,12 +46,16 @@ class AccountCurve:
         every measure NaN.
     periods_per_year : periods/year
     risk_free_rate : 1/year
+    benchmark_returns : array of shape (T,)
+        Simple returns of buy & hold on the same periods at the same costs; None where they are not
+        known, which makes the measures beside it NaN.
     """
 
     account_value: FloatArray
     returns: FloatArray
     periods_per_year: float
     risk_free_rate: float
+    benchmark_returns: FloatArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +101,22 @@ class ShownMeasure:
     format: str
 
 
+def _appraisal_ratio(account: AccountCurve) -> float:
+    if account.benchmark_returns is None:
+        return float("nan")
+    return appraisal_ratio(
+        account.returns, account.benchmark_returns, periods_per_year=account.periods_per_year
+    )
+
+
+def _information_ratio(account: AccountCurve) -> float:
+    if account.benchmark_returns is None:
+        return float("nan")
+    return information_ratio(
+        account.returns, account.benchmark_returns, periods_per_year=account.periods_per_year
+    )
+
+
 def _by_name(measures: Iterable[Measure]) -> Mapping[str, Measure]:
     return MappingProxyType({measure.name: measure for measure in measures})
 
@@ -114,6 +137,27 @@ MEASURES: Mapping[str, Measure] = _by_name(
                 risk_free_rate=account.risk_free_rate,
             ),
             headline=True,
+        ),
+        Measure(
+            name="appraisal_ratio",
+            label="appraisal",
+            title="appraisal ratio",
+            format=".2f",
+            kind="ratio",
+            mode="max",
+            undefined=-10.0,
+            function=_appraisal_ratio,
+            headline=True,
+        ),
+        Measure(
+            name="information_ratio",
+            label="information",
+            title="information ratio",
+            format=".2f",
+            kind="ratio",
+            mode="max",
+            undefined=-10.0,
+            function=_information_ratio,
         ),
         Measure(
             name="sortino_ratio",
@@ -195,6 +239,8 @@ MEASURES: Mapping[str, Measure] = _by_name(
 SHOWN: Mapping[str, Measure | ShownMeasure] = MappingProxyType(
     {
         **MEASURES,
+        "exposure": ShownMeasure(name="exposure", label="invested", format=".0%"),
+        "beta": ShownMeasure(name="beta", label="beta", format=".2f"),
         "turnover": ShownMeasure(name="turnover", label="turnover / year", format=".2f"),
         "active_sharpe_ratio": ShownMeasure(
             name="active_sharpe_ratio", label="beyond buy & hold", format=".2f"
@@ -213,6 +259,9 @@ METRICS: tuple[str, ...] = tuple(
     if measure.kind == kind and measure.mode == "max"
 )
 """Choices of `evaluation.metric` and `search.objectives`: what trials can be ranked by."""
+
+BESIDE_BENCHMARK: tuple[str, ...] = ("appraisal_ratio", "information_ratio")
+"""The measures that need buy & hold of the same days."""
 
 HEADLINES: tuple[Measure, ...] = tuple(m for m in MEASURES.values() if m.headline)
 """The measures that tables with little room show."""
@@ -236,6 +285,8 @@ def performance_summary(
     periods_per_year: float = 252.0,
     risk_free_rate: float = 0.0,
     traded_amount: FloatArray | None = None,
+    position_value: FloatArray | None = None,
+    benchmark_value: FloatArray | None = None,
 ) -> dict[str, float]:
     """Return every measure of one account curve, computed the same way wherever it is reported.
 
@@ -247,30 +298,46 @@ def performance_summary(
     risk_free_rate : 1/year
     traded_amount : array of shape (T,), optional
         Adds the key `turnover`.
+    position_value : array of shape (T + 1,), optional
+        Adds the key `exposure`.
+    benchmark_value : array of shape (T + 1,), optional
+        Account value of buy & hold on the same days. Adds the key `beta`; without it the appraisal
+        and the information ratio are NaN.
 
     Returns
     -------
     dict
-        The keys of `MEASURES`, and `turnover` where `traded_amount` is given. All NaN if the curve
-        is infinite anywhere.
+        The keys of `MEASURES`, and those of what is given beside the curve. All NaN if the curve is
+        infinite anywhere.
 
     Raises
     ------
     DataError
-        As `simple_returns` and `turnover`.
+        As `simple_returns`, `turnover` and `exposure`; if the two curves are not of one length.
     """
     returns = simple_returns(account_value)
     if not np.isfinite(np.asarray(account_value)).all():
         returns = np.full(returns.shape, np.inf)
+    benchmark = None if benchmark_value is None else simple_returns(benchmark_value)
+    if benchmark is not None and benchmark.shape != returns.shape:
+        raise DataError(
+            f"benchmark_value must have one entry per day of the account, {returns.size + 1}, got "
+            f"{benchmark.size + 1}"
+        )
     account = AccountCurve(
         account_value=account_value,
         returns=returns,
         periods_per_year=periods_per_year,
         risk_free_rate=risk_free_rate,
+        benchmark_returns=benchmark,
     )
     summary = {name: measure.function(account) for name, measure in MEASURES.items()}
     if traded_amount is not None:
         summary["turnover"] = turnover(
             traded_amount, account_value, periods_per_year=periods_per_year
         )
+    if position_value is not None:
+        summary["exposure"] = exposure(position_value, account_value)
+    if benchmark is not None:
+        summary["beta"] = beta(returns, benchmark)
     return summary

@@ -57,3 +57,44 @@ def test_an_account_of_an_env_gives_the_same_curve(fill: str) -> None:
     config = EnvConfig(fill=fill, **COST)
     accounts = make_env(market, config).accounts
     np.testing.assert_array_equal(buy_and_hold_of(accounts), buy_and_hold(market, config))
+
+
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+def test_every_account_history_has_it_of_its_own_days(fill: str) -> None:
+    market = random_market(n_periods=30, n_assets=4, seed=3)
+    config = EnvConfig(fill=fill, **COST)
+    env = make_env(market, config)
+    for first in (0, 7, 0):
+        _, info = env.reset(options={"start_row": first})
+        done = False
+        while not done:
+            _, _, terminated, truncated, info = env.step(np.full(4, 0.5, dtype=np.float32))
+            done = terminated or truncated
+        history = info["account_history"]
+        expected = buy_and_hold(market.rows(first, 30), config)
+        np.testing.assert_allclose(history.benchmark_value, expected, rtol=1e-14)
+        np.testing.assert_allclose(
+            history.position_value, history.account_value - history.cash, atol=1e-9
+        )
+    assert history.position_value[0] == 0.0
+
+
+def test_costs_and_cash_that_change_between_episodes_are_the_benchmark_s_too() -> None:
+    env = make_env(random_market(n_periods=30, n_assets=2, seed=3), EnvConfig(**COST))
+    first = env.account_history.benchmark_value
+    assert first[0] == 1000.0
+    env.initial_amount, env.buy_cost_pct = 2000.0, 0.5
+    env.reset()
+    while not env.terminal:
+        env.step(np.zeros(2, dtype=np.float32))
+    held = env.account_history.benchmark_value
+    assert held[0] == 2000.0
+    assert held[1] < 1400.0  # half of what is spent is the cost of buying
+
+
+def test_an_account_that_starts_with_shares_is_compared_with_all_that_it_is_worth() -> None:
+    market = hand_market([[10.0, 30.0], [12.0, 30.0], [9.0, 33.0]])
+    env = make_env(market, EnvConfig(**COST | {"initial_amount": 500.0}))
+    env.num_stock_shares = [50, 0]
+    env.reset()
+    assert env.account_history.benchmark_value[0] == 1000.0

@@ -71,6 +71,7 @@ class MarketEnv(gym.Env):
             traded_amount=np.array(self.amounts),
             n_trades=int(np.count_nonzero(self.trades)),
             initial_amount=10_000.0,
+            benchmark_value=5_000.0 * (self.prices[: len(values)] / self.prices[0]).sum(axis=1),
         )
 
     def get_state(self):

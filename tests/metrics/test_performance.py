@@ -15,6 +15,7 @@ from finrl_ray.metrics.performance import (
     annual_return,
     annual_volatility,
     calmar_ratio,
+    exposure,
     max_drawdown,
     sharpe_ratio,
     sortino_ratio,
@@ -161,6 +162,32 @@ def test_the_summary_adds_turnover_where_amounts_are_given() -> None:
     summary = performance_summary(account_values(RETURNS), traded_amount=np.zeros(4))
     assert list(summary) == [*MEASURES, "turnover"]
     assert summary["turnover"] == 0.0
+
+
+def test_exposure_by_hand() -> None:
+    # the start does not count: 55 of 110, then nothing of 100, then 150 of 100 with short sales
+    value = exposure(np.array([0.0, 55.0, 0.0, 150.0]), np.array([100.0, 110.0, 100.0, 100.0]))
+    assert value == pytest.approx(2.0 / 3.0)
+
+
+def test_an_account_that_ends_at_nothing_counts_as_cash_there() -> None:
+    assert exposure(np.array([0.0, 90.0, 0.0]), np.array([100.0, 90.0, 0.0])) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("positions", "message"),
+    [([1.0], "the shape of account_value"), ([0, -1.0], ">= 0"), ([0, np.nan], "not NaN")],
+)
+def test_bad_positions_are_refused(positions: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        exposure(np.array(positions), np.array([1.0, 1.0]))
+
+
+def test_the_summary_adds_exposure_where_positions_are_given() -> None:
+    summary = performance_summary(account_values(RETURNS), position_value=np.zeros(5))
+    assert list(summary) == [*MEASURES, "exposure"]
+    assert summary["exposure"] == 0.0
+    assert math.isnan(performance_summary(np.ones(1), position_value=np.zeros(1))["exposure"])
 
 
 @pytest.mark.parametrize("curve", [[1e6], [1e6, np.inf, np.inf, 1e6, 1e6]])

@@ -94,6 +94,8 @@ print(json.dumps({
 def test_choices_of_the_config_are_what_more_of_is_better() -> None:
     assert METRICS == (
         "sharpe_ratio",
+        "appraisal_ratio",
+        "information_ratio",
         "sortino_ratio",
         "calmar_ratio",
         "total_return",
@@ -116,12 +118,12 @@ def test_names_labels_and_formats() -> None:
     labels = [measure.label for measure in SHOWN.values()]
     assert len(set(labels)) == len(labels)
     assert format(0.1234, MEASURES["total_return"].format) == "12.3%"
-    assert [measure.label for measure in HEADLINES] == ["Sharpe", "max DD", "return"]
+    assert [measure.label for measure in HEADLINES] == ["Sharpe", "appraisal", "max DD", "return"]
 
 
 def test_leading_measures_come_first_and_none_is_lost() -> None:
     names = [measure.name for measure in leading_with("total_return", "sharpe_ratio")]
-    assert names[:3] == ["total_return", "sharpe_ratio", "sortino_ratio"]
+    assert names[:3] == ["total_return", "sharpe_ratio", "appraisal_ratio"]
     assert sorted(names) == sorted(MEASURES)
 
 

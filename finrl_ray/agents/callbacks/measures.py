@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finrl_ray._typing import DateArray
+from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agents.rollout import Episode
 from finrl_ray.data.periods_per_year import DAYS_OF_EXCHANGES, periods_per_year
 from finrl_ray.errors import ConfigError, DataError
-from finrl_ray.metrics.performance import undefined_reason
-from finrl_ray.metrics.registry import MEASURES, Mode, performance_summary
+from finrl_ray.metrics.performance import is_constant, undefined_reason
+from finrl_ray.metrics.registry import BESIDE_BENCHMARK, MEASURES, Mode, performance_summary
 from finrl_ray.metrics.returns import simple_returns
 
 if TYPE_CHECKING:
@@ -29,7 +29,15 @@ MODES: Mapping[str, Mode] = MappingProxyType(
 )
 """Metrics that an agent can be judged by, and whether more or less of each is better."""
 
-MEASURE_NAMES = (*MODES, "turnover", "n_trades", "mean_ep_length", "objective")
+MEASURE_NAMES = (
+    *MODES,
+    "exposure",
+    "beta",
+    "turnover",
+    "n_trades",
+    "mean_ep_length",
+    "objective",
+)
 """Every measure of an evaluation."""
 
 UNDEFINED_OBJECTIVE: Mapping[str, float] = MappingProxyType(
@@ -82,7 +90,8 @@ class Judge:
         if len(histories) == len(episodes):
             judge = self.settled_by(episodes)
             summaries = [judge._summary(history) for history in histories]
-            measures = {name: float(np.mean([s[name] for s in summaries])) for name in summaries[0]}
+            names = [name for name in summaries[0] if all(name in s for s in summaries)]
+            measures = {name: float(np.mean([s[name] for s in summaries])) for name in names}
         measures[REWARD_METRIC] = float(np.mean([episode.reward for episode in episodes]))
         measures["mean_ep_length"] = float(np.mean([episode.length for episode in episodes]))
         value = measures[self.metric]
@@ -125,6 +134,8 @@ class Judge:
             periods_per_year=DAYS_OF_EXCHANGES if periods is None else periods,
             risk_free_rate=self.risk_free_rate,
             traded_amount=history.traded_amount,
+            position_value=_finite(history.position_value),
+            benchmark_value=history.benchmark_value,
         )
         return {**summary, "n_trades": float(history.n_trades)}
 
@@ -134,4 +145,13 @@ class Judge:
         bad = next(h for h in histories if not np.isfinite(self._summary(h)[self.metric]))
         if not np.isfinite(bad.account_value).all():
             return "the account value is infinite"
+        if self.metric in BESIDE_BENCHMARK:
+            if bad.benchmark_value is None:
+                return "the env gives no buy & hold to compare the account with"
+            if is_constant(simple_returns(bad.benchmark_value)):
+                return "the returns of buy & hold are constant"
         return undefined_reason(simple_returns(bad.account_value))
+
+
+def _finite(values: FloatArray) -> FloatArray | None:
+    return values if bool(np.isfinite(values).all()) else None

@@ -6,6 +6,7 @@ import numpy as np
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.benchmark import drifting_curve, equal_weight_purchase
 from finrl_ray.env.portfolio.market import PortfolioMarket
 from finrl_ray.env.portfolio.weights import rebalance
 from finrl_ray.errors import ConfigError
@@ -99,7 +100,20 @@ class PortfolioAccount:
             traded_amount=ledger[1:, 3],
             n_trades=int(np.count_nonzero(trades)),
             initial_amount=self.initial_amount,
+            benchmark_value=self._benchmark(),
         )
+
+    def _benchmark(self) -> FloatArray:
+        """Return equal-weight buy & hold of the episode so far, in fractions of shares."""
+        market, first = self.market, self.first_day
+        bought = equal_weight_purchase(
+            market.close[first],
+            self.cost_rate,
+            market.tradable[first],
+            self.initial_amount,
+            whole=False,
+        )
+        return drifting_curve(market.close[first : self.day + 1], self.initial_amount, *bought)
 
     def get_state(self) -> dict[str, Any]:
         """Return everything the account's future depends on, as copies."""

@@ -86,7 +86,22 @@ def join_histories(histories: Sequence[AccountHistory]) -> AccountHistory:
         traded_amount=_steps(histories, "traded_amount"),
         n_trades=sum(history.n_trades for history in histories),
         initial_amount=first.initial_amount,
+        benchmark_value=_joined_benchmark(histories),
     )
+
+
+def _joined_benchmark(histories: Sequence[AccountHistory]) -> FloatArray | None:
+    """Return buy & hold that is begun anew with each history, from what the one before came to."""
+    joined: FloatArray | None = None
+    for history in histories:
+        values = history.benchmark_value
+        if values is None:
+            return None
+        if joined is None:
+            joined = values
+        else:
+            joined = np.concatenate([joined, values[1:] * (joined[-1] / values[0])])
+    return joined
 
 
 def _days(histories: Sequence[AccountHistory], name: str) -> FloatArray:

@@ -1,6 +1,7 @@
 """Rows of a walk-forward table: a model evaluated on data that it has not learned from."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,13 @@ from finrl_ray.env.make import create_env
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.registry import HEADLINES, performance_summary
 
-_MEASURES = (*(measure.name for measure in HEADLINES), "annual_return", "turnover")
+_MEASURES = (
+    *(measure.name for measure in HEADLINES),
+    "annual_return",
+    "exposure",
+    "beta",
+    "turnover",
+)
 
 
 def evaluate_chunk(
@@ -47,12 +54,17 @@ def evaluate_chunk(
     summarize = partial(
         performance_summary, periods_per_year=periods_per_year, risk_free_rate=risk_free_rate
     )
-    measures = summarize(history.account_value, traded_amount=history.traded_amount)
+    measures = summarize(
+        history.account_value,
+        traded_amount=history.traded_amount,
+        position_value=history.position_value,
+        benchmark_value=history.benchmark_value,
+    )
     held = summarize(buy_and_hold_of(env.accounts))
     return {
         "timesteps": model.num_timesteps,
         "n_days": len(history.dates),
-        **{name: measures[name] for name in _MEASURES},
+        **{name: measures.get(name, math.nan) for name in _MEASURES},
         "n_trades": history.n_trades,
         "buy_and_hold_return": held["total_return"],
         "buy_and_hold_sharpe_ratio": held["sharpe_ratio"],

@@ -39,20 +39,23 @@ class AccountMeasures:
     risk_free_rate: float = 0.0
 
     def of_history(self, history: "AccountHistory") -> dict[str, float]:
-        """Return the measures of one account, its turnover among them."""
+        """Return the measures of one account, turnover and exposure among them."""
         return performance_summary(
             history.account_value,
             periods_per_year=self.periods_per_year,
             risk_free_rate=self.risk_free_rate,
             traded_amount=history.traded_amount,
+            position_value=history.position_value,
+            benchmark_value=history.benchmark_value,
         )
 
-    def of_curve(self, account_value: FloatArray) -> dict[str, float]:
-        """Return the measures of an account curve without trades."""
+    def of_benchmark(self, account_value: FloatArray) -> dict[str, float]:
+        """Return the measures of the account curve of buy & hold."""
         return performance_summary(
             account_value,
             periods_per_year=self.periods_per_year,
             risk_free_rate=self.risk_free_rate,
+            benchmark_value=account_value,
         )
 
 
@@ -94,7 +97,7 @@ def _evaluate_window(
         measures[model_name] = account_measures.of_history(history)
         curves[model_name] = history.account_value
     held = windows.buy_and_hold(name)
-    measures["buy_and_hold"], curves["buy_and_hold"] = account_measures.of_curve(held), held
+    measures["buy_and_hold"], curves["buy_and_hold"] = account_measures.of_benchmark(held), held
     write_curves(folder / f"{name}_curves.csv", curves, windows.dates(name))
     for who, values in measures.items():
         logger.info(

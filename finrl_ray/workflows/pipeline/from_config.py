@@ -221,8 +221,10 @@ def _metrics(
 ) -> dict[str, Any]:
     """Return how training ended and the measures on the validation window, for `metrics.json`."""
     rows, config = evaluation.log.measures, folder.config
+    curve = buy_and_hold(folder.validation_data, config.env)
     held = performance_summary(
-        buy_and_hold(folder.validation_data, config.env),
+        curve,
+        benchmark_value=curve,
         periods_per_year=folder.periods_per_year,
         risk_free_rate=config.evaluation.risk_free_rate,
     )

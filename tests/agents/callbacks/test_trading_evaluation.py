@@ -20,9 +20,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
-from finrl_ray.agents.callbacks.measures import MODES, UNDEFINED_OBJECTIVE
+from finrl_ray.agents.callbacks.measures import MODES, UNDEFINED_OBJECTIVE, Judge
 from finrl_ray.agents.drl_agent import DRLAgent
-from finrl_ray.agents.rollout import evaluate_account
+from finrl_ray.agents.rollout import Episode, evaluate_account
 from finrl_ray.agents.state.plain_file import load_plain, save_plain
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 from finrl_ray.env.stock_trading import StockTradingEnv
@@ -98,13 +98,38 @@ class TestWhat:
             periods_per_year=365.0,
             risk_free_rate=0.01,
             traded_amount=history.traded_amount,
+            benchmark_value=history.benchmark_value,
         )
         assert {name: measures[name] for name in expected} == expected
+        # the env does not say what is cash, so that how much was invested is not known
+        assert "exposure" not in measures
+        beside = {"appraisal_ratio", "information_ratio", "beta", "turnover"}
+        assert beside < set(expected)
+        assert all(np.isfinite(measures[name]) for name in beside)
         assert measures["objective"] == expected["sharpe_ratio"]
         assert measures["n_trades"] == history.n_trades
         np.testing.assert_array_equal(
             callback.account_histories[0].account_value, history.account_value
         )
+
+    @pytest.mark.parametrize("metric", ["appraisal_ratio", "information_ratio"])
+    def test_agents_can_be_judged_beside_buy_and_hold(self, metric: str) -> None:
+        callback = evaluator(metric=metric)
+        trained(callback)
+        assert callback.best_mean_reward == max(callback.log.history(metric))
+        assert callback.last_measures["objective"] == callback.last_measures[metric]
+
+    def test_an_env_without_a_benchmark_is_said_to_have_none(self) -> None:
+        judge = Judge(metric="appraisal_ratio", periods_per_year=252.0)
+        env = small_env(market_seed=3)
+        history = evaluate_account(trained(evaluator()), env)[0]
+        alone = dataclasses.replace(history, benchmark_value=None)
+        measures, reason = judge.measure([Episode(history=alone, reward=0.0, length=9)])
+        assert measures["objective"] == -10.0
+        assert reason.endswith("the env gives no buy & hold to compare the account with")
+        still = dataclasses.replace(history, benchmark_value=np.full(len(history.dates), 7.0))
+        _, reason = judge.measure([Episode(history=still, reward=0.0, length=9)])
+        assert reason.endswith("the returns of buy & hold are constant")
 
     def test_everything_is_logged_at_its_timestep(self) -> None:
         callback, kept = evaluator(), KeptLogger()

@@ -1,0 +1,113 @@
+"""What an account has earned, and how much of it the market: in numbers and in one sentence."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from finrl_ray._typing import FloatArray
+from finrl_ray.metrics.beside_benchmark import beta
+from finrl_ray.metrics.performance import total_return
+from finrl_ray.support.text import counted
+from finrl_ray.support.values import to_json
+
+IN_CASH = 0.01
+"""Invested share of the account below which it is said to have stayed in cash."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Earnings:
+    """One account beside buy & hold on the same days; NaN where a number is not known.
+
+    Parameters
+    ----------
+    n_periods : days
+    total_return : of the account, a fraction
+    benchmark_return : of buy & hold, a fraction
+    beta : of the account
+    market_return : what beta times each of buy & hold's returns comes to, compounded
+    exposure : mean share of the account that was invested
+    """
+
+    n_periods: int
+    total_return: float
+    benchmark_return: float
+    beta: float
+    market_return: float
+    exposure: float
+
+    def sentence(self, who: str) -> str:
+        """Return in one sentence what was earned, by what, and how much was invested.
+
+        Parameters
+        ----------
+        who : whose account it is, such as `the winner`
+        """
+        days = counted(self.n_periods, "day")
+        earned = (
+            f"on {days} {who} earned {_percent(self.total_return)} where buy & hold earned "
+            f"{_percent(self.benchmark_return)}"
+        )
+        return f"{earned}; {self._invested()}; {self._market_s()}"
+
+    def _invested(self) -> str:
+        if math.isnan(self.exposure):
+            return "how much of the account was invested is not known"
+        if self.exposure < IN_CASH:
+            return f"it stayed in cash ({self.exposure:.1%} of the account invested on average)"
+        return f"on average {self.exposure:.0%} of the account was invested"
+
+    def _market_s(self) -> str:
+        if math.isnan(self.beta):
+            return "how much of its return was the market's is not known"
+        own = self.total_return - self.market_return
+        return (
+            f"{_percent(self.market_return)} of its return was the market's (beta {self.beta:.2f}) "
+            f"and {_percent(own)} its own"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: NaN as None."""
+        return {name: to_json(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Earnings":
+        """Undo `to_dict`."""
+        values: dict[str, Any] = {
+            name: math.nan if value is None else value for name, value in content.items()
+        }
+        return cls(**values)
+
+
+def earnings_of(
+    returns: FloatArray, benchmark_returns: FloatArray, exposure: float = math.nan
+) -> Earnings:
+    """Return what an account has earned beside buy & hold.
+
+    Parameters
+    ----------
+    returns, benchmark_returns : arrays of shape (T,)
+        Simple returns on the same days, as fractions.
+    exposure : mean share of the account that was invested, if known
+
+    Raises
+    ------
+    DataError
+        As `beta`.
+    """
+    slope = beta(returns, benchmark_returns)
+    return Earnings(
+        n_periods=len(returns),
+        total_return=total_return(returns),
+        benchmark_return=total_return(benchmark_returns),
+        beta=slope,
+        # a beta above 1 may lose more than everything, which no account does
+        market_return=float(np.prod(np.maximum(1.0 + slope * benchmark_returns, 0.0)) - 1.0),
+        exposure=exposure,
+    )
+
+
+def _percent(value: float) -> str:
+    return "an unknown part" if math.isnan(value) else f"{value:.1%}"
