@@ -102,6 +102,7 @@ def reproduce(
 
 def show_confirmation(found: "Confirmation") -> None:
     """Print the ranked configurations and what the ranking says."""
+    from finrl_ray.metrics.registry import title_of
     from finrl_ray.report.terminal_tables import confirmation_table
 
     if len(found.table):
@@ -118,6 +119,7 @@ def show_confirmation(found: "Confirmation") -> None:
     row = best.iloc[0]
     kept = "above" if row["lower_bound"] > 0 else "not above"
     print(
-        f"trial {row['trial']} has the highest lower bound; it is {kept} buy & hold (0). The "
+        f"trial {row['trial']} has the highest lower bound ({title_of(str(row['ranked_by']))}); it "
+        f"is {kept} 0. The "
         "windows are those that the search has seen: a new seed is new, the prices are not"
     )

@@ -13,6 +13,8 @@ from finrl_ray.cluster.security import token_place
 from finrl_ray.report.terminal_tables import number, percent
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.records import ENDED, TrialRecord
+from finrl_ray.search.results.ranking import rank_name, trial_score
+from finrl_ray.search.results.table import leader
 from finrl_ray.search.run.trial_resources import why_none_runs
 from finrl_ray.search.sampling.objective import whole_timesteps
 from finrl_ray.search.tune.journal_callback import JournalCallback
@@ -43,8 +45,6 @@ class LiveView(tune.Callback):
         self.config = folder.config
         self.total_timesteps = whole_timesteps(folder.config)
         self.name = folder.config.name
-        paths = folder.config.validation.has_paths
-        self.metric = "objective" if paths else folder.config.evaluation.metric
         self.journal = journal
         self.planned = planned
         self.started_at = time.monotonic()
@@ -115,8 +115,7 @@ class LiveView(tune.Callback):
         return {**counts, "waiting": max(0, self.planned - len(states))}
 
     def _best(self) -> TrialRecord | None:
-        scored = [r for r in self._records() if r.results and r.state not in ("failed", "rejected")]
-        return max(scored, key=lambda r: r.last["objective"], default=None)
+        return leader(self._records(), self.config)
 
     def _speed(self) -> float:
         steps = sum(_steps(r) for r in self._records())
@@ -139,7 +138,7 @@ class LiveView(tune.Callback):
     def _panel(self) -> Table:
         width = min(78, self.console.width) if self.console else 78
         panel = Table(title=f"search {self.name}", title_justify="left", width=width)
-        for name in ("trial", "state", "steps", "Sharpe", "max DD"):
+        for name in ("trial", "state", "steps", "appraisal", "Sharpe", "max DD"):
             panel.add_column(name, justify="left" if name == "state" else "right")
         running = [r for r in self._records() if r.state == "running"]
         best = self._best()
@@ -153,6 +152,7 @@ class LiveView(tune.Callback):
                 name,
                 record.state,
                 steps,
+                number(last.get("eval/appraisal_ratio")),
                 number(last.get("eval/sharpe_ratio")),
                 percent(last.get("eval/max_drawdown")),
                 style="bold green" if label == "best" else "",
@@ -164,7 +164,8 @@ class LiveView(tune.Callback):
     def _summary_line(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
         best = self._best()
-        found = f"; best {self.metric} {number(best.last['objective'])}" if best else ""
+        name = rank_name(self.config)
+        found = f"; best {name} {number(trial_score(best, self.config))}" if best else ""
         return (
             f"{counts}{self._waiting_for()}{found}; {self._speed():,.0f} steps/s{self._time_left()}"
         )
@@ -188,4 +189,8 @@ def _end_line(record: TrialRecord) -> str:
     if not last:
         return f"trial {record.index}: {record.reason}"
     sharpe, drawdown = number(last.get("eval/sharpe_ratio")), percent(last.get("eval/max_drawdown"))
-    return f"trial {record.index}: {record.reason} (Sharpe {sharpe}, max drawdown {drawdown})"
+    appraisal = number(last.get("eval/appraisal_ratio"))
+    return (
+        f"trial {record.index}: {record.reason} (appraisal {appraisal}, Sharpe {sharpe}, max "
+        f"drawdown {drawdown})"
+    )

@@ -47,7 +47,7 @@ def _show(search: "SearchReport", limit: int | None) -> None:
     from finrl_ray.report.terminal_tables import ranking
 
     if search.rows:
-        console().print(ranking(search.rows, limit=limit))
+        console().print(ranking(search.rows, limit=limit, ranked_by=search.ranked_by))
     else:
         console().print("no trial has started yet")
     if search.folder.kind != "train":

@@ -110,7 +110,7 @@ def _show_ending(result: "SearchResult", with_backtest: bool, *, trust: bool) ->
 
     screen = console()
     if len(result.table):
-        screen.print(ranking(result.table))
+        screen.print(ranking(result.table, ranked_by=result.ranked_by))
     print(f"\nfolder: {result.path}")
     if result.remote:
         print(f"checkpoints, and a copy of the folder: {result.remote}")
@@ -163,11 +163,16 @@ def show_backtest(result: "Backtest") -> None:
 
     console().print(backtest_table(result))
     from finrl_ray.report.terminal_tables import number
+    from finrl_ray.statistics.verdict import FORMER_RULE
 
-    print("beyond: annual Sharpe ratio of the returns beyond those of buy & hold")
+    if result.earnings is not None:
+        print(result.earnings.sentence("the winner"))
+    former = result.rule == FORMER_RULE
+    what = "returns beyond those of buy & hold" if former else "returns beside the market"
     print(
-        f"probability that the agent's is truly above 0: {number(result.psr)}; p-value that agent "
-        f"and buy & hold have one Sharpe ratio: {number(result.difference_p)}"
+        f"probability that the agent's {what} have a Sharpe ratio above 0: {number(result.psr)}; "
+        "p-value that agent and buy & hold have one Sharpe ratio: "
+        f"{number(result.difference_p)}"
     )
     for note in result.notes:
         print(note)

@@ -18,7 +18,8 @@ class EvaluationConfig:
     """Timesteps between evaluations; the last one always falls on the end of training, the only one
     if this is more than `agent.total_timesteps`."""
     metric: Metric = "sharpe_ratio"
-    """What is maximised (max_drawdown is <= 0, so it is maximised too)."""
+    """What schedulers compare and searchers maximise (max_drawdown is <= 0, so it is maximised
+    too). The winner is ranked by `search.rank_by`."""
     periods_per_year: float | None = None
     """Bars in a year; null: from the spacing of the dates (252 for daily bars without weekends,
     365 with them; see docs/environment.md for bars within the day)."""

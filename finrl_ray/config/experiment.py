@@ -72,7 +72,7 @@ class ExperimentConfig:
         require(
             not objectives or objectives[0] == metric,
             f"search.objectives must begin with evaluation.metric ({metric}), by which trials are "
-            f"ranked and stopped, got {list(objectives)}",
+            f"stopped, got {list(objectives)}",
         )
 
     def _check_paths(self) -> None:

@@ -75,11 +75,16 @@ SEARCHERS: Mapping[str, SearcherEntry] = MappingProxyType(
 )
 """The choices of `search.searcher`: a new one is an entry here and the function that makes it."""
 
+RANK_BY_OBJECTIVE = "objective"
+"""`search.rank_by` of searches of earlier versions, in whose place this key was not."""
+
 if TYPE_CHECKING:
     Metric: TypeAlias = str
+    RankBy: TypeAlias = str
     SearcherType: TypeAlias = str
 else:
     Metric = Literal[METRICS]
+    RankBy = Literal[(*METRICS, RANK_BY_OBJECTIVE)]
     SearcherType = Literal[tuple(SEARCHERS)]
 Tracker = Literal["mlflow", "wandb"]
 
@@ -111,10 +116,15 @@ class SearchConfig:
     a grid."""
     objectives: tuple[Metric, ...] = ()
     """Two or more measures that Optuna maximises together; the first must be `evaluation.metric`,
-    by which trials are ranked."""
+    by which trials are stopped."""
+    rank_by: RankBy = "appraisal_ratio"
+    """By what the winner and the table are ranked: a measure on the validation window, or where
+    trials train several times its mean less its standard error. The default is what the verdict
+    judges: the return beside the market per risk. `objective`: what schedulers compare
+    (`evaluation.metric` or `validation.objective`), as searches of earlier versions were ranked."""
     select: Literal["last", "best"] = "last"
-    """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the highest
-    of its evaluations, which flatters trials that are evaluated more often."""
+    """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the one
+    that ranks highest of its evaluations, which flatters trials that are evaluated more often."""
     max_drawdown_limit: float | None = None
     """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
     max_concurrent_trials: int | None = field(

@@ -15,6 +15,7 @@ from finrl_ray.search.folder.place import local_folder
 from finrl_ray.search.folder.sealed_config import EditedConfigError, open_config
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.journal.records import ENDED, is_finished
+from finrl_ray.search.results.ranking import trial_score
 from finrl_ray.search.results.table import leader
 from finrl_ray.search.results.verdict import read_verdict
 from finrl_ray.storage.url import child_url, is_url
@@ -47,7 +48,8 @@ class ListedSearch:
     created : ISO time; empty if not known
     algorithm : of its agents
     ended, planned : trials
-    best_trial, best_objective : of the trial that ranks first; None before one does
+    best_trial, best_score : number of the trial that ranks first, and what it is ranked by; None
+        before one does
     verdict : the word; empty before there is one
     problem : what was edited or is damaged
     """
@@ -61,7 +63,7 @@ class ListedSearch:
     ended: int = 0
     planned: int = 0
     best_trial: int | None = None
-    best_objective: float | None = None
+    best_score: float | None = None
     verdict: str = ""
     problem: str = ""
 
@@ -138,7 +140,7 @@ def _read(folder: Path, shown: str) -> ListedSearch:
     if is_driven(folder):
         state = "running"
     started = records.in_order()
-    best = leader(started)
+    best = leader(started, config)
     judged = read_verdict(folder) if state == "finished" else None
     return ListedSearch(
         path=shown,
@@ -150,6 +152,6 @@ def _read(folder: Path, shown: str) -> ListedSearch:
         ended=sum(record.state in ENDED for record in started),
         planned=planned,
         best_trial=None if best is None else best.index,
-        best_objective=None if best is None else float(best.last["objective"]),
+        best_score=None if best is None else trial_score(best, config),
         verdict="" if judged is None else judged.verdict.kind,
     )

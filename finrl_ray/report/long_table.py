@@ -10,7 +10,6 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-_PADDING = 2
 _NARROWEST = 8
 _SHORT = 20
 """Rows up to which rich itself takes no time."""
@@ -49,24 +48,35 @@ class LongTable:
         sample = self.make()
         sample.columns[-1].width = width
         sample.add_row(*("" for _ in sample.columns))
-        *head, row, foot = Segment.split_lines(console.render(sample, options))
+        lines = list(Segment.split_lines(console.render(sample, options)))
+        foot = lines.pop() if sample.show_edge else []
+        *head, row = lines
         for line in head:
             yield from (*line, Segment.line())
         printed = _Rows(console, sample, "".join(part.text for part in row))
         for texts, style in self.rows:
             yield from printed.of(texts, style)
-        yield from (*foot, Segment.line())
+        if foot:
+            yield from (*foot, Segment.line())
 
     def _last_width(self, max_width: int) -> int | None:
         """Return how wide the last column is; None where rich has to find out."""
         last = [texts[-1] for texts, _ in self.rows]
         if len(last) <= _SHORT or not all(_is_plain(text) for text in last):
             return None
-        *fixed, wrapped = self.make().columns
-        taken = sum((column.width or 0) + _PADDING + 1 for column in fixed) + _PADDING + 2
+        table = self.make()
+        *fixed, wrapped = table.columns
+        padding, edges = _padding(table), 2 if table.show_edge else 0
+        taken = sum((column.width or 0) + padding + 1 for column in fixed) + padding + edges
         lines = [line for text in {str(wrapped.header), *last} for line in text.splitlines()]
         width = min(max(map(cell_len, lines)), max_width - taken)
         return width if width >= _NARROWEST else None
+
+
+def _padding(table: Table) -> int:
+    """Return the spaces on both sides of a cell together."""
+    _, right, _, left = table.padding
+    return int(left + right)
 
 
 def _is_plain(text: str) -> bool:
@@ -80,7 +90,9 @@ class _Rows:
         self.console = console
         self.widths = [column.width or 0 for column in table.columns]
         self.left = [column.justify == "left" for column in table.columns]
-        self.first, self.last, self.between = row[0], row[-1], row[1 + _PADDING + self.widths[0]]
+        self.padding, edge = _padding(table), int(table.show_edge)
+        self.first, self.last = (row[0], row[-1]) if edge else ("", "")
+        self.between = row[edge + self.padding + self.widths[0]]
         self.wrapped: dict[str, list[str]] = {}
 
     def of(self, texts: Sequence[str], style: str) -> Iterator[Segment]:
@@ -103,18 +115,23 @@ class _Rows:
         return self.wrapped[text]
 
     def _line(self, cells: list[str], style: Style) -> Iterator[Segment]:
-        blank = [" " * (width + _PADDING) for width in self.widths[: len(self.widths) - len(cells)]]
+        missing = self.widths[: len(self.widths) - len(cells)]
+        blank = [" " * (width + self.padding) for width in missing]
+        side = " " * (self.padding // 2)
         if not style:
-            inner = self.between.join([*blank, *(f" {cell} " for cell in cells)])
+            inner = self.between.join([*blank, *(f"{side}{cell}{side}" for cell in cells)])
             yield Segment(f"{self.first}{inner}{self.last}\n")
             return
-        yield Segment(self.first)
+        if self.first:
+            yield Segment(self.first)
         for place in range(len(self.widths)):
             if place:
                 yield Segment(self.between)
             if place < len(blank):
                 yield Segment(blank[place], style)
                 continue
-            pad = Segment(" ", style)
-            yield from (pad, Segment(cells[place - len(blank)], style), pad)
-        yield from (Segment(self.last), Segment.line())
+            pad = [Segment(side, style)] if side else []
+            yield from (*pad, Segment(cells[place - len(blank)], style), *pad)
+        if self.last:
+            yield Segment(self.last)
+        yield Segment.line()

@@ -24,6 +24,7 @@ from finrl_ray.search.folder.names import (
     CURVES_FILE,
     EXPERIMENT_FILE,
     FOLD_RETURNS_FILE,
+    RESIDUAL_RETURNS_FILE,
 )
 from finrl_ray.search.folder.test_openings import Opening, read_openings
 from finrl_ray.search.journal.events import read_events, replay_events
@@ -35,9 +36,11 @@ from finrl_ray.search.journal.records import (
     interruption,
     unfinished,
 )
+from finrl_ray.search.results.ranking import curve_key, rank_name, scores_by_timesteps
 from finrl_ray.search.results.table import ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
+from finrl_ray.statistics.verdict import FORMER_RULE
 from finrl_ray.support.text import counted
 
 if TYPE_CHECKING:
@@ -92,10 +95,13 @@ class SearchReport:
 
     @property
     def metric(self) -> str:
-        """By what trials are judged, as a key of `learning_curves`."""
-        if self.folder.config.validation.has_paths:
-            return "objective"
-        return f"eval/{self.folder.config.evaluation.metric}"
+        """The key of `learning_curves` that is nearest to what trials are ranked by."""
+        return curve_key(self.folder.config)
+
+    @property
+    def ranked_by(self) -> str:
+        """By what trials are ranked, in words."""
+        return rank_name(self.folder.config)
 
     @cached_property
     def trials(self) -> list[TrialRecord]:
@@ -144,7 +150,7 @@ class SearchReport:
     @cached_property
     def results(self) -> "pd.DataFrame":
         """One row per result in the order of time; see `timeline.result_times`."""
-        return result_times(self.events)
+        return result_times(self.events, self.folder.config)
 
     @cached_property
     def account_curve(self) -> "pd.DataFrame | None":
@@ -170,7 +176,8 @@ class SearchReport:
         results = [r for r in record.results if r["timesteps"] in written]
         if self.folder.config.search.select == "last" or not results:
             return max(written)
-        return int(max(results, key=lambda r: r["eval_objective"])["timesteps"])
+        scores = scores_by_timesteps(record, self.folder.config)
+        return int(max((r["timesteps"] for r in results), key=lambda steps: scores[steps]))
 
     @property
     def baseline_curves(self) -> "pd.DataFrame":
@@ -194,9 +201,12 @@ class SearchReport:
         return measures, curves
 
     @cached_property
-    def active_returns(self) -> "pd.DataFrame | None":
+    def judged_returns(self) -> "pd.DataFrame | None":
         """What the verdict rests on: `date` and one column per trial; None before the end."""
-        path = self.path / ACTIVE_RETURNS_FILE
+        if self.verdict is None:
+            return None
+        former = self.verdict.verdict.rule == FORMER_RULE
+        path = self.path / (ACTIVE_RETURNS_FILE if former else RESIDUAL_RETURNS_FILE)
         return read_parquet_table(path) if path.is_file() and self.state == "finished" else None
 
     @cached_property

@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
-from finrl_ray.metrics.registry import HEADLINES, SHOWN, ShownMeasure
+from finrl_ray.baselines.names import LABELS
+from finrl_ray.metrics.registry import SHOWN, title_of
 from finrl_ray.report.long_table import LongTable
 from finrl_ray.search.results.table import PARETO
 
@@ -22,10 +23,24 @@ if TYPE_CHECKING:
 
 # what fits into 80 columns
 _BACKTEST_COLUMNS = (
-    *(SHOWN[n] for n in ("total_return", "annual_volatility", "max_drawdown", "sharpe_ratio")),
-    ShownMeasure(name="active_sharpe_ratio", label="beyond", format=".2f"),
+    *(SHOWN[n] for n in ("total_return", "max_drawdown", "sharpe_ratio")),
+    *(SHOWN[n] for n in ("appraisal_ratio", "beta", "exposure")),
 )
 
+_RANKED_MEASURES = tuple(
+    SHOWN[name]
+    for name in (
+        "appraisal_ratio",
+        "sharpe_ratio",
+        "max_drawdown",
+        "total_return",
+        "exposure",
+        "beta",
+        "turnover",
+    )
+)
+_SHORT = {"appraisal_ratio": "appr.", "exposure": "inv.", "turnover": "turn."}
+"""Headings for which there is room in 80 columns; docs/search.md says what they are."""
 # wider than any table, to measure how wide one would be
 _WIDE = Console(width=1_000)
 
@@ -53,7 +68,10 @@ def _is_number(value: Any) -> bool:
 
 
 def ranking(
-    table: "pd.DataFrame | Sequence[Mapping[Any, Any]]", *, limit: int | None = None
+    table: "pd.DataFrame | Sequence[Mapping[Any, Any]]",
+    *,
+    limit: int | None = None,
+    ranked_by: str = "",
 ) -> LongTable:
     """Return the ranked trials, within 80 columns: one line a trial, the reason wrapped.
 
@@ -61,13 +79,17 @@ def ranking(
     ----------
     table : of `trial_table`, or the rows of `ranked_rows`
     limit : rows shown; None for all
+    ranked_by : by what they are ranked, in words
     """
     every = list(table) if isinstance(table, Sequence) else table.to_dict("records")
-    # the objective is shown where it is not the Sharpe ratio of the same row
-    scored = any(_differ(row["objective"], row["sharpe_ratio"]) for row in every)
+    # the score is shown where it is no measure of the same row
+    scored = not any(
+        all(not _differ(row["score"], row.get(measure.name)) for row in every)
+        for measure in _RANKED_MEASURES
+    )
     front = any(PARETO in row for row in every)
-    first, *others = (measure.label for measure in HEADLINES)
-    names = ["#", "trial", first, *(["objective"] if scored else []), *others]
+    names = ["#", "trial", *(["score"] if scored else [])]
+    names += [_SHORT.get(measure.name, measure.label) for measure in _RANKED_MEASURES]
     names += ["steps", *(["Pareto"] if front else [])]
     rows = every[:limit]
     cells = [_ranked(row, scored=scored, front=front) for row in rows]
@@ -76,9 +98,17 @@ def ranking(
         max([len(name), *(len(texts[place]) for texts in cells)])
         for place, name in enumerate(names)
     ]
+    by = f" by {ranked_by}" if ranked_by else ""
 
     def empty() -> Table:
-        view = Table(title="Trials, best first (validation window)", title_justify="left")
+        view = Table(
+            title=f"Trials, best first{by} (validation window)",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 0),
+            show_edge=False,
+            pad_edge=False,
+        )
         for name, width in zip(names, widths, strict=True):
             justify: Literal["left", "right"] = "left" if name == "Pareto" else "right"
             view.add_column(name, justify=justify, no_wrap=True, width=width)
@@ -96,13 +126,11 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def _ranked(row: Mapping[Any, Any], *, scored: bool, front: bool) -> list[str]:
-    first, *others = (formatted(row[measure.name], measure.format) for measure in HEADLINES)
     return [
         str(row["rank"]) if _is_number(row["rank"]) else "-",
         str(row["trial"]),
-        first,
-        *([number(row["objective"])] if scored else []),
-        *others,
+        *([number(row["score"])] if scored else []),
+        *(formatted(row.get(one.name), one.format) for one in _RANKED_MEASURES),
         f"{row['timesteps']:,}",
         *(["yes" if row[PARETO] else ""] if front else []),
     ]
@@ -141,7 +169,8 @@ def _short(value: Any) -> str:
 
 def confirmation_table(table: "pd.DataFrame") -> Table:
     """Return confirmed configurations, the highest lower bound first, within 80 columns."""
-    title = "Confirmed: annual Sharpe ratio beyond buy & hold, seeds x windows"
+    measures = {title_of(str(name)) for name in table["ranked_by"]}
+    title = f"Confirmed: {', '.join(sorted(measures))}, seeds x windows"
     view = Table(title=title, title_justify="left", min_width=len(title) + 2)
     for name in ("#", "trial", "was", "lower bound", "mean", "IQM [95 %]", "worst DD"):
         view.add_column(name, justify="right", no_wrap=True)
@@ -152,7 +181,7 @@ def confirmation_table(table: "pd.DataFrame") -> Table:
             str(row["trial"]),
             str(row["search_rank"]),
             number(row["lower_bound"]),
-            number(row["active_sharpe_ratio"]),
+            number(row["mean"]),
             interval,
             percent(row["max_drawdown"]),
             style="bold green" if row["rank"] == 1 else "",
@@ -170,8 +199,6 @@ def backtest_table(result: "Backtest") -> Table:
         view.add_column(measure.label, justify="right", no_wrap=True)
     for name, measures in result.measures.items():
         cells = [formatted(measures.get(one.name), one.format) for one in _BACKTEST_COLUMNS]
-        # beyond itself buy & hold has nothing
-        cells[-1] = "" if name == BUY_AND_HOLD else cells[-1]
         view.add_row(LABELS.get(name, name), *cells, style="bold" if name == "agent" else "")
     return view
 
@@ -214,13 +241,22 @@ def _listing(found: "Sequence[ListedSearch]", gap: int) -> Table:
             one.algorithm,
             f"{one.state}{kind}",
             f"{one.ended}/{one.planned}",
-            number(one.best_objective),
+            number(one.best_score),
             one.verdict.removesuffix(" of skill"),  # room for the folder
             style=colours.get(one.state, ""),
         )
     return view
 
 
+COMPARED_MEASURES = (
+    "appraisal_ratio",
+    "sharpe_ratio",
+    "max_drawdown",
+    "exposure",
+    "beta",
+    "turnover",
+)
+"""Measures of the best trial that stand beside those of other searches."""
 _COMPARED = (
     ("algorithm", "algorithm", ""),
     ("tickers", "tickers", "d"),
@@ -228,15 +264,17 @@ _COMPARED = (
     ("state", "state", ""),
     ("trials", "trials", "d"),
     ("best_trial", "best trial", "d"),
-    *(
-        (SHOWN[name].name, SHOWN[name].label, SHOWN[name].format)
-        for name in ("sharpe_ratio", "max_drawdown", "active_sharpe_ratio", "active_sharpe_se")
-    ),
+    ("ranked_by", "ranked by", ""),
+    ("score", "score", ".2f"),
+    *((SHOWN[name].name, SHOWN[name].label, SHOWN[name].format) for name in COMPARED_MEASURES),
+    ("judged_on", "judged on", ""),
+    ("judged_ratio", "ratio judged", ".2f"),
+    ("judged_se", "its standard error", ".2f"),
     ("dsr", "deflated Sharpe", ".2f"),
     ("pbo", "PBO", ".2f"),
     ("verdict", "verdict", ""),
+    ("test_appraisal_ratio", "appraisal, test", ".2f"),
     ("test_sharpe_ratio", "Sharpe, test", ".2f"),
-    ("test_active_sharpe_ratio", "beyond, test", ".2f"),
     ("total_timesteps", "env steps", ",.0f"),
     ("wall_time_s", "wall time, s", ",.0f"),
     ("steps_per_second", "steps/s", ",.0f"),

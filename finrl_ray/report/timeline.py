@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.journal.lines import Event
 from finrl_ray.search.journal.records import ENDED
+from finrl_ray.search.results.ranking import result_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +18,8 @@ _COLUMNS = (
     "total_timesteps",
     "trial",
     "timesteps",
-    "objective",
-    "best_objective",
+    "score",
+    "best_score",
     "best_trial",
 )
 
@@ -37,15 +39,15 @@ def running_seconds(events: Sequence[Event]) -> list[float]:
     return seconds
 
 
-def result_times(events: Sequence[Event]) -> "pd.DataFrame":
+def result_times(events: Sequence[Event], config: ExperimentConfig) -> "pd.DataFrame":
     """Return one row per result, in the order in which they came.
 
     Columns: `elapsed_s` (s the search had been running), `total_timesteps` (of all trials),
-    `trial`, `timesteps` and `objective` of that result, `best_objective` and `best_trial`: the
-    trial that would have won at that moment. It is judged as at the end, by the result that stands
-    for each trial and without failed and rejected ones, so that it can fall.
+    `trial`, `timesteps` and `score` of that result (what trials are ranked by), `best_score` and
+    `best_trial`: the trial that would have won at that moment. It is judged as at the end, by the
+    result that stands for each trial and without failed and rejected ones, so that it can fall.
     """
-    objectives: dict[int, float] = {}
+    scores: dict[int, float] = {}
     steps: dict[int, int] = {}
     index: dict[str, int] = {}
     rows: list[dict[str, Any]] = []
@@ -57,20 +59,20 @@ def result_times(events: Sequence[Event]) -> "pd.DataFrame":
         if trial is None:
             continue
         if kind == "end" and event["state"] in _LOST:
-            objectives.pop(trial, None)
+            scores.pop(trial, None)
         if kind == "result":
             metrics = event["metrics"]
-            _update(objectives, trial, metrics)
+            _update(scores, trial, metrics, config)
             steps[trial] = int(metrics["timesteps"])
-            best = max(objectives, key=lambda one: objectives[one], default=None)
+            best = max(scores, key=lambda one: scores[one], default=None)
             rows.append(
                 {
                     "elapsed_s": elapsed,
                     "total_timesteps": sum(steps.values()),
                     "trial": trial,
                     "timesteps": steps[trial],
-                    "objective": metrics.get("objective"),
-                    "best_objective": None if best is None else objectives[best],
+                    "score": result_score(metrics, config),
+                    "best_score": None if best is None else scores[best],
                     "best_trial": best,
                 }
             )
@@ -80,12 +82,16 @@ def result_times(events: Sequence[Event]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _update(objectives: dict[int, float], trial: int, metrics: Mapping[str, Any]) -> None:
-    value = metrics.get("objective")
-    if isinstance(value, int | float) and math.isfinite(value):
-        objectives[trial] = float(value)
-    else:
-        objectives.pop(trial, None)
+def _update(
+    scores: dict[int, float], trial: int, metrics: Mapping[str, Any], config: ExperimentConfig
+) -> None:
+    score = result_score(metrics, config)
+    if config.search.select == "best" and score is not None:
+        score = max(score, scores.get(trial, score))
+    if score is not None:
+        scores[trial] = score
+    elif config.search.select == "last":
+        scores.pop(trial, None)
 
 
 def running_trials(events: Sequence[Event]) -> "pd.DataFrame":

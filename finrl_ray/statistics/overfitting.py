@@ -107,7 +107,7 @@ class DeflatedSharpe:
     sr0 : the Sharpe ratio per period that the best of N without skill is expected to show
     dsr : probability that the true one is above it (PSR against `sr0`)
     dsr_calibrated : the variant of 2025, whose false positives are 5 % at 0.95
-    label : `no deflation possible` where N is 1 or the trials do not differ, else empty
+    label : `no deflation possible` where N is 1 or trials without skill do not differ, else empty
     """
 
     sr0: float
@@ -121,19 +121,25 @@ def deflated_sharpe_ratio(
     n_periods: int,
     *,
     n_trials: float,
-    variance: float,
+    dependence: float = 1.0,
+    variance: float | None = None,
     skew: float = 0.0,
     kurtosis: float = 3.0,
 ) -> DeflatedSharpe:
-    """Return the deflated Sharpe ratio [1]_: PSR against sqrt(variance) * E[max of N].
+    """Return the deflated Sharpe ratio [1]_: PSR against SR0 = sqrt(variance) * E[max of N].
+
+    As published, `variance` is that of the trials' Sharpe ratios, in which skill counts as luck:
+    a search some of whose trials are good is deflated for it. Without one it is f / T, the variance
+    of the Sharpe ratio of a trial without skill.
 
     Parameters
     ----------
     sharpe : of the best trial, per period
     n_periods : T, different days
-    n_trials : N, all configurations started. Not an effective number: that and the variance of
-        correlated trials would count the correlation twice.
-    variance : of the trials' Sharpe ratios (ddof 1), per period
+    n_trials : N, all configurations started. Not an effective number, with `variance` over
+        correlated trials: that would count the correlation twice.
+    dependence : f, see `finrl_ray.statistics.dependence`
+    variance : of the Sharpe ratios of trials without skill, per period; None: f / T
     skew, kurtosis : of the best trial's returns
 
     Raises
@@ -141,13 +147,17 @@ def deflated_sharpe_ratio(
     DataError
         If N < 1, `variance` is negative, or no series has such moments.
     """
+    if variance is None:
+        variance = dependence / n_periods
     if variance < 0:
         raise DataError(f"variance must be >= 0, got {variance}")
     label = NO_DEFLATION if n_trials == 1 or variance == 0 else ""
     sr0 = 0.0 if label else math.sqrt(variance) * luck_alone(n_trials)
     moments = {"skew": skew, "kurtosis": kurtosis}
-    dsr = probabilistic_sharpe_ratio(sharpe, n_periods, benchmark=sr0, **moments)
-    spread = maximum_moments(n_trials)[1]
+    dsr = probabilistic_sharpe_ratio(
+        sharpe, n_periods, benchmark=sr0, dependence=dependence, **moments
+    )
+    spread = dependence * maximum_moments(n_trials)[1]
     error = math.sqrt(max(0.0, variance_factor(sr0, **moments)) / n_periods * spread)
     calibrated = NORMAL.cdf((sharpe - sr0) / error) if error > 0 else math.nan
     if math.isnan(sharpe):

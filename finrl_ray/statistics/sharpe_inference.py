@@ -200,16 +200,19 @@ def probabilistic_sharpe_ratio(
     benchmark: float = 0.0,
     skew: float = 0.0,
     kurtosis: float = 3.0,
+    dependence: float = 1.0,
 ) -> float:
     """Return the probability that the true Sharpe ratio is above `benchmark` (2012) [3]_.
 
-    Z[(SR - benchmark) * sqrt(T - 1) / sqrt(1 - skew * SR + (kurtosis - 1) / 4 * SR**2)].
+    Z[(SR - benchmark) * sqrt(T - 1) / sqrt(f * (1 - skew * SR + (kurtosis - 1) / 4 * SR**2))], with
+    f = 1 for returns that do not depend on each other, as published.
 
     Parameters
     ----------
     sharpe, benchmark : per period
     n_periods : T
     skew, kurtosis : of the returns
+    dependence : f, see `finrl_ray.statistics.dependence`
 
     Returns
     -------
@@ -224,7 +227,7 @@ def probabilistic_sharpe_ratio(
     if math.isnan(sharpe):
         return math.nan
     check_moments(sharpe, n_periods, skew, kurtosis)
-    factor = variance_factor(sharpe, skew=skew, kurtosis=kurtosis)
+    factor = dependence * variance_factor(sharpe, skew=skew, kurtosis=kurtosis)
     return _probability((sharpe - benchmark) * math.sqrt(n_periods - 1), factor)
 
 
@@ -266,11 +269,12 @@ def minimum_track_record_length(
     benchmark: float = 0.0,
     skew: float = 0.0,
     kurtosis: float = 3.0,
+    dependence: float = 1.0,
     confidence: float = 0.95,
 ) -> float:
     """Return the periods that it takes for PSR(benchmark) to reach `confidence` (2012) [3]_.
 
-    1 + (1 - skew * SR + (kurtosis - 1) / 4 * SR**2) * (Z^-1(confidence) / (SR - benchmark))**2.
+    1 + f * (1 - skew * SR + (kurtosis - 1) / 4 * SR**2) * (Z^-1(confidence) / (SR - benchmark))**2.
 
     Returns
     -------
@@ -282,7 +286,7 @@ def minimum_track_record_length(
     DataError
         If `confidence` is not within (0, 1) or no series has such moments.
     """
-    factor = variance_factor(sharpe, skew=skew, kurtosis=kurtosis)
+    factor = dependence * variance_factor(sharpe, skew=skew, kurtosis=kurtosis)
     length = _record_length(sharpe, benchmark, skew, kurtosis, confidence, factor)
     return 1.0 + length
 

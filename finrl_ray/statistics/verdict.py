@@ -1,9 +1,11 @@
-"""`judge`: from the active returns of all trials to one of three words.
+"""`judge`: from the residual returns of all trials to one of three words.
 
 `evidence`: the deflated Sharpe ratio is at least 0.95, the SPA test's p-value is below 0.05 and the
 probability of backtest overfitting is at most 0.2. `weak evidence`: not that, but the p-value of
-the SPA test or Sidak's is below 0.05. Otherwise `no evidence of skill`. All on active returns: the
-raw returns of agents that only hold shares look like skill in every good year.
+the SPA test or Sidak's is below 0.015, so that together they are a test at 5 %. Otherwise
+`no evidence of skill`. All on residual returns, an account's less beta times those of buy & hold:
+the raw returns of agents that only hold shares look like skill in every good year, and returns less
+those of buy & hold like skill in every bad year for agents that hold little.
 """
 
 import math
@@ -16,7 +18,13 @@ import numpy as np
 from finrl_ray._typing import FloatArray
 from finrl_ray.errors import DataError
 from finrl_ray.statistics.cscv import largest_even_blocks, probability_of_backtest_overfitting
-from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
+from finrl_ray.statistics.dependence import dependence_factor
+from finrl_ray.statistics.detectable_sharpe import (
+    DSR_LEAST,
+    P_BELOW,
+    P_BELOW_EACH,
+    detectable_sharpe,
+)
 from finrl_ray.statistics.overfitting import (
     deflated_sharpe_ratio,
     effective_number_of_trials,
@@ -30,7 +38,7 @@ from finrl_ray.statistics.sharpe_inference import (
     minimum_track_record_length,
     probabilistic_sharpe_ratio,
     probabilistic_sharpe_ratio_h0,
-    sharpe_standard_error,
+    variance_factor,
 )
 from finrl_ray.statistics.superior_ability import superior_predictive_ability
 from finrl_ray.support.values import to_json
@@ -41,8 +49,12 @@ WEAK: VerdictKind
 NONE: VerdictKind
 EVIDENCE, WEAK, NONE = get_args(VerdictKind)
 """The three words."""
-DSR_LEAST = 0.95
-P_BELOW = 0.05
+Rule = Literal["residual", "active"]
+RULE: Rule = "residual"
+"""By which rule `judge` judges."""
+FORMER_RULE: Rule = "active"
+"""By which earlier versions did, whose verdicts name none: on returns less those of buy & hold, and
+with the luck read from the spread of the trials."""
 PBO_MOST = 0.2
 MIN_PERIODS = 60
 """Below this number of returns no deflated Sharpe ratio is called evidence."""
@@ -59,9 +71,12 @@ class Verdict:
     n_with_returns : those that left returns
     n_periods : T, days
     periods_per_year : periods/year
-    sharpe_annual : of the winner's active returns
-    standard_error_annual : of it, for returns with the winner's skewness and kurtosis
-    skew, kurtosis : of the winner's active returns (a normal distribution has kurtosis 3)
+    rule : on which returns: `residual`, less beta times those of buy & hold; `active`, less those
+        of buy & hold (earlier versions)
+    sharpe_annual : of the winner's returns of the rule; of residual ones it is the appraisal ratio
+    standard_error_annual : of it, for returns with the winner's skewness, kurtosis and dependence
+    skew, kurtosis : of these returns (a normal distribution has kurtosis 3)
+    dependence : f, by which their dependence on each other inflates the variance of their mean
     psr, psr_h0 : probability that its true Sharpe ratio is above 0, by the formulas of 2012 and
         of 2025
     luck_annual : what the best of N without skill is expected to show (SR0)
@@ -72,7 +87,9 @@ class Verdict:
     min_track_record_periods : days that it takes to tell the winner from SR0
     min_backtest_years : years below which luck alone shows such a ratio
     effective_trials : independent trials that N resemble; for display, in no formula here
-    needed_weak_annual, needed_evidence_annual : Sharpe ratios that the design asks for
+    needed_weak_annual, needed_evidence_annual : ratios that N and T ask for, of normal and
+        independent returns, as announced before the search
+    needed_by_winner_annual : ratio for evidence with the winner's skewness, kurtosis and dependence
     seed : of the resamples
     notes : why a number is missing, or the word is not better
     """
@@ -82,10 +99,12 @@ class Verdict:
     n_with_returns: int
     n_periods: int
     periods_per_year: float
+    rule: Rule = RULE
     sharpe_annual: float = math.nan
     standard_error_annual: float = math.nan
     skew: float = math.nan
     kurtosis: float = math.nan
+    dependence: float = math.nan
     psr: float = math.nan
     psr_h0: float = math.nan
     luck_annual: float = math.nan
@@ -101,6 +120,7 @@ class Verdict:
     effective_trials: float = math.nan
     needed_weak_annual: float = math.nan
     needed_evidence_annual: float = math.nan
+    needed_by_winner_annual: float = math.nan
     seed: int = 0
     notes: tuple[str, ...] = ()
 
@@ -110,11 +130,12 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Verdict":
-        """Undo `to_dict`."""
+        """Undo `to_dict`; of earlier versions too, which named no rule."""
         values: dict[str, Any] = {
             name: _FROM_JSON.get(value, value) if isinstance(value, str | None) else value
             for name, value in content.items()
         }
+        values.setdefault("rule", FORMER_RULE)
         return cls(**{**values, "notes": tuple(content.get("notes") or ())})
 
 
@@ -122,7 +143,7 @@ _FROM_JSON = {None: math.nan, "infinity": math.inf, "-infinity": -math.inf}
 
 
 def judge(
-    active_returns: FloatArray,
+    residual_returns: FloatArray,
     winner: int | None,
     *,
     n_trials: int,
@@ -133,9 +154,9 @@ def judge(
 
     Parameters
     ----------
-    active_returns : array of shape (T, M), M <= N
-        Out-of-sample returns less those of buy & hold on the same T days, of all trials that left
-        any.
+    residual_returns : array of shape (T, M), M <= N
+        Out-of-sample returns less beta times those of buy & hold on the same T days, of all trials
+        that left any (`finrl_ray.metrics.beside_benchmark.residual_returns`).
     winner : the winner's column; None if no trial can win or it has left no returns
     n_trials : N, every configuration that was started. Times the evaluations, if a trial is judged
         by its best one.
@@ -147,10 +168,10 @@ def judge(
     DataError
         If the array is not 2-D or not finite, `winner` is no column, or N < 1 or < M.
     """
-    values = np.asarray(active_returns, dtype=np.float64)
+    values = np.asarray(residual_returns, dtype=np.float64)
     if values.ndim != 2 or not np.isfinite(values).all():
         raise DataError(
-            f"active_returns must be of shape (T, M) and finite, got shape {values.shape}"
+            f"residual_returns must be of shape (T, M) and finite, got shape {values.shape}"
         )
     t, m = values.shape
     if n_trials < max(1, m):
@@ -176,19 +197,21 @@ def judge(
     if estimate.flag:
         known = estimate.sharpe * math.sqrt(periods_per_year)
         return replace(blank, sharpe_annual=known, notes=(f"the winner: {estimate.reason}",))
-    return _concluded(_measured(blank, values, estimate))
+    factor = dependence_factor(values[:, winner])
+    return _concluded(_measured(blank, values, estimate, factor))
 
 
-def _measured(blank: Verdict, values: FloatArray, estimate: SharpeEstimate) -> Verdict:
+def _measured(
+    blank: Verdict, values: FloatArray, estimate: SharpeEstimate, factor: float
+) -> Verdict:
     """Return every number; the word is still to come."""
     year, n = math.sqrt(blank.periods_per_year), blank.n_trials
     moments = {"skew": estimate.skew, "kurtosis": estimate.kurtosis}
     own, t = estimate.sharpe, estimate.n_periods
-    ratios = np.array([estimate_sharpe(column).sharpe for column in values.T])
-    ratios = ratios[np.isfinite(ratios)]
-    variance = float(ratios.var(ddof=1)) if ratios.size > 1 else 0.0
-    deflated = deflated_sharpe_ratio(own, t, n_trials=n, variance=variance, **moments)
-    psr = probabilistic_sharpe_ratio(own, t, **moments)
+    deflated = deflated_sharpe_ratio(own, t, n_trials=n, dependence=factor, **moments)
+    psr = probabilistic_sharpe_ratio(own, t, dependence=factor, **moments)
+    variance = factor * max(0.0, variance_factor(own, **moments)) / (t - 1)
+    needed = detectable_sharpe(t, n, blank.periods_per_year, dependence=factor, **moments)
     ability = superior_predictive_ability(values, seed=blank.seed)
     overfitting = probability_of_backtest_overfitting(values, largest_even_blocks(t))
     notes = [
@@ -199,9 +222,10 @@ def _measured(blank: Verdict, values: FloatArray, estimate: SharpeEstimate) -> V
     return replace(
         blank,
         sharpe_annual=own * year,
-        standard_error_annual=sharpe_standard_error(own, t, **moments) * year,
+        standard_error_annual=math.sqrt(variance) * year,
         skew=estimate.skew,
         kurtosis=estimate.kurtosis,
+        dependence=factor,
         psr=psr,
         psr_h0=probabilistic_sharpe_ratio_h0(own, t, **moments),
         luck_annual=deflated.sr0 * year,
@@ -213,10 +237,11 @@ def _measured(blank: Verdict, values: FloatArray, estimate: SharpeEstimate) -> V
         pbo=math.nan if overfitting.pbo is None else overfitting.pbo,
         pbo_blocks=overfitting.n_blocks,
         min_track_record_periods=minimum_track_record_length(
-            own, benchmark=deflated.sr0, **moments
+            own, benchmark=deflated.sr0, dependence=factor, **moments
         ),
         min_backtest_years=minimum_backtest_length(own * year, n),
         effective_trials=effective_number_of_trials(mean_correlation(values), n),
+        needed_by_winner_annual=needed.evidence,
         notes=tuple(note for note in notes if note),
     )
 
@@ -225,7 +250,7 @@ def _concluded(verdict: Verdict) -> Verdict:
     """Return the verdict with its word, and why it is not `evidence` where only that is missing."""
     passed = verdict.dsr >= DSR_LEAST and verdict.spa_p < P_BELOW
     kind: VerdictKind = NONE
-    if verdict.spa_p < P_BELOW or verdict.sidak_p < P_BELOW:
+    if verdict.spa_p < P_BELOW_EACH or verdict.sidak_p < P_BELOW_EACH:
         kind = WEAK
     notes = list(verdict.notes)
     if passed and verdict.n_periods < MIN_PERIODS:

@@ -2,21 +2,37 @@
 
 import math
 
-from finrl_ray.statistics.detectable_sharpe import DetectableSharpe
-from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK, Verdict
+from finrl_ray.statistics.detectable_sharpe import (
+    DSR_LEAST,
+    P_BELOW,
+    P_BELOW_EACH,
+    DetectableSharpe,
+)
+from finrl_ray.statistics.verdict import EVIDENCE, FORMER_RULE, PBO_MOST, WEAK, Verdict
 from finrl_ray.support.text import counted
 
 _MEANING = {
-    EVIDENCE: "the winner did better against buy & hold than the luck of {trials} explains",
+    EVIDENCE: "the winner earned more beside the market than the luck of {trials} explains",
     WEAK: "the winner may be more than luck, but not every test agrees",
 }
+_FORMER_MEANING = {
+    **_MEANING,
+    EVIDENCE: "the winner did better against buy & hold than the luck of {trials} explains",
+}
 _NO_SKILL = "{best} without any skill would often have done as well"
+_SERIES = "judged on returns less beta times those of buy & hold"
+_FORMER_SERIES = (
+    "judged by the rule of an earlier version: on returns less those of buy & hold (beta taken as "
+    f"1), with the luck read from the spread of the trials, and weak evidence at {P_BELOW} for "
+    "either p-value"
+)
 
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one sentence."""
     n = verdict.n_trials
-    meaning = _MEANING.get(verdict.kind, _NO_SKILL).format(
+    meanings = _FORMER_MEANING if verdict.rule == FORMER_RULE else _MEANING
+    meaning = meanings.get(verdict.kind, _NO_SKILL).format(
         trials=_trials(n), best="an agent" if n == 1 else f"the best of {n:,} agents"
     )
     if math.isnan(verdict.sharpe_annual):
@@ -24,41 +40,62 @@ def headline(verdict: Verdict) -> str:
     return f"{verdict.kind}: {meaning}"
 
 
+def ratio_name(verdict: Verdict) -> str:
+    """Return what the ratio is called that a verdict is about."""
+    former = verdict.rule == FORMER_RULE
+    return "Sharpe ratio beyond buy & hold" if former else "appraisal ratio"
+
+
+def series_name(verdict: Verdict) -> str:
+    """Return what the returns are called that a verdict rests on."""
+    former = verdict.rule == FORMER_RULE
+    return "returns beyond those of buy & hold" if former else "returns beside the market"
+
+
 def verdict_sentences(verdict: Verdict, n_started: int | None = None) -> list[str]:
-    """Return the headline and, line by line, what it rests on.
+    """Return the headline and, line by line, what it rests on and by which rule.
 
     Parameters
     ----------
     verdict : with its figures
     n_started : trials that were started, where not each of them is one of `verdict.n_trials`
     """
+    former = verdict.rule == FORMER_RULE
     lines = [headline(verdict)]
     if not math.isnan(verdict.dsr):
+        each = "" if former else f", {P_BELOW_EACH} for weak evidence"
         lines += [
-            f"annual Sharpe ratio beyond buy & hold {_two(verdict.sharpe_annual)} (standard error "
+            f"annual {ratio_name(verdict)} {_two(verdict.sharpe_annual)} (standard error "
             f"{_two(verdict.standard_error_annual)}) on {counted(verdict.n_periods, 'day')}; the "
             "best of "
             f"{_trials(verdict.n_trials)} without skill shows {_two(verdict.luck_annual)}",
             f"deflated Sharpe ratio {_two(verdict.dsr)} (evidence: at least {DSR_LEAST}); p-values "
-            f"SPA {_p(verdict.spa_p)}, Sidak {_p(verdict.sidak_p)} (below {P_BELOW}); PBO "
+            f"SPA {_p(verdict.spa_p)}, Sidak {_p(verdict.sidak_p)} (below {P_BELOW}{each}); PBO "
             f"{_two(verdict.pbo)} (at most {PBO_MOST})",
         ]
     if not math.isnan(verdict.needed_evidence_annual):
-        evidence, weak = verdict.needed_evidence_annual, verdict.needed_weak_annual
+        evidence, weak = _two(verdict.needed_evidence_annual), _two(verdict.needed_weak_annual)
+        what = "a Sharpe ratio" if former else "an appraisal ratio"
         lines.append(
-            f"{_started(verdict, n_started)}; with so many a Sharpe ratio of about "
-            f"{_two(evidence)} would have been needed for evidence, {_two(weak)} for weak evidence"
+            f"{_started(verdict, n_started)}; with so many {what} of about {evidence} would have "
+            f"been needed for evidence, {weak} for weak evidence{_own_need(verdict)}"
         )
-    return [*lines, *verdict.notes]
+    return [*lines, _FORMER_SERIES if former else _SERIES, *verdict.notes]
+
+
+def _own_need(verdict: Verdict) -> str:
+    own = _two(verdict.needed_by_winner_annual)
+    if math.isnan(verdict.needed_by_winner_annual) or own == _two(verdict.needed_evidence_annual):
+        return ""
+    return f" ({own} for evidence, with the skewness, fat tails and autocorrelation of the winner)"
 
 
 def detectable_sentence(needed: DetectableSharpe, n_periods: int, n_trials: int) -> str:
     """Return before a search what it would have to show."""
     return (
         f"to be told from luck, the best of {_trials(n_trials)} on {counted(n_periods, 'return')} "
-        "must "
-        f"beat buy & hold by an annual Sharpe ratio of about {_two(needed.evidence)} "
-        f"({_two(needed.weak)} for weak evidence)"
+        "must earn an annual appraisal ratio (beside buy & hold) of about "
+        f"{_two(needed.evidence)} ({_two(needed.weak)} for weak evidence)"
     )
 
 
@@ -77,6 +114,8 @@ def _trials(count: int) -> str:
 
 
 def _two(value: float) -> str:
+    if math.isinf(value):
+        return "more than can be shown"
     return "not known" if math.isnan(value) else f"{value:.2f}"
 
 

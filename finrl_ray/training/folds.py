@@ -7,6 +7,7 @@ trains the next fold as if it had never been stopped.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import RANK_BY_OBJECTIVE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
@@ -30,7 +32,8 @@ from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.files.manifest import write_folder_manifest
-from finrl_ray.metrics.performance import sharpe_ratio, turnover
+from finrl_ray.metrics.beside_benchmark import residual_returns
+from finrl_ray.metrics.performance import exposure, sharpe_ratio, turnover
 from finrl_ray.metrics.registry import MEASURES, performance_summary
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, sharpe_standard_error
@@ -61,6 +64,8 @@ class FoldResult:
     returns : array of shape (R,), the account's simple returns; one fewer per segment than rows
     active : array of shape (R,), `returns` less those of buy & hold on the same days
     turnover : per year, the mean over the segments
+    exposure : mean share of the account that was invested; NaN where an earlier version has not
+        kept it
     """
 
     fold: int
@@ -70,6 +75,12 @@ class FoldResult:
     returns: FloatArray
     active: FloatArray
     turnover: float
+    exposure: float = math.nan
+
+    @property
+    def benchmark(self) -> FloatArray:
+        """Simple returns of buy & hold on the same days, shape (R,)."""
+        return self.returns - self.active
 
 
 def train_folds(
@@ -173,7 +184,7 @@ def _run_fold(
     train_data = development.take(fold.train)
     scaling = fitted_scaling(config.env, train_data)
     model = train_on(settings, config, train_data, scaling, seed)
-    dates, returns, active, traded = [], [], [], []
+    dates, returns, active, traded, invested = [], [], [], [], []
     for first, stop in fold.judged:
         judged = development.rows(first, stop)
         env = make_vec_env(judged, config.env, seed=seed, scaling=scaling, training=False)
@@ -186,8 +197,10 @@ def _run_fold(
                 history.traded_amount, history.account_value, periods_per_year=periods_per_year
             )
         )
+        invested.append(exposure(history.position_value, history.account_value))
     assert model.env is not None
     model.env.close()
+    lengths = [len(part) for part in returns]
     return FoldResult(
         fold=number,
         seed=seed,
@@ -195,7 +208,8 @@ def _run_fold(
         dates=np.concatenate(dates),
         returns=np.concatenate(returns),
         active=np.concatenate(active),
-        turnover=float(np.average(traded, weights=[len(part) for part in returns])),
+        turnover=float(np.average(traded, weights=lengths)),
+        exposure=float(np.average(invested, weights=lengths)),
     )
 
 
@@ -205,10 +219,11 @@ def fold_metrics(
     """Return what a trial reports after its latest fold.
 
     `eval/...` are means over the folds, or the worst of them where the measure says so (see
-    `Measure.over_windows`). `objective` is that of `validation.objective`; where it is not a
+    `Measure.over_windows`), with the standard error of the measure that trials are ranked by.
+    `objective` is that of `validation.objective`; where it is not a
     number, one worse than agents come to.
     """
-    measures = [_measures(result, config, periods_per_year) for result in done]
+    measures = [fold_measures(result, config, periods_per_year) for result in done]
     worst = [name for name, measure in MEASURES.items() if measure.over_windows == "worst"]
     metrics = {
         f"eval/{name}": float(np.mean([m[name] for m in measures]))
@@ -218,8 +233,14 @@ def fold_metrics(
     for name in worst:
         worse = min if MEASURES[name].mode == "max" else max
         metrics[f"eval/{name}"] = float(worse(m[name] for m in measures))
+    year = np.sqrt(periods_per_year)
     sharpes = [m["active_sharpe_ratio"] for m in measures]
-    metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done, periods_per_year)
+    metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done[0].active, year)
+    ranked = config.search.rank_by
+    if ranked != RANK_BY_OBJECTIVE:
+        series = _series_behind(ranked, done[0])
+        values = [m[ranked] for m in measures]
+        metrics[f"eval/{ranked}_se"] = _standard_error(values, series, year)
     if config.validation.objective == "metric":
         name = config.evaluation.metric
         objective = metrics[f"eval/{name}"]
@@ -241,39 +262,61 @@ def fold_metrics(
     }
 
 
-def _measures(
+def fold_measures(
     result: FoldResult, config: ExperimentConfig, periods_per_year: float
 ) -> dict[str, float]:
+    """Return the measures of one training on its judged rows."""
     summary = performance_summary(
         account_values(result.returns),
         periods_per_year=periods_per_year,
         risk_free_rate=config.evaluation.risk_free_rate,
+        benchmark_value=account_values(result.benchmark),
     )
     active = sharpe_ratio(result.active, periods_per_year=periods_per_year)
-    return {**summary, "turnover": result.turnover, "active_sharpe_ratio": active}
+    beside = {"exposure": result.exposure, "turnover": result.turnover}
+    return {**summary, **beside, "active_sharpe_ratio": active}
 
 
-def _standard_error(
-    sharpes: Sequence[float], done: Sequence[FoldResult], periods_per_year: float
-) -> float:
-    """Return the standard error of the mean; of a single fold that of its own Sharpe ratio.
+def _series_behind(measure: str, result: FoldResult) -> FloatArray | None:
+    """Return the returns whose Sharpe ratio a measure is; None where it is none."""
+    if measure == "sharpe_ratio":
+        return result.returns
+    if measure == "information_ratio":
+        return result.active
+    if measure == "appraisal_ratio":
+        return residual_returns(result.returns, result.benchmark)
+    return None
+
+
+def _standard_error(values: Sequence[float], first: FloatArray | None, year: float) -> float:
+    """Return the standard error of the mean; of a single fold that of its own ratio.
 
     One fold's spread is unknown, and to call it 0 would let trials that were stopped early win.
+    Where the measure is no Sharpe ratio, whose error is known, it is taken to be as large as the
+    value.
+
+    Parameters
+    ----------
+    values : of the folds
+    first : returns of the first fold, of which its value is the Sharpe ratio; None if it is none
+    year : root of the periods per year
     """
-    if len(sharpes) > 1:
-        return float(np.std(sharpes, ddof=1) / np.sqrt(len(sharpes)))
-    estimate = estimate_sharpe(done[0].active)
+    if len(values) > 1:
+        return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    if first is None:
+        return abs(values[0])
+    estimate = estimate_sharpe(first)
     if not np.isfinite(estimate.sharpe) or not np.isfinite(estimate.skew):
         return 0.0
     error = sharpe_standard_error(
         estimate.sharpe, estimate.n_periods, skew=estimate.skew, kurtosis=estimate.kurtosis
     )
-    return float(error * np.sqrt(periods_per_year))
+    return float(error * year)
 
 
 def _breach(done: Sequence[FoldResult], config: ExperimentConfig, periods_per_year: float) -> str:
     """Return in words that the latest fold's drawdown is beyond the config's limit."""
-    return drawdown_breach(_measures(done[-1], config, periods_per_year), config.search)
+    return drawdown_breach(fold_measures(done[-1], config, periods_per_year), config.search)
 
 
 def _report(
@@ -303,6 +346,7 @@ def write_folds(done: Sequence[FoldResult], folder: Path) -> None:
         seed=np.array([result.seed for result in done]),
         timesteps=np.array([result.timesteps for result in done]),
         turnover=np.array([result.turnover for result in done]),
+        exposure=np.array([result.exposure for result in done]),
         length=np.array(lengths),
         dates=np.concatenate([result.dates for result in done]),
         returns=np.concatenate([result.returns for result in done]),
@@ -319,6 +363,8 @@ def folds_of(content: bytes) -> list[FoldResult]:
     """Return the folds that `write_folds` wrote, from the content of the file."""
     arrays: dict[str, AnyArray] = read_arrays(io.BytesIO(content))
     bounds = np.cumsum(arrays["length"])[:-1]
+    # kept since the measure is there
+    invested = arrays.get("exposure", np.full(len(arrays["length"]), np.nan))
     series = {name: np.split(arrays[name], bounds) for name in ("dates", "returns", "active")}
     return [
         FoldResult(
@@ -326,6 +372,7 @@ def folds_of(content: bytes) -> list[FoldResult]:
             seed=int(arrays["seed"][number]),
             timesteps=int(arrays["timesteps"][number]),
             turnover=float(arrays["turnover"][number]),
+            exposure=float(invested[number]),
             **{name: parts[number] for name, parts in series.items()},
         )
         for number in range(len(arrays["length"]))

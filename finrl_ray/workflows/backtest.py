@@ -18,7 +18,10 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_json
-from finrl_ray.metrics.returns import active_returns, simple_returns
+from finrl_ray.metrics.beside_benchmark import residual_returns
+from finrl_ray.metrics.earnings import Earnings, earnings_of
+from finrl_ray.metrics.performance import exposure, turnover
+from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.mirror import FolderMirror
 from finrl_ray.search.folder.names import (
@@ -28,8 +31,10 @@ from finrl_ray.search.folder.names import (
 from finrl_ray.search.folder.test_openings import Opening, read_openings, record_opening
 from finrl_ray.search.journal.records import unfinished
 from finrl_ray.search.results.winner import load_winner, winners_env
+from finrl_ray.statistics.dependence import dependence_factor
 from finrl_ray.statistics.sharpe_difference import sharpe_difference
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
+from finrl_ray.statistics.verdict import FORMER_RULE, RULE, Rule
 
 RESULT_FILE = "backtest.json"
 TRADES_FILE = "trades.csv"
@@ -49,8 +54,10 @@ class Backtest:
     opened : each of these, with its window, its config and its model
     repeated : whether this is an earlier result shown again, without opening the window
     notes : baselines that are missing, and why
-    psr : probability that the true Sharpe ratio of the returns beyond buy & hold is above 0; NaN
-        where it is not defined
+    psr : probability that the true Sharpe ratio of the returns of `rule` is above 0; NaN where it
+        is not defined
+    rule : which returns these are, as in `finrl_ray.statistics.verdict.Verdict`
+    earnings : what the winner has earned; None in results of earlier versions
     difference_p : p-value that agent and buy & hold have the same Sharpe ratio (Ledoit and Wolf);
         NaN for fewer than 20 returns, or where one does not move
     """
@@ -64,6 +71,8 @@ class Backtest:
     notes: tuple[str, ...] = ()
     psr: float = math.nan
     difference_p: float = math.nan
+    rule: Rule = RULE
+    earnings: Earnings | None = None
 
 
 def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
@@ -114,6 +123,10 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
         )
         curves = {"agent": history.account_value, **baselines.curves}
         measures = curve_measures(curves, periods_per_year=periods, risk_free_rate=rate)
+        invested = exposure(history.position_value, history.account_value)
+        traded = turnover(history.traded_amount, history.account_value, periods_per_year=periods)
+        measures["agent"] |= {"exposure": invested, "turnover": traded}
+        own, held = (simple_returns(curves[name]) for name in ("agent", BUY_AND_HOLD))
         result = Backtest(
             trial=record.index,
             window=dates,
@@ -122,8 +135,9 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             repeated=False,
             opened=tuple(opened),
             notes=baselines.notes,
-            psr=_psr(history.account_value, baselines.curves[BUY_AND_HOLD]),
-            difference_p=_difference_p(history.account_value, baselines.curves[BUY_AND_HOLD]),
+            psr=_psr(own, held),
+            difference_p=_difference_p(own, held),
+            earnings=earnings_of(own, held, invested),
         )
         table = pd.DataFrame({"date": history.dates, **curves})
         _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
@@ -153,6 +167,8 @@ def _write(
         "notes": list(result.notes),
         "psr": None if math.isnan(result.psr) else result.psr,
         "difference_p": None if math.isnan(result.difference_p) else result.difference_p,
+        "rule": result.rule,
+        "earnings": None if result.earnings is None else result.earnings.to_dict(),
     }
     text = json.dumps(content, indent=2) + "\n"
     with atomic_path(target / RESULT_FILE) as temporary:
@@ -180,6 +196,7 @@ def _read(file: Path, opened: Sequence[Opening], model_hash: str | None = None) 
                 "test window once more, for this one"
             )
         start, end = content["window"]
+        earned = content.get("earnings")
         return Backtest(
             trial=content["trial"],
             window=(start, end),
@@ -190,6 +207,8 @@ def _read(file: Path, opened: Sequence[Opening], model_hash: str | None = None) 
             notes=tuple(content.get("notes", ())),
             psr=_number(content.get("psr")),
             difference_p=_number(content.get("difference_p")),
+            rule=content.get("rule", FORMER_RULE),
+            earnings=None if earned is None else Earnings.from_dict(earned),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(
@@ -201,18 +220,23 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _psr(account_value: FloatArray, held: FloatArray) -> float:
-    found = estimate_sharpe(active_returns(account_value, held))
-    if found.flag:
+def _psr(returns: FloatArray, held: FloatArray) -> float:
+    residual = residual_returns(returns, held)
+    found = estimate_sharpe(residual)
+    if found.flag or not found.n_periods:
         return math.nan
     return probabilistic_sharpe_ratio(
-        found.sharpe, found.n_periods, skew=found.skew, kurtosis=found.kurtosis
+        found.sharpe,
+        found.n_periods,
+        skew=found.skew,
+        kurtosis=found.kurtosis,
+        dependence=dependence_factor(residual),
     )
 
 
-def _difference_p(account_value: FloatArray, held: FloatArray) -> float:
+def _difference_p(returns: FloatArray, held: FloatArray) -> float:
     try:
-        return sharpe_difference(simple_returns(account_value), simple_returns(held)).p_value
+        return sharpe_difference(returns, held).p_value
     except DataError:
         return math.nan
 

@@ -19,23 +19,25 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.agents.hyperparameters import SEED_DRAW
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import FifoConfig
+from finrl_ray.config.search import RANK_BY_OBJECTIVE
 from finrl_ray.config.validation import WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path
-from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ranking import trial_score
 from finrl_ray.search.results.returns import trial_folds
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
 from finrl_ray.support.values import to_python
-from finrl_ray.training.folds import FoldResult
+from finrl_ray.training.folds import FoldResult, fold_measures
 
 CONFIRMATION_FOLDER = "confirmation"
 TABLE_FILE = "confirmation.csv"
+FORMER_MEASURE = "active_sharpe_ratio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,10 @@ class Confirmation:
     ----------
     path : the folder of the new trainings, itself that of a search
     table : one row per configuration, the highest lower bound first: `rank`, `trial` (its number in
-        the search), `search_rank`, `lower_bound` (annual; mean less standard error),
-        `active_sharpe_ratio` (mean over seeds x windows), `active_sharpe_se`, `iqm` with
+        the search), `search_rank`, `ranked_by` (the measure, that of the search), `lower_bound`
+        (mean less standard error), `mean` (over seeds x windows), `standard_error`, `iqm` with
         `iqm_low` and `iqm_high` (interquartile mean, and its 95 % interval over seeds),
-        `max_drawdown` (worst), `folds` and the state
+        `max_drawdown` (worst), `exposure`, `beta`, `turnover`, `folds` and the state
     finished : whether every training has ended; if not, `finrl-ray resume PATH` goes on
     """
 
@@ -243,35 +245,55 @@ def _row(
     folder: SearchFolder,
 ) -> dict[str, Any]:
     last, can_win = record.last, record.state == "completed"
+    measure = confirmed_measure(folder.config)
     row: dict[str, Any] = {
         "rank": None,
         "trial": trials[record.index],
         "search_rank": record.index + 1,
-        "lower_bound": last.get("objective") if can_win else None,
-        "active_sharpe_ratio": last.get("eval/active_sharpe_ratio"),
-        "active_sharpe_se": last.get("eval/active_sharpe_se"),
+        "ranked_by": measure,
+        "lower_bound": trial_score(record, folder.config) if can_win else None,
+        "mean": last.get(f"eval/{measure}"),
+        "standard_error": last.get(f"eval/{_error_name(measure)}"),
         "iqm": None,
         "iqm_low": None,
         "iqm_high": None,
         "max_drawdown": last.get("eval/max_drawdown"),
+        **{name: last.get(f"eval/{name}") for name in ("exposure", "beta", "turnover")},
         "folds": last.get("folds", 0),
         "state": record.state,
         "reason": record.reason,
     }
     if can_win:
-        seeds = folder.config.validation.seeds
-        matrix = sharpe_matrix(folds, seeds, periods_per_year=folder.periods_per_year)
+        periods = folder.periods_per_year
+        matrix = measure_matrix(folds, folder.config, measure, periods_per_year=periods)
         low, high = interquartile_mean_interval(matrix, seed=folder.config.seed)
         row |= {"iqm": interquartile_mean(matrix), "iqm_low": low, "iqm_high": high}
     return row
 
 
-def sharpe_matrix(
-    folds: Sequence[FoldResult], seeds: int, *, periods_per_year: float
+def confirmed_measure(config: ExperimentConfig) -> str:
+    """Return the measure that configurations are confirmed by: that of `search.rank_by`.
+
+    Of searches of earlier versions it is the Sharpe ratio of returns beyond buy & hold.
+    """
+    ranked = config.search.rank_by
+    return FORMER_MEASURE if ranked == RANK_BY_OBJECTIVE else ranked
+
+
+def _error_name(measure: str) -> str:
+    return "active_sharpe_se" if measure == FORMER_MEASURE else f"{measure}_se"
+
+
+def measure_matrix(
+    folds: Sequence[FoldResult],
+    config: ExperimentConfig,
+    measure: str,
+    *,
+    periods_per_year: float,
 ) -> FloatArray:
-    """Return the annual active Sharpe ratios of a whole trial, of shape (seeds, windows)."""
-    ratios = [sharpe_ratio(result.active, periods_per_year=periods_per_year) for result in folds]
-    return np.array(ratios).reshape(seeds, -1)
+    """Return a measure of each training of a whole trial, of shape (seeds, windows)."""
+    values = [fold_measures(result, config, periods_per_year)[measure] for result in folds]
+    return np.array(values).reshape(config.validation.seeds, -1)
 
 
 def read_confirmation(path: Path) -> Confirmation | None:
@@ -280,6 +302,9 @@ def read_confirmation(path: Path) -> Confirmation | None:
     if not found:
         return None
     table = read_csv_table(found[-1])
+    if "ranked_by" not in table:  # of an earlier version
+        names = {FORMER_MEASURE: "mean", "active_sharpe_se": "standard_error"}
+        table = table.rename(columns=names).assign(ranked_by=FORMER_MEASURE)
     return Confirmation(
         path=found[-1].parent, table=table, finished=bool((table["state"] == "completed").all())
     )

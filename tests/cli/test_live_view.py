@@ -22,6 +22,7 @@ def journal(tmp_path: Path) -> JournalCallback:
         made.committer.write("start", trial_id=f"t{index}", index=index, sample={})
         metrics = {"timesteps": 2000 * (index + 1), "objective": float(index)}
         metrics |= {"eval/sharpe_ratio": float(index), "eval/max_drawdown": -0.1}
+        metrics["eval/appraisal_ratio"] = float(index)
         made.committer.write("result", trial_id=f"t{index}", metrics=metrics)
     made.committer.write(
         "end", trial_id="t0", state="completed", reason="completed 2,000 timesteps"
@@ -74,7 +75,7 @@ def test_plain_lines_when_the_output_is_no_terminal(journal, capsys) -> None:
     lines.on_step_end(0, [])
     lines.on_experiment_end([])
     out = capsys.readouterr().out
-    assert "trial 0: completed 2,000 timesteps (Sharpe 0.00, max drawdown -10.0%)" in out
+    assert "trial 0: completed 2,000 timesteps (appraisal 0.00, Sharpe 0.00" in out
     assert "trial 11: ValueError: [nan]" in out
     assert "\x1b" not in out
     assert out.count("trial 0:") == 1

@@ -51,7 +51,8 @@ def folder(tmp_path: Path) -> SearchFolder:
     for index in range(3):
         write("start", trial_id=f"t{index}", index=index, sample={"n_steps": 64})
         metrics = {"timesteps": 100, "objective": float(index), "eval_objective": float(index)}
-        metrics |= {"eval/sharpe_ratio": float(index), "eval/max_drawdown": -0.25}
+        metrics |= {"eval/appraisal_ratio": float(index), "eval/sharpe_ratio": float(index)}
+        metrics |= {"eval/max_drawdown": -0.25}
         write("result", trial_id=f"t{index}", metrics=metrics)
     write("end", trial_id="t1", state="completed", reason="completed 100 timesteps")
     write("end", trial_id="t2", state="failed", reason="ValueError: [nan]", error="Traceback")

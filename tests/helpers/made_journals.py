@@ -165,6 +165,7 @@ def _result(
         "objective": value,
         "eval_objective": value,
         "eval/sharpe_ratio": value,
+        "eval/appraisal_ratio": value,
         "eval/max_drawdown": -0.1,
         "eval/total_return": 0.05,
     }

@@ -14,9 +14,10 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.windows.split import make_split
-from finrl_ray.metrics.returns import active_returns
+from finrl_ray.metrics.beside_benchmark import residual_returns
+from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.folder import SearchFolder, create_folder
-from finrl_ray.search.folder.names import ACCOUNT_CURVES_FILE, ACTIVE_RETURNS_FILE
+from finrl_ray.search.folder.names import ACCOUNT_CURVES_FILE, RESIDUAL_RETURNS_FILE
 from finrl_ray.search.journal.events import append_events
 from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.results.returns import TrialReturns
@@ -125,6 +126,9 @@ def _write_journal(folder: SearchFolder, n_trials: int, failed: Sequence[int]) -
                 "objective": value,
                 "eval_objective": value,
                 "eval/sharpe_ratio": value,
+                "eval/appraisal_ratio": value,
+                "eval/exposure": 0.4,
+                "eval/beta": 0.3,
                 "eval/max_drawdown": -0.1,
                 "eval/total_return": 0.05,
                 "eval/annual_volatility": 0.1,
@@ -157,7 +161,7 @@ def _write_outputs(folder: SearchFolder, *, finished: bool) -> None:
                  "account_value": values}
             )
         )  # fmt: skip
-        columns.append(active_returns(values, held))
+        columns.append(simple_returns(values))
         trials.append(record.index)
     curves = pd.DataFrame({"trial": [], "timesteps": [], "date": [], "account_value": []})
     curves = pd.concat(frames, ignore_index=True) if frames else curves
@@ -165,10 +169,20 @@ def _write_outputs(folder: SearchFolder, *, finished: bool) -> None:
     write_baselines(folder)
     if not finished:
         return
-    active = np.column_stack(columns) if columns else np.empty((len(held) - 1, 0))
-    returns = TrialReturns(trials=tuple(trials), dates=window.dates[1:], active=active)
-    frame = pd.DataFrame(active, columns=[str(trial) for trial in trials])
+    own = np.column_stack(columns) if columns else np.empty((len(held) - 1, 0))
+    market = simple_returns(held)
+    residual = own.copy()
+    for column in range(own.shape[1]):
+        residual[:, column] = residual_returns(own[:, column], market)
+    returns = TrialReturns(
+        trials=tuple(trials),
+        dates=window.dates[1:],
+        own=own,
+        benchmark=market,
+        residual=residual,
+    )
+    frame = pd.DataFrame(residual, columns=[str(trial) for trial in trials])
     frame.insert(0, "date", returns.dates)
-    frame.to_parquet(folder.path / ACTIVE_RETURNS_FILE)
+    frame.to_parquet(folder.path / RESIDUAL_RETURNS_FILE)
     best = winner(records, folder.config) if trials else None
     write_verdict(folder.path, judge_search(folder, records, returns, best))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from made_search import made_search
 
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.report.listing import list_searches
 from finrl_ray.report.pages.comparison import read_searches
@@ -183,7 +184,7 @@ def test_a_journal_that_names_a_victim_is_not_read_so_nothing_is_pruned(tmp_path
         read_journal(folder)
     storage = CheckpointStorage(folder)
     with pytest.raises(SearchError, match="is not followed"):
-        prune(storage, records.in_order(), 1, delete_at_once(storage))
+        prune(storage, records.in_order(), ExperimentConfig(), delete_at_once(storage))
     assert victim.is_dir()
 
 
@@ -216,11 +217,11 @@ def test_a_reproduction_file_is_not_unpacked_before_it_is_refused(
 def test_a_damaged_table_is_named(made: Path, tmp_path: Path) -> None:
     for name, content in (
         ("account_curves.parquet", b"no parquet"),
-        ("active_returns.parquet", b""),
+        ("residual_returns.parquet", b""),
         ("baselines.csv", b"\xff\xfe\x00"),
     ):
         (folder,) = copies(made, tmp_path, f"of_{name}")
         (folder / name).write_bytes(content)
         report = read_search(folder)
         with pytest.raises(SearchError, match=name):
-            _ = (report.account_curve, report.active_returns, report.baselines)
+            _ = (report.account_curve, report.judged_returns, report.baselines)

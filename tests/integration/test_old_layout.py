@@ -6,14 +6,17 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from repository import REPOSITORY
 
 from finrl_ray.agents.models import load_model
 from finrl_ray.cli.main import main
 from finrl_ray.errors import SearchError
+from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.reproduce.replay import replay
 from finrl_ray.search.reproduce.reproduce import reproduce
+from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.run.runner import resume_search
 
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "old_layout"
@@ -52,6 +55,36 @@ def test_a_finished_search_is_shown(finished, monkeypatch, capsys) -> None:
     assert run(monkeypatch, "show", finished, "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert len(shown["trials"]) == 3
+
+
+def test_its_verdict_says_by_which_rule_it_was_made(finished, monkeypatch, capsys) -> None:
+    run(monkeypatch, "show", finished)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "judged by the rule of an earlier version: on returns less those of buy & hold" in said
+    assert "best first by Sharpe ratio" in said
+    config = open_folder(finished).config
+    assert config.search.rank_by == "objective"
+
+
+def test_it_is_ranked_as_it_was(finished) -> None:
+    folder = open_folder(finished)
+    table = trial_table(folder.records().in_order(), folder.config)
+    was = pd.read_csv(finished / "trials.csv")
+    assert table["trial"].tolist() == was["trial"].tolist()
+    assert table["score"].tolist() == was["objective"].tolist()
+
+
+def test_a_verdict_that_is_lost_is_made_again_by_the_rule_of_this_version(finished) -> None:
+    (finished / "verdict.json").unlink()
+    judged = resume_search(finished).judged
+    assert judged is not None
+    assert judged.verdict.rule == "residual"
+    assert judged.ranked_by == "Sharpe ratio"
+    assert "the winner is first by its Sharpe ratio" in judged.sentences()
+    assert judged.earnings is not None
+    assert "how much of the account was invested is not known" in judged.sentences()[1]
+    assert (finished / "residual_returns.parquet").is_file()
+    assert not (finished / "active_returns.parquet").exists()
 
 
 def test_both_are_listed(finished, interrupted, monkeypatch, capsys) -> None:

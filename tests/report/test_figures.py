@@ -76,7 +76,7 @@ def test_best_so_far_ends_at_the_winner(search: SearchReport, drawn) -> None:
     table = drawn["best_so_far"].table
     assert table["best_trial"].iloc[-1] == search.winner
     row = search.table[search.table["rank"] == 1].iloc[0]
-    assert table["best_objective"].iloc[-1] == row["objective"]
+    assert table["best_score"].iloc[-1] == row["score"]
     assert table["total_timesteps"].iloc[-1] == search.total_timesteps
     assert table["elapsed_s"].is_monotonic_increasing
 
@@ -114,7 +114,7 @@ def test_luck_is_drawn_as_the_verdict_counts_it(search: SearchReport, drawn) -> 
     mean = float((best.x * best.y).sum() / best.y.sum())
     assert mean == pytest.approx(verdict.luck_annual, rel=0.05)
     row = drawn["trial_sharpes"].table.set_index("trial").loc[str(search.winner)]
-    assert row["active_sharpe_ratio"] == pytest.approx(verdict.sharpe_annual)
+    assert row["judged_ratio"] == pytest.approx(verdict.sharpe_annual)
 
 
 def test_account_curves_are_the_winners_and_the_baselines(search: SearchReport, drawn) -> None:
@@ -150,7 +150,7 @@ def test_parallel_coordinates_put_the_best_last(search: SearchReport, drawn) -> 
     assert isinstance(mark, Parallel)
     trials, objectives, axes = compared(search)
     assert 4 not in trials  # it has failed
-    assert list(mark.axes) == [*(axis.name for axis in axes), "objective"]
+    assert list(mark.axes) == [*(axis.name for axis in axes), "score"]
     assert {"learning_rate", "n_steps", "net_arch", "gamma"} <= set(mark.axes)
     assert mark.places.min() >= 0.0
     assert mark.places.max() <= 1.0

@@ -32,7 +32,7 @@ def test_every_state(tmp_path: Path) -> None:
     assert found[str(done.path)].state == "finished"
     winner = read_search(done.path).table.iloc[0]
     assert found[str(done.path)].best_trial == winner["trial"]
-    assert found[str(done.path)].best_objective == winner["objective"]
+    assert found[str(done.path)].best_score == winner["score"]
     assert found[str(done.path)].verdict == read_search(done.path).verdict.verdict.kind
     assert (found[str(broken.path)].state, found[str(broken.path)].ended) == ("interrupted", 2)
     assert found[str(broken.path)].verdict == ""
@@ -78,7 +78,7 @@ def test_a_storage_path_in_an_object_store(tmp_path: Path, monkeypatch) -> None:
 
 SEARCHES = [
     ListedSearch(path=f"runs/{name}_20261129_162504_2499", name=name, state=state, kind=kind,
-                 algorithm=agent, ended=12, planned=100, best_objective=-0.25, verdict=verdict)
+                 algorithm=agent, ended=12, planned=100, best_score=-0.25, verdict=verdict)
     for name, state, kind, agent, verdict in (
         ("experiment", "finished", "search", "ddpg", "no evidence of skill"),
         ("experiment", "finished", "search", "ddpg", "weak evidence"),

@@ -33,7 +33,7 @@ def rows(
         found.append(
             {"rank": index + 1 if index % 2 == 0 else None, "trial": index, "state": state,
              "reason": endings[index % len(endings)], "sharpe_ratio": value,
-             "objective": 2.0 if scored else value, "max_drawdown": -0.1, "total_return": 12.345,
+             "score": 2.0 if scored else value, "max_drawdown": -0.1, "total_return": 12.345,
              "timesteps": 10**index if index < 9 else 7,
              "notes": "checkpoint_000001 is damaged: [x]" if index % 11 == 3 else "",
              **({"pareto": index % 3 == 0} if front else {})}
@@ -71,7 +71,7 @@ def test_rich_is_not_asked_for_each_cell(width: int, monkeypatch) -> None:
 
 
 def test_rows_and_the_table_of_them_are_shown_alike() -> None:
-    metrics = {"timesteps": 100, "objective": 1.0, "eval/sharpe_ratio": 1.0}
+    metrics = {"timesteps": 100, "objective": 1.0, "eval/appraisal_ratio": 1.0}
     records = [
         TrialRecord(
             trial_id=f"{index:05d}", index=index, sample={}, state=state, reason=state,

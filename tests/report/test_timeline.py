@@ -2,6 +2,7 @@
 
 import pytest
 
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.report.timeline import result_times, running_seconds, running_trials
 
 
@@ -10,7 +11,7 @@ def event(kind: str, time: float, **content: object) -> dict[str, object]:
 
 
 def result(time: float, trial: str, timesteps: int, objective: float) -> dict[str, object]:
-    metrics = {"timesteps": timesteps, "objective": objective}
+    metrics = {"timesteps": timesteps, "objective": objective, "eval/appraisal_ratio": objective}
     return event("result", time, trial_id=trial, metrics=metrics)
 
 
@@ -37,11 +38,11 @@ def test_a_pause_between_two_starts_does_not_count() -> None:
 
 
 def test_the_best_is_the_one_that_would_have_won() -> None:
-    table = result_times(EVENTS)
+    table = result_times(EVENTS, ExperimentConfig())
     assert table["elapsed_s"].tolist() == [2, 3, 5, 7]
     assert table["total_timesteps"].tolist() == [100, 150, 250, 350]
     # trial 1 leads until it has failed; a NaN stands for nothing
-    assert table["best_objective"].tolist() == [1.0, 3.0, 3.0, 0.5]
+    assert table["best_score"].tolist() == [1.0, 3.0, 3.0, 0.5]
     assert table["best_trial"].tolist() == [0, 1, 1, 0]
 
 
@@ -59,4 +60,4 @@ def test_trials_running_at_once() -> None:
 
 @pytest.mark.parametrize("events", [[], EVENTS[:3]])
 def test_nothing_yet(events) -> None:
-    assert len(result_times(events)) == 0
+    assert len(result_times(events, ExperimentConfig())) == 0

@@ -1,6 +1,7 @@
 """The best of many: published values, exact integrals, and the limits."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ SKEWED = {"skew": -3.0, "kurtosis": 10.0}
 def test_expected_maximum() -> None:
     for n, value in (
         (10, 1.574598301),
+        (20, 1.900707951),
         (45, 2.235640178),
         (100, 2.530602893202),
         (1000, 3.255121514),
@@ -67,6 +69,18 @@ def test_deflated_sharpe_ratio_of_the_papers_example() -> None:
     for n, value in ((88, 0.950490816676), (89, 0.949839)):
         dsr = deflated_sharpe_ratio(**EXAMPLE, n_trials=n).dsr
         assert dsr == pytest.approx(value, abs=6e-7 if n == 89 else 6e-13)
+
+
+def test_luck_of_trials_without_skill() -> None:
+    """Reference values of the expected maximum, times the error of one Sharpe ratio."""
+    for n, value in ((20, 1.900708), (100, 2.530603)):
+        found = deflated_sharpe_ratio(0.1, 400, n_trials=n)
+        assert found.sr0 == pytest.approx(value / 20.0, abs=5e-8)
+        twice = deflated_sharpe_ratio(0.1, 400, n_trials=n, dependence=4.0)
+        assert twice.sr0 == pytest.approx(2.0 * found.sr0)
+        error = math.sqrt((1.0 + 0.1**2 / 2.0) / 399.0)
+        assert found.dsr == pytest.approx(NormalDist().cdf((0.1 - found.sr0) / error))
+        assert twice.dsr == pytest.approx(NormalDist().cdf((0.1 - twice.sr0) / (2.0 * error)))
 
 
 @pytest.mark.parametrize(("n", "variance"), [(1, 0.002), (100, 0.0)])

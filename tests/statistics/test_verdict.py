@@ -1,5 +1,6 @@
-"""From the active returns of all trials to a word: known answers, limits, odd inputs."""
+"""From the residual returns of all trials to a word: known answers, limits, odd inputs."""
 
+import dataclasses
 import json
 import math
 
@@ -7,7 +8,11 @@ import numpy as np
 import pytest
 
 from finrl_ray.errors import DataError
+from finrl_ray.statistics import verdict
+from finrl_ray.statistics.dependence import dependence_factor
 from finrl_ray.statistics.detectable_sharpe import detectable_sharpe
+from finrl_ray.statistics.overfitting import deflated_sharpe_ratio, sidak_p_value
+from finrl_ray.statistics.sharpe_inference import probabilistic_sharpe_ratio
 from finrl_ray.statistics.verdict import Verdict, judge
 from finrl_ray.statistics.verdict_text import detectable_sentence, headline, verdict_sentences
 
@@ -36,8 +41,10 @@ def test_the_best_of_noise() -> None:
         ("skew", -0.322823, 6),
         ("kurtosis", 3.092514, 6),
         ("psr", 0.995975, 6),
-        ("luck_annual", 2.804906, 6),
-        ("dsr", 0.478350, 6),
+        ("dependence", 1.0, 9),
+        ("standard_error_annual", 1.037231, 6),
+        ("luck_annual", 2.530603, 6),
+        ("dsr", 0.583229, 6),
         ("sidak_p", 0.331924, 6),
         ("min_backtest_years", 0.848, 3),
         ("pbo", 0.535897, 6),
@@ -45,7 +52,8 @@ def test_the_best_of_noise() -> None:
     ):
         assert getattr(found, name) == pytest.approx(value, abs=0.51 * 10**-digits), name
     assert found.spa_p == pytest.approx(0.116, abs=0.03)
-    assert found.min_track_record_periods == math.inf
+    assert found.min_track_record_periods == pytest.approx(15376.16, abs=0.01)
+    assert found.rule == "residual"
 
 
 def test_planted_skill() -> None:
@@ -54,9 +62,9 @@ def test_planted_skill() -> None:
     for name, value, digits in (
         ("sharpe_annual", 5.455992, 6),
         ("kurtosis", 3.611594, 6),
-        ("luck_annual", 3.106410, 6),
-        ("dsr", 0.988373, 6),
-        ("min_track_record_periods", 132.88, 2),
+        ("luck_annual", 2.530603, 6),
+        ("dsr", 0.997639, 6),
+        ("min_track_record_periods", 86.07, 2),
         ("pbo", 0.050971, 6),
     ):
         assert getattr(found, name) == pytest.approx(value, abs=0.51 * 10**-digits), name
@@ -66,7 +74,7 @@ def test_planted_skill() -> None:
 
 @pytest.mark.parametrize(
     ("t", "n", "evidence", "weak"),
-    [(252, 1, 1.65, 1.65), (252, 10, 3.24, 2.57), (252, 100, 4.21, 3.28), (1260, 100, 1.87, 1.47)],
+    [(252, 1, 1.65, 2.18), (252, 10, 3.24, 3.00), (252, 100, 4.21, 3.67), (1260, 100, 1.87, 1.62)],
 )
 def test_what_it_takes(t, n, evidence, weak) -> None:
     found = detectable_sharpe(t, n)
@@ -79,6 +87,40 @@ def test_what_it_takes(t, n, evidence, weak) -> None:
     assert f"{evidence:.2f}" in detectable_sentence(found, t, n)
 
 
+@pytest.mark.parametrize(
+    ("n", "t", "luck", "evidence"),
+    [(20, 252, 1.9007, 3.5695), (20, 504, 1.3440, 2.5155), (100, 504, 1.7894, 2.9638)],
+)
+def test_what_it_takes_as_worked_out_elsewhere(n, t, luck, evidence) -> None:
+    found = detectable_sharpe(t, n)
+    assert found.luck == pytest.approx(luck, abs=5.1e-5)
+    assert found.evidence == pytest.approx(evidence, abs=5.1e-5)
+
+
+@pytest.mark.parametrize(
+    ("t", "n", "shape"),
+    [
+        (252, 20, {}),
+        (504, 100, {}),
+        (60, 3, {"dependence": 1.7}),
+        (504, 20, {"dependence": 1.3, "skew": -1.5, "kurtosis": 9.0}),
+    ],
+)
+def test_what_it_takes_is_the_rule_solved(t, n, shape) -> None:
+    """At what is announced the deflated ratio is .95 and Sidak's p-value .015, to 1e-9."""
+    found = detectable_sharpe(t, n, **shape)
+    at = found.evidence / math.sqrt(252)
+    assert deflated_sharpe_ratio(at, t, n_trials=n, **shape).dsr == pytest.approx(0.95, abs=1e-9)
+    psr = probabilistic_sharpe_ratio(found.weak / math.sqrt(252), t, **shape)
+    assert sidak_p_value(psr, n) == pytest.approx(0.015, abs=1e-9)
+
+
+def test_too_few_returns_never_suffice() -> None:
+    found = detectable_sharpe(2, 20)
+    assert found.evidence == found.weak == math.inf
+    assert "more than can be shown" in detectable_sentence(found, 2, 20)
+
+
 def test_what_it_takes_is_what_the_rule_asks() -> None:
     """A winner a little above what is announced passes the deflation, a little below does not."""
     values = noise(252, 100, seed=4)
@@ -89,6 +131,74 @@ def test_what_it_takes_is_what_the_rule_asks() -> None:
         own = shifted[:, 0] - shifted[:, 0].mean()
         shifted[:, 0] = own + own.std(ddof=1) * needed * factor
         assert (judge(shifted, 0, n_trials=100).dsr >= 0.95) == passes
+
+
+def test_what_is_announced_is_what_is_needed() -> None:
+    """The verdict names what was announced for as many trials and days, whatever it has found."""
+    for values, winner in ((noise(504, 20), 3), (np.zeros((504, 20)), 0), (noise(504, 20), None)):
+        announced = detectable_sharpe(504, 20, 252.0)
+        found = judge(values, winner, n_trials=20)
+        assert found.needed_evidence_annual == announced.evidence
+        assert found.needed_weak_annual == announced.weak
+        said = "\n".join(verdict_sentences(found))
+        assert f"about {announced.evidence:.2f} would have been needed for evidence" in said
+        assert f"{announced.evidence:.2f}" in detectable_sentence(announced, 504, 20)
+
+
+def test_dependence_raises_luck_and_error() -> None:
+    values = noise(504, 20)
+    for day in range(1, 504):
+        values[day] += 0.5 * values[day - 1]
+    winner = best(values)
+    found = judge(values, winner, n_trials=20)
+    assert found.dependence == dependence_factor(values[:, winner]) > 1.5
+    root = math.sqrt(found.dependence)
+    assert found.luck_annual == pytest.approx(1.3440034813 * root, rel=1e-9)
+    assert found.needed_by_winner_annual > found.needed_evidence_annual
+    assert "autocorrelation of the winner" in "\n".join(verdict_sentences(found))
+
+
+def test_skill_is_not_taken_for_luck() -> None:
+    """Half of the trials with an edge: their spread is no longer held against the best of them."""
+    values = noise(504, 20)
+    values[:, :10] += 4 * 0.01 / math.sqrt(252)
+    found = judge(values, best(values), n_trials=20)
+    ratios = values.mean(axis=0) / values.std(axis=0, ddof=1)
+    former = deflated_sharpe_ratio(
+        found.sharpe_annual / math.sqrt(252), 504, n_trials=20, variance=ratios.var(ddof=1)
+    )
+    assert found.dsr > 0.999
+    assert former.dsr < found.dsr
+    assert found.luck_annual == pytest.approx(1.3440034813, rel=1e-9)
+
+
+def test_weak_evidence_takes_a_stricter_level_of_either_test() -> None:
+    for sidak, spa, kind in (
+        (0.014, 0.9, "weak evidence"),
+        (0.9, 0.014, "weak evidence"),
+        (0.016, 0.9, "no evidence of skill"),
+        (0.9, 0.016, "no evidence of skill"),
+    ):
+        made = dataclasses.replace(
+            judge(noise(504, 20), 3, n_trials=20), sidak_p=sidak, spa_p=spa, dsr=0.5
+        )
+        assert verdict._concluded(made).kind == kind
+
+
+def test_a_verdict_of_an_earlier_version_says_by_which_rule() -> None:
+    content = judge(planted(), 0, n_trials=120).to_dict()
+    for name in ("rule", "dependence", "needed_by_winner_annual"):
+        del content[name]
+    former = Verdict.from_dict(content)
+    assert former.rule == "active"
+    said = "\n".join(verdict_sentences(former))
+    assert "annual Sharpe ratio beyond buy & hold 5.46" in said
+    assert "judged by the rule of an earlier version: on returns less those of buy & hold" in said
+    assert "appraisal" not in said
+    now = "\n".join(verdict_sentences(judge(planted(), 0, n_trials=120)))
+    assert "annual appraisal ratio 5.46" in now
+    assert "judged on returns less beta times those of buy & hold" in now
+    assert "earlier" not in now
 
 
 def test_more_trials_that_failed_weigh_as_much_as_those_that_did_not() -> None:
@@ -163,7 +273,7 @@ def test_a_verdict_survives_json_and_words_hold_its_figures() -> None:
     again = Verdict.from_dict(json.loads(json.dumps(found.to_dict())))
     assert again == found
     text = "\n".join(verdict_sentences(found))
-    assert text.startswith("evidence: the winner did better")
+    assert text.startswith("evidence: the winner earned more beside the market")
     for part in (
         "5.46",
         "started: 120 trials, of which 100 left returns",

@@ -1,6 +1,7 @@
 """One configuration over several folds: what is trained on what, reported when, resumed how."""
 
 import dataclasses
+import math
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.files.manifest import find_damage
+from finrl_ray.metrics.beside_benchmark import appraisal_ratio
 from finrl_ray.metrics.performance import max_drawdown, sharpe_ratio
 from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.search.results.ranking import result_score
 from finrl_ray.training.agent import StartPoint
 from finrl_ray.training.folds import (
     FoldResult,
@@ -174,6 +177,35 @@ def made_up(seed: int, n: int = 60) -> FoldResult:
         active=returns - held,
         turnover=2.0,
     )
+
+
+def test_the_measure_of_the_ranking_has_its_standard_error() -> None:
+    settings = config(scheme="cpcv", n_groups=4)
+    done = [made_up(k) for k in range(4)]
+    ratios = np.array([appraisal_ratio(one.returns, one.benchmark) for one in done])
+    metrics = fold_metrics(done, settings, 252.0)
+    assert metrics["eval/appraisal_ratio"] == pytest.approx(ratios.mean(), rel=1e-6)
+    assert metrics["eval/appraisal_ratio_se"] == pytest.approx(ratios.std(ddof=1) / 2, rel=1e-6)
+    assert result_score(metrics, settings) == pytest.approx(
+        ratios.mean() - ratios.std(ddof=1) / 2, rel=1e-6
+    )
+    # one training has no spread; its error is that of its own ratio, and not 0
+    alone = fold_metrics(done[:1], settings, 252.0)
+    assert alone["eval/appraisal_ratio_se"] == pytest.approx((60 / 252) ** -0.5, rel=0.2)
+    # of a measure that is no ratio of mean and deviation it is as large as the value
+    search = dataclasses.replace(settings.search, rank_by="total_return")
+    other = fold_metrics(done[:1], dataclasses.replace(settings, search=search), 252.0)
+    assert other["eval/total_return_se"] == abs(other["eval/total_return"])
+
+
+def test_folds_of_earlier_versions_have_no_exposure(tmp_path: Path) -> None:
+    kept = dataclasses.replace(made_up(1), exposure=0.25)
+    write_folds([kept], tmp_path)
+    assert read_folds(tmp_path)[0].exposure == 0.25
+    with np.load(tmp_path / "folds.npz") as file:
+        arrays = {name: file[name] for name in file.files if name != "exposure"}
+    np.savez(tmp_path / "folds.npz", **arrays)
+    assert math.isnan(read_folds(tmp_path)[0].exposure)
 
 
 def test_the_objective_is_the_mean_active_sharpe_less_its_standard_error() -> None:

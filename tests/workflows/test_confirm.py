@@ -14,6 +14,7 @@ import pytest
 from finrl_ray.config.load import parse_config
 from finrl_ray.data.windows.folds import plan_validation
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.metrics.beside_benchmark import appraisal_ratio
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.folder.test_openings import count_openings
 from finrl_ray.search.run.runner import run_search
@@ -23,10 +24,10 @@ from finrl_ray.workflows.confirm import (
     best_records,
     confirm,
     confirmation_config,
+    measure_matrix,
     new_seed,
     read_confirmation,
     resume_confirmation,
-    sharpe_matrix,
 )
 
 RAW = {
@@ -86,7 +87,7 @@ def test_configurations_are_ranked_by_their_lower_bound(searched) -> None:
     table = found.table
     assert list(table["rank"]) == [1, 2]
     assert set(table["trial"]) == {r.index for r in best_records(open_folder(searched), 2)}
-    bounds = table["active_sharpe_ratio"] - table["active_sharpe_se"]
+    bounds = table["mean"] - table["standard_error"]
     np.testing.assert_allclose(table["lower_bound"], bounds, rtol=1e-9)
     assert table["lower_bound"].is_monotonic_decreasing
     assert (table["iqm_low"] <= table["iqm"]).all() and (table["iqm"] <= table["iqm_high"]).all()  # noqa: PT018  # one interval
@@ -146,13 +147,22 @@ def test_the_matrix_has_seeds_in_rows_and_windows_in_columns() -> None:
             seed=k,
             timesteps=1,
             dates=np.arange(30).astype("datetime64[D]").astype("datetime64[ns]"),
-            returns=np.zeros(30),
+            returns=rng.normal(0.0, 0.01, 30),
             active=rng.normal(0.01 * k, 0.01, 30),
             turnover=0.0,
         )
         for k in range(6)
     ]
-    matrix = sharpe_matrix(folds, 2, periods_per_year=252.0)
-    assert matrix.shape == (2, 3)
-    own = folds[4].active
-    assert matrix[1, 1] == pytest.approx(own.mean() / own.std(ddof=1) * np.sqrt(252))
+    config = parse_config({"validation": {"scheme": "walk_forward", "n_windows": 3, "seeds": 2}})
+    matrices = {
+        measure: measure_matrix(folds, config, measure, periods_per_year=252.0)
+        for measure in ("active_sharpe_ratio", "appraisal_ratio")
+    }
+    own = folds[4]
+    expected = {
+        "active_sharpe_ratio": own.active.mean() / own.active.std(ddof=1) * np.sqrt(252),
+        "appraisal_ratio": appraisal_ratio(own.returns, own.benchmark),
+    }
+    for measure, matrix in matrices.items():
+        assert matrix.shape == (2, 3)
+        assert matrix[1, 1] == pytest.approx(expected[measure])

@@ -23,6 +23,7 @@ from finrl_ray.config.dump import yaml_value
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Panel, Parallel
 from finrl_ray.report.read_search import SearchReport
+from finrl_ray.search.results.ranking import trial_score
 from finrl_ray.search.results.table import trial_settings
 
 _MOST_AXES = 14
@@ -96,21 +97,22 @@ def _words(value: Any) -> str:
 
 
 def compared(search: SearchReport) -> tuple[list[int], FloatArray, list[Axis]]:
-    """Return the trials that have an objective, their objectives, and the values that differ.
+    """Return the trials that can be ranked, their scores, and the values that differ.
 
-    Failed and rejected trials are left out: their last objective is no worth of their values.
+    Failed and rejected trials are left out: their last score is no worth of their values.
     """
-    records = [
-        record
+    config = search.folder.config
+    scored = {
+        record.index: trial_score(record, config)
         for record in search.trials
         if record.state not in ("failed", "rejected")
-        and math.isfinite(record.last.get("objective", math.nan))
-    ]
-    objectives = np.array([record.last["objective"] for record in records], dtype=np.float64)
+    }
+    records = [record for record in search.trials if scored.get(record.index) is not None]
+    scores = np.array([scored[record.index] for record in records], dtype=np.float64)
     settings = [trial_settings(record, search.folder.config) for record in records]
     names = list(dict.fromkeys(name for one in settings for name in one))
     axes = [_axis(name, [one.get(name) for one in settings]) for name in names]
-    return [r.index for r in records], objectives, [axis for axis in axes if axis is not None]
+    return [r.index for r in records], scores, [axis for axis in axes if axis is not None]
 
 
 def _axis(name: str, values: Sequence[Any]) -> Axis | None:
@@ -128,34 +130,34 @@ def _axis(name: str, values: Sequence[Any]) -> Axis | None:
     return Axis(name=name, values=values, log=low > 0 and high / low >= _LOG_RATIO)
 
 
-def _table(trials: Sequence[int], objectives: FloatArray, axes: Sequence[Axis]) -> pd.DataFrame:
+def _table(trials: Sequence[int], scores: FloatArray, axes: Sequence[Axis]) -> pd.DataFrame:
     columns: Mapping[str, Sequence[Any]] = {axis.name: axis.values for axis in axes}
-    return pd.DataFrame({"trial": trials, "objective": objectives, **columns})
+    return pd.DataFrame({"trial": trials, "score": scores, **columns})
 
 
 def parallel_coordinates(search: SearchReport) -> Figure:
-    """Return one line per trial across its hyperparameters and its objective."""
-    trials, objectives, axes = compared(search)
+    """Return one line per trial across its hyperparameters and what it is ranked by."""
+    trials, scores, axes = compared(search)
     axes = axes[:_MOST_AXES]
     shell: dict[str, Any] = {
         "name": "parallel_coordinates",
         "title": "Hyperparameters of every trial",
-        "caption": "One line per trial, the darker the better its rank; the last axis is the "
-        "objective. Trials that were stopped early are judged by their last evaluation. Failed "
-        "and rejected trials are left out.",
-        "table": _table(trials, objectives, axes),
+        "caption": "One line per trial, the darker the better its rank; the last axis is what "
+        f"it is ranked by ({search.ranked_by}). Trials that were stopped early are judged by their "
+        "last evaluation. Failed and rejected trials are left out.",
+        "table": _table(trials, scores, axes),
     }
     if len(trials) < 2 or not axes:
-        return Figure(**shell, empty="it takes two trials that differ and have an objective")
-    goal = Axis(name="objective", values=[float(value) for value in objectives])
+        return Figure(**shell, empty="it takes two trials that differ and can be ranked")
+    goal = Axis(name="score", values=[float(value) for value in scores])
     shown = [*axes, goal]
-    order = np.argsort(np.argsort(objectives, kind="stable"), kind="stable")
+    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
     mark = Parallel(
         axes=[axis.name for axis in shown],
         ticks=[axis.ticks() for axis in shown],
         places=np.column_stack([axis.places() for axis in shown]),
         worth=order / max(1, len(order) - 1),
-        text=[f"trial {t}: objective {v:.3f}" for t, v in zip(trials, objectives, strict=True)],
+        text=[f"trial {t}: score {v:.3f}" for t, v in zip(trials, scores, strict=True)],
     )
     return Figure(**shell, panels=[Panel(marks=[mark], x_kind="number")], height=480)
 
@@ -167,7 +169,7 @@ def importance(search: SearchReport) -> Figure:
     Hutter, 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces", IJCAI).
     """
-    trials, objectives, axes = compared(search)
+    trials, scores, axes = compared(search)
     shell: dict[str, Any] = {
         "name": "importance",
         "title": "Importance of the hyperparameters",
@@ -176,9 +178,9 @@ def importance(search: SearchReport) -> Figure:
         "says nothing of values that were never tried.",
     }
     if len(trials) < _LEAST_TRIALS or not axes:
-        empty = f"it takes {_LEAST_TRIALS} trials with an objective, and there are {len(trials)}"
+        empty = f"it takes {_LEAST_TRIALS} trials that can be ranked, and there are {len(trials)}"
         return Figure(**shell, empty=empty)
-    found = _ped_anova(objectives, axes)
+    found = _ped_anova(scores, axes)
     if not found:
         return Figure(**shell, empty="the best trials do not differ from the others")
     table = pd.DataFrame({"hyperparameter": list(found), "importance": list(found.values())})
@@ -187,7 +189,7 @@ def importance(search: SearchReport) -> Figure:
     return Figure(**shell, panels=[panel], table=table, height=120 + 26 * len(found))
 
 
-def _ped_anova(objectives: FloatArray, axes: Sequence[Axis]) -> dict[str, float]:
+def _ped_anova(scores: FloatArray, axes: Sequence[Axis]) -> dict[str, float]:
     distributions = {axis.name: axis.distribution() for axis in axes}
     with warnings.catch_warnings():
         # what Optuna says of its experimental parts is not for the reader of a report
@@ -203,7 +205,7 @@ def _ped_anova(objectives: FloatArray, axes: Sequence[Axis]) -> dict[str, float]
                         distributions=distributions,
                         value=float(value),
                     )
-                    for i, value in enumerate(objectives)
+                    for i, value in enumerate(scores)
                 ]
             )
             found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

@@ -12,37 +12,40 @@ from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Heat, Line, Mark, Panel, Rule
 from finrl_ray.report.read_search import SearchReport, fold_returns_of
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe
+from finrl_ray.statistics.verdict import FORMER_RULE, Verdict
+from finrl_ray.statistics.verdict_text import ratio_name, series_name
 
 _POINTS = 201
 
 
 def trial_sharpes(search: SearchReport) -> Figure:
-    """Return the trials' Sharpe ratios beyond buy & hold, against what luck alone would show.
+    """Return the trials' ratios that the verdict is about, against what luck alone would show.
 
     The two curves are those that the deflated Sharpe ratio rests on (Bailey and Lopez de Prado,
-    2014): one trial without skill is normal around 0 with the variance that the trials show; the
-    best of N such trials has the density N phi(x) Phi(x)^(N - 1).
+    2014): one trial without skill is normal around 0 with the error of such a ratio (in verdicts of
+    earlier versions with the variance that the trials show); the best of N such trials has the
+    density N phi(x) Phi(x)^(N - 1).
     """
-    shell: dict[str, Any] = {
-        "name": "trial_sharpes",
-        "title": "Trials against luck",
-        "caption": "Annual Sharpe ratio of each trial's returns beyond those of buy & hold on the "
-        "same days. The curves are trials without any skill that differ as much as these: one of "
-        "them, and the best of as many as were started. A winner within the second curve may be "
-        "lucky.",
-    }
-    active, verdict = search.active_returns, search.verdict
-    if active is None or verdict is None:
-        return Figure(**shell, empty="the verdict is reached once every trial has ended")
+    shell: dict[str, Any] = {"name": "trial_sharpes", "title": "Trials against luck"}
+    judged, verdict = search.judged_returns, search.verdict
+    if judged is None or verdict is None:
+        caption = "What the verdict is about, of each trial, beside what luck alone would show."
+        empty = "the verdict is reached once every trial has ended"
+        return Figure(**shell, caption=caption, empty=empty)
     found = verdict.verdict
+    shell["caption"] = (
+        f"Annual Sharpe ratio of each trial's {series_name(found)}. The curves are trials without "
+        "any skill: one of them, and the best of as many as were started. A winner within the "
+        "second curve may be lucky."
+    )
     year = math.sqrt(search.folder.periods_per_year)
-    names = [name for name in active.columns if name != "date"]
-    ratios = np.array([estimate_sharpe(active[name].to_numpy()).sharpe * year for name in names])
-    table = pd.DataFrame({"trial": names, "active_sharpe_ratio": ratios})
+    names = [name for name in judged.columns if name != "date"]
+    ratios = np.array([estimate_sharpe(judged[name].to_numpy()).sharpe * year for name in names])
+    table = pd.DataFrame({"trial": names, "judged_ratio": ratios})
     known = ratios[np.isfinite(ratios)]
     if not known.size:
-        return Figure(**shell, table=table, empty="no trial has left a Sharpe ratio to compare")
-    deviation = float(known.std(ddof=1)) if known.size > 1 else 0.0
+        return Figure(**shell, table=table, empty="no trial has left a ratio to compare")
+    deviation = _deviation(found, known, year)
     marks: list[Mark] = [_histogram(known)]
     width = float(marks[0].widths[0])  # type: ignore[union-attr]  # a Bars with widths
     if deviation > 0:
@@ -51,9 +54,18 @@ def trial_sharpes(search: SearchReport) -> Figure:
         marks.append(Rule(at=found.luck_annual, label="expected of luck", vertical=True))
     if math.isfinite(found.sharpe_annual):
         marks.append(Rule(at=found.sharpe_annual, label="winner", role="winner", vertical=True))
-    label = "annual Sharpe ratio beyond buy & hold"
+    label = f"annual {ratio_name(found)}"
     panel = Panel(marks=marks, x_label=label, x_format="number", y_label="trials")
     return Figure(**shell, panels=[panel], table=table)
+
+
+def _deviation(found: Verdict, known: FloatArray, year: float) -> float:
+    """Return the deviation of the annual ratio of a trial without skill."""
+    if found.rule == FORMER_RULE:
+        return float(known.std(ddof=1)) if known.size > 1 else 0.0
+    if not math.isfinite(found.dependence):
+        return 0.0
+    return year * math.sqrt(found.dependence / found.n_periods)
 
 
 def _histogram(values: FloatArray) -> Bars:

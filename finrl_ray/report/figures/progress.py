@@ -25,24 +25,24 @@ _ENDS: dict[str, tuple[str, Role]] = {
 
 
 def metric_name(search: SearchReport) -> str:
-    """Return in words by what trials are judged."""
+    """Return what the learning curves show, in words."""
     return title_of(search.metric.removeprefix("eval/"))
 
 
 def best_so_far(search: SearchReport) -> Figure:
-    """Return the objective of the trial that would have won, over wall time and over timesteps."""
+    """Return the score of the trial that would have won, over wall time and over timesteps."""
     table = search.results
     shell: dict[str, Any] = {
         "name": "best_so_far",
         "title": "Best so far",
-        "caption": f"Objective ({metric_name(search)}, validation window) of the trial that would "
-        "have won at each moment, and every result that came. It falls where a leading trial got "
-        "worse, failed or was rejected. Pauses between two starts are left out.",
+        "caption": f"What trials are ranked by ({search.ranked_by}, validation window), of the "
+        "trial that would have won at each moment, and every result that came. It falls where a "
+        "leading trial got worse, failed or was rejected. Pauses between two starts are left out.",
         "table": table,
     }
     if not len(table):
         return Figure(**shell, empty="no trial has reported a result yet")
-    shown = table["objective"].astype(float)
+    shown = table["score"].astype(float)
     text = [
         f"trial {trial} at {steps:,} timesteps: {value:.3f}"
         for trial, steps, value in zip(table["trial"], table["timesteps"], shown, strict=True)
@@ -55,12 +55,12 @@ def best_so_far(search: SearchReport) -> Figure:
             Line(
                 name="best so far",
                 x=x,
-                y=table["best_objective"].astype(float).to_numpy(),
+                y=table["best_score"].astype(float).to_numpy(),
                 role="winner",
                 steps=True,
             ),
         ]
-        panels.append(Panel(marks=marks, x_label=label, y_label=metric_name(search)))
+        panels.append(Panel(marks=marks, x_label=label, y_label=search.ranked_by))
     return Figure(**shell, panels=panels, beside=True)
 
 

@@ -26,7 +26,8 @@ from finrl_ray.report.pages.blocks import (
 )
 from finrl_ray.report.pages.write_page import write_page
 from finrl_ray.report.read_search import SearchReport, read_search
-from finrl_ray.report.terminal_tables import compared_rows
+from finrl_ray.report.terminal_tables import COMPARED_MEASURES, compared_rows
+from finrl_ray.statistics.verdict_text import series_name
 from finrl_ray.support.progress import Progress, no_progress
 
 _NOT_SETTINGS = ("name", "search.storage_path", "search.local_path")
@@ -87,9 +88,10 @@ def comparison_table(searches: Sequence[SearchReport]) -> pd.DataFrame:
     """Return one row per search.
 
     Columns: `search`, `path`, `algorithm`, `tickers`, `train`, `validation` (spans of dates),
-    `data_hash`, `state`, `trials`, `best_trial`, `objective`, `sharpe_ratio`, `max_drawdown` (of
-    the best trial, validation), `active_sharpe_ratio` with `active_sharpe_se`, `dsr`, `pbo`,
-    `verdict`, `test_sharpe_ratio`, `test_active_sharpe_ratio` (if opened), `total_timesteps`,
+    `data_hash`, `state`, `trials`, `best_trial`, `ranked_by`, `score`, `appraisal_ratio`,
+    `sharpe_ratio`, `max_drawdown`, `exposure`, `beta`, `turnover` (of the best trial, validation),
+    `judged_ratio` with `judged_se` (what the verdict is about) and `judged_on`, `dsr`, `pbo`,
+    `verdict`, `test_appraisal_ratio`, `test_sharpe_ratio` (if opened), `total_timesteps`,
     `wall_time_s`, `steps_per_second`.
     """
     rows = [_row(name, one) for name, one in zip(labels(searches), searches, strict=True)]
@@ -113,16 +115,16 @@ def _row(name: str, search: SearchReport) -> dict[str, Any]:
         "state": search.state,
         "trials": len(search.trials),
         "best_trial": search.winner,
-        "objective": best.get("objective"),
-        "sharpe_ratio": best.get("sharpe_ratio"),
-        "max_drawdown": best.get("max_drawdown"),
-        "active_sharpe_ratio": math.nan if found is None else found.sharpe_annual,
-        "active_sharpe_se": math.nan if found is None else found.standard_error_annual,
+        "ranked_by": search.ranked_by,
+        **{one: best.get(one) for one in ("score", *COMPARED_MEASURES)},
+        "judged_ratio": math.nan if found is None else found.sharpe_annual,
+        "judged_se": math.nan if found is None else found.standard_error_annual,
+        "judged_on": "" if found is None else series_name(found),
         "dsr": math.nan if found is None else found.dsr,
         "pbo": math.nan if found is None else found.pbo,
         "verdict": "" if found is None else found.kind,
+        "test_appraisal_ratio": agent.get("appraisal_ratio"),
         "test_sharpe_ratio": agent.get("sharpe_ratio"),
-        "test_active_sharpe_ratio": agent.get("active_sharpe_ratio"),
         "total_timesteps": search.total_timesteps,
         "wall_time_s": seconds,
         "steps_per_second": search.total_timesteps / seconds if seconds > 0 else None,
@@ -180,7 +182,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def best_so_far_figure(searches: Sequence[SearchReport]) -> Figure:
-    """Return the objective of each search's best so far, over wall time and over timesteps."""
+    """Return the score of each search's best so far, over wall time and over timesteps."""
     shell: dict[str, Any] = {
         "name": "compared_best_so_far",
         "title": "Best so far",
@@ -199,13 +201,13 @@ def best_so_far_figure(searches: Sequence[SearchReport]) -> Figure:
             Line(
                 name=name,
                 x=table[column].to_numpy(dtype=float),
-                y=table["best_objective"].astype(float).to_numpy(),
+                y=table["best_score"].astype(float).to_numpy(),
                 cycle=i,
                 steps=True,
             )
             for i, (name, table) in enumerate(tables.items())
         ]
-        panels.append(Panel(marks=marks, x_label=label, y_label="objective"))
+        panels.append(Panel(marks=marks, x_label=label, y_label="score"))
     rows = [table.assign(search=name) for name, table in tables.items()]
     return Figure(**shell, panels=panels, beside=True, table=pd.concat(rows, ignore_index=True))
 
@@ -244,14 +246,14 @@ def account_figure(searches: Sequence[SearchReport]) -> Figure:
     return Figure(**shell, panels=panels, table=table, height=560)
 
 
-def active_sharpe_figure(searches: Sequence[SearchReport]) -> Figure:
-    """Return how far each winner beats buy & hold, beside what luck shows."""
+def judged_ratio_figure(searches: Sequence[SearchReport]) -> Figure:
+    """Return the ratio that each verdict is about, beside what luck shows."""
     shell: dict[str, Any] = {
-        "name": "compared_active_sharpe",
-        "title": "Beyond buy & hold",
-        "caption": "Annual Sharpe ratio of each winner's returns beyond those of buy & hold of "
-        "its own tickers on its own days, and the ratio expected of the best of as many trials "
-        "without skill.",
+        "name": "compared_judged_ratio",
+        "title": "What the winners earned, beside luck",
+        "caption": "The ratio that each verdict is about, of the winner on its own tickers and "
+        "days: annual appraisal ratio, or Sharpe ratio beyond buy & hold in verdicts of earlier "
+        "versions; and the ratio expected of the best of as many trials without skill.",
     }
     known = [
         (name, one.verdict.verdict)
@@ -263,7 +265,10 @@ def active_sharpe_figure(searches: Sequence[SearchReport]) -> Figure:
     names = [name for name, _ in known]
     beyond = [found.sharpe_annual for _, found in known]
     luck = [found.luck_annual for _, found in known]
-    table = pd.DataFrame({"search": names, "active_sharpe_ratio": beyond, "luck_annual": luck})
+    rules = [series_name(found) for _, found in known]
+    table = pd.DataFrame(
+        {"search": names, "judged_ratio": beyond, "judged_on": rules, "luck_annual": luck}
+    )
     panels = [
         Panel(
             marks=[Bars(name="", x=names, y=values, role=role, horizontal=True)],  # type: ignore[arg-type]  # literals
@@ -271,7 +276,7 @@ def active_sharpe_figure(searches: Sequence[SearchReport]) -> Figure:
             x_kind="name",
         )
         for values, role, label in (
-            (beyond, "winner", "winner beyond buy & hold"),
+            (beyond, "winner", "ratio of the winner"),
             (luck, "luck", "expected of luck"),
         )
     ]
@@ -291,7 +296,7 @@ def comparison_page(searches: Sequence[SearchReport]) -> Page:
     )
     drawn = [
         FigureBlock(figure=figure(searches))
-        for figure in (active_sharpe_figure, best_so_far_figure, account_figure)
+        for figure in (judged_ratio_figure, best_so_far_figure, account_figure)
     ]
     folders = TextBlock(title="Folders", text="\n".join(table["path"]), open=True)
     sections = [

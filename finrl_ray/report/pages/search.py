@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
+from finrl_ray.baselines.names import LABELS
 from finrl_ray.config.dump import config_text
 from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with
@@ -30,23 +30,35 @@ from finrl_ray.report.pages.blocks import (
 )
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.terminal_tables import formatted, number
-from finrl_ray.statistics.verdict import DSR_LEAST, EVIDENCE, P_BELOW, PBO_MOST, WEAK
+from finrl_ray.statistics.detectable_sharpe import DSR_LEAST, P_BELOW, P_BELOW_EACH
+from finrl_ray.statistics.verdict import EVIDENCE, FORMER_RULE, PBO_MOST, WEAK
+from finrl_ray.statistics.verdict_text import ratio_name, series_name
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted, time_in_one_unit, times
 
-_TRIAL_MEASURES = (*HEADLINES, SHOWN["annual_volatility"], SHOWN["turnover"])
+_TRIAL_MEASURES = (
+    *HEADLINES,
+    *(SHOWN[name] for name in ("annual_volatility", "exposure", "beta", "turnover")),
+)
 _STRATEGY_MEASURES = (
     *leading_with("total_return", "annual_return", "annual_volatility", "max_drawdown"),
-    SHOWN["active_sharpe_ratio"],
+    SHOWN["exposure"],
+    SHOWN["beta"],
 )
 _FIGURES_OF_VERDICT = (
     ("n_trials", "N, configurations tried", ",.0f", ""),
     ("n_with_returns", "of which left returns", ",.0f", ""),
     ("n_periods", "T, days", ",.0f", ""),
-    ("sharpe_annual", "annual Sharpe ratio beyond buy & hold", ".3f", ""),
-    ("standard_error_annual", "its standard error", ".3f", "for the skewness and kurtosis found"),
+    ("sharpe_annual", "{ratio}", ".3f", ""),
+    (
+        "standard_error_annual",
+        "its standard error",
+        ".3f",
+        "for the skewness, kurtosis and dependence found",
+    ),
     ("skew", "skewness", ".2f", ""),
     ("kurtosis", "kurtosis", ".2f", "3 for a normal distribution"),
+    ("dependence", "variance of the mean, times", ".2f", "by the dependence of the days"),
     ("psr", "probabilistic Sharpe ratio", ".3f", "that the true ratio is above 0"),
     ("psr_h0", "the same, by the formula of 2025", ".3f", ""),
     ("luck_annual", "expected best of N without skill", ".3f", "annual Sharpe ratio (SR0)"),
@@ -54,13 +66,14 @@ _FIGURES_OF_VERDICT = (
     ("dsr_calibrated", "its variant of 2025", ".3f", ""),
     ("spa_p", "p-value, SPA test", ".3f", f"evidence: below {P_BELOW}"),
     ("reality_check_p", "p-value, reality check", ".3f", ""),
-    ("sidak_p", "p-value, Sidak", ".3f", f"weak evidence: below {P_BELOW}"),
+    ("sidak_p", "p-value, Sidak", ".3f", "{weak}"),
     ("pbo", "probability of backtest overfitting", ".3f", f"evidence: at most {PBO_MOST}"),
     ("effective_trials", "independent trials that N resemble", ".1f", "for display only"),
     ("min_track_record_periods", "days to tell the winner from SR0", ",.0f", ""),
     ("min_backtest_years", "years below which luck alone shows such a ratio", ".1f", ""),
-    ("needed_evidence_annual", "Sharpe ratio needed for evidence", ".2f", ""),
-    ("needed_weak_annual", "Sharpe ratio needed for weak evidence", ".2f", ""),
+    ("needed_evidence_annual", "ratio needed for evidence", ".2f", "as announced before it"),
+    ("needed_by_winner_annual", "the same of returns like the winner's", ".2f", ""),
+    ("needed_weak_annual", "ratio needed for weak evidence", ".2f", "as announced before it"),
 )
 _JUDGED_ON_FOLDS = (
     "Trials were judged on the days of their folds, beside buy & hold on those same days: see the "
@@ -184,16 +197,16 @@ def _tiles(search: SearchReport) -> list[Tile]:
             *(
                 Tile(
                     label=MEASURES[name].title,
-                    value=formatted(row[name], MEASURES[name].format),
+                    value=formatted(row.get(name), MEASURES[name].format),
                     note="validation",
                 )
-                for name in ("sharpe_ratio", "max_drawdown")
+                for name in ("appraisal_ratio", "sharpe_ratio", "max_drawdown")
             ),
         ]
     verdict = search.verdict
     if verdict is not None and not math.isnan(verdict.verdict.sharpe_annual):
-        beyond = number(verdict.verdict.sharpe_annual)
-        tiles.append(Tile(label="beyond buy & hold", value=beyond, note="annual Sharpe ratio"))
+        judged = number(verdict.verdict.sharpe_annual)
+        tiles.append(Tile(label=ratio_name(verdict.verdict), value=judged, note="of the verdict"))
     opened = search.backtest
     if opened is not None:
         agent = opened.measures["agent"]
@@ -218,8 +231,7 @@ def _winner(search: SearchReport) -> list[Block]:
     if search.folder.plan is not None:
         title, note = "Baselines on the validation window", _JUDGED_ON_FOLDS
     elif search.winner is not None:
-        beyond = math.nan if search.verdict is None else search.verdict.verdict.sharpe_annual
-        own = {"strategy": "agent", "active_sharpe_ratio": beyond, **search.winner_row}
+        own = {"strategy": "agent", **search.winner_row}
         rows = [own, *rows]
     blocks: list[Block] = [_strategies(title, {str(row["strategy"]): row for row in rows}, note)]
     opened = search.backtest
@@ -241,8 +253,6 @@ def _strategies(
     for name, values in measures.items():
         cells = [Cell(text=LABELS.get(name, name))]
         cells += [number_cell(values.get(m.name), m.format) for m in _STRATEGY_MEASURES]
-        if name == BUY_AND_HOLD:  # beyond itself it has nothing
-            cells[-1] = Cell(text="", sort="", numeric=True)
         rows.append(Row(cells=cells, tone="first" if name == "agent" else ""))
     caption = f"All at the same costs on the same days. {note}".strip()
     return TableBlock(title=title, columns=columns, rows=rows, caption=caption)
@@ -253,13 +263,14 @@ def _trials(search: SearchReport) -> list[Block]:
     if not len(table):
         return [TextBlock(title="Trials", text="No trial has been started.", open=True)]
     varied = [axis.name for axis in compared(search)[2] if axis.name in table]
-    own = search.metric != "eval/sharpe_ratio"
+    columns_of_measures = [f"eval/{one.name}" for one in _TRIAL_MEASURES]
+    own = search.folder.config.validation.has_paths or search.metric not in columns_of_measures
     columns = [
         Column(label="#", numeric=True),
         Column(label="trial", numeric=True),
         Column(label="state"),
     ]
-    columns += [Column(label="objective", numeric=True)] if own else []
+    columns += [Column(label="score", numeric=True)] if own else []
     columns += [Column(label=one.label, numeric=True) for one in _TRIAL_MEASURES]
     columns += [Column(label="timesteps", numeric=True), Column(label="how it ended")]
     columns += [Column(label=name, numeric=_numeric(table[name])) for name in varied]
@@ -271,7 +282,7 @@ def _trials(search: SearchReport) -> list[Block]:
             number_cell(None if pd.isna(row["rank"]) else row["rank"], ".0f"),
             number_cell(row["trial"], ".0f"),
             Cell(text=str(row["state"])),
-            *([number_cell(row["objective"])] if own else []),
+            *([number_cell(row["score"])] if own else []),
             *(number_cell(row.get(one.name), one.format) for one in _TRIAL_MEASURES),
             number_cell(row["timesteps"], ",.0f"),
             Cell(text="; ".join(str(row[k]) for k in ("reason", "notes") if row[k])),
@@ -284,7 +295,7 @@ def _trials(search: SearchReport) -> list[Block]:
         tone = "first" if not pd.isna(row["rank"]) and row["rank"] == 1 else "lost" if lost else ""
         rows.append(Row(cells=cells, tone=tone))
     caption = (
-        "Best first, by the last evaluation on the validation window. Stopped, failed and rejected "
+        f"Best first, by {search.ranked_by} on the validation window. Stopped, failed and rejected "
         "trials keep their row: each was a chance to be lucky. Hyperparameters that all trials "
         "share are in the config below. A click on a column sorts by it."
     )
@@ -298,15 +309,27 @@ def _numeric(values: pd.Series) -> bool:
 def _verdict_table(search: SearchReport) -> list[Block]:
     if search.verdict is None:
         return []
-    found = search.verdict.verdict.to_dict()
+    verdict = search.verdict.verdict
+    found, former = verdict.to_dict(), verdict.rule == FORMER_RULE
+    below = P_BELOW if former else P_BELOW_EACH
+    words = {
+        "{ratio}": f"annual {ratio_name(verdict)}",
+        "{weak}": f"weak evidence: below {below}" + ("" if former else ", as is SPA's"),
+    }
     rows = [
-        Row(cells=[Cell(text=label), _figure_cell(found.get(key), style), Cell(text=note)])
+        Row(
+            cells=[
+                Cell(text=words.get(label, label)),
+                _figure_cell(found.get(key), style),
+                Cell(text=words.get(note, note)),
+            ]
+        )
         for key, label, style, note in _FIGURES_OF_VERDICT
     ]
     columns = [Column(label="figure"), Column(label="value", numeric=True), Column(label="")]
     caption = (
-        "On returns beyond those of buy & hold, out of sample. The formulas and their sources are "
-        "in docs/statistics.md."
+        f"On {series_name(verdict)}, out of sample. The formulas and their sources are in "
+        "docs/statistics.md."
     )
     title = "Every figure of the verdict"
     return [TableBlock(title=title, columns=columns, rows=rows, caption=caption, sortable=False)]

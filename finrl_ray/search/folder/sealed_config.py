@@ -8,7 +8,7 @@ cannot change a trial's result may differ between the two; any other difference 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import changeable_keys, sealed_keys
-from finrl_ray.config.load import load_config, parse_config
+from finrl_ray.config.load import load_config, parse_config, read_config
+from finrl_ray.config.search import RANK_BY_OBJECTIVE
 from finrl_ray.config.validation import CPCV, WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
@@ -116,8 +117,10 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     SearchError
         If the sealed config was changed.
     """
-    path = folder / CONFIG_FILE
-    now, content = load_config(path), facts.get("config")
+    path, content = folder / CONFIG_FILE, facts.get("config")
+    now = load_config(path)
+    if not _names_ranking(read_config(path) if content is None else content):
+        now = now if _names_ranking(read_config(path)) else _ranked_by_objective(now)
     if content is None and "config_hash" not in facts:
         return OpenedConfig(config=now, accepted=None, digest=config_hash(config_to_dict(now)))
     if not isinstance(content, Mapping) or config_hash(content) != facts.get("config_hash"):
@@ -129,6 +132,8 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     if json.dumps(config_to_dict(now)) == json.dumps(content):
         return OpenedConfig(config=now, accepted=now, digest=digest)
     accepted = parse_config(content, where=str(folder / EXPERIMENT_FILE))
+    if not _names_ranking(content):
+        accepted = _ranked_by_objective(accepted)
     found = sealed_changes(accepted, now)
     fixed_number = facts.get("kind") != "search"
     if fixed_number and accepted.search.num_samples != now.search.num_samples:
@@ -139,6 +144,20 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     if config.search.num_samples < accepted.search.num_samples:
         _require_not_fewer(folder, accepted, config)
     return OpenedConfig(config=config, accepted=accepted, digest=digest)
+
+
+def _names_ranking(content: Mapping[str, Any]) -> bool:
+    """Return whether a written config says by what trials are ranked.
+
+    Every version with `search.rank_by` writes it; the ones before ranked trials by what schedulers
+    compare.
+    """
+    section = content.get("search")
+    return isinstance(section, Mapping) and "rank_by" in section
+
+
+def _ranked_by_objective(config: ExperimentConfig) -> ExperimentConfig:
+    return replace(config, search=replace(config.search, rank_by=RANK_BY_OBJECTIVE))
 
 
 def _edited(path: Path, found: list[Change], kind: str) -> str:

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import ray
@@ -28,7 +28,7 @@ _LAST_CALL_S = 10.0
 STATES = ("running", "completed", "stopped", "rejected", "failed", "interrupted", "waiting")
 GAUGES = {
     "finrl_ray_trials": ("trials of a search, by state", ("search", "state")),
-    "finrl_ray_best_objective": ("best objective of all trials so far", ("search",)),
+    "finrl_ray_best_objective": ("objective of the best trial so far", ("search",)),
     "finrl_ray_best_sharpe": ("validation Sharpe ratio of the best trial so far", ("search",)),
     "finrl_ray_best_drawdown": ("validation drawdown (<= 0) of the best trial so far", ("search",)),
     "finrl_ray_failures": ("attempts of trials that ended in an error, restarts too", ("search",)),
@@ -39,6 +39,7 @@ GAUGES = {
 }
 """The gauges by name, with what they say and their tags; Ray puts `ray_` before each name."""
 
+Best = Callable[[Sequence[TrialRecord]], TrialRecord | None]
 Sample = tuple[str, dict[str, str], float]
 """One gauge's name, its tags and its value."""
 
@@ -110,9 +111,11 @@ class RayDashboardCallback(tune.Callback):
     search : the search's name, the tag of every gauge
     journal : read at most once a second
     planned : number of trials of the whole search
+    best : returns which of some trials ranks first; None if none can win
     """
 
-    def __init__(self, search: str, journal: HasRecords, planned: int) -> None:
+    def __init__(self, search: str, journal: HasRecords, planned: int, best: Best) -> None:
+        self.best = best
         self.search = search
         self.journal = journal
         self.planned = planned
@@ -194,7 +197,7 @@ class RayDashboardCallback(tune.Callback):
         failures = float(sum(record.failures for record in records))
         found.append(("finrl_ray_failures", tags, failures))
         found.append(("finrl_ray_steps_per_second", tags, self._speed(records, now)))
-        best = max(_eligible(records), key=lambda r: r.last["objective"], default=None)
+        best = self.best(records)
         if best is not None:
             found += _measures(best, tags, {"objective": "best_objective", **_named("best")})
         for record in records:
@@ -214,14 +217,6 @@ class RayDashboardCallback(tune.Callback):
 
 def _named(of: str) -> dict[str, str]:
     return {"eval/sharpe_ratio": f"{of}_sharpe", "eval/max_drawdown": f"{of}_drawdown"}
-
-
-def _eligible(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    return [
-        record
-        for record in records
-        if record.state not in ("failed", "rejected") and _finite(record.last.get("objective"))
-    ]
 
 
 def _finite(value: Any) -> bool:

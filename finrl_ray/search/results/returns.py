@@ -12,12 +12,15 @@ import pandas as pd
 
 from finrl_ray._typing import AnyArray, DateArray, FloatArray
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import read_arrays
-from finrl_ray.metrics.returns import active_returns
+from finrl_ray.metrics.beside_benchmark import residual_returns
+from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ranking import scores_by_timesteps
 from finrl_ray.search.results.table import chosen_checkpoint
 from finrl_ray.training.folds import FOLDS_FILE, FoldResult, folds_of
 
@@ -32,13 +35,19 @@ class TrialReturns:
     ----------
     trials : N trial numbers; those that have left no whole series are missing
     dates : array of shape (T,)
-    active : array of shape (T, N)
-        Simple returns less those of equal-weight buy & hold at the same costs on the same days.
+    own : array of shape (T, N)
+        Simple returns of each trial's account.
+    benchmark : array of shape (T,)
+        Those of equal-weight buy & hold at the same costs.
+    residual : array of shape (T, N)
+        `own` less each trial's beta times `benchmark`, beta by least squares on these days.
     """
 
     trials: tuple[int, ...]
     dates: DateArray
-    active: FloatArray
+    own: FloatArray
+    benchmark: FloatArray
+    residual: FloatArray
 
 
 def read_checkpoints(
@@ -59,7 +68,7 @@ def read_checkpoints(
 
 
 def _read(storage: CheckpointStorage, name: str, record: TrialRecord) -> bytes:
-    checkpoint = chosen_checkpoint(record, storage, "last")
+    checkpoint = chosen_checkpoint(record, storage)
     content = storage.read(checkpoint, name)
     if content is None:
         raise SearchError(f"{checkpoint} has no {name}; was it changed by hand?")
@@ -71,30 +80,29 @@ def evaluation_returns(
 ) -> TrialReturns:
     """Return the returns of the evaluation that stands for each trial, on the validation window.
 
-    It is the trial's last, or with `search.select: best` the one with the best objective.
+    It is the trial's last, or with `search.select: best` the one that ranks highest.
 
     Parameters
     ----------
     folder : of the search
     evaluations : what `read_checkpoints` has read of the evaluations' files
     """
-    window = folder.validation_data
-    held = buy_and_hold(window, folder.config.env)
+    window, config = folder.validation_data, folder.config
+    held = simple_returns(buy_and_hold(window, config.env))
     columns, trials = [], []
     for record, content in evaluations:
         file = read_arrays(io.BytesIO(content))
-        row = _standing(record, file["timesteps"], folder.config.search.select)
-        values = file["account_value"][row, 0]
+        values = file["account_value"][_standing(record, file["timesteps"], config), 0]
         if np.isfinite(values).all() and (values[:-1] > 0).all():
-            columns.append(active_returns(values, held))
+            columns.append(simple_returns(values))
             trials.append(record.index)
-    return _stacked(trials, window.dates[1:], columns)
+    return _stacked(trials, window.dates[1:], columns, held)
 
 
-def _standing(record: TrialRecord, timesteps: AnyArray, select: str) -> int:
-    if select == "last":
+def _standing(record: TrialRecord, timesteps: AnyArray, config: ExperimentConfig) -> int:
+    if config.search.select == "last":
         return -1
-    scores = {result["timesteps"]: result["eval_objective"] for result in record.results}
+    scores = scores_by_timesteps(record, config)
     return int(np.argmax([scores.get(int(steps), -np.inf) for steps in timesteps]))
 
 
@@ -109,17 +117,19 @@ def path_returns(folder: SearchFolder, folds: Mapping[int, Sequence[FoldResult]]
     folds : by trial, those that are done; a trial that has not come to the end of the first path
         is left out
     """
-    own = folder.config.validation.trainings_per_path
+    trainings = folder.config.validation.trainings_per_path
     columns, trials = [], []
     dates: DateArray = np.empty(0, dtype="datetime64[ns]")
+    held: FloatArray = np.empty(0)
     for trial, done in folds.items():
-        if len(done) < own:
+        if len(done) < trainings:
             continue
-        frame = fold_frame(done[:own])
-        dates = frame["date"].to_numpy()
-        columns.append(frame["active_return"].to_numpy())
+        frame = fold_frame(done[:trainings])
+        own = frame["return"].to_numpy()
+        dates, held = frame["date"].to_numpy(), own - frame["active_return"].to_numpy()
+        columns.append(own)
         trials.append(trial)
-    return _stacked(trials, dates, columns)
+    return _stacked(trials, dates, columns, held)
 
 
 def trial_folds(
@@ -146,6 +156,17 @@ def fold_frame(folds: Sequence[FoldResult]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).sort_values("date", kind="stable")
 
 
-def _stacked(trials: Sequence[int], dates: DateArray, columns: Sequence[Any]) -> TrialReturns:
-    active = np.column_stack(columns) if columns else np.empty((len(dates), 0))
-    return TrialReturns(trials=tuple(trials), dates=dates, active=active)
+def _stacked(
+    trials: Sequence[int], dates: DateArray, columns: Sequence[Any], held: FloatArray
+) -> TrialReturns:
+    residual = [residual_returns(own, held) for own in columns]
+    # all or none: buy & hold that does not move has no beta
+    kept = [number for number, one in enumerate(residual) if np.isfinite(one).all()]
+    nothing = np.empty((len(dates), 0))
+    return TrialReturns(
+        trials=tuple(trials[number] for number in kept),
+        dates=dates,
+        own=np.column_stack([columns[number] for number in kept]) if kept else nothing,
+        benchmark=held,
+        residual=np.column_stack([residual[number] for number in kept]) if kept else nothing,
+    )

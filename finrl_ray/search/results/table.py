@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from finrl_ray.metrics.registry import leading_with
 from finrl_ray.search.journal.lineage import lineage, segments
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.pareto import non_dominated
+from finrl_ray.search.results.ranking import scores_by_timesteps, trial_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +25,20 @@ if TYPE_CHECKING:
 CLOCK_COLUMNS = ("time_s",)
 PARETO = "pareto"
 _ORDER = {"completed": 0, "stopped": 0, "running": 0, "interrupted": 0, "rejected": 1, "failed": 2}
-_LEADING = ("sharpe_ratio", "max_drawdown", "total_return", "annual_return", "annual_volatility")
-_MEASURES = (*(measure.name for measure in leading_with(*_LEADING)), "turnover")
+_LEADING = (
+    "appraisal_ratio",
+    "sharpe_ratio",
+    "max_drawdown",
+    "total_return",
+    "annual_return",
+    "annual_volatility",
+)
+_MEASURES = (
+    *(measure.name for measure in leading_with(*_LEADING)),
+    "exposure",
+    "beta",
+    "turnover",
+)
 _PATH_MEASURES = ("active_sharpe_ratio", "active_sharpe_se")
 
 
@@ -33,9 +46,11 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> "pd
     """Return one row per started trial, best first.
 
     Columns: `rank` (from 1; missing for trials that cannot win), `trial` (order of creation),
-    `state`, `reason`, `objective`, the performance measures of the last evaluation on the
+    `state`, `reason`, `score` (what trials are ranked by, see `finrl_ray.search.results.ranking`),
+    `objective` (what schedulers compare), the performance measures of the last evaluation on the
     validation window (means over all trainings where a trial has several, with
     `active_sharpe_ratio`, its standard error `active_sharpe_se`, and the worst `max_drawdown`),
+    the mean invested share `exposure`, `beta` and `turnover` per year beside buy & hold,
     `best_<metric>`, `timesteps`, `folds` and `paths` done, `evaluations`, `seed`, the
     hyperparameters really used and the options of the config that were searched, by their dotted
     names (under population based training the last ones, with the column
@@ -98,6 +113,7 @@ def _row(
         "trial": record.index,
         "state": record.state,
         "reason": record.reason,
+        "score": trial_score(record, config),
         "objective": last.get("objective"),
         **{name: last.get(f"eval/{name}") for name in _measures_of(config)},
         f"best_{metric}": max(finite, default=None),
@@ -132,13 +148,11 @@ def _as_cell(value: Any) -> Any:
 
 
 def _eligible(row: dict[str, Any]) -> bool:
-    objective = row["objective"]
-    return _ORDER[row["state"]] == 0 and objective is not None and math.isfinite(objective)
+    return _ORDER[row["state"]] == 0 and row["score"] is not None
 
 
 def _sort_key(row: dict[str, Any]) -> tuple[int, float, int]:
-    objective = row["objective"]
-    worth = objective if objective is not None and math.isfinite(objective) else -math.inf
+    worth = -math.inf if row["score"] is None else row["score"]
     return (_ORDER[row["state"]] if worth > -math.inf else 3, -worth, row["trial"])
 
 
@@ -159,17 +173,24 @@ def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRec
     return next(record for record in records if record.index == index)
 
 
-def leader(records: Sequence[TrialRecord]) -> TrialRecord | None:
+def leader(records: Iterable[TrialRecord], config: ExperimentConfig) -> TrialRecord | None:
     """Return the trial that ranks first in the table, without making one; None if none can win."""
-    rows = [
-        {"trial": r.index, "state": r.state, "objective": r.last.get("objective")} for r in records
-    ]
+    records = list(records)
+    rows = [{"trial": r.index, "state": r.state, "score": trial_score(r, config)} for r in records]
     first = min(filter(_eligible, rows), key=_sort_key, default=None)
     return next((r for r in records if first and r.index == first["trial"]), None)
 
 
-def chosen_checkpoint(record: TrialRecord, storage: "CheckpointStorage", select: str) -> str:
-    """Return the checkpoint that stands for a trial: its last, or its best evaluation's.
+def chosen_checkpoint(
+    record: TrialRecord, storage: "CheckpointStorage", best_by: ExperimentConfig | None = None
+) -> str:
+    """Return the checkpoint of a trial's last evaluation, or of the one that ranks highest.
+
+    Parameters
+    ----------
+    record : the trial
+    storage : of the search
+    best_by : the config that says what ranks highest; None for the last evaluation
 
     Returns
     -------
@@ -181,9 +202,9 @@ def chosen_checkpoint(record: TrialRecord, storage: "CheckpointStorage", select:
     SearchError
         If none of the trial's checkpoints is there.
     """
-    scores = {r["timesteps"]: r["eval_objective"] for r in record.results}
     order = sorted(record.checkpoints, reverse=True)
-    if select != "last":
+    if best_by is not None:
+        scores = scores_by_timesteps(record, best_by)
         order.sort(key=lambda steps: (-scores.get(steps, -math.inf), steps))
     for steps in order:
         if storage.exists(record.checkpoints[steps]):

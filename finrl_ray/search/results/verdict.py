@@ -1,6 +1,7 @@
 """The verdict on a search: what counts as a trial, and whose returns are judged."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_json
+from finrl_ray.metrics.earnings import Earnings, earnings_of
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import VERDICT_FILE
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ranking import rank_name, standing_result
 from finrl_ray.statistics.verdict import NONE, Verdict, judge
 from finrl_ray.statistics.verdict_text import verdict_sentences
 
@@ -29,11 +32,17 @@ class SearchVerdict:
     verdict : the word and its figures
     trial : the winner's number; None if no trial can win
     states : trials by how they ended
+    ranked_by : by what the winner was chosen, in words; empty where an earlier version has not
+        said it
+    earnings : what the winner has earned on the days that it is judged on; None without a winner
+        that left returns, and in verdicts of earlier versions
     """
 
     verdict: Verdict
     trial: int | None
     states: Mapping[str, int]
+    ranked_by: str = ""
+    earnings: Earnings | None = None
 
     @property
     def shows_evidence(self) -> bool:
@@ -44,7 +53,10 @@ class SearchVerdict:
         """Return it in words, the headline first."""
         first, *rest = verdict_sentences(self.verdict, sum(self.states.values()))
         ended = ", ".join(f"{count} {state}" for state, count in self.states.items())
-        return [first, *rest, f"how the trials ended: {ended or 'none was started'}"]
+        earned = [] if self.earnings is None else [self.earnings.sentence("the winner")]
+        ranked = [f"the winner is first by its {self.ranked_by}"] if self.ranked_by else []
+        last = f"how the trials ended: {ended or 'none was started'}"
+        return [first, *earned, *rest, *ranked, last]
 
 
 def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfig) -> int:
@@ -78,7 +90,7 @@ def judge_search(
     trial = None if best is None else best.index
     column = returns.trials.index(trial) if trial in returns.trials else None
     verdict = judge(
-        returns.active,
+        returns.residual,
         column,
         n_trials=max(1, configurations_tried(records, folder.config)),
         periods_per_year=folder.periods_per_year,
@@ -87,7 +99,27 @@ def judge_search(
     states: dict[str, int] = {}
     for record in records:
         states[record.state] = states.get(record.state, 0) + 1
-    return SearchVerdict(verdict=verdict, trial=trial, states=states)
+    return SearchVerdict(
+        verdict=verdict,
+        trial=trial,
+        states=states,
+        ranked_by=rank_name(folder.config) if best is not None else "",
+        earnings=_earnings(folder, returns, column, best),
+    )
+
+
+def _earnings(
+    folder: SearchFolder, returns: "TrialReturns", column: int | None, best: TrialRecord | None
+) -> Earnings | None:
+    if best is None or column is None:
+        return None
+    standing = standing_result(best, folder.config)
+    exposure = standing.get("eval/exposure")
+    return earnings_of(
+        returns.own[:, column],
+        returns.benchmark,
+        math.nan if exposure is None else float(exposure),
+    )
 
 
 def write_verdict(folder: Path, judged: SearchVerdict) -> None:
@@ -97,6 +129,8 @@ def write_verdict(folder: Path, judged: SearchVerdict) -> None:
         "sentences": judged.sentences(),
         "trial": judged.trial,
         "states": dict(judged.states),
+        "ranked_by": judged.ranked_by,
+        "earnings": None if judged.earnings is None else judged.earnings.to_dict(),
         "figures": judged.verdict.to_dict(),
     }
     with atomic_path(folder / VERDICT_FILE) as temporary:
@@ -116,10 +150,13 @@ def read_verdict(folder: Path) -> SearchVerdict | None:
         return None
     try:
         content = read_json(path)
+        earned = content.get("earnings")
         return SearchVerdict(
             verdict=Verdict.from_dict(content["figures"]),
             trial=content["trial"],
             states=content["states"],
+            ranked_by=str(content.get("ranked_by", "")),
+            earnings=None if earned is None else Earnings.from_dict(earned),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SearchError(

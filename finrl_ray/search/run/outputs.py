@@ -27,6 +27,7 @@ from finrl_ray.search.folder.names import (
     FOLD_RETURNS_FILE,
     LEARNING_CURVES_FILE,
     PARETO_FILE,
+    RESIDUAL_RETURNS_FILE,
     TRIALS_FILE,
     VERDICT_FILE,
 )
@@ -117,9 +118,10 @@ def _write_verdict(
     best: TrialRecord | None,
 ) -> None:
     """Write the verdict on a finished search and the returns that it rests on."""
-    frame = pd.DataFrame(returns.active, columns=[str(trial) for trial in returns.trials])
+    frame = pd.DataFrame(returns.residual, columns=[str(trial) for trial in returns.trials])
     frame.insert(0, "date", returns.dates)
-    _write(folder.path / ACTIVE_RETURNS_FILE, _parquet(frame))
+    _write(folder.path / RESIDUAL_RETURNS_FILE, _parquet(frame))
+    (folder.path / ACTIVE_RETURNS_FILE).unlink(missing_ok=True)  # of an earlier version's verdict
     write_verdict(folder.path, judge_search(folder, records, returns, best))
 
 
@@ -130,7 +132,7 @@ def _keep_winner(
     best: TrialRecord,
 ) -> None:
     """Write what reproduces the winner; where no single model stands for it, train that one."""
-    with storage.on_disk(chosen_checkpoint(best, storage, "last")) as checkpoint:
+    with storage.on_disk(chosen_checkpoint(best, storage)) as checkpoint:
         write_reproduction(folder, best, records, checkpoint)
     if folder.config.validation.has_paths:
         refit(folder, best)
@@ -138,8 +140,8 @@ def _keep_winner(
 
 def _write_models(folder: SearchFolder, storage: CheckpointStorage, best: TrialRecord) -> None:
     """Write the winner's models as its checkpoints have them."""
-    for name, select in ((BEST_MODEL_FOLDER, "best"), (FINAL_MODEL_FOLDER, "last")):
-        with storage.on_disk(chosen_checkpoint(best, storage, select)) as checkpoint:
+    for name, best_by in ((BEST_MODEL_FOLDER, folder.config), (FINAL_MODEL_FOLDER, None)):
+        with storage.on_disk(chosen_checkpoint(best, storage, best_by)) as checkpoint:
             copy_tree(checkpoint, folder.path / name)
 
 

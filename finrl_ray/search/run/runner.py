@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from finrl_ray.search.journal.state_files import StateFiles, StoredState
 from finrl_ray.search.loggers.ray_dashboard import RayDashboardCallback
 from finrl_ray.search.loggers.tensorboard import TensorBoardLog
 from finrl_ray.search.loggers.trackers import make_trackers
-from finrl_ray.search.results.table import trial_table
+from finrl_ray.search.results.ranking import rank_name
+from finrl_ray.search.results.table import leader, trial_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
 from finrl_ray.search.run.compiled_rules import compile_rules
 from finrl_ray.search.run.concurrency import concurrency_limit, warn_of_crowding
@@ -79,6 +81,7 @@ class SearchResult:
     ended_by : why it has ended before that, such as a budget that is spent; empty if it has not
     remote : URL of its checkpoints and of a copy of its folder; empty if all is in `path`
     judged : whether the winner is more than luck; None before any trial has started
+    ranked_by : by what trials are ranked, in words
     """
 
     path: Path
@@ -88,6 +91,7 @@ class SearchResult:
     ended_by: str = ""
     remote: str = ""
     judged: SearchVerdict | None = None
+    ranked_by: str = ""
 
 
 def run_search(
@@ -286,7 +290,7 @@ def _run_mirrored(
         ended_by=stopper.reason,
     )
     if finished:
-        prune(storage, records.in_order(), folder.config.search.keep_checkpoints, delete)
+        prune(storage, records.in_order(), folder.config, delete)
     write_outputs(folder, records.in_order())
     return _result(folder, records)
 
@@ -321,6 +325,7 @@ def _result(folder: SearchFolder, records: TrialRecords) -> SearchResult:
         ended_by=records.ended_by,
         remote=folder.remote,
         judged=read_verdict(folder.path),
+        ranked_by=rank_name(folder.config),
     )
 
 
@@ -381,7 +386,13 @@ def _views(
 ) -> list[tune.Callback]:
     view = [make_view(folder, journal, planned)] if make_view else []
     dashboard = (
-        [RayDashboardCallback(folder.config.name, journal, planned)] if current_dashboard() else []
+        [
+            RayDashboardCallback(
+                folder.config.name, journal, planned, partial(leader, config=folder.config)
+            )
+        ]
+        if current_dashboard()
+        else []
     )
     written = TensorBoardLog(folder.path, folder.config, journal)
     return [*view, *dashboard, written, *make_trackers(folder)]

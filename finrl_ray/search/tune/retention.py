@@ -11,6 +11,7 @@ search ends.
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from ray import tune
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.records import ENDED, TrialRecord
+from finrl_ray.search.results.ranking import scores_by_timesteps
 from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.schedulers.make import donor_checkpoints
 from finrl_ray.search.tune.journal_callback import JournalCallback
@@ -41,11 +43,11 @@ GB = 10**9
 Delete = Callable[[str], None]
 
 
-def superseded(record: TrialRecord, keep_best: int) -> list[int]:
+def superseded(record: TrialRecord, config: ExperimentConfig) -> list[int]:
     """Return the timesteps of checkpoints that are neither among the newest nor the best."""
-    scores = {result["timesteps"]: result["eval_objective"] for result in record.results}
-    ranked = sorted(record.checkpoints, key=lambda steps: (-scores.get(steps, -1e308), steps))
-    keep = {*ranked[:keep_best], *sorted(record.checkpoints)[-NEWEST:]}
+    scores = scores_by_timesteps(record, config)
+    ranked = sorted(record.checkpoints, key=lambda steps: (-scores.get(steps, -math.inf), steps))
+    keep = {*ranked[: config.search.keep_checkpoints], *sorted(record.checkpoints)[-NEWEST:]}
     return [steps for steps in record.checkpoints if steps not in keep]
 
 
@@ -75,7 +77,7 @@ def delete_at_once(storage: CheckpointStorage) -> Delete:
 
 
 def prune(
-    storage: CheckpointStorage, records: list[TrialRecord], keep_best: int, delete: Delete
+    storage: CheckpointStorage, records: list[TrialRecord], config: ExperimentConfig, delete: Delete
 ) -> None:
     """Delete the checkpoints of a search that has ended but for the best and the newest.
 
@@ -83,7 +85,7 @@ def prune(
     """
     try:
         for record in records:
-            old = {record.checkpoints[steps] for steps in superseded(record, keep_best)}
+            old = {record.checkpoints[steps] for steps in superseded(record, config)}
             kept = set(record.checkpoints.values()) - old
             for folder in {path.rpartition("/")[0] for path in kept}:
                 there = [f"{folder}/{name}" for name in storage.checkpoints(folder)]
@@ -111,7 +113,6 @@ class CheckpointRetention(tune.Callback):
         self.journal = journal
         self.config = config
         self.delete = delete
-        self.keep_best = config.search.keep_checkpoints
         self.waiting: deque[tuple[float, str]] = deque()
         self.next_sweep = 0.0
         self.seen: set[str] = set()
@@ -131,7 +132,7 @@ class CheckpointRetention(tune.Callback):
     ) -> None:
         """Put what the new checkpoint supersedes on the waiting list."""
         record = self.journal.records.trials[trial.trial_id]
-        for steps in superseded(record, self.keep_best):
+        for steps in superseded(record, self.config):
             path = record.checkpoints[steps]
             if path not in self.seen:
                 self.seen.add(path)
@@ -162,7 +163,7 @@ class CheckpointRetention(tune.Callback):
 
     def _superseded(self) -> list[str]:
         records = self.journal.records.in_order()
-        paths = [r.checkpoints[steps] for r in records for steps in superseded(r, self.keep_best)]
+        paths = [r.checkpoints[steps] for r in records for steps in superseded(r, self.config)]
         return [path for path in paths if path in self.sizes]
 
     def _spared(self) -> list[str]:

@@ -35,9 +35,9 @@ def test_one_row_each(paths: list[Path]) -> None:
     assert table["tickers"].tolist() == [3, 3, 2]
     assert table.loc["two", "state"] == "interrupted"
     assert table.loc["two", "verdict"] == ""
-    assert math.isnan(table.loc["two", "active_sharpe_ratio"])
+    assert math.isnan(table.loc["two", "judged_ratio"])
     verdict = searches[0].verdict.verdict
-    assert table.loc["one", "active_sharpe_ratio"] == verdict.sharpe_annual
+    assert table.loc["one", "judged_ratio"] == verdict.sharpe_annual
     assert table.loc["one", "validation"] == "2020-07-01 to 2021-02-01"
 
 
@@ -56,7 +56,7 @@ def test_the_page(paths: list[Path], tmp_path: Path) -> None:
     target = write_comparison(read_searches(paths), tmp_path / "compared.html")
     text = target.read_text(encoding="utf-8")
     assert "<i>Z</i>" not in text
-    for name in ("compared_best_so_far", "compared_accounts", "compared_active_sharpe"):
+    for name in ("compared_best_so_far", "compared_accounts", "compared_judged_ratio"):
         assert f'id="figure-{name}"' in text
         for kind in ("png", "svg", "csv"):
             assert (tmp_path / "compared" / f"{name}.{kind}").is_file()

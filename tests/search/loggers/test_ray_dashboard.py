@@ -4,10 +4,13 @@ import asyncio
 import logging
 import math
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
 
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.journal.records import TrialRecord, TrialRecords
 from finrl_ray.search.loggers.ray_dashboard import (
     GAUGES,
@@ -16,6 +19,7 @@ from finrl_ray.search.loggers.ray_dashboard import (
     TrialFailedError,
     trial_name,
 )
+from finrl_ray.search.results.table import leader
 
 
 class Journal:
@@ -53,6 +57,9 @@ class Call:
         return "ref"
 
 
+BY_OBJECTIVE = ExperimentConfig(search=SearchConfig(rank_by="objective"))
+
+
 class Actor:
     def __init__(self) -> None:
         self.calls: list[Any] = []
@@ -62,7 +69,9 @@ class Actor:
 
 
 def board(*records: TrialRecord, planned: int = 4) -> RayDashboardCallback:
-    made = RayDashboardCallback("night", Journal(*records), planned)
+    made = RayDashboardCallback(
+        "night", Journal(*records), planned, partial(leader, config=BY_OBJECTIVE)
+    )
     made.actor = Actor()
     return made
 

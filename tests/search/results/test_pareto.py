@@ -38,6 +38,7 @@ def record(index: int, sharpe: float, drawdown: float, state: str = "completed")
         "timesteps": 100,
         "objective": sharpe,
         "eval/sharpe_ratio": sharpe,
+        "eval/appraisal_ratio": sharpe,
         "eval/max_drawdown": drawdown,
     }
     return TrialRecord(
@@ -53,10 +54,10 @@ def test_only_trials_that_can_win_are_in_the_front() -> None:
         record(1, 0.5, -0.1),
         record(2, 0.4, -0.2),  # worse than trial 1 in both
         record(3, 9.0, -0.01, state="rejected"),
-        record(4, NAN, -0.01),
+        record(4, NAN, -0.01),  # ranks last, by the stand-in of what is no number
     ]
     table = trial_table(records, config).set_index("trial")
     assert table["pareto"].to_dict() == {0: True, 1: True, 2: False, 3: False, 4: False}
-    assert table["rank"].fillna(0).to_dict() == {0: 1, 1: 2, 2: 3, 3: 0, 4: 0}
+    assert table["rank"].fillna(0).to_dict() == {0: 1, 1: 2, 2: 3, 3: 0, 4: 4}
     plain = ExperimentConfig(agent=AgentConfig())
     assert "pareto" not in trial_table(records, plain)

@@ -32,6 +32,7 @@ def record(index: int, *objectives: float, state: Any = "completed", **fields: A
             "objective": value,
             "eval_objective": value,
             "eval/sharpe_ratio": value,
+            "eval/appraisal_ratio": value,
             "eval/max_drawdown": -0.1,
         }
         for i, value in enumerate(objectives)
@@ -42,7 +43,7 @@ def record(index: int, *objectives: float, state: Any = "completed", **fields: A
     )  # fmt: skip
 
 
-def test_trials_are_ranked_by_their_last_objective_and_losers_stay_in_the_table() -> None:
+def test_trials_are_ranked_by_their_last_score_and_losers_stay_in_the_table() -> None:
     records = [
         record(0, 2.0, 0.5),
         record(1, 1.0, state="stopped"),
@@ -56,7 +57,7 @@ def test_trials_are_ranked_by_their_last_objective_and_losers_stay_in_the_table(
     assert table["best_sharpe_ratio"].tolist()[1] == 2.0
     assert table["timesteps"].tolist()[:2] == [100, 200]
     assert winner(records, CONFIG).index == 1
-    leading = leader(records)
+    leading = leader(records, CONFIG)
     assert leading is not None
     assert leading.index == 1
 
@@ -69,7 +70,7 @@ def test_without_a_table_the_same_trial_leads() -> None:
         ([], None),
     ]
     for records, expected in cases:
-        leading = leader(records)
+        leading = leader(records, CONFIG)
         assert (None if leading is None else leading.index) == expected
         table = trial_table(records, CONFIG)
         ranked = table[table["rank"] == 1]["trial"].tolist() if len(table) else []
@@ -87,8 +88,9 @@ def test_repaired_values_are_what_the_table_shows() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_trial_without_a_finite_objective_cannot_win(bad: float) -> None:
+def test_a_trial_without_a_finite_score_ranks_below_all_others(bad: float) -> None:
     table = trial_table([record(0, bad), record(1, -3.0)], CONFIG)
+    assert table["score"].tolist() == [-3.0, -10.0]
     assert table["trial"].tolist() == [1, 0]
     assert winner([record(0, bad), record(1, -3.0)], CONFIG).index == 1
 
@@ -106,10 +108,10 @@ def test_the_chosen_checkpoint_is_the_last_or_the_best_on_disk(tmp_path: Path) -
     paths = {100: "c1", 200: "deleted", 300: "c3"}
     found = record(0, 2.0, 3.0, 1.0, checkpoints=paths)
     storage = CheckpointStorage(tmp_path)
-    assert chosen_checkpoint(found, storage, "last") == "c3"
-    assert chosen_checkpoint(found, storage, "best") == "c1"
+    assert chosen_checkpoint(found, storage) == "c3"
+    assert chosen_checkpoint(found, storage, CONFIG) == "c1"
     with pytest.raises(SearchError, match="no checkpoint under"):
-        chosen_checkpoint(record(1, 1.0), storage, "last")
+        chosen_checkpoint(record(1, 1.0), storage)
 
 
 def test_options_of_the_config_are_columns_with_what_the_trial_really_had() -> None:
@@ -142,3 +144,10 @@ def test_whole_numbers_stay_whole_where_other_algorithms_have_none(tmp_path: Pat
     lines = table.to_csv(index=False).splitlines()
     assert lines[1:] == ["1,0,128,0.9,[64],,", ",1,,,,50000,4.0", ",2,,1.0,,,0.5"]
     table.to_parquet(tmp_path / "trials.parquet")
+
+
+def test_the_measures_beside_buy_and_hold_are_columns() -> None:
+    row = trial_table([record(0, 1.0)], CONFIG).iloc[0]
+    for name in ("appraisal_ratio", "information_ratio", "exposure", "beta", "turnover"):
+        assert name in row.index
+    assert row["appraisal_ratio"] == row["score"] == 1.0

@@ -51,7 +51,7 @@ def test_every_chance_to_be_lucky_counts(search, records, tried) -> None:
 
 def test_what_it_takes_is_said_before_the_search(tmp_path: Path) -> None:
     text = prepare_search(small_config(tmp_path)).describe()
-    assert "the best of 4 trials on 124 returns must beat buy & hold by an annual Sharpe" in text
+    assert "the best of 4 trials on 124 returns must earn an annual appraisal ratio (beside" in text
     best = prepare_search(small_config(tmp_path, search={"select": "best"})).describe()
     assert "the best of 16 trials on 124 returns" in best
 
@@ -81,7 +81,7 @@ def test_a_search_ends_with_a_verdict(searched) -> None:
 
 
 @pytest.mark.slow
-def test_active_returns_are_the_last_evaluations_less_buy_and_hold(searched) -> None:
+def test_residual_returns_are_the_last_evaluations_less_beta_times_buy_and_hold(searched) -> None:
     folder = open_folder(searched.path)
     records = folder.records().in_order()
     storage = CheckpointStorage(folder.path, folder.remote)
@@ -91,10 +91,14 @@ def test_active_returns_are_the_last_evaluations_less_buy_and_hold(searched) -> 
     for column, trial in enumerate(found.trials):
         own = curves[curves["trial"] == trial]
         last = own[own["timesteps"] == own["timesteps"].max()]["account_value"].to_numpy()
-        np.testing.assert_allclose(found.active[:, column], simple_returns(last) - held, atol=1e-15)
-    kept = pd.read_parquet(searched.path / "active_returns.parquet")
+        own = simple_returns(last)
+        np.testing.assert_array_equal(found.own[:, column], own)
+        slope = np.cov(own, held)[0, 1] / held.var(ddof=1)
+        np.testing.assert_allclose(found.residual[:, column], own - slope * held, atol=1e-15)
+    np.testing.assert_array_equal(found.benchmark, held)
+    kept = pd.read_parquet(searched.path / "residual_returns.parquet")
     assert [int(name) for name in kept.columns[1:]] == list(found.trials)
-    np.testing.assert_array_equal(kept.iloc[:, 1:].to_numpy(), found.active)
+    np.testing.assert_array_equal(kept.iloc[:, 1:].to_numpy(), found.residual)
     # and the verdict follows from that file alone
     again = judge(
         kept.iloc[:, 1:].to_numpy(),
@@ -104,6 +108,35 @@ def test_active_returns_are_the_last_evaluations_less_buy_and_hold(searched) -> 
         seed=folder.config.seed,
     )
     assert again == searched.judged.verdict
+
+
+@pytest.mark.slow
+def test_what_was_announced_is_what_was_needed(searched) -> None:
+    folder = open_folder(searched.path)
+    announced = prepare_search(folder.config).describe()
+    verdict = searched.judged.verdict
+    needed = f"{verdict.needed_evidence_annual:.2f} ({verdict.needed_weak_annual:.2f} for weak"
+    assert needed in announced
+    assert f"the best of {verdict.n_trials} trials on {verdict.n_periods} returns" in announced
+
+
+@pytest.mark.slow
+def test_the_verdict_says_what_the_winner_earned(searched) -> None:
+    judged = searched.judged
+    earned = judged.earnings
+    row = searched.table.iloc[0]
+    assert earned.total_return == pytest.approx(row["total_return"])
+    assert earned.exposure == pytest.approx(row["exposure"])
+    assert earned.beta == pytest.approx(row["beta"], abs=1e-9)
+    baselines = pd.read_csv(searched.path / "baselines.csv").set_index("strategy")
+    held = baselines.loc["buy_and_hold"]
+    assert earned.benchmark_return == pytest.approx(held["total_return"])
+    assert held["beta"] == pytest.approx(1.0)
+    said = judged.sentences()[1]
+    assert said.startswith("on 124 days the winner earned")
+    assert "where buy & hold earned" in said
+    assert judged.ranked_by == searched.ranked_by == "appraisal ratio"
+    assert row["appraisal_ratio"] == searched.table["appraisal_ratio"].max()
 
 
 @pytest.mark.slow

@@ -18,10 +18,14 @@ from finrl_ray.search.tune.stopper import BudgetStopper
 from finrl_ray.search.worker.trainable import CHECKPOINT_BYTES
 
 
+def keeping(keep_best: int) -> ExperimentConfig:
+    return ExperimentConfig(search=SearchConfig(keep_checkpoints=keep_best))
+
+
 def record(*objectives: float) -> TrialRecord:
     steps = [100 * (i + 1) for i in range(len(objectives))]
     results = [
-        {"timesteps": s, "eval_objective": o} for s, o in zip(steps, objectives, strict=True)
+        {"timesteps": s, "eval/appraisal_ratio": o} for s, o in zip(steps, objectives, strict=True)
     ]
     paths = {s: f"ray/t/checkpoint_{s:06d}" for s in steps}
     return TrialRecord(trial_id="a", index=0, sample={}, results=results, checkpoints=paths)
@@ -41,7 +45,7 @@ def record(*objectives: float) -> TrialRecord:
     ],
 )
 def test_the_newest_two_and_the_best_stay(objectives, keep_best, gone) -> None:
-    assert superseded(record(*objectives), keep_best) == gone
+    assert superseded(record(*objectives), keeping(keep_best)) == gone
 
 
 def made(folder: Path, found: TrialRecord) -> TrialRecord:
@@ -59,7 +63,7 @@ def test_a_finished_search_is_pruned(tmp_path: Path) -> None:
     found = made(tmp_path, record(1.0, 3.0, 2.0, 1.0))
     # of a worker that died before it could report it
     (tmp_path / "ray/t/checkpoint_000250").mkdir()
-    prune(storage, [found], 1, delete_at_once(storage))
+    prune(storage, [found], keeping(1), delete_at_once(storage))
     assert left(tmp_path) == [200, 300, 400]
 
 
@@ -120,6 +124,7 @@ class Disk:
         for objective in objectives:
             steps = record.last.get("timesteps", 0) + 100
             metrics = {"timesteps": steps, "objective": objective, "eval_objective": objective}
+            metrics["eval/appraisal_ratio"] = objective
             path = f"ray/{trial_id}/checkpoint_{steps:06d}"
             own = {"trial_id": trial_id, "time": 0.0}
             records.apply({"event": "result", "metrics": metrics, **own})
