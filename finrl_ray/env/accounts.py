@@ -403,17 +403,13 @@ class Accounts:
 
     def is_lost(self, index: int) -> bool:
         """Return whether account `index` has ended because it lost all (short sales)."""
-        if not (self.rules.short and self.books.records["finished"][index]):
-            return False
-        before, after = self.column(index, "account_value")[-2:]
-        return bool(after <= LEAST_GROWTH * before)
+        values, ended = self.column(index, "account_value"), self.books.records["finished"][index]
+        return bool(self.rules.short and ended and values[-1] <= LEAST_GROWTH * values[-2])
 
     def history(self, index: int) -> AccountHistory:
         """Return the episode of account `index` so far, as copies."""
-        books, trades = self.books, self.executed_shares(index)
-        amount, lost = float(self.settings.initial_amount[index]), self.is_lost(index)
-        record, ledger, table = books.records[index], books.ledger[index], self.table
-        last = int(record["last"] if lost else record["day"])
-        held = self._benchmarks.of_episode(index, int(record["start"]), last, float(ledger[0, 0]))
-        shares = books.shares[index]
-        return history_of(record, ledger, trades, table, amount, held, shares, lost=lost)
+        books, trades, lost = self.books, self.executed_shares(index), self.is_lost(index)
+        record, ledger, shares = books.records[index], books.ledger[index], books.shares[index]
+        amount, last = float(self.settings.initial_amount[index]), record["last" if lost else "day"]
+        held = self._benchmarks.of_episode(index, record["start"], last, ledger[0, 0])
+        return history_of(record, ledger, trades, self.table, amount, held, shares, lost=lost)

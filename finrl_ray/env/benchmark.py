@@ -93,6 +93,7 @@ class EpisodeBenchmarks:
             Not to be written to. None where prices are such that buy & hold has no positive finite
             value on each day.
         """
+        start, end, amount = int(start), int(end), float(amount)
         key, kept = (start, end, amount), self._kept.get(index)
         if kept is None or kept[0] != key:
             kept = self._kept[index] = (key, self._held(index, start, end, amount))

@@ -201,7 +201,15 @@ def test_an_account_that_has_lost_all_ends_and_is_never_below_zero(reward):
         assert sum(history.rewards) == pytest.approx(math.log(1e-9 / 1000.0))
     if reward == "active":  # buy & hold has 100 shares, which go from 10 to 30
         assert paid == pytest.approx(math.log(1e-12) - math.log(3.0))
-    assert all(map(math.isfinite, performance_summary(history.account_value).values()))
+    # what it owed counts as invested
+    assert history.position_value.tolist() == [0.0, 1000.0, 0.0, 0.0, 0.0]
+    measures = performance_summary(
+        history.account_value,
+        position_value=history.position_value,
+        benchmark_value=history.benchmark_value,
+    )
+    assert all(map(math.isfinite, measures.values()))
+    assert measures["exposure"] == 0.25
     with pytest.raises(RuntimeError, match="the episode has ended"):
         env.step(np.array([0.0]))
     observation, _ = env.reset()
