@@ -114,7 +114,8 @@ class Accounts:
                 "does not have; add it (to a MarketData by from_finrl's market_columns), or name "
                 "another in risk_indicator_col"
             )
-        self._benchmarks = EpisodeBenchmarks(self.table.market, self.rules, self.settings.buy_rate)
+        at = self.table.market, self.rules, self.settings.buy_rate, self.limits.impact
+        self._benchmarks = EpisodeBenchmarks(*at)
         self.books.records["threshold"] = self.settings.threshold
         self._hmax: dict[Any, AnyArray] = {np.dtype(np.float64): self.settings.hmax}
         narrow = np.float64 if self.settings.hmax_is_wide else np.float32

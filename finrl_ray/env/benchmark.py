@@ -72,10 +72,13 @@ class EpisodeBenchmarks:
     market : all rows
     rules : how orders are treated
     buy_rate : array of shape (E, N)
+    impact : array of shape (T, N), the fraction by which one share moves its price, or empty
     """
 
-    def __init__(self, market: Market, rules: TradingRules, buy_rate: FloatArray) -> None:
-        self.market, self.rules, self.buy_rate = market, rules, buy_rate
+    def __init__(
+        self, market: Market, rules: TradingRules, buy_rate: FloatArray, impact: FloatArray
+    ) -> None:
+        self.market, self.rules, self.buy_rate, self.impact = market, rules, buy_rate, impact
         self._kept: dict[int, tuple[tuple[int, int, float], FloatArray | None]] = {}
 
     def of_episode(self, index: int, start: int, end: int, amount: float) -> FloatArray | None:
@@ -103,7 +106,9 @@ class EpisodeBenchmarks:
         row = start + int(self.rules.fill == "next_open")
         price, whole = self.market.price[row], not self.rules.fractional_shares
         quoted = self.market.tradable[row] & (price > 0)
-        bought = equal_weight_purchase(price, self.buy_rate[index], quoted, amount, whole)
+        impact = self.impact[row] if self.impact.size else None
+        rate = self.buy_rate[index]
+        bought = equal_weight_purchase(price, rate, quoted, amount, whole, impact)
         values = drifting_curve(self.market.close[start : end + 1], amount, *bought)
         values.setflags(write=False)
         return values if bool(np.isfinite(values).all() and (values > 0).all()) else None
