@@ -31,6 +31,8 @@ class AlgorithmEntry:
         name ("fused", "exact"); a learner that is not named is the SB3 class itself
     on_policy : trained on rollouts (`n_steps`), else on a replay buffer (`buffer_size`)
     defaults : FinRL's keywords; what is not named is SB3's own default
+    zoo_defaults : rl-zoo3's keywords, from the section `default` of its hyperparams/ALGORITHM.yml
+        (2.9.2); what is not named is SB3's own default
     space : default search space, as `search.space` of the config
     net_arch, activation_fn : what SB3 builds the policy of when nothing is given
     minibatches : a rollout is trained on in batches of `batch_size`
@@ -48,6 +50,7 @@ class AlgorithmEntry:
     learners: Mapping[str, str] = field(default_factory=_read_only)
     on_policy: bool
     defaults: Mapping[str, Any] = field(default_factory=_read_only)
+    zoo_defaults: Mapping[str, Any] = field(default_factory=_read_only)
     space: Mapping[str, Any] = field(default_factory=_read_only)
     net_arch: tuple[int, ...]
     activation_fn: str
@@ -99,6 +102,8 @@ _OFF_POLICY_SPACE = _read_only(
     net_arch={"choice": ["tiny", "small", "medium"]},
 )
 _NOISE_SPACE = _read_only(action_noise={"choice": ["normal", "ornstein_uhlenbeck"]})
+# also noise_std: 0.1, which is that of every noise given by name
+_ZOO_NOISE = _read_only(train_freq=1, gradient_steps=1, action_noise="normal")
 _OFF_POLICY_SMALL = _read_only(
     buffer_size=10_000, batch_size=32, learning_starts=100, train_freq=(4, "step")
 )
@@ -164,6 +169,7 @@ ALGORITHMS: Mapping[str, AlgorithmEntry] = _read_only(
         ),
         on_policy=False,
         defaults=_read_only(batch_size=128, buffer_size=50_000, learning_rate=1e-3),
+        zoo_defaults=_ZOO_NOISE,
         space=_read_only(**_OFF_POLICY_SPACE, **_NOISE_SPACE),
         net_arch=(400, 300),
         activation_fn="relu",
@@ -179,6 +185,7 @@ ALGORITHMS: Mapping[str, AlgorithmEntry] = _read_only(
         ),
         on_policy=False,
         defaults=_read_only(batch_size=100, buffer_size=1_000_000, learning_rate=1e-3),
+        zoo_defaults=_ZOO_NOISE,
         space=_read_only(**_OFF_POLICY_SPACE, **_NOISE_SPACE, policy_delay={"choice": [1, 2, 4]}),
         net_arch=(400, 300),
         activation_fn="relu",

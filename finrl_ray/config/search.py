@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
+from finrl_ray.config.agent import Algorithm
 from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require, require_numbers
 from finrl_ray.config.schedulers import AshaConfig, Scheduler
 from finrl_ray.metrics.registry import METRICS
@@ -78,11 +79,18 @@ SEARCHERS: Mapping[str, SearcherEntry] = MappingProxyType(
 RANK_BY_OBJECTIVE = "objective"
 """`search.rank_by` of searches of earlier versions, in whose place this key was not."""
 
+NAMED_POINTS = ("finrl", "rl_zoo3")
+"""Initial points that stand for an algorithm's defaults; also as `ppo.finrl`."""
+
 if TYPE_CHECKING:
+    NamedPoint: TypeAlias = str
     Metric: TypeAlias = str
     RankBy: TypeAlias = str
     SearcherType: TypeAlias = str
 else:
+    NamedPoint = Literal[
+        (*NAMED_POINTS, *(f"{one}.{name}" for one in get_args(Algorithm) for name in NAMED_POINTS))
+    ]
     Metric = Literal[METRICS]
     RankBy = Literal[(*METRICS, RANK_BY_OBJECTIVE)]
     SearcherType = Literal[tuple(SEARCHERS)]
@@ -110,10 +118,10 @@ class SearchConfig:
     `agent.normalize`, `agent.algorithm`, `data.features` (see docs/search.md)."""
     default_space: bool = True
     """Start from the algorithm's default space; false: search over `space` alone."""
-    initial_points: tuple[dict[str, Any] | Literal["finrl"], ...] = ()
-    """Samples to run first, as they are: values by name of the space (what is missing is drawn), or
-    `finrl` for FinRL's defaults of the algorithm. They count towards `num_samples`, except beside
-    a grid."""
+    initial_points: tuple[dict[str, Any] | NamedPoint, ...] = ()
+    """Samples to run first, as they are: values by name of the space (what is missing is drawn),
+    `finrl` for FinRL's defaults of the algorithm, or `rl_zoo3` for rl-zoo3's; `sac.rl_zoo3` where
+    `agent.algorithm` is searched. They count towards `num_samples`, except beside a grid."""
     objectives: tuple[Metric, ...] = ()
     """Two or more measures that Optuna maximises together; the first must be `evaluation.metric`,
     by which trials are stopped."""

@@ -80,10 +80,10 @@ from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.load import load_config
 from finrl_ray.diagnostics.memory_estimate import memory_estimate
 from finrl_ray.search.sampling.domains import build_space
-from finrl_ray.search.sampling.initial_points import finrl_point
+from finrl_ray.search.sampling.initial_points import named_point
 config = load_config(Path("config.yaml"))
 space = build_space(config)
-print(list(space), finrl_point(config, space))
+print(list(space), named_point(config, 'finrl', space))
 print(memory_estimate("one_pass_ppo", None, 10, 2) > 0)
 (file,) = Path("runs").rglob("final_model.zip")
 model = load_model("one_pass_ppo", file)

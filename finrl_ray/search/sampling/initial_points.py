@@ -1,4 +1,4 @@
-"""The samples that a search runs first: given by the user, or FinRL's defaults."""
+"""The samples that a search runs first: given by the user, or FinRL's or rl-zoo3's defaults."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import NAMED_POINTS
 from finrl_ray.config.trial.options import (
     ALGORITHM,
     FEATURES,
@@ -20,9 +21,9 @@ from finrl_ray.config.trial.options import (
 )
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
-from finrl_ray.support.text import did_you_mean
+from finrl_ray.support.text import did_you_mean, listed
 
-FINRL_POINT = "finrl"
+FINRL_POINT, ZOO_POINT = NAMED_POINTS
 
 
 def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
@@ -37,9 +38,10 @@ def check_points(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
     """
     for index, point in enumerate(config.search.initial_points):
         where = f"search.initial_points[{index}]"
-        given = finrl_point(config, space) if point == FINRL_POINT else point
-        assert isinstance(given, dict)
-        given = _by_algorithm(config, given, space)
+        try:
+            given = _given(config, point, space)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
         for name in given:
             if name not in space:
                 raise ConfigError(f"{where}: {_not_in_space(name, space)}")
@@ -78,55 +80,90 @@ def _not_in_space(name: str, space: Mapping[str, Domain]) -> str:
     )
 
 
-def finrl_point(config: ExperimentConfig, space: Mapping[str, Domain]) -> dict[str, Any]:
-    """Return FinRL's default of every name in the space; what the space fixes stays fixed.
+def _given(
+    config: ExperimentConfig, point: Mapping[str, Any] | str, space: Mapping[str, Domain]
+) -> dict[str, Any]:
+    named = named_point(config, point, space) if isinstance(point, str) else point
+    return _by_algorithm(config, named, space)
 
-    FinRL's env is that of the options' defaults. It has no list of features for every market: those
-    of the config where the space has them, else the first of the space.
+
+def named_point(
+    config: ExperimentConfig, name: str, space: Mapping[str, Domain]
+) -> dict[str, Any]:
+    """Return the defaults of FinRL or of rl-zoo3 for the names in the space.
+
+    What the space fixes stays fixed. FinRL's env is that of the options' defaults. rl-zoo3 has
+    defaults of the section `agent` alone: options of `env` are the config's own where the space has
+    them, and are left out, to be drawn, where it has not. Neither has a list of features for every
+    market: those of the config where the space has them, else the first of the space.
+
+    Parameters
+    ----------
+    config : the experiment
+    name : `finrl` or `rl_zoo3`, of `agent.algorithm` of the config, or of the first algorithm that
+        is searched where it is not among them; `sac.rl_zoo3`: of another
+    space : the search space
+
+    Raises
+    ------
+    ConfigError
+        If it is a point of an algorithm that is not searched.
     """
     algorithms = searched_algorithms(config)
-    own = config.agent.algorithm
-    algorithm = own if own in algorithms else algorithms[0]
-    return {
-        name: domain.values[0]
-        if domain.kind == "constant"
-        else _finrl_option(config, algorithm, name, domain)
-        if is_option(name)
-        else _finrl_value(*(own_entry(name) or (algorithm, name)), domain)
-        for name, domain in space.items()
-    }
+    usual = config.agent.algorithm
+    algorithm, whose = own_entry(name) or (usual if usual in algorithms else algorithms[0], name)
+    if algorithm not in algorithms:
+        raise ConfigError(
+            f"{name}: no trial is one of {algorithm}, but of {listed(algorithms)}; see {ALGORITHM}"
+        )
+    found: dict[str, Any] = {}
+    for key, domain in space.items():
+        if domain.kind == "constant":
+            found[key] = domain.values[0]
+        elif is_option(key):
+            found |= _option(config, algorithm, whose, key, domain)
+        else:
+            found[key] = _value(*(own_entry(key) or (algorithm, key)), whose, domain)
+    return found
 
 
-def _finrl_option(config: ExperimentConfig, algorithm: str, name: str, domain: Domain) -> Any:
+def _option(
+    config: ExperimentConfig, algorithm: str, whose: str, name: str, domain: Domain
+) -> dict[str, Any]:
+    """Return an option of the config under its name; nothing where it is to be drawn."""
     if name == ALGORITHM:
-        return algorithm
-    if name != FEATURES:
-        default = searched_options()[name].default
-        return list(default) if isinstance(default, tuple) else default
-    own = config.data.features
-    same = (o for o in domain.values if o == own or list(o) == list(own))
-    return next(same, domain.values[0])
+        return {name: algorithm}
+    section, _, key = name.partition(".")
+    own = getattr(getattr(config, section), key)
+    if name == FEATURES:
+        same = (o for o in domain.values if o == own or list(o) == list(own))
+        return {name: next(same, domain.values[0])}
+    from_config = whose == ZOO_POINT and section != "agent"
+    value = own if from_config else searched_options()[name].default
+    value = list(value) if isinstance(value, tuple) else value
+    return {} if from_config and not contains(domain, value) else {name: value}
 
 
-def _finrl_value(algorithm: str, name: str, domain: Domain) -> Any:
+def _value(algorithm: str, name: str, whose: str, domain: Domain) -> Any:
     if name in ALIASES:
         # rounded, because 1 - 0.99 is 0.010000000000000009
-        return round(1.0 - _finrl_keyword(algorithm, ALIASES[name]), 12)
+        return round(1.0 - _keyword(algorithm, ALIASES[name], whose), 12)
     if name == "net_arch":
         return _as_option(list(ALGORITHMS[algorithm].net_arch), domain)
     if name == "n_envs":
         return 1
     if name == "policy_kwargs":
         return {}
-    return _finrl_keyword(algorithm, name)
+    return _keyword(algorithm, name, whose)
 
 
-def _finrl_keyword(algorithm: str, name: str) -> Any:
+def _keyword(algorithm: str, name: str, whose: str) -> Any:
     entry = ALGORITHMS[algorithm]
     if name == "activation_fn":
         return entry.activation_fn
-    if name in entry.defaults:
-        return entry.defaults[name]
+    defaults = entry.defaults if whose == FINRL_POINT else entry.zoo_defaults
+    if name in defaults:
+        return defaults[name]
     return inspect.signature(entry.model_class).parameters[name].default
 
 
@@ -153,9 +190,7 @@ def complete_points(
     rng = np.random.default_rng([config.seed, 1])
     samples = []
     for point in config.search.initial_points:
-        given = finrl_point(config, space) if point == FINRL_POINT else point
-        assert isinstance(given, dict)
-        given = _by_algorithm(config, given, space)
+        given = _given(config, point, space)
         sample = {n: given[n] if n in given else draw(d, rng) for n, d in space.items()}
         if seed_draw:
             sample[SEED_DRAW] = int(rng.integers(0, 2**31 - 1))

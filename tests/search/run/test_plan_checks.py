@@ -7,15 +7,16 @@ import pytest
 from scheduler_configs import scheduler_config
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.hyperparameters import resolve_sample, settings_of_sample
 from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import HyperbandConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.sampling.domains import build_space
-from finrl_ray.search.sampling.initial_points import finrl_point
+from finrl_ray.search.sampling.initial_points import complete_points, named_point
 from finrl_ray.support import extras
 
 
@@ -108,7 +109,7 @@ def test_a_missing_extra_is_named(search, command, monkeypatch) -> None:
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
     config = ExperimentConfig(agent=AgentConfig(algorithm=algorithm, total_timesteps=50_000))
-    point = finrl_point(config, build_space(config))
+    point = named_point(config, "finrl", build_space(config))
     settings = resolve_sample(point, config.agent).model_kwargs
     for name, value in ALGORITHMS[algorithm].defaults.items():
         assert settings.get(name, value) == value
@@ -117,6 +118,112 @@ def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
     assert settings["policy_kwargs"]["net_arch"] == widths
     named = {"sac": "medium", "ppo": "small", "a2c": "small"}.get(algorithm, [400, 300])
     assert point["net_arch"] == named
+
+
+# rl-zoo3 2.9.2, section `default` of hyperparams/ALGORITHM.yml over SB3 2.9's signatures, written out
+ZOO_ON_POLICY = {"one_minus_gamma": 0.01, "ent_coef": 0.0, "max_grad_norm": 0.5}
+ZOO_ON_POLICY |= {"net_arch": "small", "activation_fn": "tanh"}
+ZOO_OFF_POLICY = {"batch_size": 256, "one_minus_gamma": 0.01, "tau": 0.005, "train_freq": 1}
+ZOO_OFF_POLICY |= {"gradient_steps": 1, "learning_starts": 100}
+ZOO: dict[str, dict[str, Any]] = {
+    "a2c": ZOO_ON_POLICY
+    | {"learning_rate": 7e-4, "n_steps": 5, "one_minus_gae_lambda": 0.0, "vf_coef": 0.5},
+    "ppo": ZOO_ON_POLICY
+    | {"learning_rate": 3e-4, "n_steps": 2048, "batch_size": 64, "n_epochs": 10}
+    | {"one_minus_gae_lambda": 0.05, "clip_range": 0.2, "vf_coef": 0.5},
+    "ddpg": ZOO_OFF_POLICY
+    | {"learning_rate": 1e-3, "net_arch": [400, 300], "action_noise": "normal"},
+    "td3": ZOO_OFF_POLICY
+    | {"learning_rate": 1e-3, "net_arch": [400, 300], "action_noise": "normal", "policy_delay": 2},
+    "sac": ZOO_OFF_POLICY | {"learning_rate": 3e-4, "net_arch": "medium", "ent_coef": "auto"},
+}
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_rl_zoo3s_point_has_its_defaults(algorithm: str) -> None:
+    searched = {"vf_coef": [0.25, 0.75], "gradient_steps": [1, 2]}  # not by every default space
+    space = {name: {"choice": o} for name, o in searched.items() if name in ZOO[algorithm]}
+    space["n_envs"] = {"choice": [1, 16]}
+    config = ExperimentConfig(
+        agent=AgentConfig(algorithm=algorithm, total_timesteps=50_000),
+        search=SearchConfig(space=space),
+    )
+    built = build_space(config)
+    point = named_point(config, "rl_zoo3", built)
+    assert point == {"n_envs": 1, **{k: v for k, v in ZOO[algorithm].items() if k in built}}
+    assert set(point) == set(built)
+    assert set(ZOO[algorithm]) <= set(built)
+    assert resolve_sample(point, config.agent).model_kwargs["gamma"] == 0.99
+
+
+def test_what_the_space_fixes_stays_fixed_in_rl_zoo3s_point() -> None:
+    config = ExperimentConfig(agent=AgentConfig(algorithm="sac"))
+    assert named_point(config, "rl_zoo3", build_space(config))["gradient_steps"] == -1
+
+
+SEVERAL = {
+    "agent.algorithm": {"choice": ["ppo", "sac"]},
+    "ppo.n_steps": {"choice": [32, 64]},
+    "sac.learning_rate": {"loguniform": [1e-5, 1e-3]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "ppo_rate", "sac_rate"),
+    [
+        ("finrl", "sac", 2.5e-4, 1e-4),  # agent.algorithm of the config
+        ("rl_zoo3", "sac", 3e-4, 3e-4),
+        ("ppo.finrl", "ppo", 2.5e-4, 1e-4),
+        ("ppo.rl_zoo3", "ppo", 3e-4, 3e-4),
+        ("sac.rl_zoo3", "sac", 3e-4, 3e-4),
+    ],
+)
+def test_a_named_point_of_each_algorithm(name, algorithm, ppo_rate, sac_rate) -> None:
+    search = SearchConfig(space=SEVERAL, initial_points=(name,))
+    config = ExperimentConfig(agent=AgentConfig(algorithm="sac"), search=search)
+    space = build_space(config)
+    check_plan(config, space)
+    point = named_point(config, name, space)
+    assert set(point) == set(space)
+    assert point["agent.algorithm"] == algorithm
+    assert (point["ppo.learning_rate"], point["sac.learning_rate"]) == (ppo_rate, sac_rate)
+    assert point["ppo.n_steps"] == 2048  # outside its range, as FinRL's is
+    kwargs = settings_of_sample(config, point).model_kwargs
+    assert kwargs["learning_rate"] == {"ppo": ppo_rate, "sac": sac_rate}[algorithm]
+
+
+def test_a_named_point_of_an_algorithm_that_is_not_searched_is_refused() -> None:
+    words = r"initial_points\[0\]: td3.rl_zoo3: no trial is one of td3, but of \['ppo', 'sac'\]"
+    with pytest.raises(ConfigError, match=words):
+        check(space=SEVERAL, initial_points=("td3.rl_zoo3",))
+    with pytest.raises(ConfigError, match="no trial is one of sac, but of \['ppo'\]"):
+        check(initial_points=("sac.finrl",))
+    check(initial_points=("ppo.finrl", "ppo.rl_zoo3"))
+
+
+def test_rl_zoo3s_point_leaves_the_env_as_the_config_has_it() -> None:
+    space: dict[str, Any] = {
+        "env.action": {"choice": ["orders", "target_weights"]},
+        "env.reward": {"choice": ["log_return", "account_change"]},
+        "agent.normalize": {"choice": [True, False]},
+        "data.features": {"choice": [["macd"], "finrl"]},
+    }
+    env = EnvConfig(action="target_weights", reward="active")
+    config = ExperimentConfig(
+        env=env,
+        agent=AgentConfig(normalize=True),
+        search=SearchConfig(space=space, initial_points=("rl_zoo3",)),
+    )
+    built = build_space(config)
+    point = named_point(config, "rl_zoo3", built)
+    assert point["env.action"] == "target_weights"
+    assert "env.reward" not in point  # `active` is not in the space
+    assert point["agent.normalize"] is False
+    assert point["data.features"] == "finrl"
+    assert named_point(config, "finrl", built)["env.action"] == "orders"
+    (whole,) = complete_points(config, built, seed_draw=False)
+    assert set(whole) == set(built)
+    assert whole["env.reward"] in ("log_return", "account_change")
 
 
 def test_the_extras_are_real_modules() -> None:
