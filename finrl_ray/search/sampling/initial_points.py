@@ -87,9 +87,7 @@ def _given(
     return _by_algorithm(config, named, space)
 
 
-def named_point(
-    config: ExperimentConfig, name: str, space: Mapping[str, Domain]
-) -> dict[str, Any]:
+def named_point(config: ExperimentConfig, name: str, space: Mapping[str, Domain]) -> dict[str, Any]:
     """Return the defaults of FinRL or of rl-zoo3 for the names in the space.
 
     What the space fixes stays fixed. FinRL's env is that of the options' defaults. rl-zoo3 has
