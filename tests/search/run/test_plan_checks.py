@@ -120,7 +120,7 @@ def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
     assert point["net_arch"] == named
 
 
-# rl-zoo3 2.9.2, section `default` of hyperparams/ALGORITHM.yml over SB3 2.9's signatures, written out
+# rl-zoo3 2.9.2, section `default` of hyperparams/ALGORITHM.yml, over SB3 2.9's signatures
 ZOO_ON_POLICY = {"one_minus_gamma": 0.01, "ent_coef": 0.0, "max_grad_norm": 0.5}
 ZOO_ON_POLICY |= {"net_arch": "small", "activation_fn": "tanh"}
 ZOO_OFF_POLICY = {"batch_size": 256, "one_minus_gamma": 0.01, "tau": 0.005, "train_freq": 1}
@@ -196,7 +196,7 @@ def test_a_named_point_of_an_algorithm_that_is_not_searched_is_refused() -> None
     words = r"initial_points\[0\]: td3.rl_zoo3: no trial is one of td3, but of \['ppo', 'sac'\]"
     with pytest.raises(ConfigError, match=words):
         check(space=SEVERAL, initial_points=("td3.rl_zoo3",))
-    with pytest.raises(ConfigError, match="no trial is one of sac, but of \['ppo'\]"):
+    with pytest.raises(ConfigError, match=r"no trial is one of sac, but of \['ppo'\]"):
         check(initial_points=("sac.finrl",))
     check(initial_points=("ppo.finrl", "ppo.rl_zoo3"))
 
