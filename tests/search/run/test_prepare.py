@@ -14,7 +14,7 @@ from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.search.sampling import domains
 from finrl_ray.search.sampling.domains import build_space, corner_samples
-from finrl_ray.search.sampling.initial_points import finrl_point
+from finrl_ray.search.sampling.initial_points import named_point
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_point_may_choose_options_and_finrls_env_is_that_of_the_defaults(
         data={"features": ["rsi_30"]},
         search={"space": space, "default_space": False, "initial_points": ["finrl"]},
     )
-    point = finrl_point(config, build_space(config))
+    point = named_point(config, "finrl", build_space(config))
     assert point == {
         "env.hmax": 100, "agent.normalize": False, "data.features": ["rsi_30"], "n_steps": 64,
     }  # fmt: skip
