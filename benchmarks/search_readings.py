@@ -1,0 +1,276 @@
+"""What other choices among the trials of one search would have earned: readings of that search.
+
+A search without another training answers several questions, because they differ only in which trial
+is chosen of those that it has trained, or in how many of them trade together:
+
+    reading                          who trades
+    ranked                           the winner, by the config's `search.rank_by`
+    by_METRIC                        the trial that the measure would have ranked first
+    mean_K                           the one with the highest mean of its last K evaluations
+    best                             the highest single evaluation, with its checkpoint
+    last_of_whole                    the winner of those alone that nobody has stopped
+    ensemble_K                       the K that rank highest, together
+    ensemble_K_alike                 the same, of those whose env has the winner's options
+    ensemble_K_whole                 the same, of those that nobody has stopped
+
+Together means: each member's action is read as its env reads it (target weights: within 0 and 1,
+and divided by their sum where that is above 1), the mean of these is the action, and the env is the
+first one's. With share orders it is the mean of the actions.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from known_markets import information_ratio
+
+from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray.agents.models import load_model
+from finrl_ray.agents.rollout import HISTORY_KEY
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.search.folder.checkpoints import CheckpointStorage
+from finrl_ray.search.folder.folder import SearchFolder
+from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ranking import result_score
+from finrl_ray.search.results.winner import winners_env
+from finrl_ray.training.agent import MODEL_FILE
+
+RANKED = "ranked"
+MEANS = (2, 3, 5)
+ENSEMBLES = (3, 5)
+MEASURES = ("appraisal_ratio", "sharpe_ratio", "information_ratio")
+"""By which a search may rank; by Sharpe ratio it did before the appraisal ratio."""
+CAN_WIN = ("completed", "stopped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Who trades: trial numbers, the first one's env, and after which evaluation.
+
+    Parameters
+    ----------
+    trials : numbers of the trials, the highest ranked first
+    timesteps : of the evaluation whose checkpoint trades; None: each trial's last
+    """
+
+    trials: tuple[int, ...]
+    timesteps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """What the evaluations of one trial are worth.
+
+    Parameters
+    ----------
+    trial : its number
+    timesteps : of its evaluations, in order
+    scores : per measure one number per evaluation; minus infinity where there is none
+    whole : whether the trial has trained to its end
+    options : what its env has beside the others', to tell those alike
+    """
+
+    trial: int
+    timesteps: tuple[int, ...]
+    scores: Mapping[str, Sequence[float]]
+    whole: bool = True
+    options: Any = None
+
+
+def choices(curves: Iterable[Curve], rank_by: str) -> dict[str, Choice]:
+    """Return who trades in each reading; none for a reading that the search cannot give.
+
+    Parameters
+    ----------
+    curves : of the trials that can win, each with at least one evaluation
+    rank_by : the measure that ranks; the others are those of the curves
+    """
+    curves = list(curves)
+    measures = list(curves[0].scores) if curves else []
+    found: dict[str, Choice] = {}
+
+    def first(name: str, among: Sequence[Curve], worth: Callable[[Curve], float]) -> None:
+        ranked = _ranked(among, worth)
+        if ranked:
+            found[name] = Choice(trials=(ranked[0].trial,))
+
+    first(RANKED, curves, lambda curve: curve.scores[rank_by][-1])
+    for measure in measures:
+        if measure != rank_by:
+            first(f"by_{measure}", curves, lambda curve, m=measure: curve.scores[m][-1])
+    for count in MEANS:
+        first(
+            f"mean_{count}", curves, lambda curve, k=count: _mean_of_last(curve.scores[rank_by], k)
+        )
+    whole = [curve for curve in curves if curve.whole]
+    first("last_of_whole", whole, lambda curve: curve.scores[rank_by][-1])
+    highest = _ranked(curves, lambda curve: max(curve.scores[rank_by]))
+    if highest:
+        scores = list(highest[0].scores[rank_by])
+        steps = highest[0].timesteps[scores.index(max(scores))]
+        found["best"] = Choice(trials=(highest[0].trial,), timesteps=steps)
+    ranked = _ranked(curves, lambda curve: curve.scores[rank_by][-1])
+    alike = [curve for curve in ranked if curve.options == ranked[0].options]
+    groups = {"": ranked, "_alike": alike, "_whole": [curve for curve in ranked if curve.whole]}
+    for count in ENSEMBLES:
+        for kind, members in groups.items():
+            if members:
+                trials = tuple(curve.trial for curve in members[:count])
+                found[f"ensemble_{count}{kind}"] = Choice(trials=trials)
+    return found
+
+
+def _ranked(curves: Iterable[Curve], worth: Callable[[Curve], float]) -> list[Curve]:
+    """Return the curves that are worth anything, the best first; of equal ones the first trial."""
+    valued = [(worth(curve), curve) for curve in curves]
+    valued = [(value, curve) for value, curve in valued if value > -math.inf]
+    return [curve for _, curve in sorted(valued, key=lambda pair: (-pair[0], pair[1].trial))]
+
+
+def _mean_of_last(scores: Sequence[float], count: int) -> float:
+    last = scores[-count:]
+    return math.fsum(last) / len(last)
+
+
+def curves_of(
+    records: Iterable[TrialRecord], config: ExperimentConfig, measures: Sequence[str]
+) -> list[Curve]:
+    """Return the curves of the trials that can win."""
+    configs = {
+        name: dataclasses.replace(config, search=dataclasses.replace(config.search, rank_by=name))
+        for name in measures
+    }
+    return [
+        Curve(
+            trial=record.index,
+            timesteps=tuple(result["timesteps"] for result in record.results),
+            scores={
+                name: [_number(result_score(result, by)) for result in record.results]
+                for name, by in configs.items()
+            },
+            whole=record.state == "completed",
+            options=config_of_sample(config, record.sample).env,
+        )
+        for record in records
+        if record.state in CAN_WIN and record.results and record.checkpoints
+    ]
+
+
+def _number(score: float | None) -> float:
+    return -math.inf if score is None else score
+
+
+@dataclass(kw_only=True)
+class FreshTrading:
+    """The trials of one search on markets that it has not seen; each choice trades once.
+
+    Parameters
+    ----------
+    folder : of the search
+    windows : one per fresh market, all of one length
+    benchmarks : simple returns of buy & hold, per window
+    """
+
+    folder: SearchFolder
+    windows: Sequence[MarketData]
+    benchmarks: Sequence[FloatArray]
+    seen: dict[Choice, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.records = {record.index: record for record in self.folder.records().in_order()}
+        self.storage = CheckpointStorage(self.folder.path, self.folder.remote)
+
+    def reached(self, choice: Choice) -> tuple[float, float]:
+        """Return the mean information ratio beyond buy & hold, and the mean invested share.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the checkpoint of the evaluation is not kept.
+        """
+        if choice not in self.seen:
+            self.seen[choice] = self._trade(choice)
+        return self.seen[choice]
+
+    def _trade(self, choice: Choice) -> tuple[float, float]:
+        members = [self.records[trial] for trial in choice.trials]
+        files = [self._model_file(record, choice.timesteps) for record in members]
+        algorithms = [
+            config_of_sample(self.folder.config, record.sample).agent.algorithm
+            for record in members
+        ]
+        models = [
+            load_model(algorithm, file, device="cpu")
+            for algorithm, file in zip(algorithms, files, strict=True)
+        ]
+        first, source = members[0], files[0]
+        envs = [winners_env(self.folder, first, window, source) for window in self.windows]
+        weights = config_of_sample(self.folder.config, first.sample).env.action == "target_weights"
+        histories = lockstep(envs, [model.predict for model in models], weights=weights)
+        ratios = [
+            information_ratio(simple_returns(history.account_value), held)
+            for history, held in zip(histories, self.benchmarks, strict=True)
+        ]
+        invested = [
+            float(np.mean(1 - history.cash / history.account_value)) for history in histories
+        ]
+        return float(np.mean(ratios)), float(np.mean(invested))
+
+    def _model_file(self, record: TrialRecord, timesteps: int | None) -> Path:
+        steps = max(record.checkpoints) if timesteps is None else timesteps
+        if steps not in record.checkpoints:
+            raise FileNotFoundError(f"trial {record.index} has no checkpoint of {steps} timesteps")
+        file = Path(self.storage.absolute(record.checkpoints[steps])) / MODEL_FILE
+        if not file.is_file():
+            raise FileNotFoundError(str(file))
+        return file
+
+
+def lockstep(envs: Sequence[Any], predictors: Sequence[Any], *, weights: bool) -> list[Any]:
+    """Return the account's history of each env of one account, all stepped side by side.
+
+    Parameters
+    ----------
+    envs : vec envs of one account each
+    predictors : `predict` of each model; their actions are joined as the docstring of this file
+        says
+    weights : whether actions are target weights
+    """
+    observations = np.concatenate([env.reset() for env in envs])
+    histories: list[Any] = [None] * len(envs)
+    while any(history is None for history in histories):
+        actions = joined([act(observations, deterministic=True)[0] for act in predictors], weights)
+        rows = []
+        for number, env in enumerate(envs):
+            seen, _, done, infos = env.step(actions[number : number + 1])
+            rows.append(np.array(seen))
+            if done[0] and histories[number] is None:
+                histories[number] = infos[0][HISTORY_KEY]
+        observations = np.concatenate(rows)
+    return histories
+
+
+def joined(actions: Sequence[AnyArray], weights: bool) -> AnyArray:
+    """Return one action for several, as the docstring of this file says; one alone stays as it is.
+
+    Parameters
+    ----------
+    actions : one array of shape (accounts, tickers) per model
+    weights : whether they are target weights
+    """
+    if len(actions) == 1:
+        return actions[0]
+    read = [_as_weights(one) for one in actions] if weights else actions
+    return np.asarray(np.mean(read, axis=0), dtype=actions[0].dtype)
+
+
+def _as_weights(actions: AnyArray) -> AnyArray:
+    clipped = np.clip(actions, 0.0, 1.0)
+    return np.asarray(clipped / np.maximum(clipped.sum(axis=1, keepdims=True), 1.0))
