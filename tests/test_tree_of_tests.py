@@ -4,8 +4,8 @@ from longest_files import LONGEST
 from repository import REPOSITORY, TESTS
 
 PACKAGE = REPOSITORY / "finrl_ray"
-OTHER_FOLDERS = ("docs", "faults", "helpers", "integration")
-"""Tests of documents, of the tests' own parts, and of many modules together."""
+OTHER_FOLDERS = ("benchmarks", "docs", "faults", "helpers", "integration")
+"""Tests of benchmarks, of documents, of the tests' own parts, and of many modules together."""
 OF_SEVERAL_MODULES = {
     "agents/test_changed_keywords.py": "what SB3 renamed, wherever it is taken",
     "agents/callbacks/test_trading_evaluation.py": "`TradingEvalCallback`, beside `EvalCallback`",
