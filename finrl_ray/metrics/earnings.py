@@ -45,27 +45,35 @@ class Earnings:
         ----------
         who : whose account it is, such as `the winner`
         """
-        days = counted(self.n_periods, "day")
+        held = _earned(self.benchmark_return)
         earned = (
-            f"on {days} {who} earned {_percent(self.total_return)} where buy & hold earned "
-            f"{_percent(self.benchmark_return)}"
+            f"in {counted(self.n_periods, 'day')} {who} {_earned(self.total_return)} where buy & "
+            f"hold {held}"
         )
-        return f"{earned}; {self._invested()}; {self._market_s()}"
+        return f"{earned}; {self._invested()}; {self._parts(who)}"
 
     def _invested(self) -> str:
         if math.isnan(self.exposure):
-            return "how much of the account was invested is not known"
+            return "how much of the account was invested over that time is not known"
         if self.exposure < IN_CASH:
-            return f"it stayed in cash ({self.exposure:.1%} of the account invested on average)"
-        return f"on average {self.exposure:.0%} of the account was invested"
+            return (
+                f"it stayed in cash ({self.exposure:.1%} of the account was invested on average "
+                "over that time)"
+            )
+        if self.exposure > 1.005:
+            return (
+                f"its positions, short ones too, came to {self.exposure:.0%} of the account on "
+                "average over that time"
+            )
+        return f"on average {self.exposure:.0%} of the account was invested over that time"
 
-    def _market_s(self) -> str:
+    def _parts(self, who: str) -> str:
         if math.isnan(self.beta):
-            return "how much of its return was the market's is not known"
+            return "how much of that the market made is not known"
         own = self.total_return - self.market_return
         return (
-            f"{_percent(self.market_return)} of its return was the market's (beta {self.beta:.2f}) "
-            f"and {_percent(own)} its own"
+            f"of the {_signed(self.total_return)} the market made {_signed(self.market_return)} "
+            f"(beta {_rounded(self.beta, 2):.2f}) and {who} itself {_signed(own)}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,5 +117,17 @@ def earnings_of(
     )
 
 
-def _percent(value: float) -> str:
-    return "an unknown part" if math.isnan(value) else f"{value:.1%}"
+def _earned(value: float) -> str:
+    if math.isnan(value):
+        return "earned an unknown part"
+    return f"{'lost' if _rounded(value, 3) < 0 else 'earned'} {abs(value):.1%}"
+
+
+def _signed(value: float) -> str:
+    shown = _rounded(value, 3)
+    return f"{shown:+.1%}" if shown else "0.0%"
+
+
+def _rounded(value: float, digits: int) -> float:
+    """Return a value as it is shown, without the sign of what is rounded to 0."""
+    return round(value, digits) + 0.0

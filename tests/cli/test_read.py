@@ -37,6 +37,8 @@ def test_show_as_json_has_every_trial(runs, monkeypatch, capsys) -> None:
     assert shown["state"] == "finished"
     assert [trial["rank"] for trial in shown["trials"]] == [1, 2, 3, 4, None]
     assert shown["trials"][0]["trial"] == shown["winner"]
+    assert shown["ranked_by"] == "appraisal ratio"
+    assert shown["verdict"]["earnings"]["exposure"] == shown["trials"][0]["exposure"]
     assert shown["verdict"]["kind"] in ("evidence", "weak evidence", "no evidence of skill")
     assert shown["test_openings"] == 0
     # a list is a list, as JSON has them

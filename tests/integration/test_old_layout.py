@@ -82,7 +82,9 @@ def test_a_verdict_that_is_lost_is_made_again_by_the_rule_of_this_version(finish
     assert judged.ranked_by == "Sharpe ratio"
     assert "the winner is first by its Sharpe ratio" in judged.sentences()
     assert judged.earnings is not None
-    assert "how much of the account was invested is not known" in judged.sentences()[1]
+    assert (
+        "how much of the account was invested over that time is not known" in judged.sentences()[1]
+    )
     assert (finished / "residual_returns.parquet").is_file()
     assert not (finished / "active_returns.parquet").exists()
 
