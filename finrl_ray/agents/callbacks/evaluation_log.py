@@ -1,5 +1,6 @@
 """What evaluations have found, kept as lists and written as `evaluations.npz`."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,8 @@ class EvaluationLog:
         self.lengths.append([e.length for e in episodes])
 
     def history(self, name: str) -> list[float]:
-        """Return one measure over all evaluations."""
-        return [measures[name] for measures in self.measures]
+        """Return one measure over all evaluations, NaN where one of them lacks it."""
+        return [measures.get(name, math.nan) for measures in self.measures]
 
     def get_state(self) -> dict[str, Any]:
         """Return the log as plain values, copied."""
@@ -80,7 +81,8 @@ class EvaluationLog:
             arrays["account_value"] = _filled(self.account_values)
         lengths = _filled([[np.asarray([n]) for n in row] for row in self.lengths])[:, :, 0]
         arrays["ep_lengths"] = np.nan_to_num(lengths).astype(np.int64)
-        for name in self.measures[0] if self.measures else ():
+        # an evaluation can lack some, as the exposure of an account that has become infinite
+        for name in dict.fromkeys(name for measures in self.measures for name in measures):
             arrays[name] = np.asarray(self.history(name), dtype=np.float64)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
