@@ -4,13 +4,21 @@ import time
 from typing import Any
 
 from ray import tune
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from finrl_ray.cluster.nodes import current_dashboard
 from finrl_ray.cluster.security import token_place
-from finrl_ray.report.terminal_tables import number, percent
+from finrl_ray.metrics.registry import SHOWN
+from finrl_ray.report.terminal_tables import (
+    RANKED_MEASURES,
+    formatted,
+    number,
+    percent,
+    short_label,
+)
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.results.ranking import rank_name, trial_score
@@ -19,7 +27,7 @@ from finrl_ray.search.run.trial_resources import why_none_runs
 from finrl_ray.search.sampling.objective import whole_timesteps
 from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.support.interruptions import answer_through, stop_answering_through
-from finrl_ray.support.text import exact_time
+from finrl_ray.support.text import counted, exact_time
 
 _REFRESH_S = 0.25
 # looking at thousands of trials takes longer; it takes at most this share of the time
@@ -137,9 +145,18 @@ class LiveView(tune.Callback):
 
     def _panel(self) -> Table:
         width = min(78, self.console.width) if self.console else 78
-        panel = Table(title=f"search {self.name}", title_justify="left", width=width)
-        for name in ("trial", "state", "steps", "appraisal", "Sharpe", "max DD"):
-            panel.add_column(name, justify="left" if name == "state" else "right")
+        panel = Table(
+            title=f"search {self.name}, trials of {counted(self.total_timesteps, 'step')}",
+            title_justify="left",
+            width=width,
+            box=SIMPLE_HEAD,
+            padding=(0, 0),
+            show_edge=False,
+            pad_edge=False,
+        )
+        measures = [SHOWN[name] for name in RANKED_MEASURES]
+        for name in ("trial", "state", "steps", *map(short_label, measures)):
+            panel.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         running = [r for r in self._records() if r.state == "running"]
         best = self._best()
         for label, record in [*((str(r.index), r) for r in running[:8]), ("best", best)]:
@@ -147,14 +164,11 @@ class LiveView(tune.Callback):
                 continue
             name = label if label != "best" else f"best: {record.index}"
             last = record.last
-            steps = f"{last.get('timesteps', 0):,} / {self.total_timesteps:,}"
             panel.add_row(
                 name,
                 record.state,
-                steps,
-                number(last.get("eval/appraisal_ratio")),
-                number(last.get("eval/sharpe_ratio")),
-                percent(last.get("eval/max_drawdown")),
+                f"{last.get('timesteps', 0):,}",
+                *(formatted(last.get(f"eval/{one.name}"), one.format) for one in measures),
                 style="bold green" if label == "best" else "",
             )
         panel.caption = self._summary_line()

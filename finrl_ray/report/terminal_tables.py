@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finrl_ray.baselines.names import LABELS
-from finrl_ray.metrics.registry import SHOWN, title_of
+from finrl_ray.metrics.registry import SHOWN, Measure, ShownMeasure, title_of
 from finrl_ray.report.long_table import LongTable
 from finrl_ray.search.results.table import PARETO
 
@@ -27,20 +27,17 @@ _BACKTEST_COLUMNS = (
     *(SHOWN[n] for n in ("appraisal_ratio", "beta", "exposure")),
 )
 
-_RANKED_MEASURES = tuple(
-    SHOWN[name]
-    for name in (
-        "appraisal_ratio",
-        "sharpe_ratio",
-        "max_drawdown",
-        "total_return",
-        "exposure",
-        "beta",
-        "turnover",
-    )
+RANKED_MEASURES = (
+    "appraisal_ratio",
+    "sharpe_ratio",
+    "max_drawdown",
+    "total_return",
+    "exposure",
+    "beta",
+    "turnover",
 )
+"""Measures of a trial that every table of trials shows."""
 _SHORT = {"appraisal_ratio": "appr.", "exposure": "inv.", "turnover": "turn."}
-"""Headings for which there is room in 80 columns; docs/search.md says what they are."""
 # wider than any table, to measure how wide one would be
 _WIDE = Console(width=1_000)
 
@@ -58,6 +55,11 @@ def number(value: Any, digits: int = 2) -> str:
 def formatted(value: Any, style: str) -> str:
     """Return a number in a format of Python's, or a dash where there is none."""
     return format(value, style) if _is_number(value) else "-"
+
+
+def short_label(measure: Measure | ShownMeasure) -> str:
+    """Return the heading of a measure for which there is room in 80 columns; see docs/search.md."""
+    return _SHORT.get(measure.name, measure.label)
 
 
 def _is_number(value: Any) -> bool:
@@ -84,12 +86,11 @@ def ranking(
     every = list(table) if isinstance(table, Sequence) else table.to_dict("records")
     # the score is shown where it is no measure of the same row
     scored = not any(
-        all(not _differ(row["score"], row.get(measure.name)) for row in every)
-        for measure in _RANKED_MEASURES
+        all(not _differ(row["score"], row.get(name)) for row in every) for name in RANKED_MEASURES
     )
     front = any(PARETO in row for row in every)
     names = ["#", "trial", *(["score"] if scored else [])]
-    names += [_SHORT.get(measure.name, measure.label) for measure in _RANKED_MEASURES]
+    names += [short_label(SHOWN[name]) for name in RANKED_MEASURES]
     names += ["steps", *(["Pareto"] if front else [])]
     rows = every[:limit]
     cells = [_ranked(row, scored=scored, front=front) for row in rows]
@@ -130,7 +131,7 @@ def _ranked(row: Mapping[Any, Any], *, scored: bool, front: bool) -> list[str]:
         str(row["rank"]) if _is_number(row["rank"]) else "-",
         str(row["trial"]),
         *([number(row["score"])] if scored else []),
-        *(formatted(row.get(one.name), one.format) for one in _RANKED_MEASURES),
+        *(formatted(row.get(name), SHOWN[name].format) for name in RANKED_MEASURES),
         f"{row['timesteps']:,}",
         *(["yes" if row[PARETO] else ""] if front else []),
     ]

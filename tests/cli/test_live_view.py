@@ -23,6 +23,7 @@ def journal(tmp_path: Path) -> JournalCallback:
         metrics = {"timesteps": 2000 * (index + 1), "objective": float(index)}
         metrics |= {"eval/sharpe_ratio": float(index), "eval/max_drawdown": -0.1}
         metrics["eval/appraisal_ratio"] = float(index)
+        metrics |= {"eval/exposure": 0.37, "eval/beta": -0.25, "eval/turnover": 123.5}
         made.committer.write("result", trial_id=f"t{index}", metrics=metrics)
     made.committer.write(
         "end", trial_id="t0", state="completed", reason="completed 2,000 timesteps"
@@ -48,6 +49,9 @@ def test_the_panel_fits_80_columns_and_names_states_best_speed(journal) -> None:
     assert max(len(line) for line in lines) <= 80
     assert "10 running, 1 completed, 1 failed, 8 waiting" in text
     assert "best: 10" in text
+    assert "trials of 20,000 steps" in text
+    best = next(line.split() for line in lines if "best: 10" in line)
+    assert best[3:] == ["22,000", "10.00", "10.00", "-10.0%", "-", "37%", "-0.25", "123.50"]
     assert "steps/s" in text
 
 
