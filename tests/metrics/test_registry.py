@@ -86,7 +86,7 @@ print(json.dumps({
     "template": name in new_experiment("one", Path("experiments")).read_text(),
     "column": float(table[name].iloc[0]),
     "best": float(table[f"best_{name}"].iloc[0]),
-    "heading": [one.label for one in _STRATEGY_MEASURES][-2:],
+    "heading": [one.label for one in _STRATEGY_MEASURES][-3:],
 }))
 """
 
@@ -169,6 +169,7 @@ def test_a_measure_is_added_in_one_file(tmp_path: Path) -> None:
     assert found["undefined"] == -10.0
     assert "Did you mean 'gain_to_pain_ratio'?" in found["problem"]
     assert "gain_to_pain_ratio" in found["schema"]
-    assert found["reference"] == 2
+    # evaluation.metric, search.objectives and search.rank_by
+    assert found["reference"] == 3
     assert found["template"] is True
-    assert found["heading"] == ["gain/pain", "beyond buy & hold"]
+    assert found["heading"] == ["gain/pain", "invested", "beta"]
