@@ -11,6 +11,8 @@ from finrl_ray.env.kernel.compile import njit
 # A rounded quotient this close to a whole number, or this large, may have crossed one.
 _NEAR_INTEGER = 1e-6
 _LARGE_QUOTIENT = 1e8
+# Rounding makes a quotient too large by fewer steps from one float to the next.
+_MOST_TRIES = 64
 
 
 @njit
@@ -25,13 +27,27 @@ def floor_quotient(cash: float, unit: float) -> float:
 
 
 @njit
+def fewer(count: float, tries: int) -> float:
+    """Return the next smaller whole number, of those that are floats: beyond 2^53 not all are.
+
+    A count that rounding made too large fits after a few tries. Where prices are so small that they
+    are rounded themselves, it is halved.
+    """
+    if tries > _MOST_TRIES:
+        return float(np.floor(0.5 * count))
+    return float(min(count - 1.0, np.nextafter(count, 0.0)))
+
+
+@njit
 def whole_lots(quantity: float, lot: float) -> float:
     """Return the largest multiple of `lot`, as rounded to a float, that is not above `quantity`."""
     count = np.floor(quantity / lot)
     if (count + 1.0) * lot <= quantity:
         count += 1.0
+    tries = 0
     while count > 0.0 and count * lot > quantity:
-        count -= 1.0
+        tries += 1
+        count = fewer(count, tries)
     return float(count * lot)
 
 
@@ -51,8 +67,10 @@ def affordable(order: float, cash: float, price: float, rate: float, fractional:
         return min(order, cash / unit)
     quantity = min(floor_quotient(cash, unit), order)
     # the amount is rounded in another order than the unit price, so it may exceed cash by a hair
+    tries = 0
     while quantity > 0.0 and price * quantity * (1.0 + rate) > cash:
-        quantity -= 1.0
+        tries += 1
+        quantity = fewer(quantity, tries)
     return quantity
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.env.kernel.compile import njit
-from finrl_ray.env.kernel.order_rules import slippage_of, whole_lots
+from finrl_ray.env.kernel.order_rules import fewer, slippage_of, whole_lots
 
 # The account after a trade is known to so much of itself.
 _SETTLED = 1e-15
@@ -58,9 +58,10 @@ def affordable_with_slippage(
     for _ in range(_NEAR):
         if most + 1.0 <= order and price_of_buy(most + 1.0, price, rate, impact) <= cash:
             most += 1.0
+    tries = 0
     while most > 0.0 and price_of_buy(most, price, rate, impact) > cash:
-        # one share less of very many is the same number
-        most = min(most - 1.0, np.floor(most * (1.0 - 4e-16)))
+        tries += 1
+        most = fewer(most, tries)
     return float(most)
 
 
