@@ -144,7 +144,8 @@ def close_day(
             reward = account_change(account.value, value)
         else:
             reward = reward_of(e, account.value, value, market.close[today], limits)
-            penalty = max(0.0, limits.cash_share * value - account.cash)
+            if limits.cash_share > 0.0:  # an account that owes shares may have cash below 0
+                penalty = max(0.0, limits.cash_share * value - account.cash)
             if limits.reward != ACCOUNT_CHANGE:
                 penalty = penalty / value if value > 0.0 else 0.0
             if limits.penalty.shape[1] > 0:

@@ -269,3 +269,18 @@ def test_turbulence_closes_both_sides_and_opens_nothing():
 def test_the_cash_penalty_counts_the_cash_of_short_sales():
     env = env_on(column(10.0, 10.0), cash_penalty_proportion=0.9, reward_scaling=1.0)
     assert env.step(np.array([-0.5]))[1] == 0.0
+
+
+def test_cash_below_0_is_no_penalty_where_there_is_none():
+    # 500 are covered with 100, because what is held has no quote: cash is -400 and the account 200
+    state = [100.0, 10.0, 10.0, -50.0, 60.0]
+    env = env_on(
+        [[10.0, 10.0]] * 3,
+        tradable=[[True, False]] * 3,
+        maintenance_margin=0.9,
+        initial=False,
+        previous_state=state,
+        reward_scaling=1.0,
+    )
+    assert env.step(np.zeros(2))[1] == 0.0
+    assert (env.state[0], env.asset_memory[-1]) == (-400.0, 200.0)
