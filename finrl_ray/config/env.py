@@ -214,11 +214,6 @@ class TradingOptions:
             "volume_slippage is the fraction by which a trade of all the volume moves its price, "
             f"and must be a finite number >= 0, got {slippage}",
         )
-        require(
-            not (self.short and slippage),
-            "volume_slippage must be 0 with short, whose sells beyond what is held have no rule "
-            f"for it, got {slippage}",
-        )
         require(0 <= share <= 1, f"cash_penalty_proportion must be within [0, 1], got {share}")
         require(
             stop is None or 0 < stop < 1,

@@ -25,7 +25,7 @@ def market() -> MarketData:
         high=unknown.copy(),
         low=unknown.copy(),
         close=close,
-        volume=unknown.copy(),
+        volume=np.full(close.shape, 1e4),
         features=rng.normal(0, 1, (60, 3, 2)),
         feature_names=("first", "second"),
         tradable=np.ones(close.shape, dtype=bool),

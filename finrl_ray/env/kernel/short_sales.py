@@ -5,7 +5,7 @@ sell beyond that (a short sale) open them. All that reduces is filled first, the
 first, then all that opens, the largest first, each for at most what the free part of the account
 pays for. Free is the account value less all positions, long and short, at the prices of the fill:
 cash less twice the value of the shares owed, which is cash itself where nothing is owed. So what
-opens costs its amount and its cost rate, whether it is bought or sold, and after it the positions
+opens costs its amount and its cost, whether it is bought or sold, and after it the positions
 together are at most the account.
 """
 
@@ -16,13 +16,19 @@ import numpy as np
 
 from finrl_ray._typing import FloatArray, IntArray
 from finrl_ray.env.kernel.compile import inlined_njit, njit
+from finrl_ray.env.kernel.forced_covers import close_side, cover_all, is_called, value_owed
 from finrl_ray.env.kernel.order_rules import affordable, lots_of
 from finrl_ray.env.kernel.order_sequence import sort_few_orders, sort_many_orders
 from finrl_ray.env.kernel.rewards import LEAST_GROWTH
+from finrl_ray.env.kernel.signed_trades import (
+    affordable_cover,
+    impact_of,
+    most_to_open,
+    taken_by_opening,
+    trade,
+)
 from finrl_ray.env.kernel.values import value_of
 
-# What rounding leaves of cash that was to become 0, as a share of what was paid.
-_ROUNDING = 1e-9
 # Tickers up to which orders are sorted by counting.
 _FEW = 64
 
@@ -57,105 +63,6 @@ def new_parts(n_assets: int) -> Any:
 
 
 @njit
-def value_owed(shares: FloatArray, price: FloatArray) -> float:
-    """Return what the shares owed are worth, in currency, 0 or above."""
-    owed = 0.0
-    for i in range(shares.shape[0]):
-        if shares[i] < 0.0:
-            owed -= price[i] * shares[i]
-    return owed
-
-
-@njit
-def is_called(account: Any, shares: FloatArray, close: FloatArray, maintenance: float) -> bool:
-    """Return whether shares are owed and the account is below their margin at today's close."""
-    owed = value_owed(shares, close)
-    return bool(owed > 0.0 and account.value < maintenance * owed)
-
-
-@njit
-def trade(e: int, i: int, quantity: float, plan: Any, orders: Any, market: Any, books: Any) -> None:
-    """Trade a signed quantity of ticker i at the step's price, and pay its cost."""
-    account, amount = books.records[e], market.price[plan.row, i] * abs(quantity)
-    if quantity < 0.0:
-        rate = books.sell_rate[e, i]
-        account.cash += amount * (1.0 - rate)
-    else:
-        rate = books.buy_rate[e, i]
-        account.cash -= amount * (1.0 + rate)
-    account.cost += amount * rate
-    plan.traded += amount
-    books.shares[e, i] += quantity
-    orders.executed[e, i] += quantity
-
-
-@njit
-def close_side(e: int, owed: bool, plan: Any, orders: Any, market: Any, books: Any) -> None:
-    """Sell all that is held, or cover all that is owed, of the tickers that trade, unasked."""
-    shares, tradable = books.shares, market.tradable
-    for i in range(shares.shape[1]):
-        held = shares[e, i]
-        if tradable[plan.row, i] and (held < 0.0 if owed else held > 0.0):
-            trade(e, i, -held, plan, orders, market, books)
-
-
-@njit
-def raise_cash(
-    e: int,
-    needed: float,
-    plan: Any,
-    orders: Any,
-    market: Any,
-    books: Any,
-    lots: FloatArray,
-    fractional: bool,
-) -> None:
-    """Sell what is held until cash reaches `needed`: the position worth most first, then the next.
-
-    Of the last one only as much as is needed is sold, rounded up to whole shares or lots.
-    """
-    account, shares = books.records[e], books.shares
-    for _ in range(shares.shape[1]):
-        most, largest = 0.0, -1
-        for i in range(shares.shape[1]):
-            if market.tradable[plan.row, i] and shares[e, i] > 0.0:
-                amount = market.price[plan.row, i] * shares[e, i]
-                if amount > most:
-                    most, largest = amount, i
-        if largest < 0 or account.cash >= needed:
-            return
-        unit = market.price[plan.row, largest] * (1.0 - books.sell_rate[e, largest])
-        quantity = (needed - account.cash) / unit
-        if lots.shape[0] > 0:
-            quantity = np.ceil(quantity / lots[largest]) * lots[largest]
-        elif not fractional:
-            quantity = np.ceil(quantity)
-        trade(e, largest, -min(quantity, shares[e, largest]), plan, orders, market, books)
-
-
-@njit
-def cover_all(
-    e: int,
-    plan: Any,
-    orders: Any,
-    market: Any,
-    books: Any,
-    lots: FloatArray,
-    fractional: bool,
-) -> None:
-    """Buy back all shares that are owed; of what is held only as much is sold as cash needs."""
-    account, needed = books.records[e], 0.0
-    for i in range(books.shares.shape[1]):
-        if market.tradable[plan.row, i] and books.shares[e, i] < 0.0:
-            amount = market.price[plan.row, i] * -books.shares[e, i]
-            needed += amount * (1.0 + books.buy_rate[e, i])
-    raise_cash(e, needed, plan, orders, market, books, lots, fractional)
-    close_side(e, True, plan, orders, market, books)
-    if abs(account.cash) <= _ROUNDING * needed:
-        account.cash = max(account.cash, 0.0)
-
-
-@njit
 def close_stopped(
     e: int, owed: bool, plan: Any, orders: Any, market: Any, books: Any, limits: Any
 ) -> None:
@@ -179,11 +86,12 @@ def close_stopped(
         orders.signed[e, i] = 0.0
         quantity = -held
         if quantity > 0.0:
-            rate = books.buy_rate[e, i]
+            rate, each = books.buy_rate[e, i], impact_of(limits.impact, row, i)
             # what is owed may be a fraction of a share, and is covered whole where cash allows
-            if market.price[row, i] * quantity * (1.0 + rate) > account.cash:
-                quantity = affordable(quantity, account.cash, market.price[row, i], rate, True)
-        trade(e, i, quantity, plan, orders, market, books)
+            quantity = affordable_cover(
+                quantity, account.cash, market.price[row, i], rate, each, True
+            )
+        trade(e, i, quantity, plan, orders, market, books, limits.impact)
         account.cash = max(account.cash, 0.0) if quantity > 0.0 else account.cash
 
 
@@ -254,17 +162,18 @@ def reduce_positions(
     for k in range(count):
         i = parts.sequence[k]
         if shares[i] > 0.0:
-            trade(e, i, -parts.reduces[i], plan, orders, market, books)
+            trade(e, i, -parts.reduces[i], plan, orders, market, books, limits.impact)
     for k in range(count):
         i = parts.sequence[k]
         if shares[i] < 0.0:
-            quantity = parts.reduces[i]
             price, rate = market.price[plan.row, i], books.buy_rate[e, i]
-            if price * quantity * (1.0 + rate) > account.cash:
-                quantity = affordable(quantity, account.cash, price, rate, fractional)
+            each = impact_of(limits.impact, plan.row, i)
+            wanted = parts.reduces[i]
+            quantity = affordable_cover(wanted, account.cash, price, rate, each, fractional)
+            if quantity < wanted:
                 quantity = lots_of(quantity, limits.lots, i)
             if quantity > 0.0:
-                trade(e, i, quantity, plan, orders, market, books)
+                trade(e, i, quantity, plan, orders, market, books, limits.impact)
                 account.cash = max(account.cash, 0.0)
 
 
@@ -293,12 +202,19 @@ def open_positions(
         if order * books.shares[e, i] < 0.0:
             continue  # what was to be closed first has not been
         rate = books.buy_rate[e, i] if order > 0.0 else books.sell_rate[e, i]
-        quantity = affordable(parts.opens[i], free, price[i], rate, fractional)
+        each, before = impact_of(limits.impact, plan.row, i), abs(orders.executed[e, i])
+        if each > 0.0:
+            quantity = most_to_open(
+                parts.opens[i], order < 0.0, free, price[i], rate, each, before, fractional
+            )
+        else:
+            quantity = affordable(parts.opens[i], free, price[i], rate, fractional)
         quantity = lots_of(quantity, limits.lots, i)
         if quantity == 0.0:
             continue
-        trade(e, i, math.copysign(quantity, order), plan, orders, market, books)
-        free = max(free - price[i] * quantity * (1.0 + rate), 0.0)
+        taken = taken_by_opening(quantity, order < 0.0, price[i], rate, each, before)
+        trade(e, i, math.copysign(quantity, order), plan, orders, market, books, limits.impact)
+        free = max(free - taken, 0.0)
         account.cash = max(account.cash, 0.0)
 
 
@@ -312,16 +228,15 @@ def trade_with_shorts(
     Neither asks whether cash suffices.
     """
     parts = new_parts(orders.signed.shape[1])
-    lots = limits.lots
     for e in range(block.first, block.end):
         account, plan = books.records[e], block.plans[e - block.first]
         if plan.over:
             continue
         if plan.liquidate:
-            close_side(e, False, plan, orders, market, books)
-            cover_all(e, plan, orders, market, books, lots, fractional)
+            close_side(e, False, plan, orders, market, books, limits.impact)
+            cover_all(e, plan, orders, market, books, limits, fractional)
         elif is_called(account, books.shares[e], market.close[account.day], margin.maintenance):
-            cover_all(e, plan, orders, market, books, lots, fractional)
+            cover_all(e, plan, orders, market, books, limits, fractional)
         else:
             if limits.stop > 0.0:
                 close_stopped(e, False, plan, orders, market, books, limits)

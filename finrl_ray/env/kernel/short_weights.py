@@ -12,10 +12,23 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.env.kernel import arrays, order_rules, short_sales, target_weights
+from finrl_ray.env.kernel import (
+    arrays,
+    forced_covers,
+    order_rules,
+    signed_trades,
+    slippage,
+    target_weights,
+)
 from finrl_ray.env.kernel.arrays import Books, Limits, Market
 from finrl_ray.env.kernel.compile import cached_njit, digest_of, inlined_njit, njit
-from finrl_ray.env.kernel.short_sales import value_owed
+from finrl_ray.env.kernel.forced_covers import value_owed
+from finrl_ray.env.kernel.slippage import (
+    fits_with_slippage,
+    largest_share,
+    unshrunk_value,
+    worth_trading,
+)
 from finrl_ray.env.kernel.target_weights import (
     MOST_ROUNDS,
     SETTLED,
@@ -27,6 +40,9 @@ from finrl_ray.env.kernel.target_weights import (
     in_units_of_step,
     value_after,
 )
+
+# Halvings after which an interval is as small as a float can tell.
+_MOST_HALVINGS = 64
 
 
 @inlined_njit
@@ -105,6 +121,86 @@ def shrunk_value_after(
 
 
 @njit
+def curve_of(i: int, today: int, market: Any, limits: Any) -> float:
+    """Return the slippage of a trade of ticker i as a fraction of the square of its amount."""
+    if limits is None or limits.impact.shape[0] == 0:
+        return 0.0
+    return float(limits.impact[today, i] / market.close[today, i])
+
+
+@njit
+def worth_reducing_and_opening(
+    target: float, held: float, buy: float, sell: float, curve: float
+) -> tuple[float, float]:
+    """Return `reduces_and_opens` of so much of a trade as is worth its costs."""
+    reduces, opens = reduces_and_opens(target, held)
+    if curve == 0.0:
+        return reduces, opens
+    amount = abs(worth_trading(target - held, held, buy, sell, curve))
+    if amount == abs(target - held):
+        return reduces, opens
+    reduces = min(reduces, amount)
+    return reduces, amount - reduces
+
+
+@njit
+def part_that_fits(free: float, linear: float, quadratic: float) -> float:
+    """Return which part of what opens is paid for, where all takes linear + quadratic."""
+    if quadratic == 0.0:
+        return float(share_of(free, linear))
+    return float(largest_share(free, linear, quadratic)) if linear + quadratic > free else 1.0
+
+
+@njit
+def shrunk_with_slippage(
+    e: int, value: float, after: float, free: float, plan: Any, market: Any, books: Any, limits: Any
+) -> float:
+    """Do what one round of `shrunk_value_after` does, with slippage."""
+    today, there, linear, quadratic = books.records[e].day, free, 0.0, 0.0
+    closing_cost, rates = 0.0, 0.0
+    for i in range(plan.wanted.shape[0]):
+        buy, sell = books.buy_rate[e, i], books.sell_rate[e, i]
+        target, held, curve = (
+            plan.wanted[i] * after,
+            plan.held[i],
+            curve_of(i, today, market, limits),
+        )
+        reduces, opens = worth_reducing_and_opening(target, held, buy, sell, curve)
+        cost = reduces * ((sell if held > 0.0 else buy) + curve * reduces)
+        there += reduces - cost
+        closing_cost += cost
+        # the two parts of an order that turns a position are one trade
+        rate = (buy if target > 0.0 else sell) + 2.0 * curve * reduces
+        linear += opens * (1.0 + rate)
+        rates += opens * rate
+        quadratic += curve * opens * opens
+    share = part_that_fits(there, linear, quadratic)
+    return float(value - closing_cost - share * rates - share * share * quadratic)
+
+
+@njit
+def short_value_after_slippage(
+    e: int, value: float, free: float, plan: Any, market: Any, books: Any, limits: Any
+) -> float:
+    """Return the value after the trade at the close and the volume seen, with slippage."""
+    today = books.records[e].day
+    close, impact = market.close[today], limits.impact[today]
+    after = unshrunk_value(e, value, plan, close, impact, books)
+    if fits_with_slippage(e, after, plan, close, impact, books):
+        return float(after)
+    low, high = 0.0, value
+    for _ in range(_MOST_HALVINGS):
+        middle = 0.5 * (low + high)
+        if shrunk_with_slippage(e, value, middle, free, plan, market, books, limits) > middle:
+            low = middle
+        else:
+            high = middle
+        if not high - low > SETTLED * value:
+            break
+    return float(low)
+
+
+@njit
 def write_orders(
     e: int,
     after: float,
@@ -118,21 +214,28 @@ def write_orders(
 ) -> None:
     """Write account e's orders; what reduces is whole before it is known what it frees."""
     close, today, shares, opening = market.close, books.records[e].day, books.shares, plan.amount
-    fractional, rate_of_way, needed = options.fractional, options.trade_rate, 0.0
+    fractional, rate_of_way, linear, quadratic = options.fractional, options.trade_rate, 0.0, 0.0
     for i in range(orders.shape[0]):
         target, held = plan.wanted[i] * after, plan.held[i]
-        reduces, opens = reduces_and_opens(target, held)
+        buy, sell, curve = (
+            books.buy_rate[e, i],
+            books.sell_rate[e, i],
+            curve_of(i, today, market, limits),
+        )
+        reduces, opens = worth_reducing_and_opening(target, held, buy, sell, curve)
         quantity = in_units_of_step(reduces / close[today, i], limits, i, fractional, rate_of_way)
-        if reduces > 0.0 and (target == 0.0 or target * held < 0.0):
+        if reduces == abs(held) > 0.0:
             # an order of whole shares for a fraction of one closes that fraction
             quantity = abs(shares[e, i]) if fractional else np.ceil(abs(shares[e, i]))
-        rate = books.sell_rate[e, i] if held > 0.0 else books.buy_rate[e, i]
-        free += min(quantity, abs(shares[e, i])) * close[today, i] * (1.0 - rate)
-        rate = books.buy_rate[e, i] if target > 0.0 else books.sell_rate[e, i]
-        needed += opens * (1.0 + rate)
+        rate = sell if held > 0.0 else buy
+        closed = min(quantity, abs(shares[e, i])) * close[today, i]
+        free += closed * (1.0 - rate) - curve * closed * closed
+        rate = (buy if target > 0.0 else sell) + 2.0 * curve * closed
+        linear += opens * (1.0 + rate)
+        quadratic += curve * opens * opens
         opening[i] = opens
         orders[i] = -math.copysign(quantity, held)
-    share = share_of(free, needed)
+    share = part_that_fits(free, linear, quadratic)
     for i in range(orders.shape[0]):
         quantity = share * opening[i] / close[today, i]
         opened = in_units_of_step(quantity, limits, i, fractional, rate_of_way)
@@ -159,17 +262,23 @@ def _plan_short_orders(digest: int) -> Any:
                 continue
             value = look_at_account(e, row, plan, table, accounts, options.max_weight)
             choose_moves(e, value, row, plan, table, accounts, given, options)
-            after = value_after(e, value, plan, accounts)[0]
             account = accounts.records[e]
             owed = value_owed(accounts.shares[e], table.close[account.day])
             free = account.cash - 2.0 * owed
-            if not fits(e, after, plan, table, accounts):
-                after = shrunk_value_after(e, value, after, free, plan, accounts)
+            # the argument itself, so that the branch is left out where it is None
+            if limits is not None and Limits(*limits).impact.shape[0] > 0:
+                after = short_value_after_slippage(
+                    e, value, free, plan, table, accounts, Limits(*limits)
+                )
+            else:
+                after = value_after(e, value, plan, accounts)[0]
+                if not fits(e, after, plan, table, accounts):
+                    after = shrunk_value_after(e, value, after, free, plan, accounts)
             write_orders(e, after, free, row, plan, table, accounts, given, options)
 
     return plan_short_orders
 
 
-PARTS = (arrays, order_rules, short_sales, target_weights)
+PARTS = (arrays, forced_covers, order_rules, signed_trades, slippage, target_weights)
 """The files of which compiled code is part of `plan_short_orders`."""
 plan_short_orders = _plan_short_orders(digest_of(*(part.__file__ for part in PARTS)))

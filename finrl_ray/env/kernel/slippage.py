@@ -125,26 +125,46 @@ def fill_buys_with_slippage(
 
 
 @njit
+def worth_trading(amount: float, held: float, buy: float, sell: float, curve: float) -> float:
+    """Return so much of a planned trade as is worth its costs, in currency, sells below 0.
+
+    Of a sell each further share brings less, and from (1 - rate) / (2 * curve) on it costs more
+    than it brings, so that a larger one brings less in all. A cover is bounded alike: by where its
+    last share costs its worth once more. A buy that opens a position is as it was asked for.
+
+    Parameters
+    ----------
+    held : the position before the trade, below 0 for shares owed
+    buy, sell : cost rates
+    curve : slippage of a trade as a fraction of the square of its amount
+    """
+    if amount < 0.0:
+        bound = 1.0 - sell
+        return amount if -2.0 * curve * amount <= bound else -bound / (2.0 * curve)
+    bound = 1.0 - buy
+    if held < 0.0 and 2.0 * curve * min(amount, -held) > bound:
+        return bound / (2.0 * curve)
+    return amount
+
+
+@njit
 def cost_and_slope(
     e: int, after: float, plan: Any, close: FloatArray, impact: FloatArray, books: Any
 ) -> tuple[float, float]:
     """Return what a trade to weights of `after` costs, and its derivative by `after`."""
     cost, slope = 0.0, 0.0
     for i in range(close.shape[0]):
-        weight = plan.wanted[i]
-        amount = weight * after - plan.held[i]
+        weight, buy, sell = plan.wanted[i], books.buy_rate[e, i], books.sell_rate[e, i]
+        asked = weight * after - plan.held[i]
         curve = impact[i] / close[i]
+        amount = worth_trading(asked, plan.held[i], buy, sell, curve)
+        moves = weight if amount == asked else 0.0
         if amount > 0.0:
-            cost += books.buy_rate[e, i] * amount + curve * amount * amount
-            slope += (books.buy_rate[e, i] + 2.0 * curve * amount) * weight
-            continue
-        own = -books.sell_rate[e, i] * amount + curve * amount * amount
-        if own < -amount:
-            cost += own
-            slope += (2.0 * curve * amount - books.sell_rate[e, i]) * weight
+            cost += buy * amount + curve * amount * amount
+            slope += (buy + 2.0 * curve * amount) * moves
         else:
-            cost -= amount
-            slope -= weight
+            cost += -sell * amount + curve * amount * amount
+            slope += (2.0 * curve * amount - sell) * moves
     return cost, slope
 
 
@@ -156,14 +176,16 @@ def shortened_value(
     cash, linear, quadratic = books.records[e].cash, 0.0, 0.0
     sell_cost, buy_cost = 0.0, 0.0
     for i in range(close.shape[0]):
-        amount = plan.wanted[i] * after - plan.held[i]
+        buy, sell = books.buy_rate[e, i], books.sell_rate[e, i]
         curve = impact[i] / close[i]
+        amount = plan.wanted[i] * after - plan.held[i]
+        amount = worth_trading(amount, plan.held[i], buy, sell, curve)
         if amount > 0.0:
-            linear += amount * (1.0 + books.buy_rate[e, i])
+            linear += amount * (1.0 + buy)
             quadratic += curve * amount * amount
-            buy_cost += amount * books.buy_rate[e, i]
+            buy_cost += amount * buy
         else:
-            own = min(-books.sell_rate[e, i] * amount + curve * amount * amount, -amount)
+            own = -sell * amount + curve * amount * amount
             cash -= amount + own
             sell_cost += own
     share = largest_share(cash, linear, quadratic) if linear + quadratic > cash else 1.0
@@ -171,23 +193,17 @@ def shortened_value(
 
 
 @njit
-def value_after_slippage(
-    e: int, value: float, plan: Any, market: Any, books: Any, impacts: FloatArray
+def unshrunk_value(
+    e: int, value: float, plan: Any, close: FloatArray, impact: FloatArray, books: Any
 ) -> float:
-    """Return what an account of `value` is worth after the trade, at the close and volume seen.
+    """Return what an account of `value` is worth after the trade where cash suffices for it.
 
     The value a after the trade solves a = value - costs(a), to 1e-15 of the account. Newton's
-    method starts from `value`; where it leaves the interval that holds the solution (costs that
-    eat up a sell are not concave), the interval is halved. Where cash does not suffice, because
-    what is left alone takes more than its weight, the buys shrink, and the interval is halved too.
+    method starts from `value`; where it leaves the interval that holds the solution (costs of
+    covers are not concave), the interval is halved. Where shares that are owed cost more to close
+    than there is, it is 0.
     """
-    today = books.records[e].day
-    close, impact = market.close[today], impacts[today]
     low, high, after = 0.0, value, value
-    moving, total = 0.0, 0.0
-    for i in range(close.shape[0]):
-        moving += plan.held[i]
-        total += plan.wanted[i]
     for _ in range(_MOST_ROUNDS):
         cost, slope = cost_and_slope(e, after, plan, close, impact, books)
         excess = value - cost - after
@@ -202,8 +218,42 @@ def value_after_slippage(
         after = following if inside else 0.5 * (low + high)
         if high - low <= _SETTLED * value:
             break
-    left_alone = value - books.records[e].cash - moving
-    if left_alone + total * after <= after * _SURELY_SHORT:
+    return float(after)
+
+
+@njit
+def fits_with_slippage(
+    e: int, after: float, plan: Any, close: FloatArray, impact: FloatArray, books: Any
+) -> bool:
+    """Return whether all positions together are at most the account after the trade."""
+    positions = 0.0
+    for i in range(close.shape[0]):
+        left_alone = abs(close[i] * books.shares[e, i]) - abs(plan.held[i])
+        amount = worth_trading(
+            plan.wanted[i] * after - plan.held[i],
+            plan.held[i],
+            books.buy_rate[e, i],
+            books.sell_rate[e, i],
+            impact[i] / close[i],
+        )
+        positions += left_alone + abs(plan.held[i] + amount)
+    return positions <= after * _SURELY_SHORT
+
+
+@njit
+def value_after_slippage(
+    e: int, value: float, plan: Any, market: Any, books: Any, impacts: FloatArray
+) -> float:
+    """Return what an account of `value` is worth after the trade, at the close and volume seen.
+
+    Where cash does not suffice, because what is left alone takes more than its weight, or what is
+    sold is not all that was asked for, the buys shrink, and the interval that holds the value is
+    halved.
+    """
+    today = books.records[e].day
+    close, impact = market.close[today], impacts[today]
+    after = unshrunk_value(e, value, plan, close, impact, books)
+    if fits_with_slippage(e, after, plan, close, impact, books):
         return float(after)
     low, high = 0.0, value
     while high - low > _SETTLED * value:

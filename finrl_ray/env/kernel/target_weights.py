@@ -14,7 +14,7 @@ from finrl_ray.env.kernel import arrays, order_rules, slippage
 from finrl_ray.env.kernel.arrays import Books, Limits, Market
 from finrl_ray.env.kernel.compile import cached_njit, digest_of, inlined_njit, njit
 from finrl_ray.env.kernel.order_rules import whole_lots
-from finrl_ray.env.kernel.slippage import share_of_buys, value_after_slippage
+from finrl_ray.env.kernel.slippage import share_of_buys, value_after_slippage, worth_trading
 
 # Quantities this close to a whole number of shares or lots, relative to it, have lost it to
 # rounding only.
@@ -243,11 +243,17 @@ def write_sells(
     fractional, rate = options.fractional, options.trade_rate
     close, shares, today = market.close, books.shares, books.records[e].day
     for i in range(wanted.shape[0]):
-        amount[i] = wanted[i] * after - held[i]
+        asked = wanted[i] * after - held[i]
+        amount[i] = asked
+        if limits is not None and limits.impact.shape[0] > 0:
+            curve = limits.impact[today, i] / close[today, i]
+            amount[i] = worth_trading(
+                asked, held[i], books.buy_rate[e, i], books.sell_rate[e, i], curve
+            )
         part = in_units_of_step(max(-amount[i], 0.0) / close[today, i], limits, i, fractional, rate)
         # an order of whole shares for a fraction of one sells that fraction
         whole = shares[e, i] if fractional else np.ceil(shares[e, i])
-        quantity = part if wanted[i] > 0.0 else whole
+        quantity = part if wanted[i] > 0.0 or amount[i] > asked else whole
         orders[i] = -quantity if amount[i] < 0.0 else 0.0
     cash, needed = books.records[e].cash, 0.0
     for i in range(wanted.shape[0]):

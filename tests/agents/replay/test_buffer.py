@@ -127,7 +127,7 @@ KINDS: list[dict[str, Any]] = [
     {"observation": "stationary", "lookback": 3, "scaled": True, "n_envs": 2},
     {"reward": "active", "random_start": True, "n_envs": 2},
     {"reward": "differential_sharpe"},
-    {"action": "target_weights", "short": True, "n_envs": 2},
+    {"action": "target_weights", "short": True, "volume_slippage": 0.01, "n_envs": 2},
 ]
 
 

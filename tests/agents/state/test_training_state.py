@@ -122,7 +122,8 @@ save_state(capture_state(model), {str(tmp_path / "end.pt")!r})
         (False, {}),
         (True, {}),
         (True, {"action": "target_weights"}),
-        (True, {"action": "target_weights", "short": True, "reward": "active"}),
+        (True, {"short": True, "volume_slippage": 0.01, "reward": "active"}),
+        (True, {"action": "target_weights", "short": True, "volume_slippage": 0.01}),
     ],
 )
 def test_the_trading_env_resumes_exactly(algorithm, normalize, options, market, tmp_path) -> None:

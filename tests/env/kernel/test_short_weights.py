@@ -1,5 +1,7 @@
 """Target weights below 0: numbers worked out by hand, and a slow solution beside the compiled."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from env_markets import hand_market, play
@@ -119,18 +121,36 @@ def slow_orders(action, cash, shares, price, free, options):
     value, held = cash + shares @ price, shares * price
     moves = free & ((wanted == 0.0) | (abs(wanted - held / value) > options["no_trade_band"]))
     buy, sell = options["buy_cost_pct"], options["sell_cost_pct"]
+    curve = options["volume_slippage"] / (options["volume"] * price)
 
     def trade(after):
         target = np.where(moves, wanted * after, held)
+        # sells, and covers, end where their last share costs its worth once more
+        change = np.maximum(target - held, -(1.0 - sell) / (2.0 * curve + 1e-300))
+        cover, most = np.minimum(change, -held), (1.0 - buy) / (2.0 * curve + 1e-300)
+        change = np.where((held < 0.0) & (cover > most), most, change)
+        target = held + change
         # what shrinks toward 0 comes first, what grows away from it is cut to what is free
         kept = np.where(target * held > 0.0, np.minimum(abs(target), abs(held)), 0.0)
         closing = np.sign(held) * kept - held
         opening = target - held - closing
         costs = [np.where(part > 0.0, buy, sell) * abs(part) for part in (closing, opening)]
+        costs[0] += curve * closing**2
         room = value - costs[0].sum() - abs(held + closing).sum()
-        needed = abs(opening).sum() + costs[1].sum()
-        share = min(1.0, max(room, 0.0) / needed) if needed > 0.0 else 1.0
-        return closing + share * opening, value - costs[0].sum() - share * costs[1].sum()
+
+        def taken(share):
+            # the two parts of an order that turns a position are one trade
+            added = curve * ((closing + share * opening) ** 2 - closing**2)
+            return (share * costs[1] + added).sum()
+
+        low, high = 0.0, 1.0
+        if abs(opening).sum() + taken(1.0) <= max(room, 0.0):
+            low = 1.0
+        for _ in range(100 if low == 0.0 else 0):
+            middle = (low + high) / 2
+            fits = middle * abs(opening).sum() + taken(middle) <= max(room, 0.0)
+            low, high = (middle, high) if fits else (low, middle)
+        return closing + low * opening, value - costs[0].sum() - taken(low)
 
     low, high = 0.0, value
     for _ in range(200):
@@ -139,10 +159,11 @@ def slow_orders(action, cash, shares, price, free, options):
     return trade(low)[0] / price
 
 
-def test_orders_are_those_of_a_slow_solution():
+@pytest.mark.parametrize("slippage", [0.0, 0.02, 1.0])
+def test_orders_are_those_of_a_slow_solution(slippage):
     rng = np.random.default_rng(5)
     shrunk = 0
-    for _ in range(400):
+    for _ in range(300):
         n = int(rng.integers(1, 8))
         price, free = rng.uniform(1.0, 40.0, n), rng.random(n) < 0.8
         options = {
@@ -150,11 +171,15 @@ def test_orders_are_those_of_a_slow_solution():
             "no_trade_band": float(rng.choice([0.0, 0.05, 0.2])),
             "buy_cost_pct": rng.choice([0.0, 0.02, 0.2], n),
             "sell_cost_pct": rng.choice([0.0, 0.02, 0.2], n),
+            "volume_slippage": slippage,
         }
+        volume = 10.0 ** rng.uniform(0.5, 4.0, n)
         shares = rng.integers(-15, 15, n).astype(float)
         cash = float(rng.choice([1.0, 300.0, 2_000.0])) - 2.0 * price @ np.minimum(shares, 0.0)
         env = StockTradingEnv(
-            hand_market([price, price], tradable=[free, free]),
+            dataclasses.replace(
+                hand_market([price, price], tradable=[free, free]), volume=np.array([volume] * 2)
+            ),
             short=True,
             action="target_weights",
             fractional_shares=True,
@@ -167,6 +192,7 @@ def test_orders_are_those_of_a_slow_solution():
         action = rng.uniform(-1.0, 1.0, n)
         action[rng.random(n) < 0.2] = 0.0
         env.step(action)
+        options["volume"] = volume
         expected = slow_orders(action, cash, shares, price, free, options)
         value = cash + shares @ price
         np.testing.assert_allclose(
@@ -180,6 +206,9 @@ def test_orders_are_those_of_a_slow_solution():
 
 def test_compiled_code_is_renewed_when_a_file_behind_it_changes():
     names = [part.__name__.rsplit(".", 1)[1] for part in PARTS]
-    assert names == ["arrays", "order_rules", "short_sales", "target_weights"]
+    assert names == [
+        *("arrays", "forced_covers", "order_rules", "signed_trades", "slippage"),
+        "target_weights",
+    ]
     (cell,) = plan_short_orders.py_func.__closure__
     assert cell.cell_contents == digest_of(*(part.__file__ for part in PARTS))

@@ -177,32 +177,89 @@ def test_weights_are_planned_with_the_volume_seen_and_charged_with_that_of_the_f
     assert history.cost[0] == pytest.approx(10.0 * shares * shares / 50.0, rel=1e-12)
 
 
+def test_a_planned_sell_ends_where_a_share_more_brings_less():
+    # half of the volume brings the most: 50 for 500 - 250, then the other 50; as asked, 100 would
+    # have brought nothing
+    for action in ([0.0], [0.5]):
+        env = env_on(
+            column(10.0, 10.0, 10.0),
+            100.0,
+            action="target_weights",
+            num_stock_shares=[100],
+            initial_amount=1e-9,
+        )
+        history = play(env, [action, [0.0]])
+        assert history.trades.ravel().tolist() == [-50.0, -50.0]
+        assert history.cash.tolist() == pytest.approx([1e-9, 250.0, 500.0])
+    # with 20 % of proportional cost 40, in lots of 15 two of them, at no volume to speak of none
+    options = {"action": "target_weights", "num_stock_shares": [100], "sell_cost_pct": 0.2}
+    env = env_on(column(10.0, 10.0), 100.0, **options)
+    assert play(env, [[0.0]]).trades.ravel().tolist() == [-40.0]
+    env = env_on(column(10.0, 10.0), 100.0, lot_size=15, hmax=15, **options)
+    assert play(env, [[0.0]]).trades.ravel().tolist() == [-30.0]
+    assert play(env_on(column(10.0, 10.0), 1.0, **options), [[0.0]]).trades.tolist() == [[0.0]]
+
+
+def test_what_is_not_sold_shrinks_the_buys():
+    # of 1000 in A, 500 are sold for 250, which buy B: x + x^2 / 1000 = 250
+    env = env_on(
+        [[10.0, 10.0]] * 2,
+        100.0,
+        action="target_weights",
+        num_stock_shares=[100, 0],
+        initial_amount=1e-9,
+        fractional_shares=True,
+    )
+    history = play(env, [[0.0, 1.0]])
+    bought = 500.0 * (np.sqrt(2.0) - 1.0)
+    assert history.trades[0].tolist() == pytest.approx([-50.0, bought / 10.0], rel=1e-9)
+    assert history.cash[1] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_weights_are_met_whatever_the_volume():
+    met_all, bounded = 0, 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
         n = int(rng.integers(1, 8))
         close = rng.uniform(5.0, 50.0, (1, n)).repeat(9, axis=0)
         volume = 10.0 ** rng.uniform(0.0, 7.0, (9, n))
+        slippage, sell = float(rng.choice([0.01, 1.0, 30.0])), float(rng.choice([0.0, 0.01, 0.2]))
         env = StockTradingEnv(
             market_with(close, volume),
             action="target_weights",
             no_trade_band=0.0,
             fractional_shares=True,
             initial_amount=float(10.0 ** rng.uniform(2.0, 6.0)),
-            volume_slippage=float(rng.choice([0.01, 1.0, 30.0])),
+            volume_slippage=slippage,
             buy_cost_pct=float(rng.choice([0.0, 0.01, 0.2])),
-            sell_cost_pct=float(rng.choice([0.0, 0.01, 0.2])),
+            sell_cost_pct=sell,
         )
         env.reset()
-        for _ in range(8):
+        held = np.zeros(n)
+        for row in range(8):
             action = rng.uniform(-0.5, 1.0, n)
             wanted = np.clip(action, 0.0, 1.0)
             wanted /= max(1.0, wanted.sum())
             env.step(action)
-            before, after = env.asset_memory[-2:]
-            met = np.array(env.state[1 + n :]) * close[0]
-            # some of these accounts are eaten up by what it costs to get there
-            np.testing.assert_allclose(met, wanted * after, rtol=0, atol=1e-12 * before)
+            (before, after), cash = env.asset_memory[-2:], env.state[0]
+            met, near = np.array(env.state[1 + n :]) * close[0], 1e-12 * before
+            most = (1.0 - sell) / (2.0 * slippage) * volume[row] * close[0]
+            sold, held = np.maximum(held - met, 0.0), met
+            assert (sold <= most + near).all()
+            assert after > 0.0
+            kept = np.isclose(sold, most, rtol=1e-12, atol=near)
+            if not kept.any():
+                np.testing.assert_allclose(met, wanted * after, rtol=0, atol=near)
+                met_all += 1
+                continue
+            # what is kept beyond its weight is missing where others are bought
+            missing = wanted * after - met
+            assert (missing[kept] <= near).all()
+            np.testing.assert_allclose(missing[~kept & (sold > 0.0)], 0.0, atol=near)
+            assert (missing >= -near)[~kept].all()
+            assert (missing <= near).all() or cash <= near
+            bounded += 1
+    assert min(met_all, bounded) > 200
 
 
 # -- baselines ---------------------------------------------------------------------------------
@@ -273,7 +330,6 @@ def test_data_without_volume_is_refused_by_name():
         ({"volume_slippage": -0.1}, "volume_slippage .* must be a finite number >= 0, got -0.1"),
         ({"volume_slippage": np.inf}, "finite number >= 0, got inf"),
         ({"volume_slippage": np.nan}, "finite number >= 0, got nan"),
-        ({"volume_slippage": 0.1, "short": True}, "volume_slippage must be 0 with short"),
         ({"volume_slippage": 0.1, "parity": True}, r"leave \['volume_slippage'\] out"),
         ({"volume_slippage": 0.1, "ties": "argsort"}, "volume_slippage .* need the mended ties"),
     ],
