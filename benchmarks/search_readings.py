@@ -13,13 +13,16 @@ is chosen of those that it has trained, or in how many of them trade together:
     ensemble_K_alike                 the same, of those whose env has the winner's options
     ensemble_K_whole                 the same, of those that nobody has stopped
 
-Together means: each member's action is read as its env reads it (target weights: within 0 and 1,
-and divided by their sum where that is above 1), the mean of these is the action, and the env is the
-first one's. With share orders it is the mean of the actions.
+Together means that the account goes the mean of the members' ways. With target weights member i
+wants weights w_i (its action within 0 and 1, divided by the sum where that is above 1) and goes
+r_i = `env.trade_rate` of the way to them: an account of trade rate mean(r_i) that is told
+sum(r_i w_i) / sum(r_i) does the mean of that. With share orders it is the mean of the actions, in
+the first one's env.
 """
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,10 +213,12 @@ class FreshTrading:
             load_model(algorithm, file, device="cpu")
             for algorithm, file in zip(algorithms, files, strict=True)
         ]
-        first, source = members[0], files[0]
-        envs = [winners_env(self.folder, first, window, source) for window in self.windows]
-        weights = config_of_sample(self.folder.config, first.sample).env.action == "target_weights"
-        histories = lockstep(envs, [model.predict for model in models], weights=weights)
+        first, rates = members[0], self._trade_rates(members)
+        if len(set(rates)) > 1:
+            sample = {**first.sample, "env.trade_rate": statistics.fmean(rates)}
+            first = dataclasses.replace(first, sample=sample)
+        envs = [winners_env(self.folder, first, window, files[0]) for window in self.windows]
+        histories = lockstep(envs, [model.predict for model in models], rates)
         ratios = [
             information_ratio(simple_returns(history.account_value), held)
             for history, held in zip(histories, self.benchmarks, strict=True)
@@ -222,6 +227,11 @@ class FreshTrading:
             float(np.mean(1 - history.cash / history.account_value)) for history in histories
         ]
         return float(np.mean(ratios)), float(np.mean(invested))
+
+    def _trade_rates(self, members: Sequence[TrialRecord]) -> list[float]:
+        """Return the trade rate of each member; none for share orders, which have none."""
+        envs = [config_of_sample(self.folder.config, record.sample).env for record in members]
+        return [env.trade_rate for env in envs if env.action == "target_weights"]
 
     def _model_file(self, record: TrialRecord, timesteps: int | None) -> Path:
         steps = max(record.checkpoints) if timesteps is None else timesteps
@@ -233,20 +243,21 @@ class FreshTrading:
         return file
 
 
-def lockstep(envs: Sequence[Any], predictors: Sequence[Any], *, weights: bool) -> list[Any]:
+def lockstep(
+    envs: Sequence[Any], predictors: Sequence[Any], rates: Sequence[float] = ()
+) -> list[Any]:
     """Return the account's history of each env of one account, all stepped side by side.
 
     Parameters
     ----------
     envs : vec envs of one account each
-    predictors : `predict` of each model; their actions are joined as the docstring of this file
-        says
-    weights : whether actions are target weights
+    predictors : `predict` of each model
+    rates : trade rate of each model, if actions are target weights
     """
     observations = np.concatenate([env.reset() for env in envs])
     histories: list[Any] = [None] * len(envs)
     while any(history is None for history in histories):
-        actions = joined([act(observations, deterministic=True)[0] for act in predictors], weights)
+        actions = joined([act(observations, deterministic=True)[0] for act in predictors], rates)
         rows = []
         for number, env in enumerate(envs):
             seen, _, done, infos = env.step(actions[number : number + 1])
@@ -257,18 +268,19 @@ def lockstep(envs: Sequence[Any], predictors: Sequence[Any], *, weights: bool) -
     return histories
 
 
-def joined(actions: Sequence[AnyArray], weights: bool) -> AnyArray:
+def joined(actions: Sequence[AnyArray], rates: Sequence[float] = ()) -> AnyArray:
     """Return one action for several, as the docstring of this file says; one alone stays as it is.
 
     Parameters
     ----------
     actions : one array of shape (accounts, tickers) per model
-    weights : whether they are target weights
+    rates : trade rate of each model, if actions are target weights
     """
     if len(actions) == 1:
         return actions[0]
-    read = [_as_weights(one) for one in actions] if weights else actions
-    return np.asarray(np.mean(read, axis=0), dtype=actions[0].dtype)
+    read = [_as_weights(one) for one in actions] if rates else actions
+    mean = np.average(read, axis=0, weights=rates or None)
+    return np.asarray(mean, dtype=actions[0].dtype)
 
 
 def _as_weights(actions: AnyArray) -> AnyArray:

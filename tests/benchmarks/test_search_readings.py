@@ -65,9 +65,17 @@ def test_of_equal_trials_the_first_wins_and_one_without_a_score_never() -> None:
 def test_weights_are_read_as_the_env_reads_them_before_their_mean() -> None:
     first, second = np.array([[-1.0, 0.5]]), np.array([[2.0, 1.0]])
     # 0 and .5; 1 and 1, which are more than the account, hence .5 and .5
-    assert joined([first, second], weights=True) == pytest.approx(np.array([[0.25, 0.5]]))
-    assert joined([first, second], weights=False) == pytest.approx(np.array([[0.5, 0.75]]))
-    assert joined([second], weights=True) is second
+    assert joined([first, second], [1.0, 1.0]) == pytest.approx(np.array([[0.25, 0.5]]))
+    assert joined([first, second]) == pytest.approx(np.array([[0.5, 0.75]]))
+    assert joined([second], [1.0]) is second
+
+
+def test_the_account_goes_the_mean_of_the_members_ways() -> None:
+    held, slow, fast = np.array([[0.2, 0.6]]), np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])
+    # .3 of the way to .5 and .5, and the whole way to 0 and 1
+    ways = held + 0.3 * (slow - held), fast
+    told = joined([slow, fast], [0.3, 1.0])
+    assert held + 0.65 * (told - held) == pytest.approx((ways[0] + ways[1]) / 2)
 
 
 class CountingEnv:
@@ -97,5 +105,5 @@ def test_each_env_gets_the_action_for_what_it_shows_and_its_first_account_counts
         return 0.0 * seen, None
 
     envs = [CountingEnv(1.0, 2), CountingEnv(10.0, 3)]
-    histories = lockstep(envs, [twice, zero], weights=False)
+    histories = lockstep(envs, [twice, zero])
     assert [history.told for history in histories] == [[1.0, 2.0], [10.0, 11.0, 12.0]]
