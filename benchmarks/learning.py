@@ -30,8 +30,8 @@ import yaml
 from childrens_cpu import ChildrensCpu
 from known_markets import LAWS, SIGNALLED, KnownMarket, attainable, known_market
 from measuring import RESULTS, write_results
-from search_comparison import DEFAULTS, as_markdown, compared
-from search_readings import MEASURES, RANKED, Choice, FreshTrading, choices, curves_of
+from search_comparison import as_markdown, compared
+from search_readings import MEASURES, RANKED, FreshTrading, choices, curves_of
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.experiment import ExperimentConfig
@@ -138,7 +138,7 @@ def measure(setup: str, law: str, seed: int, n_fresh: int) -> dict[str, Any]:
     """Return one row: what the winner of a search has reached on fresh markets, and the readings.
 
     `readings` has the share of each reading of the search (`search_readings.py`), `trials` each
-    trial's evaluations and, of the defaults, the share of its last model.
+    trial's evaluations.
     """
     market = known_market(law, seed, N_WARMUP + N_TRAIN + N_VALIDATION + 20)
     fresh = fresh_markets(law, seed, n_fresh)
@@ -164,9 +164,6 @@ def measure(setup: str, law: str, seed: int, n_fresh: int) -> dict[str, Any]:
         chosen = choices(curves, config.search.rank_by)
         assert chosen[RANKED].trials[0] == winner(records, config).index
         reached = {name: trading.reached(choice) for name, choice in chosen.items()}
-        # what each trial is worth says how much a better choice could bring; once is enough
-        each = curves if setup == DEFAULTS else []
-        alone = {curve.trial: trading.reached(Choice(trials=(curve.trial,))) for curve in each}
         verdict = None if result.judged is None else result.judged.verdict.kind
 
     def share(ratio: float) -> float | None:
@@ -193,7 +190,6 @@ def measure(setup: str, law: str, seed: int, n_fresh: int) -> dict[str, Any]:
             {
                 "trial": curve.trial,
                 "whole": curve.whole,
-                "share": share(alone[curve.trial][0]) if curve.trial in alone else None,
                 **{name: [round(score, 3) for score in curve.scores[name]] for name in MEASURES},
             }
             for curve in curves

@@ -10,7 +10,6 @@ is chosen of those that it has trained, or in how many of them trade together:
     best                             the highest single evaluation, with its checkpoint
     last_of_whole                    the winner of those alone that nobody has stopped
     ensemble_K                       the K that rank highest, together
-    ensemble_K_alike                 the same, of those whose env has the winner's options
     ensemble_K_whole                 the same, of those that nobody has stopped
 
 Together means that the account goes the mean of the members' ways. With target weights member i
@@ -77,14 +76,12 @@ class Curve:
     timesteps : of its evaluations, in order
     scores : per measure one number per evaluation; minus infinity where there is none
     whole : whether the trial has trained to its end
-    options : what its env has beside the others', to tell those alike
     """
 
     trial: int
     timesteps: tuple[int, ...]
     scores: Mapping[str, Sequence[float]]
     whole: bool = True
-    options: Any = None
 
 
 def choices(curves: Iterable[Curve], rank_by: str) -> dict[str, Choice]:
@@ -120,8 +117,7 @@ def choices(curves: Iterable[Curve], rank_by: str) -> dict[str, Choice]:
         steps = highest[0].timesteps[scores.index(max(scores))]
         found["best"] = Choice(trials=(highest[0].trial,), timesteps=steps)
     ranked = _ranked(curves, lambda curve: curve.scores[rank_by][-1])
-    alike = [curve for curve in ranked if curve.options == ranked[0].options]
-    groups = {"": ranked, "_alike": alike, "_whole": [curve for curve in ranked if curve.whole]}
+    groups = {"": ranked, "_whole": [curve for curve in ranked if curve.whole]}
     for count in ENSEMBLES:
         for kind, members in groups.items():
             if members:
@@ -159,7 +155,6 @@ def curves_of(
                 for name, by in configs.items()
             },
             whole=record.state == "completed",
-            options=config_of_sample(config, record.sample).env,
         )
         for record in records
         if record.state in CAN_WIN and record.results and record.checkpoints

@@ -16,10 +16,10 @@ def curve(trial: int, *scores: float, sharpe: float = 0.0, **more: Any) -> Curve
 
 
 CURVES = [
-    curve(0, 3.0, 1.0, 5.0, sharpe=1.0, options="slow"),
-    curve(1, 4.0, 6.0, 4.0, sharpe=3.0, options="fast"),
-    curve(2, 4.5, sharpe=2.0, options="slow", whole=False),
-    curve(3, 1.0, 1.0, 3.0, sharpe=0.0, options="slow"),
+    curve(0, 3.0, 1.0, 5.0, sharpe=1.0),
+    curve(1, 4.0, 6.0, 4.0, sharpe=3.0),
+    curve(2, 4.5, sharpe=2.0, whole=False),
+    curve(3, 1.0, 1.0, 3.0, sharpe=0.0),
 ]
 
 
@@ -48,7 +48,6 @@ def test_the_best_evaluation_is_chosen_with_its_checkpoint() -> None:
 def test_ensembles_are_the_first_of_their_kind() -> None:
     assert trials_of("ensemble_3") == (0, 2, 1)
     assert trials_of("ensemble_5") == (0, 2, 1, 3)
-    assert trials_of("ensemble_3_alike") == (0, 2, 3)
     assert trials_of("ensemble_3_whole") == (0, 1, 3)
     assert trials_of("last_of_whole") == (0,)
 
