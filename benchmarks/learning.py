@@ -47,7 +47,7 @@ from finrl_ray.search.run.runner import run_search
 
 N_TRAIN, N_VALIDATION, N_FRESH, N_WARMUP = 2_000, 750, 800, 80
 FRESH_SEED = 900_000
-ZOO_POINT = {
+SHORT_POINT = {
     "learning_rate": 0.0003,
     "one_minus_gamma": 0.01,
     "n_steps": 128,
@@ -55,7 +55,8 @@ ZOO_POINT = {
     "n_epochs": 10,
     "env.trade_rate": 1.0,
 }
-"""rl-zoo3's defaults of PPO, which are SB3's; its rollout of 2,048 steps lies in 16 accounts."""
+"""rl-zoo3's defaults of PPO, which are SB3's, with its rollout of 2,048 steps in all, of 16
+accounts; in the named points it is that of each account."""
 SETUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "defaults": ("learning", {}),
     "finrl": ("finrl", {}),
@@ -81,7 +82,8 @@ SETUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "last_of_all": ("learning", {"search": {"scheduler": {"type": "fifo"}}}),
     "optuna": ("learning", {"search": {"searcher": "optuna"}}),
     "stop_by_appraisal": ("learning", {"evaluation": {"metric": "appraisal_ratio"}}),
-    "first_points": ("learning", {"search": {"initial_points": ["finrl", ZOO_POINT]}}),
+    "first_points": ("learning", {"search": {"initial_points": ["finrl", "rl_zoo3"]}}),
+    "first_point_short": ("learning", {"search": {"initial_points": [SHORT_POINT]}}),
     "rungs_of_three": (
         "learning",
         {"search": {"scheduler": {"type": "asha", "reduction_factor": 3}}},
