@@ -23,7 +23,8 @@ class Comparison:
     share : mean share of the attainable
     difference : mean of the share less that of the defaults' winner
     error : standard error of the difference; NaN for fewer than 2 pairs
-    won : pairs in which the share is higher
+    won, lost : pairs in which the share is higher, and in which it is lower; the rest chose the
+        same
     cpu_s : mean CPU seconds of one search; NaN where no row has them
     timesteps : mean timesteps of one search, over all trials
     """
@@ -36,6 +37,7 @@ class Comparison:
     difference: float
     error: float
     won: int
+    lost: int
     cpu_s: float
     timesteps: float
 
@@ -88,23 +90,40 @@ def _compared(
         difference=statistics.fmean(differences),
         error=spread / math.sqrt(count),
         won=sum(difference > 0 for difference in differences),
+        lost=sum(difference < 0 for difference in differences),
         cpu_s=statistics.fmean(seconds) if seconds else math.nan,
         timesteps=statistics.fmean(row["timesteps"] for row in rows),
     )
 
 
 def as_markdown(comparisons: Iterable[Comparison]) -> str:
-    """Return comparisons as a table: shares and differences in percent of the attainable."""
-    lines = [
-        "| setup | reading | market | share | difference | won | CPU seconds | timesteps |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in comparisons:
-        gain = f"{100 * one.difference:+.0f} ± {100 * one.error:.0f}"
-        if (one.setup, one.reading) == (DEFAULTS, RANKED):
-            gain = ""
-        lines.append(
-            f"| `{one.setup}` | `{one.reading}` | {one.law} | {100 * one.share:.0f} % | {gain} | "
-            f"{one.won} of {one.searches} | {one.cpu_s:.0f} | {one.timesteps:,.0f} |"
-        )
+    """Return comparisons as a table of one row per setup and reading and one column per market.
+
+    A cell has the mean share in percent of the attainable, the mean difference with its standard
+    error, and in how many searches it won and lost. What a search costs is the mean over its markets.
+    """
+    comparisons = list(comparisons)
+    laws = list(dict.fromkeys(one.law for one in comparisons if one.law != ALL_LAWS))
+    cells = {(one.setup, one.reading, one.law): one for one in comparisons}
+    head = ["setup", "who trades", *laws, "all", "CPU seconds", "timesteps"]
+    lines = [_table_row(head), "|---" * len(head) + "|"]
+    for setup, reading in dict.fromkeys((one.setup, one.reading) for one in comparisons):
+        every = cells[setup, reading, ALL_LAWS]
+        shown = [_cell(cells.get((setup, reading, law))) for law in [*laws, ALL_LAWS]]
+        cost = [f"{every.cpu_s:.0f}", f"{every.timesteps:,.0f}"]
+        lines.append(_table_row([f"`{setup}`", f"`{reading}`", *shown, *cost]))
     return "\n".join(lines)
+
+
+def _table_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(one: Comparison | None) -> str:
+    if one is None:
+        return ""
+    share = f"{100 * one.share:.0f} %"
+    if (one.setup, one.reading) == (DEFAULTS, RANKED):
+        return f"{share} ({one.searches})"
+    gain = f"{100 * one.difference:+.0f} ± {100 * one.error:.0f}"
+    return f"{share}, {gain} ({one.won} won, {one.lost} lost)"
