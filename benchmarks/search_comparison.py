@@ -100,8 +100,7 @@ def as_markdown(comparisons: Iterable[Comparison]) -> str:
     """Return comparisons as a table of one row per setup and reading and one column per market.
 
     A cell has the mean share in percent of the attainable, the mean difference with its standard
-    error, and in how many searches it won and lost. The costs are those of one search, the mean over
-    its markets.
+    error, and in how many searches it won and lost. Costs are the mean of one search.
     """
     comparisons = list(comparisons)
     laws = list(dict.fromkeys(one.law for one in comparisons if one.law != ALL_LAWS))
