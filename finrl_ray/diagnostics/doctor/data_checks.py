@@ -10,7 +10,6 @@ import pandas as pd
 
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.trial.order_size import in_words
 from finrl_ray.data.chosen_features import FINRL
 from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.frames.dates import read_dates
@@ -21,10 +20,14 @@ from finrl_ray.data.periods_per_year import with_periods_per_year
 from finrl_ray.data.price_findings import dropped_tickers, price_findings
 from finrl_ray.data.sources.registry import read_source
 from finrl_ray.data.windows.split import Split, make_split
+from finrl_ray.diagnostics.doctor.trading_checks import (
+    check_order_size,
+    check_short,
+    check_slippage,
+    check_whole_shares,
+)
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.setup.bad_cells import UNUSABLE, BadCells, frame_cells
-from finrl_ray.env.orders.sizes import largest_orders
-from finrl_ray.env.slow_investment import larger_hmax
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.metrics.registry import MEASURES
 from finrl_ray.search.sampling.domains import build_space, corner_samples
@@ -34,8 +37,6 @@ from finrl_ray.support.text import counted
 
 LARGEST_ERROR = 1.0
 """Standard error of an annualised Sharpe ratio from which on it says little."""
-SMALL_ORDER = 0.05
-"""Share of the account; smaller largest orders are reported."""
 _MOST_LISTED = 12
 _MARKET = "the market"
 
@@ -172,30 +173,13 @@ def check_windows(
         for slow in found:
             findings.warning("env.hmax", slow.what, slow.remedy)
         if not found:
-            _check_order_size(config, split.train.cut(market_data), findings)
+            check_order_size(config, split.train.cut(market_data), findings)
+        check_whole_shares(config, split.train.cut(market_data), findings)
+        check_slippage(config, market_data, split, findings)
     except ConfigError as error:  # not one number for each ticker
         findings.error("env.hmax", str(error))
+    check_short(config, findings)
     return config, split
-
-
-def _check_order_size(config: ExperimentConfig, train: MarketData, findings: FindingList) -> None:
-    """Warn of orders that are too small beside the account for an agent to act on what it sees."""
-    env = config.env
-    searched = {"env.action", "env.hmax", "env.hmax_unit"} & set(config.search.space)
-    if env.action != "orders" or searched or not train.tradable.any():
-        return
-    share = float(np.median(largest_orders(env, train)[train.tradable])) / env.initial_amount
-    if share < SMALL_ORDER:
-        most = in_words(env.hmax, env.hmax_unit)
-        if env.hmax_unit == "shares":
-            most += f" at the median price of {np.median(train.close[train.tradable]):,.4g}"
-        findings.warning(
-            "env.hmax",
-            f"the largest order (env.hmax = {most}) is "
-            f"{share:.2%} of env.initial_amount: what an agent decides in one step hardly changes "
-            "its account, so it learns little",
-            f"set env.action to target_weights, or {larger_hmax(env, SMALL_ORDER / share)}",
-        )
 
 
 def _check_length(config: ExperimentConfig, split: Split, findings: FindingList) -> None:

@@ -125,7 +125,9 @@ def _check_search(
     try:
         prepared = prepare_search(config, market_data=market_data)
     except FinRLRayError as error:
-        findings.error("search", str(error))
+        # what slippage lacks has been said by window
+        if not any(str(error) in item.what for item in findings if item.level == "error"):
+            findings.error("search", str(error))
         return None
     else:
         trials = counted(prepared.planned, "trial")
