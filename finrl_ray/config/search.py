@@ -25,6 +25,7 @@ class SearcherEntry:
     starts_populations : population based training may begin with its samples
     at_rungs : it learns from results at the rungs of HyperBand, and works with HyperBand alone
     several_objectives : it can maximise more than one
+    own_entries : where `agent.algorithm` is searched, its samples have the entries of one algorithm
     """
 
     samples: str
@@ -34,6 +35,7 @@ class SearcherEntry:
     starts_populations: bool = False
     at_rungs: bool = False
     several_objectives: bool = False
+    own_entries: bool = False
 
     @property
     def learns(self) -> bool:
@@ -59,6 +61,7 @@ SEARCHERS: Mapping[str, SearcherEntry] = MappingProxyType(
             samples="Optuna's TPE; the first 10 at random",
             maker=f"{_MAKERS}:make_optuna",
             several_objectives=True,
+            own_entries=True,
         ),
         "hyperopt": SearcherEntry(
             samples="HyperOpt's TPE (`pip install 'finrl-ray[hyperopt]'`); the first 10 at random",

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SEARCHERS
+from finrl_ray.config.trial.options import ALGORITHM, own_entry
 from finrl_ray.search.sampling.domains import Domain, count_trials, grid_options
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.sampling.initial_points import complete_points, contains
@@ -66,8 +67,8 @@ class ModelSearcher(Searcher):
 
     The inner searcher sees choices as labels and steps as whole numbers, which every library can
     represent; it is told finite numbers or a failure, never NaN, from which none recovers. Initial
-    points that its space can represent are queued in it. Others are run as they are, and it never
-    hears of them.
+    points that its space can represent are queued in it, a zero as the lower end of a logarithmic
+    range. Others are run as they are, and it never hears of them.
 
     Parameters
     ----------
@@ -90,32 +91,39 @@ class ModelSearcher(Searcher):
         self.total_timesteps = config.agent.total_timesteps
         self.objectives = [f"eval/{name}" for name in config.search.objectives]
         self.random = GlobalRandomState(config.seed)
-        # the points still to come; None stands for one that is queued in the inner searcher
-        self.points = [None if self._inside(point) else point for point in points]
-        queued = [
-            self._encode(p) for p, own in zip(points, self.points, strict=True) if own is None
-        ]
+        self.own_entries = SEARCHERS[config.search.searcher].own_entries
+        # the points still to come, and whether the inner searcher has them queued
+        points = [self._of_its_algorithm(point) for point in points]
+        encoded = [self._encode(point) for point in points]
+        self.points = [(p, e is not None) for p, e in zip(points, encoded, strict=True)]
         self.live: set[str] = set()
         self.told: set[tuple[str, int]] = set()
         self.learns_from_budgets = SEARCHERS[config.search.searcher].at_rungs
         with self.random.active():
-            self.inner = _make_inner(config, queued)
-            metric: Any = self.objectives or METRIC
-            mode: Any = ["max"] * len(self.objectives) or "max"
-            self.inner.set_search_properties(metric, mode, self._encoded_space())
+            self.inner = _make_inner(
+                config,
+                [point for point in encoded if point is not None],
+                self._encoded_space(),
+                self.objectives or METRIC,
+            )
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next sample; None when the inner searcher waits."""
-        if self.points and (own := self.points.pop(0)) is not None:
-            return copy.deepcopy(own)
+        point, queued = self.points[0] if self.points else (None, True)
+        if not queued:
+            self.points.pop(0)
+            return copy.deepcopy(point)
         drawn: Any
         with self.random.active():
             drawn = self.inner.suggest(trial_id)
         if drawn is None or drawn == Searcher.FINISHED:
             return drawn
         self.live.add(trial_id)
+        if point is not None:
+            self.points.pop(0)
+            return copy.deepcopy(point)
         decoded = {name: self._decoded(name, value) for name, value in drawn.items()}
-        return {**copy.deepcopy(self.constants), **decoded}
+        return self._of_its_algorithm({**copy.deepcopy(self.constants), **decoded})
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass results at the ends of HyperBand's rungs on to BOHB; the others learn at the end."""
@@ -164,10 +172,6 @@ class ModelSearcher(Searcher):
 
     # -- this package's samples and those of the inner searcher -----------------------------------
 
-    def _inside(self, point: Mapping[str, Any]) -> bool:
-        fixed = all(point[name] == value for name, value in self.constants.items())
-        return fixed and all(contains(d, point[name]) for name, d in self.domains.items())
-
     def _encoded_space(self) -> dict[str, Any]:
         from ray import tune
 
@@ -181,10 +185,30 @@ class ModelSearcher(Searcher):
                 encoded[name] = getattr(tune, domain.kind)(*domain.values)
         return encoded
 
-    def _encode(self, point: Mapping[str, Any]) -> dict[str, Any]:
+    def _of_its_algorithm(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Return a sample without the entries of other algorithms, where the searcher has none."""
+        if not self.own_entries or ALGORITHM not in sample:
+            return sample
+        others = (own_entry(name) for name in sample)
+        return {
+            name: sample[name]
+            for name, pair in zip(sample, others, strict=True)
+            if pair is None or pair[0] == sample[ALGORITHM]
+        }
+
+    def _encode(self, point: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return a point in the inner searcher's terms; None if its space has no such point."""
+        if any(point[name] != self.constants[name] for name in self.constants if name in point):
+            return None
         encoded = {}
-        for name, domain in self.domains.items():
-            value = point[name]
+        for name, value in point.items():
+            if name in self.constants:
+                continue
+            domain = self.domains[name]
+            if domain.kind == "loguniform" and value == 0:
+                value = domain.values[0]
+            if not contains(domain, value):
+                return None
             if domain.kind in ("quniform", "choice"):
                 position = grid_options(domain).index(value)
                 value = str(position) if domain.kind == "choice" else position
@@ -201,12 +225,17 @@ class ModelSearcher(Searcher):
         return min(max(float(value), float(domain.values[0])), float(domain.values[1]))
 
 
-def _make_inner(config: ExperimentConfig, points: list[dict[str, Any]]) -> Searcher:
+def _make_inner(
+    config: ExperimentConfig,
+    points: list[dict[str, Any]],
+    space: Mapping[str, Any],
+    metric: str | list[str],
+) -> Searcher:
     """Return Ray's own searcher; only the one that is used is imported."""
     maker = SEARCHERS[config.search.searcher].maker
     assert maker is not None
     module, name = maker.split(":")
-    inner: Searcher = getattr(import_module(module), name)(config, points)
+    inner: Searcher = getattr(import_module(module), name)(config, points, space, metric)
     return inner
 
 

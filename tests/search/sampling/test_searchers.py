@@ -262,6 +262,82 @@ def test_a_searcher_learns_from_the_points_that_it_can_represent() -> None:
     assert len(told) == 2  # the first point and the first own suggestion
 
 
+def test_a_zero_is_told_as_the_lower_end_of_a_logarithmic_range() -> None:
+    space = SPACE | {"ent_coef": {"loguniform": [1e-8, 0.1]}}
+    searcher = make(config("optuna", space=space, initial_points=({"ent_coef": 0.0},)))
+    (sample,) = sampled(searcher, 1)
+    assert sample["ent_coef"] == 0.0
+    (told,) = searcher.inner._ot_study.trials
+    assert told.params["ent_coef"] == 1e-8
+    assert told.params["learning_rate"] == sample["learning_rate"]
+
+
+def test_optunas_settings_do_not_depend_on_its_version() -> None:
+    sampler = make(config("optuna")).inner._sampler
+    assert (sampler._n_startup_trials, sampler._n_ei_candidates) == (10, 24)
+    assert (sampler._multivariate, sampler._group, sampler._constant_liar) == (True, False, True)
+    both = config("optuna", objectives=("sharpe_ratio", "max_drawdown"))
+    assert make(both).inner._sampler._multivariate is False
+
+
+ALGORITHMS_SPACE: dict[str, Any] = {
+    "agent.algorithm": {"choice": ["a2c", "ppo", "sac"]},
+    "learning_rate": {"loguniform": [1e-5, 1e-3]},
+    "ppo.n_steps": {"choice": [32, 64]},
+    "sac.batch_size": {"randint": [16, 64]},
+    "sac.tau": {"uniform": [0.01, 0.05]},
+    "a2c.n_steps": 16,
+}
+OWN = {"a2c": {"a2c.n_steps"}, "ppo": {"ppo.n_steps"}, "sac": {"sac.batch_size", "sac.tau"}}
+
+
+@pytest.mark.parametrize(
+    "objectives", [(), ("sharpe_ratio", "max_drawdown")], ids=["one", "several"]
+)
+def test_optuna_samples_the_entries_of_a_trials_algorithm_alone(objectives: Any) -> None:
+    points = ("sac.rl_zoo3", {"agent.algorithm": "ppo", "n_steps": 64, "learning_rate": 1e-4})
+    made = config(
+        "optuna",
+        space=ALGORITHMS_SPACE,
+        initial_points=points,
+        objectives=objectives,
+        num_samples=60,
+    )
+
+    def drawn(*, kept: bool) -> list[dict[str, Any]]:
+        searcher, samples = make(made), []
+        for k in range(60):
+            if kept:
+                searcher = cloudpickle.loads(cloudpickle.dumps(searcher))
+            samples.append(searcher.suggest(str(k)))
+            # best is SAC with a large tau
+            value = samples[-1].get("sac.tau", 0.0)
+            measures = {"eval/sharpe_ratio": value, "eval/max_drawdown": value}
+            result = {"objective": value, "timesteps": 1, "training_iteration": 1} | measures
+            searcher.on_trial_complete(str(k), result=result)
+        return samples
+
+    samples = drawn(kept=False)
+    assert drawn(kept=True) == samples
+    for sample in samples:
+        assert set(sample) == {"agent.algorithm", "learning_rate"} | OWN[sample["agent.algorithm"]]
+    # batch_size 256 is outside, so Optuna is not told of the first point
+    zoo = {"agent.algorithm": "sac", "learning_rate": 3e-4, "sac.batch_size": 256, "sac.tau": 0.005}
+    assert samples[0] == zoo
+    assert (samples[1]["ppo.n_steps"], samples[1]["learning_rate"]) == (64, 1e-4)
+    late = samples[30:]
+    assert sum(sample["agent.algorithm"] == "sac" for sample in late) >= 18  # 10 by chance
+    assert (
+        np.mean([s["sac.tau"] for s in late if "sac.tau" in s]) > 0.035
+    )  # the range's mean is 0.03
+
+
+@pytest.mark.parametrize("searcher", ["random", "hyperopt"])
+def test_other_searchers_sample_every_entry(searcher: str) -> None:
+    for sample in sampled(make(config(searcher, space=ALGORITHMS_SPACE)), 12):
+        assert set(sample) - {SEED_DRAW} == set(ALGORITHMS_SPACE)
+
+
 def test_optuna_is_told_all_objectives() -> None:
     made = config("optuna", objectives=("sharpe_ratio", "max_drawdown"), num_samples=30)
     searcher = make(made)
