@@ -88,7 +88,11 @@ class ExperimentConfig:
             f"'asha', 'hyperband', 'median' or 'fifo' and search.searcher not 'bohb', got {kind!r} "
             f"and {search.searcher!r}",
         )
-        require(search.select == "last", f"{several}search.select must be 'last', got 'best'")
+        require(
+            search.select == "last",
+            f"{several}each result counts all trainings so far; search.select must be 'last', got "
+            f"{search.select!r}",
+        )
         require(
             not search.objectives or validation.objective == "metric",
             f"{several}search.objectives need validation.objective 'metric'",

@@ -98,6 +98,7 @@ else:
     RankBy = Literal[(*METRICS, RANK_BY_OBJECTIVE)]
     SearcherType = Literal[tuple(SEARCHERS)]
 Tracker = Literal["mlflow", "wandb"]
+_AVERAGED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,9 +134,13 @@ class SearchConfig:
     trials train several times its mean less its standard error. The default is what the verdict
     judges: the return beside the market per risk. `objective`: what schedulers compare
     (`evaluation.metric` or `validation.objective`), as searches of earlier versions were ranked."""
-    select: Literal["last", "best"] = "last"
+    select: Literal["last", "best", "mean"] = "last"
     """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the one
-    that ranks highest of its evaluations, which flatters trials that are evaluated more often."""
+    that ranks highest of its evaluations, which flatters trials that are evaluated more often;
+    `mean` ranks by the mean over the last `select_last` of them, and is otherwise `last`."""
+    select_last: int | None = None
+    """With `select: mean`: over how many evaluations, the last one among them; of a trial with
+    fewer over all. 3 when null."""
     max_drawdown_limit: float | None = None
     """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
     max_concurrent_trials: int | None = field(
@@ -220,13 +225,28 @@ class SearchConfig:
             len(set(self.trackers)) == len(self.trackers),
             f"trackers must name each tracker once, got {list(self.trackers)}",
         )
+        self._check_select()
         self._check_together()
         self._check_objectives()
+
+    @property
+    def averaged(self) -> int:
+        """How many evaluations of a trial, at most, are ranked by together."""
+        return (self.select_last or _AVERAGED) if self.select == "mean" else 1
 
     @property
     def threads(self) -> int:
         """Threads that one trial computes with."""
         return self.threads_per_trial or max(1, int(self.cpus_per_trial))
+
+    def _check_select(self) -> None:
+        count, select = self.select_last, self.select
+        require(
+            count is None or select == "mean",
+            "select_last is the number of evaluations of select 'mean'; leave it out, or set "
+            f"select to 'mean', got select_last {count} with select {select!r}",
+        )
+        require(count is None or count >= 1, f"select_last must be >= 1 or null, got {count}")
 
     def _check_budgets(self) -> None:
         for name in ("trial_timeout_s", "time_budget_s", "max_disk_gb"):
@@ -282,5 +302,5 @@ class SearchConfig:
         )
         require(
             self.select == "last",
-            "objectives are measures of one evaluation; set select to 'last', got 'best'",
+            f"objectives are measures of one evaluation; set select to 'last', got {self.select!r}",
         )

@@ -174,7 +174,7 @@ class SearchReport:
         written = {int(steps) for steps in frame["timesteps"].unique()}
         record = next(record for record in self.trials if record.index == self.winner)
         results = [r for r in record.results if r["timesteps"] in written]
-        if self.folder.config.search.select == "last" or not results:
+        if self.folder.config.search.select != "best" or not results:
             return max(written)
         scores = scores_by_timesteps(record, self.folder.config)
         return int(max((r["timesteps"] for r in results), key=lambda steps: scores[steps]))

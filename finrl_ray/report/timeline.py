@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.journal.lines import Event
 from finrl_ray.search.journal.records import ENDED
-from finrl_ray.search.results.ranking import result_score
+from finrl_ray.search.results.ranking import mean_score, result_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ def result_times(events: Sequence[Event], config: ExperimentConfig) -> "pd.DataF
     result that stands for each trial and without failed and rejected ones, so that it can fall.
     """
     scores: dict[int, float] = {}
+    own: dict[int, dict[int, float | None]] = {}
     steps: dict[int, int] = {}
     index: dict[str, int] = {}
     rows: list[dict[str, Any]] = []
@@ -60,9 +61,11 @@ def result_times(events: Sequence[Event], config: ExperimentConfig) -> "pd.DataF
             continue
         if kind == "end" and event["state"] in _LOST:
             scores.pop(trial, None)
+        if kind == "exploit":
+            own[trial] = {}  # what comes is of another agent
         if kind == "result":
             metrics = event["metrics"]
-            _update(scores, trial, metrics, config)
+            _update(scores, trial, metrics, config, own.setdefault(trial, {}))
             steps[trial] = int(metrics["timesteps"])
             best = max(scores, key=lambda one: scores[one], default=None)
             rows.append(
@@ -83,14 +86,26 @@ def result_times(events: Sequence[Event], config: ExperimentConfig) -> "pd.DataF
 
 
 def _update(
-    scores: dict[int, float], trial: int, metrics: Mapping[str, Any], config: ExperimentConfig
+    scores: dict[int, float],
+    trial: int,
+    metrics: Mapping[str, Any],
+    config: ExperimentConfig,
+    own: dict[int, float | None],
 ) -> None:
+    """Note what a trial is ranked by after a result; `own` are its agent's by timesteps."""
     score = result_score(metrics, config)
     if config.search.select == "best" and score is not None:
         score = max(score, scores.get(trial, score))
+    if config.search.select == "mean":
+        now = int(metrics["timesteps"])
+        # a trial that starts over from a checkpoint comes by the same timesteps again
+        for later in [steps for steps in own if steps >= now]:
+            del own[later]
+        own[now] = score
+        score = mean_score(list(own.values()), config)
     if score is not None:
         scores[trial] = score
-    elif config.search.select == "last":
+    elif config.search.select != "best":
         scores.pop(trial, None)
 
 

@@ -191,6 +191,7 @@ def confirmation_config(
         initial_points=samples,
         objectives=(),
         select="last",
+        select_last=None,
         timesteps_budget=None,
         time_budget_s=None,
         stop_after_no_improvement=None,

@@ -36,5 +36,5 @@ def test_an_entry_names_a_function_and_an_extra_that_exist(name: str) -> None:
     if entry.maker is not None:
         module, function = entry.maker.split(":")
         made = getattr(import_module(module), function)
-        assert list(inspect.signature(made).parameters) == ["config", "points"]
+        assert list(inspect.signature(made).parameters) == ["config", "points", "space", "metric"]
     assert entry.extra is None or entry.extra in EXTRAS

@@ -31,6 +31,7 @@ KINDS: Mapping[str, dict[str, dict[str, Any]]] = {
         "search": {"searcher": "optuna", "objectives": ["sharpe_ratio", "max_drawdown"]}
     },
     "select_best": {"search": {"select": "best"}},
+    "select_mean": {"search": {"select": "mean", "select_last": 2}},
     "failed": {},
     "rejected": {"search": {"max_drawdown_limit": -0.05}},
     "walk_forward": {"validation": {"scheme": "walk_forward", "n_windows": 3}},

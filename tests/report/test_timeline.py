@@ -3,6 +3,7 @@
 import pytest
 
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.report.timeline import result_times, running_seconds, running_trials
 
 
@@ -44,6 +45,28 @@ def test_the_best_is_the_one_that_would_have_won() -> None:
     # trial 1 leads until it has failed; a NaN stands for nothing
     assert table["best_score"].tolist() == [1.0, 3.0, 3.0, 0.5]
     assert table["best_trial"].tolist() == [0, 1, 1, 0]
+
+
+def test_the_mean_of_the_last_evaluations_as_it_was_at_each_moment() -> None:
+    events = [
+        event("search", 0.0, state="started"),
+        event("created", 0.0, trial_id="a", index=0),
+        event("created", 0.0, trial_id="b", index=1),
+        result(1.0, "a", 100, 1.0),
+        result(2.0, "b", 100, 1.5),
+        result(3.0, "a", 200, 3.0),  # mean of 1 and 3
+        result(4.0, "a", 300, 5.0),  # of 3 and 5
+        # started over from its checkpoint of 200
+        result(5.0, "a", 300, 4.0),  # of 3 and 4
+        event("exploit", 6.0, trial_id="a", donor="b", timesteps=100),
+        result(7.0, "a", 400, 1.0),  # of another agent
+        result(8.0, "b", 200, 0.0),  # of 1.5 and 0
+    ]
+    config = ExperimentConfig(search=SearchConfig(select="mean", select_last=2))
+    table = result_times(events, config)
+    assert table["best_score"].tolist() == [1.0, 1.5, 2.0, 4.0, 3.5, 1.5, 1.0]
+    assert table["best_trial"].tolist() == [0, 1, 0, 0, 0, 1, 0]
+    assert table["score"].tolist() == [1.0, 1.5, 3.0, 5.0, 4.0, 1.0, 0.0]
 
 
 def test_trials_running_at_once() -> None:

@@ -1,22 +1,27 @@
 """By what trials are ranked (`search.rank_by`), and which evaluation stands for each."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import RANK_BY_OBJECTIVE
 from finrl_ray.metrics.registry import MEASURES, title_of
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.support.text import counted
 
 
 def rank_name(config: ExperimentConfig) -> str:
     """Return in words by what trials are ranked."""
     name = config.search.rank_by
+    mean = ""
+    if config.search.select == "mean":
+        mean = f" (mean of its last {counted(config.search.averaged, 'evaluation')})"
     if name != RANK_BY_OBJECTIVE:
         lower = " less its standard error" if _is_lower_bound(config) else ""
-        return f"{title_of(name)}{lower}"
-    return "objective" if config.validation.has_paths else title_of(config.evaluation.metric)
+        return f"{title_of(name)}{lower}{mean}"
+    single = title_of(config.evaluation.metric)
+    return "objective" if config.validation.has_paths else f"{single}{mean}"
 
 
 def curve_key(config: ExperimentConfig) -> str:
@@ -54,16 +59,44 @@ def result_score(result: Mapping[str, Any], config: ExperimentConfig) -> float |
 def standing_result(record: TrialRecord, config: ExperimentConfig) -> Mapping[str, Any]:
     """Return the result that stands for a trial: its last, or with `search.select: best` its best.
 
-    Of equally good ones the first; empty where the trial has none.
+    With `mean` it is the last one too, whose model the trial has. Of equally good ones the first;
+    empty where the trial has none.
     """
-    if config.search.select == "last" or not record.results:
+    if config.search.select != "best" or not record.results:
         return record.last
     return max(record.results, key=lambda result: _comparable(result_score(result, config)))
 
 
 def trial_score(record: TrialRecord, config: ExperimentConfig) -> float | None:
-    """Return what a trial is ranked by; None if it cannot be ranked."""
-    return result_score(standing_result(record, config), config)
+    """Return what a trial is ranked by; None if it cannot be ranked.
+
+    With `search.select: mean` it is the mean over its last evaluations. Under population based
+    training only those count that came after its last exchange: others are of another agent.
+    """
+    if config.search.select != "mean":
+        return result_score(standing_result(record, config), config)
+    since = max((exchange["timesteps"] for exchange in record.exploits), default=0)
+    own = [result for result in record.results if result["timesteps"] > since] or record.results
+    return mean_score([result_score(result, config) for result in own], config)
+
+
+def mean_score(scores: Sequence[float | None], config: ExperimentConfig) -> float | None:
+    """Return the mean over the last evaluations, as many as `search.select_last` says.
+
+    Parameters
+    ----------
+    scores : what each evaluation of an agent is worth, in the order of timesteps; None: it cannot
+        be ranked, and is left out
+    config : of the search
+
+    Returns
+    -------
+    float or None
+        None if the last evaluation cannot be ranked.
+    """
+    last = scores[-config.search.averaged :]
+    known = [score for score in last if score is not None]
+    return None if not known or last[-1] is None else math.fsum(known) / len(known)
 
 
 def scores_by_timesteps(record: TrialRecord, config: ExperimentConfig) -> dict[int, float]:

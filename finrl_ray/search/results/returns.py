@@ -100,7 +100,7 @@ def evaluation_returns(
 
 
 def _standing(record: TrialRecord, timesteps: AnyArray, config: ExperimentConfig) -> int:
-    if config.search.select == "last":
+    if config.search.select != "best":
         return -1
     scores = scores_by_timesteps(record, config)
     return int(np.argmax([scores.get(int(steps), -np.inf) for steps in timesteps]))

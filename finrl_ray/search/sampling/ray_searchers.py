@@ -113,13 +113,14 @@ def make_hyperopt(
     require_extra("hyperopt", "search.searcher 'hyperopt'")
     from ray.tune.search.hyperopt import HyperOptSearch
 
-    made: Searcher = HyperOptSearch(
+    made: Any = HyperOptSearch(
         points_to_evaluate=points or None,
         n_initial_points=STARTUP_TRIALS,
         random_state_seed=config.seed,
     )
     made.set_search_properties(metric, "max", dict(space))
-    return made
+    searcher: Searcher = made
+    return searcher
 
 
 def make_bohb(
@@ -133,6 +134,7 @@ def make_bohb(
     from ray.tune.search.bohb import TuneBOHB
 
     logging.getLogger("hpbandster").setLevel(logging.WARNING)
-    made: Searcher = TuneBOHB(points_to_evaluate=points, seed=config.seed)
+    made: Any = TuneBOHB(points_to_evaluate=points, seed=config.seed)
     made.set_search_properties(metric, "max", dict(space))
-    return made
+    searcher: Searcher = made
+    return searcher

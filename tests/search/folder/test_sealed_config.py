@@ -235,6 +235,10 @@ DEPENDENT = {
         {"data": {"market_columns": ["vix"]}},
         {"data": {"market_columns": ["vix"]}, "evaluation": {"index_column": "vix"}},
     ),
+    "search.select_last": (
+        {"search": {"select": "mean"}},
+        {"search": {"select": "mean", "select_last": 5}},
+    ),
     "search.objectives": (
         {"search": {"searcher": "optuna"}},
         {"search": {"searcher": "optuna", "objectives": ["sharpe_ratio", "max_drawdown"]}},

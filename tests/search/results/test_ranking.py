@@ -87,6 +87,86 @@ def test_the_best_evaluation_is_the_one_that_ranks_highest() -> None:
     assert superseded(trial, kept) == [100]
 
 
+def test_the_mean_of_the_last_evaluations() -> None:
+    long = record(0, *(evaluation(value, 0.0) for value in (9.0, 1.0, 2.0, 6.0)))
+    short = record(1, evaluation(4.0, 5.0), evaluation(3.0, 1.0))
+    single = record(2, evaluation(3.2, 7.0))
+    three, two = (
+        config(search={"select": "mean"}),
+        config(search={"select": "mean", "select_last": 2}),
+    )
+    # (1 + 2 + 6) / 3, (4 + 3) / 2, 3.2 alone
+    assert [trial_score(one, three) for one in (long, short, single)] == [3.0, 3.5, 3.2]
+    assert [trial_score(one, two) for one in (long, short, single)] == [4.0, 3.5, 3.2]
+    assert trial_score(long, config(search={"select": "mean", "select_last": 1})) == 6.0
+    assert trial_score(long, config(search={"select": "mean", "select_last": 99})) == 4.5
+    trials = [long, short, single]
+    assert [row["trial"] for row in ranked_rows(trials, three)] == [1, 2, 0]
+    assert [row["score"] for row in ranked_rows(trials, two)] == [4.0, 3.5, 3.2]
+    leading = leader(trials, three)
+    assert leading is not None
+    assert leading.index == 1
+    assert rank_name(three) == "appraisal ratio (mean of its last 3 evaluations)"
+    # the model, the account and the returns are those of the last evaluation
+    assert standing_result(long, three)["timesteps"] == 400
+    sharpe = config(search={"select": "mean", "select_last": 2, "rank_by": "sharpe_ratio"})
+    assert trial_score(short, sharpe) == 3.0
+    former = config(search={"select": "mean", "select_last": 2, "rank_by": "objective"})
+    assert trial_score(short, former) == 3.0
+    assert rank_name(former) == "Sharpe ratio (mean of its last 2 evaluations)"
+
+
+def test_a_mean_of_evaluations_of_which_some_are_no_numbers() -> None:
+    mean = config(search={"select": "mean"})
+    # a measure that is no number counts as its stand-in, -10
+    assert trial_score(record(0, evaluation(1.0, 0.0), evaluation(math.nan, 0.0)), mean) == -4.5
+    former = config(search={"select": "mean", "rank_by": "objective"})
+    first, last = {"objective": math.nan}, {"objective": 2.0}
+    assert trial_score(record(0, first, last), former) == 2.0
+    assert trial_score(record(0, last, first), former) is None
+    assert trial_score(record(0), mean) is None
+
+
+def test_a_mean_is_of_one_agent() -> None:
+    trial = record(0, *(evaluation(value, 0.0) for value in (8.0, 8.0, 1.0, 2.0)))
+    mean = config(search={"select": "mean", "scheduler": {"type": "pbt"}})
+    trial.exploits = [{"timesteps": 100}, {"timesteps": 200}]
+    assert trial_score(trial, mean) == 1.5
+    trial.exploits += [{"timesteps": 400}]  # nothing came since
+    assert trial_score(trial, mean) == pytest.approx(11 / 3)
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"search": {"select_last": 3}}, "number of evaluations of select 'mean'.* select 'last'"),
+        ({"search": {"select": "best", "select_last": 3}}, "select_last 3 with select 'best'"),
+        (
+            {"search": {"select": "mean", "select_last": 0}},
+            "select_last must be >= 1 or null, got 0",
+        ),
+        ({"search": {"select": "median"}}, r"search\.select"),
+        (
+            {
+                "search": {
+                    "select": "mean",
+                    "searcher": "optuna",
+                    "objectives": ["sharpe_ratio", "max_drawdown"],
+                }
+            },
+            "set select to 'last', got 'mean'",
+        ),
+        (
+            {"search": {"select": "mean"}, "validation": {"seeds": 2}},
+            "search.select must be 'last', got 'mean'",
+        ),
+    ],
+)
+def test_a_mean_that_has_no_meaning_is_refused(sections: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config(**sections)
+
+
 def test_several_trainings_are_ranked_by_a_lower_bound() -> None:
     paths = {"scheme": "walk_forward", "n_windows": 3}
     result = {"eval/appraisal_ratio": 2.0, "eval/appraisal_ratio_se": 0.5, "objective": 7.0}

@@ -41,6 +41,7 @@ def record(index: int, evaluations: int = 1, state: str = "stopped", exploits: i
     [
         ({}, [record(0, 5), record(1, 0, "failed"), record(2, 1, "rejected")], 3),
         ({"select": "best"}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 8),
+        ({"select": "mean"}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 3),
         ({"scheduler": PBTConfig()}, [record(0, 5, exploits=3), record(1, 5)], 5),
         ({}, [], 0),
     ],
@@ -55,6 +56,8 @@ def test_what_it_takes_is_said_before_the_search(tmp_path: Path) -> None:
     assert "the best of 4 trials on 124 returns must earn an annual appraisal ratio (beside" in text
     best = prepare_search(small_config(tmp_path, search={"select": "best"})).describe()
     assert "the best of 16 trials on 124 returns" in best
+    mean = prepare_search(small_config(tmp_path, search={"select": "mean"})).describe()
+    assert "the best of 4 trials on 124 returns" in mean
 
 
 @pytest.fixture(scope="module")
