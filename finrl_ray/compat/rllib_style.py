@@ -54,8 +54,8 @@ class DRLlibv2:
     scheduler : None or `fifo`, `asha`, or Ray's FIFOScheduler or ASHAScheduler
     num_cpus : CPUs for the search; a trial takes one
     dataframe_save : file that `infer_results` writes
-    metric : a metric of the evaluation section, on the validation window; RLlib's
-        `episode_reward_mean` means `total_return`
+    metric : a metric of the evaluation section, on the validation window, by which trials are
+        stopped and ranked; RLlib's `episode_reward_mean` means `total_return`
     mode : `max`; every metric is maximised (drawdowns are negative)
     max_failures : restarts of a crashed trial
     training_iterations : evaluations per trial
@@ -126,7 +126,7 @@ class DRLlibv2:
         self._name, self._seed = run_name or train_env_name or "tune_run", seed
         self._n_envs, self._per_iteration = max(1, num_workers), per_iteration
         self._iterations = settings.iterations
-        self._metric = _metric(metric)
+        self._metric = self._search["rank_by"] = _metric(metric)
         self.to_config()
 
     def to_config(self) -> ExperimentConfig:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,10 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from finrl_ray.agents.hyperparameters import settings_of_sample
+from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ranking import scores_by_timesteps, trial_score
 from finrl_ray.search.sampling.domains import Domain, build_space
 
 logger = logging.getLogger(__name__)
@@ -40,10 +41,11 @@ class EndedStudy(optuna.Study):
 def study_of(path: str | Path) -> EndedStudy:
     """Return the trials of a search's folder as a study to be maximised.
 
-    `best_params` are the sampled values; what the best model was really built with is in
-    `best_trial.user_attrs["model_kwargs"]`. A trial number is the search's own. Trials that were
-    stopped early keep their value and count as complete, as they do in the search; a trial beyond
-    the drawdown limit is pruned.
+    A trial's value is what it is ranked by (`search.rank_by`), so that the best trial is the winner
+    of the search. `best_params` are the sampled values that lie in the space; what the best model
+    was really built with is in `best_trial.user_attrs["model_kwargs"]`. A trial number is the
+    search's own. Trials that were stopped early keep their value and count as complete, as they do
+    in the search; a trial beyond the drawdown limit is pruned.
 
     Raises
     ------
@@ -64,14 +66,17 @@ def study_of(path: str | Path) -> EndedStudy:
 
 def _trial(record: TrialRecord, folder: SearchFolder, space: dict[str, Domain]) -> FrozenTrial:
     settings = settings_of_sample(folder.config, record.sample)
-    names = [name for name in space if name in record.sample]
-    state, value = _outcome(record)
+    given = {name: _as_option(record.sample[name]) for name in space if name in record.sample}
+    known = {name: _distribution(space[name]) for name in given}
+    # an initial point may lie outside of the space, which Optuna's trials may not
+    inside = [name for name in given if _lies_in(given[name], known[name])]
+    state, value = _outcome(record, folder.config)
     measures = {k: v for k, v in record.last.items() if k.startswith("eval/")}
     return optuna.trial.create_trial(
         state=state,
         value=value,
-        params={name: _as_option(record.sample[name]) for name in names},
-        distributions={name: _distribution(space[name]) for name in names},
+        params={name: given[name] for name in inside},
+        distributions={name: known[name] for name in inside},
         user_attrs={
             **measures,
             "model_kwargs": settings.model_kwargs,
@@ -80,15 +85,14 @@ def _trial(record: TrialRecord, folder: SearchFolder, space: dict[str, Domain]) 
             "outcome": record.state,
             "reason": record.reason,
         },
-        intermediate_values={r["timesteps"]: r["eval_objective"] for r in record.results},
+        intermediate_values=scores_by_timesteps(record, folder.config),
     )
 
 
-def _outcome(record: TrialRecord) -> tuple[TrialState, float | None]:
-    objective = record.last.get("objective")
-    ended = record.state in ("completed", "stopped")
-    if ended and objective is not None and math.isfinite(objective):
-        return TrialState.COMPLETE, float(objective)
+def _outcome(record: TrialRecord, config: ExperimentConfig) -> tuple[TrialState, float | None]:
+    score = trial_score(record, config)
+    if record.state in ("completed", "stopped") and score is not None:
+        return TrialState.COMPLETE, score
     if record.state == "rejected":
         return TrialState.PRUNED, None
     return TrialState.FAIL, None
@@ -103,6 +107,13 @@ def _distribution(domain: Domain) -> BaseDistribution:
     if domain.kind == "quniform":
         return FloatDistribution(values[0], values[1], step=values[2])
     return CategoricalDistribution([_as_option(value) for value in values])
+
+
+def _lies_in(value: Any, distribution: BaseDistribution) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return bool(distribution.low <= value <= distribution.high)
 
 
 def _as_option(value: Any) -> Any:

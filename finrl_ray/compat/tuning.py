@@ -57,7 +57,8 @@ class TuneSB3Optuna:
     n_trials : trials
     validation_fraction : share of `env_train`'s days, the last ones, on which trials are compared
     space : laid over the algorithm's default space, as `search.space` of a config
-    metric : what is maximised on the validation days
+    metric : by what trials are compared on the validation days, the best one too; None: they are
+        stopped by the Sharpe ratio, and the best is first by the appraisal ratio, as in a search
     eval_freq : timesteps between evaluations; None: a tenth of `total_timesteps`
     scheduler : `asha` stops the weaker trials early, `fifo` none
     max_concurrent_trials : None: as many as there are CPUs
@@ -81,7 +82,7 @@ class TuneSB3Optuna:
         *,
         validation_fraction: float = 0.2,
         space: Mapping[str, Any] | None = None,
-        metric: str = "sharpe_ratio",
+        metric: str | None = None,
         eval_freq: int | None = None,
         scheduler: str = "asha",
         max_concurrent_trials: int | None = None,
@@ -98,10 +99,12 @@ class TuneSB3Optuna:
         self.market_data, split = _with_windows(unpacked, env_trade, validation_fraction)
         if eval_freq is None:
             eval_freq = max(1, int(total_timesteps) // 10)
+        compared = {} if metric is None else {"metric": metric}
+        ranked = {} if metric is None else {"rank_by": metric}
         sections: dict[str, Mapping[str, Any]] = {
             "split": split,
             "agent": {"algorithm": model_name, "total_timesteps": total_timesteps},
-            "evaluation": {"eval_freq": eval_freq, "metric": metric},
+            "evaluation": {"eval_freq": eval_freq, **compared},
             "search": {
                 "num_samples": n_trials,
                 "searcher": "optuna",
@@ -109,6 +112,7 @@ class TuneSB3Optuna:
                 "space": dict(space or {}),
                 "max_concurrent_trials": max_concurrent_trials,
                 "storage_path": str(storage_path),
+                **ranked,
             },
         }
         self.config = experiment_of(unpacked, f"{model_name}_study", seed, sections, type(self))

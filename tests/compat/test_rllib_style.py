@@ -72,7 +72,7 @@ def test_the_docstring_of_finrl_becomes_a_search(train_env: Any) -> None:
     assert (config.agent.total_timesteps, config.evaluation.eval_freq) == (8_000, 1_000)
     scheduler = search.scheduler
     assert (scheduler.type, scheduler.grace_period, scheduler.reduction_factor) == ("asha", 2000, 3)
-    assert config.evaluation.metric == "total_return"
+    assert config.evaluation.metric == config.search.rank_by == "total_return"
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,18 @@ import numpy as np
 import optuna
 import pytest
 from compat_envs import TINY, env_over, processed
+from made_search import made_search
 from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.compat.study import study_of
 from finrl_ray.compat.tuning import TuneSB3Optuna
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.errors import ConfigError
-from finrl_ray.search.folder.folder import open_folder
+from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.test_openings import count_openings
+from finrl_ray.search.results.table import winner
 
 TRAIN, TRADE = ("2004-12-01", "2005-12-01"), ("2005-12-01", "2006-05-01")
 
@@ -49,6 +52,40 @@ def test_wrong_arguments_are_refused(changed: dict[str, Any], words: str) -> Non
     arguments = {"model_name": "ppo", **changed}
     with pytest.raises(ConfigError, match=words):
         TuneSB3Optuna(env_over(*TRAIN), env_trade=env_over(*TRADE), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("metric", "stopped", "ranked"),
+    [(None, "sharpe_ratio", "appraisal_ratio"), ("calmar_ratio", "calmar_ratio", "calmar_ratio")],
+)
+def test_the_best_trial_is_first_by_the_metric_that_is_asked_for(metric, stopped, ranked) -> None:
+    tuner = TuneSB3Optuna(env_over(*TRAIN), "ppo", env_over(*TRADE), metric=metric)
+    assert tuner.config.evaluation.metric == stopped
+    assert tuner.config.search.rank_by == ranked
+
+
+def test_a_study_has_the_values_that_trials_are_ranked_by(tmp_path, monkeypatch) -> None:
+    """The best trial of the study is the winner, whose model `backtest` runs."""
+    folder = made_search(tmp_path, n_trials=6, failed=[1])
+    kept = folder.records()
+    for record in kept.in_order():
+        for result in record.results:
+            result["eval/appraisal_ratio"] = -result["objective"]
+    monkeypatch.setattr(SearchFolder, "records", lambda _: kept)
+    study, records = study_of(folder.path), kept.in_order()
+    assert study.best_trial.number == winner(records, folder.config).index
+    assert (
+        study.best_trial.number
+        == min((r for r in records if r.state != "failed"), key=lambda r: r.last["objective"]).index
+    )
+    for trial, record in zip(study.trials, records, strict=True):
+        # made with n_steps of 64, which is not in the space, in every third trial
+        assert ("n_steps" in trial.params) == (record.sample["n_steps"] != 64)
+        assert trial.params["net_arch"] == record.sample["net_arch"]
+        assert trial.value == (None if record.index == 1 else -record.last["objective"])
+        assert trial.intermediate_values == {
+            result["timesteps"]: -result["objective"] for result in record.results
+        }
 
 
 def test_envs_that_do_not_match_are_refused() -> None:
