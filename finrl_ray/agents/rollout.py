@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from finrl_ray._typing import AnyArray
+from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.models import forgotten_statistics
 from finrl_ray.agents.sb3_internals import require_reset
 from finrl_ray.agents.state.env import base_vec_env, wrappers
@@ -49,7 +50,7 @@ class Episode:
 
 
 def evaluate_account(
-    model: BaseAlgorithm,
+    model: BaseAlgorithm | EnsembleModel,
     env: VecEnv,
     n_episodes: int = 1,
     deterministic: bool = True,
@@ -62,7 +63,7 @@ def evaluate_account(
 
 
 def evaluate_episodes(
-    model: BaseAlgorithm,
+    model: BaseAlgorithm | EnsembleModel,
     env: VecEnv,
     n_episodes: int = 1,
     deterministic: bool = True,
@@ -81,7 +82,7 @@ def evaluate_episodes(
 
     Parameters
     ----------
-    model : a trained model, or one in training
+    model : a trained model, one in training, or an ensemble, which normalises what it sees itself
     env : a vec env whose episodes put `info["account_history"]` at their end, or any other with
         `require_account=False`
     n_episodes : episodes in all, shared out evenly over the accounts of `env`
@@ -109,14 +110,16 @@ def evaluate_episodes(
     _check_fits(model, env)
     with ExitStack() as stack:
         stack.enter_context(preserved_random_state(cuda=model.device.type == "cuda"))
-        stack.enter_context(_preserved_policy_mode(model))
-        normalize = stack.enter_context(_training_statistics(model, env))
+        normalize: Normalize = _unchanged
+        if not isinstance(model, EnsembleModel):
+            stack.enter_context(_preserved_policy_mode(model))
+            normalize = stack.enter_context(_training_statistics(model, env))
         if seed is not None:
             env.seed(seed)
         try:
             episodes = _run_episodes(model, env, normalize, n_episodes, deterministic)
         finally:
-            if model.env is not None and shares_accounts(model.env, env):
+            if isinstance(model, BaseAlgorithm) and _trains_in(model, env):
                 # its accounts have moved on: the next training must begin with a reset
                 require_reset(model)
     if require_account and any(episode.history is None for episode in episodes):
@@ -125,6 +128,10 @@ def evaluate_episodes(
             "finrl_ray's StockTradingEnv or StockTradingVecEnv"
         )
     return episodes
+
+
+def _trains_in(model: BaseAlgorithm, env: VecEnv) -> bool:
+    return model.env is not None and shares_accounts(model.env, env)
 
 
 def shares_accounts(first: VecEnv, second: VecEnv) -> bool:
@@ -137,7 +144,11 @@ def shares_accounts(first: VecEnv, second: VecEnv) -> bool:
 
 
 def _run_episodes(
-    model: BaseAlgorithm, env: VecEnv, normalize: Normalize, n_episodes: int, deterministic: bool
+    model: BaseAlgorithm | EnsembleModel,
+    env: VecEnv,
+    normalize: Normalize,
+    n_episodes: int,
+    deterministic: bool,
 ) -> list[Episode]:
     n_envs = env.num_envs
     # a fixed share per account: taking the first to finish would favour short episodes
@@ -146,7 +157,7 @@ def _run_episodes(
     checksums = [0] * n_envs
     episodes: list[Episode] = []
     observations: Any = env.reset()
-    memory: tuple[AnyArray, ...] | None = None
+    memory: tuple[Any, ...] | None = None
     starts = np.ones(n_envs, dtype=bool)
     while remaining.any():
         actions, memory = model.predict(
@@ -215,10 +226,10 @@ def _training_statistics(model: BaseAlgorithm, env: VecEnv) -> Iterator[Normaliz
         own.training, own.norm_reward, own.norm_obs = flags
 
 
-def _check_fits(model: BaseAlgorithm, env: VecEnv) -> None:
+def _check_fits(model: BaseAlgorithm | EnsembleModel, env: VecEnv) -> None:
     """Refuse an env whose observations or actions are of other sizes than the model's."""
-    own = model.observation_space.shape, model.action_space.shape
-    other = env.observation_space.shape, env.action_space.shape
+    own = _shape(model.observation_space), model.action_space.shape
+    other = _shape(env.observation_space), env.action_space.shape
     if own == other:
         return
     raise ConfigError(
@@ -226,6 +237,13 @@ def _check_fits(model: BaseAlgorithm, env: VecEnv) -> None:
         f"and the env has {other[0]} and {other[1]}: it has other tickers, features or options "
         "than the model's; give an env like the one it was trained in"
     )
+
+
+def _shape(space: spaces.Space[Any]) -> Any:
+    """Return the shape of an observation; of one in parts the shape of each, by its key."""
+    if isinstance(space, spaces.Dict):
+        return {name: part.shape for name, part in space.spaces.items()}
+    return space.shape
 
 
 def _is_fresh(normalizer: VecNormalize) -> bool:

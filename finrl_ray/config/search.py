@@ -141,6 +141,10 @@ class SearchConfig:
     select_last: int | None = None
     """With `select: mean`: over how many evaluations, the last one among them; of a trial with
     fewer over all. 3 when null."""
+    ensemble: int | None = None
+    """How many trials, those that rank first, act together as the winner: each sees the account in
+    its own way, and what is traded is the mean of what they want (docs/search.md). It is one look
+    more. null or 1: the winner is the trial that ranks first."""
     max_drawdown_limit: float | None = None
     """A trial whose validation drawdown falls below this (such as -0.4) is ended."""
     max_concurrent_trials: int | None = field(
@@ -200,6 +204,10 @@ class SearchConfig:
         for name in ("num_samples", "keep_checkpoints"):
             value = getattr(self, name)
             require(value >= 1, f"{name} must be >= 1, got {value}")
+        require(
+            self.ensemble is None or self.ensemble >= 1,
+            f"ensemble is a number of trials and must be >= 1 or null, got {self.ensemble}",
+        )
         limit = self.max_concurrent_trials
         require(limit is None or limit >= 1, f"max_concurrent_trials must be >= 1, got {limit}")
         require(self.cpus_per_trial > 0, f"cpus_per_trial must be > 0, got {self.cpus_per_trial}")
@@ -233,6 +241,11 @@ class SearchConfig:
     def averaged(self) -> int:
         """How many evaluations of a trial, at most, are ranked by together."""
         return (self.select_last or _AVERAGED) if self.select == "mean" else 1
+
+    @property
+    def has_ensemble(self) -> bool:
+        """Whether several trials together are the winner."""
+        return self.ensemble is not None and self.ensemble > 1
 
     @property
     def threads(self) -> int:

@@ -71,6 +71,12 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     return f"[{shown}, and {rest} more]" if rest > 0 else f"[{shown}]"
 
 
+def and_list(items: Iterable[object]) -> str:
+    """Return items as a sentence names them: `3`, `3 and 5`, `3, 5 and 8`."""
+    *before, last = [str(item) for item in items]
+    return f"{', '.join(before)} and {last}" if before else last
+
+
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name that is spelt most like `name`, whatever their case; None if none is.
 

@@ -8,6 +8,7 @@ import pytest
 
 import finrl_ray
 from finrl_ray.support.text import (
+    and_list,
     closest,
     counted,
     did_you_mean,
@@ -103,3 +104,10 @@ def test_no_text_leaves_the_plural_open() -> None:
         and re.search(r"[a-z]\((s|es|ies)\)", node.value)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("items", "said"), [([3], "3"), ([3, 5], "3 and 5"), (["a", "b", "c"], "a, b and c")]
+)
+def test_items_are_named_as_in_a_sentence(items, said) -> None:
+    assert and_list(items) == said

@@ -140,6 +140,7 @@ OTHER: dict[str, Any] = {
     "search.initial_points": ["finrl"],
     "search.select": "best",
     "search.rank_by": "sharpe_ratio",
+    "search.ensemble": 2,
     "search.max_drawdown_limit": -0.5,
     "search.max_concurrent_trials": 1,
     "search.cpus_per_trial": 2.0,

@@ -1,0 +1,1 @@
+"""Several models that act as one (`search.ensemble`): the mean of what each wants."""

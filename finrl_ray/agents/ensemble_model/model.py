@@ -1,0 +1,233 @@
+"""`EnsembleModel`: the mean action of several models, with `predict` as SB3's models have it.
+
+With `env.action: target_weights` a member's action becomes the weights that it wants, and it would
+go its `trade_rate` of the way to them; the ensemble goes the mean of these ways. From weights w,
+member i would come to w + r_i (w_i - w). The mean over k members is w + r (v - w) with
+r = mean(r_i) and v = sum(r_i w_i) / sum(r_i): an account whose trade_rate is r, and which is told
+v. So `predict` returns v, and `shared_env_config` has r.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from finrl_ray._typing import AnyArray
+from finrl_ray.agents.normalization import Statistics
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.trial.shared_rules import other_rules
+from finrl_ray.env.target_weights import settled_band, weights_of_actions
+from finrl_ray.errors import ConfigError
+
+ALIKE = "observation"
+"""`Member.view` of members that all see the same."""
+Observation: TypeAlias = AnyArray | Mapping[str, AnyArray]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Member:
+    """One model of an ensemble.
+
+    Parameters
+    ----------
+    model : a trained model
+    env : the options that it was trained under
+    statistics : of the VecNormalize that it was trained under; None: none
+    view : key of what it sees, where members see different things of the account
+    name : for messages
+    """
+
+    model: BaseAlgorithm
+    env: EnvConfig
+    statistics: Statistics | None = None
+    view: str = ALIKE
+    name: str = ""
+
+
+class EnsembleModel:
+    """Several models that act as one on one account.
+
+    Parameters
+    ----------
+    members : at least one
+
+    Attributes
+    ----------
+    observation_space : that of the members; where they see different things, a Dict by `view`
+    action_space : that of the first member
+    device : of torch
+
+    Raises
+    ------
+    ConfigError
+        If members trade one account under different rules (`config/trial/shared_rules.py`), have
+        actions of other sizes, or see other sizes under one `view`.
+    """
+
+    env: None = None
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        if not members:
+            raise ConfigError("an ensemble needs at least one model, got none")
+        self.members = tuple(members)
+        first = self.members[0]
+        views: dict[str, spaces.Space[Any]] = {}
+        for member in self.members:
+            _check_same_rules(first, member)
+            own = member.model.observation_space
+            if views.setdefault(member.view, own).shape != own.shape:
+                raise ConfigError(
+                    f"{member.name or 'a member'} sees observations of shape {own.shape} and "
+                    f"another member of its view {member.view!r} those of shape "
+                    f"{views[member.view].shape}; give them different views"
+                )
+        alone = next(iter(views.values()))
+        self.observation_space: spaces.Space[Any] = alone if len(views) == 1 else spaces.Dict(views)
+        self.action_space: spaces.Space[Any] = first.model.action_space
+
+    @property
+    def device(self) -> th.device:
+        """Where the first member computes."""
+        return self.members[0].model.device
+
+    def predict(
+        self,
+        observation: Observation,
+        state: tuple[Any, ...] | None = None,
+        episode_start: AnyArray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[AnyArray, tuple[Any, ...] | None]:
+        """Return the mean of what the members want, and their states.
+
+        Parameters
+        ----------
+        observation : as the env shows it, not normalised: each member has its own statistics. One
+            array, of shape (S,) or (E, S), where all members see the same; else a mapping by
+            `view`
+        state : what `predict` returned before; None at the start
+        episode_start : array of shape (E,), whether an account begins an episode
+        deterministic : take each policy's mean action instead of a random one
+
+        Returns
+        -------
+        actions : array of shape (N,) or (E, N)
+            Weights in float64, or orders as fractions of `hmax`.
+        state : of each member, or None if no member has one
+
+        Raises
+        ------
+        ConfigError
+            If the observation lacks what a member sees.
+        """
+        actions, states = [], []
+        for number, member in enumerate(self.members):
+            seen = _normalised(_seen_by(member, observation), member.statistics)
+            own = None if state is None else state[number]
+            action, after = member.model.predict(
+                seen, state=own, episode_start=episode_start, deterministic=deterministic
+            )
+            actions.append(action)
+            states.append(after)
+        has_state = any(one is not None for one in states)
+        options = [member.env for member in self.members]
+        return mean_action(actions, options), tuple(states) if has_state else None
+
+    def get_vec_normalize_env(self) -> None:
+        """Return None: the members normalise what they see themselves."""
+
+
+def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> AnyArray:
+    """Return the action of one account that does the mean of what several agents want.
+
+    Parameters
+    ----------
+    actions : of each agent, of shape (..., N)
+    options : of each agent
+
+    Returns
+    -------
+    array of shape (..., N)
+        With `target_weights` the mean of the weights, each by its agent's `trade_rate`; with
+        `orders` the mean of the signed orders, as fractions of `hmax`.
+    """
+    if options[0].action == "orders":
+        return np.mean(np.stack(actions), axis=0, dtype=np.float64).astype(actions[0].dtype)
+    wanted = [
+        weights_of_actions(action, max_weight=own.max_weight, short=own.short)
+        for action, own in zip(actions, options, strict=True)
+    ]
+    rates = [own.trade_rate for own in options]
+    same = len(set(rates)) == 1
+    averaged: AnyArray = np.average(np.stack(wanted), axis=0, weights=None if same else rates)
+    return averaged
+
+
+def shared_env_config(options: Sequence[EnvConfig], n_assets: int) -> EnvConfig:
+    """Return the options of the account that several agents trade together.
+
+    They are the first agent's, but for `trade_rate` and `no_trade_band`, which are the means, and
+    `max_weight`, which is the largest: each agent's own has cut off its weights before.
+
+    Parameters
+    ----------
+    options : of each agent
+    n_assets : N
+    """
+    first = options[0]
+    if first.action == "orders":
+        return first
+    changes: dict[str, float | None] = {
+        "max_weight": max(own.max_weight for own in options),
+        "trade_rate": _mean_of([own.trade_rate for own in options]),
+    }
+    if len({own.no_trade_band for own in options}) > 1:
+        bands = [settled_band(own.no_trade_band, n_assets) for own in options]
+        changes["no_trade_band"] = _mean_of(bands)
+    return replace(first, **changes)  # type: ignore[arg-type]  # names and types of fields
+
+
+def _mean_of(values: Sequence[float]) -> float:
+    # the mean of equal numbers is that number, bit for bit
+    return values[0] if len(set(values)) == 1 else fmean(values)
+
+
+def _check_same_rules(first: Member, member: Member) -> None:
+    different = other_rules(first.env, member.env)
+    if different:
+        raise ConfigError(
+            "the models of an ensemble trade one account, so that its rules must be the same for "
+            f"all: {member.name or 'a member'} has {', '.join(different)}"
+        )
+    shapes = [one.model.action_space.shape for one in (first, member)]
+    if shapes[0] != shapes[1]:
+        raise ConfigError(
+            f"the models of an ensemble must have actions of one shape, got {shapes[0]} and "
+            f"{shapes[1]}: they were trained on other tickers"
+        )
+
+
+def _seen_by(member: Member, observation: Observation) -> AnyArray:
+    if not isinstance(observation, Mapping):
+        return observation
+    if member.view not in observation:
+        raise ConfigError(
+            f"the observation must have {member.view!r}, which {member.name or 'a member'} sees, "
+            f"got {sorted(observation)}"
+        )
+    return observation[member.view]
+
+
+def _normalised(observation: AnyArray, statistics: Statistics | None) -> AnyArray:
+    """Return an observation as SB3's VecNormalize shows it to a policy."""
+    if statistics is None or not statistics.settings.get("norm_obs", True):
+        return observation
+    mean, var, _ = statistics.moments["obs:"]
+    limit, epsilon = statistics.settings["clip_obs"], statistics.settings["epsilon"]
+    scaled = np.clip((observation - mean) / np.sqrt(var + epsilon), -limit, limit)
+    shown: AnyArray = scaled.astype(np.float32)
+    return shown

@@ -1,0 +1,174 @@
+"""The mean of several models' actions: numbers worked out by hand, and what is refused."""
+
+import numpy as np
+import pytest
+from small_models import small_env, small_model
+from stable_baselines3.common.vec_env import VecNormalize
+from told_models import seen_by, told_member
+
+from finrl_ray.agents.ensemble_model.model import EnsembleModel, mean_action, shared_env_config
+from finrl_ray.agents.models import save_model
+from finrl_ray.agents.normalization import read_statistics
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.errors import ConfigError
+
+NOTHING = np.zeros(3, dtype=np.float32)
+
+
+def weights_env(**options) -> EnvConfig:
+    return EnvConfig(action="target_weights", **options)
+
+
+def act(*members, observation=NOTHING):
+    return EnsembleModel(members).predict(observation, deterministic=True)[0]
+
+
+# -- by hand ------------------------------------------------------------------------------------
+
+
+def test_the_mean_is_of_weights_and_not_of_what_the_policies_say() -> None:
+    # 1 and 1 are weights of 0.5 and 0.5; -1 and 0.2 are 0 and 0.2
+    found = act(told_member([[1.0, 1.0]]), told_member([[-1.0, 0.25]]))
+    np.testing.assert_array_equal(found, [0.25, 0.375])
+
+
+def test_a_slow_trader_counts_by_its_rate() -> None:
+    # ways of 1.0 and 0.25: (1.0 * 0.5 + 0.25 * 1.0) / 1.25 and (1.0 * 0.5 + 0) / 1.25
+    fast, slow = told_member([[0.5, 0.5]]), told_member([[1.0, 0.0]], trade_rate=0.25)
+    np.testing.assert_allclose(act(fast, slow), [0.6, 0.4], rtol=1e-15)
+    account = shared_env_config([fast.env, slow.env], 2)
+    assert account.trade_rate == 0.625
+    # from weights of 0.2 and 0.4: the members would come to 0.5, 0.5 and to 0.4, 0.3
+    now = np.array([0.2, 0.4])
+    come_to = now + account.trade_rate * (act(fast, slow) - now)
+    np.testing.assert_allclose(come_to, [(0.5 + 0.4) / 2, (0.5 + 0.3) / 2], rtol=1e-15)
+
+
+def test_each_member_is_cut_off_at_its_own_largest_weight() -> None:
+    # 0.8 is cut off at 0.3 and stays 0.8; cash takes the rest
+    found = act(told_member([[0.8, 0.0]], max_weight=0.3), told_member([[0.8, 0.0]]))
+    np.testing.assert_allclose(found, [0.55, 0.0], rtol=1e-7)
+    assert shared_env_config([weights_env(max_weight=0.3), weights_env()], 2).max_weight == 1.0
+
+
+def test_shares_owed_are_weights_below_zero() -> None:
+    # -1 and 1 are -0.5 and 0.5, 0.5 and 0.25 stay
+    found = act(told_member([[-1.0, 1.0]], short=True), told_member([[0.5, 0.25]], short=True))
+    np.testing.assert_array_equal(found, [0.0, 0.375])
+
+
+def test_orders_are_averaged_with_their_signs() -> None:
+    options = [EnvConfig(), EnvConfig()]
+    one, other = np.array([1.0, 0.5], np.float32), np.array([-0.5, 0.5], np.float32)
+    found = mean_action([one, other], options)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.array([0.25, 0.5], np.float32))
+    assert shared_env_config(options, 2) == EnvConfig()
+
+
+def test_bands_are_averaged_the_default_as_its_number() -> None:
+    # of 20 tickers the default is 0.2 / 20 = 0.01
+    options = [weights_env(), weights_env(no_trade_band=0.03)]
+    assert shared_env_config(options, 20).no_trade_band == pytest.approx(0.02, rel=1e-15)
+    assert shared_env_config([weights_env()] * 3, 20).no_trade_band is None
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.7, 1.0])
+def test_equal_members_are_one_member(rate) -> None:
+    options = [weights_env(trade_rate=rate)] * 3
+    assert shared_env_config(options, 5) == options[0]
+    action = np.random.default_rng(0).uniform(-1, 1, 5).astype(np.float32)
+    alone = mean_action([action], options[:1])
+    np.testing.assert_allclose(mean_action([action] * 3, options), alone, rtol=1e-15)
+
+
+# -- as SB3's models have it ---------------------------------------------------------------------
+
+
+def test_the_state_of_each_member_is_handed_on() -> None:
+    members = [told_member([[0.2, 0.0], [0.4, 0.0]]), told_member([[0.0, 0.6], [0.0, 0.8]])]
+    model = EnsembleModel(members)
+    batch = np.zeros((2, 3), dtype=np.float32)
+    first, state = model.predict(batch, episode_start=np.ones(2, bool))
+    assert state == (1, 1)
+    second, _ = model.predict(batch, state=state)
+    np.testing.assert_allclose(first, [[0.1, 0.3]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(second, [[0.2, 0.4]] * 2, rtol=1e-6)
+
+
+def test_members_of_different_views_see_their_own() -> None:
+    one = told_member([[0.5, 0.5]], size=3, view="a")
+    other = told_member([[0.5, 0.5]], size=4, view="b")
+    model = EnsembleModel([one, other])
+    assert {name: s.shape for name, s in model.observation_space.spaces.items()} == {
+        "a": (3,),
+        "b": (4,),
+    }
+    model.predict({"a": np.ones(3), "b": np.full(4, 2.0)})
+    assert seen_by(one)[0].tolist() == [1.0] * 3
+    assert seen_by(other)[0].tolist() == [2.0] * 4
+    with pytest.raises(ConfigError, match=r"must have 'b', which a member sees, got \['a'\]"):
+        model.predict({"a": np.ones(3)})
+
+
+def test_real_models_act_as_their_mean_each_under_its_own_statistics(tmp_path) -> None:
+    members, envs = [], []
+    for seed in (0, 1):
+        model = small_model("ppo", 2)
+        model.set_random_seed(seed)
+        model.learn(64 * (seed + 1))
+        save_model(model, tmp_path / f"{seed}.zip")
+        statistics = read_statistics(tmp_path / f"{seed}.zip")
+        assert statistics is not None
+        members.append((model, statistics))
+        normalizer = model.get_vec_normalize_env()
+        assert isinstance(normalizer, VecNormalize)
+        envs.append(normalizer)
+    told = [told_member([[0.0, 0.0]], size=5) for _ in members]
+    own = [
+        type(one)(model=model, env=one.env, statistics=statistics)
+        for one, (model, statistics) in zip(told, members, strict=True)
+    ]
+    ensemble = EnsembleModel(own)
+    raw = small_env(2, noise=0.1).reset()
+    by_hand = []
+    for normalizer, (model, _) in zip(envs, members, strict=True):
+        action, _ = model.predict(normalizer.normalize_obs(raw), deterministic=True)
+        weights = np.clip(action, 0.0, 1.0).astype(np.float64)
+        by_hand.append(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1.0))
+    assert not np.array_equal(*by_hand)
+    found, state = ensemble.predict(raw, deterministic=True)
+    np.testing.assert_array_equal(found, (by_hand[0] + by_hand[1]) / 2)
+    assert state is None
+
+
+# -- refused ---------------------------------------------------------------------------------------
+
+
+def test_no_member_at_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs at least one model"):
+        EnsembleModel([])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cooldown": 5}, "env.cooldown 5 and not 0"),
+        ({"stop_loss": 0.9}, "env.stop_loss 0.9 and not None"),
+        ({"short": True}, "env.short True and not False"),
+    ],
+)
+def test_other_rules_of_the_account_are_refused(options, said) -> None:
+    members = [told_member([[0.0, 0.0]]), told_member([[0.0, 0.0]], name="trial 7", **options)]
+    with pytest.raises(ConfigError, match=f"trial 7 has {said}"):
+        EnsembleModel(members)
+
+
+def test_other_tickers_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"actions of one shape, got \(2,\) and \(3,\)"):
+        EnsembleModel([told_member([[0.0, 0.0]]), told_member([[0.0, 0.0, 0.0]])])
+
+
+def test_one_view_is_of_one_size() -> None:
+    with pytest.raises(ConfigError, match=r"observations of shape \(4,\) and another member"):
+        EnsembleModel([told_member([[0.0]]), told_member([[0.0]], size=4)])
