@@ -8,7 +8,7 @@ trains the next fold as if it had never been stopped.
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, tria
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import RANK_BY_OBJECTIVE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
@@ -28,6 +29,7 @@ from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
+from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.files.bounded_reading import read_arrays
@@ -36,7 +38,6 @@ from finrl_ray.metrics.beside_benchmark import residual_returns
 from finrl_ray.metrics.performance import exposure, sharpe_ratio, turnover
 from finrl_ray.metrics.registry import MEASURES, performance_summary
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
-from finrl_ray.statistics.sharpe_inference import estimate_sharpe, sharpe_standard_error
 from finrl_ray.training.agent import (
     FRESH_START,
     Report,
@@ -47,6 +48,8 @@ from finrl_ray.training.agent import (
     drawdown_breach,
     make_training_env,
 )
+from finrl_ray.training.fold_error import standard_error
+from finrl_ray.training.fold_models import FoldModels, write_fold_models
 
 FOLDS_FILE = "folds.npz"
 
@@ -114,17 +117,20 @@ def train_folds(
     development = market_of_sample(development, sample)
     settings = resolve_sample(sample, config.agent)
     done = [] if start.checkpoint is None else read_folds(start.checkpoint)
+    models = FoldModels.of_trial(config.search, start.checkpoint, len(done))
     notes = start.notes
     if done and start.must_report:
-        _report(done, config, periods, report, notes)
+        _report(done, models, config, periods, report, notes)
         notes = ""
     for number in range(len(done), len(plan.folds)):
         if done and _breach(done, config, periods):
             return done
         seed = fold_seed(config, sample, number)
         fold = plan.folds[number]
-        done.append(_run_fold(settings, seed, config, periods, development, fold, number))
-        _report(done, config, periods, report, notes)
+        result, model = _run_fold(settings, seed, config, periods, development, fold, number)
+        done.append(result)
+        models.keep(model)
+        _report(done, models, config, periods, report, notes)
         notes = ""
     return done
 
@@ -180,31 +186,72 @@ def _run_fold(
     development: MarketData,
     fold: Fold,
     number: int,
-) -> FoldResult:
+) -> tuple[FoldResult, BaseAlgorithm]:
     train_data = development.take(fold.train)
     scaling = fitted_scaling(config.env, train_data)
     model = train_on(settings, config, train_data, scaling, seed)
+
+    def act(judged: MarketData) -> AccountHistory:
+        env = make_vec_env(judged, config.env, seed=seed, scaling=scaling, training=False)
+        (history,) = evaluate_account(model, env)
+        return history
+
+    result = judge_fold(
+        act,
+        config.env,
+        development,
+        fold,
+        number=number,
+        seed=seed,
+        timesteps=int(model.num_timesteps),
+        periods_per_year=periods_per_year,
+    )
+    assert model.env is not None
+    model.env.close()
+    return result, model
+
+
+def judge_fold(
+    act: Callable[[MarketData], AccountHistory],
+    account: EnvConfig,
+    development: MarketData,
+    fold: Fold,
+    *,
+    number: int,
+    seed: int,
+    timesteps: int,
+    periods_per_year: float,
+) -> FoldResult:
+    """Return what an agent comes to on the judged rows of a fold.
+
+    Parameters
+    ----------
+    act : gives the account of the agent over some rows
+    account : options of the account, under which buy & hold trades beside it
+    development : the rows that folds are of
+    fold : one of the plan
+    number : of the fold in the plan
+    seed, timesteps : of the training, as `FoldResult` has them
+    periods_per_year : periods/year
+    """
     dates, returns, active, traded, invested = [], [], [], [], []
     for first, stop in fold.judged:
         judged = development.rows(first, stop)
-        env = make_vec_env(judged, config.env, seed=seed, scaling=scaling, training=False)
-        (history,) = evaluate_account(model, env)
+        history = act(judged)
         dates.append(history.dates[1:])
         returns.append(simple_returns(history.account_value))
-        active.append(active_returns(history.account_value, buy_and_hold(judged, config.env)))
+        active.append(active_returns(history.account_value, buy_and_hold(judged, account)))
         traded.append(
             turnover(
                 history.traded_amount, history.account_value, periods_per_year=periods_per_year
             )
         )
         invested.append(exposure(history.position_value, history.account_value))
-    assert model.env is not None
-    model.env.close()
     lengths = [len(part) for part in returns]
     return FoldResult(
         fold=number,
         seed=seed,
-        timesteps=int(model.num_timesteps),
+        timesteps=timesteps,
         dates=np.concatenate(dates),
         returns=np.concatenate(returns),
         active=np.concatenate(active),
@@ -235,12 +282,12 @@ def fold_metrics(
         metrics[f"eval/{name}"] = float(worse(m[name] for m in measures))
     year = np.sqrt(periods_per_year)
     sharpes = [m["active_sharpe_ratio"] for m in measures]
-    metrics["eval/active_sharpe_se"] = _standard_error(sharpes, done[0].active, year)
+    metrics["eval/active_sharpe_se"] = standard_error(sharpes, done[0].active, year)
     ranked = config.search.rank_by
     if ranked != RANK_BY_OBJECTIVE:
         series = _series_behind(ranked, done[0])
         values = [m[ranked] for m in measures]
-        metrics[f"eval/{ranked}_se"] = _standard_error(values, series, year)
+        metrics[f"eval/{ranked}_se"] = standard_error(values, series, year)
     if config.validation.objective == "metric":
         name = config.evaluation.metric
         objective = metrics[f"eval/{name}"]
@@ -288,32 +335,6 @@ def _series_behind(measure: str, result: FoldResult) -> FloatArray | None:
     return None
 
 
-def _standard_error(values: Sequence[float], first: FloatArray | None, year: float) -> float:
-    """Return the standard error of the mean; of a single fold that of its own ratio.
-
-    One fold's spread is unknown, and to call it 0 would let trials that were stopped early win.
-    Where the measure is no Sharpe ratio, whose error is known, it is taken to be as large as the
-    value.
-
-    Parameters
-    ----------
-    values : of the folds
-    first : returns of the first fold, of which its value is the Sharpe ratio; None if it is none
-    year : root of the periods per year
-    """
-    if len(values) > 1:
-        return float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    if first is None:
-        return abs(values[0])
-    estimate = estimate_sharpe(first)
-    if not np.isfinite(estimate.sharpe) or not np.isfinite(estimate.skew):
-        return 0.0
-    error = sharpe_standard_error(
-        estimate.sharpe, estimate.n_periods, skew=estimate.skew, kurtosis=estimate.kurtosis
-    )
-    return float(error * year)
-
-
 def _breach(done: Sequence[FoldResult], config: ExperimentConfig, periods_per_year: float) -> str:
     """Return in words that the latest fold's drawdown is beyond the config's limit."""
     return drawdown_breach(fold_measures(done[-1], config, periods_per_year), config.search)
@@ -321,6 +342,7 @@ def _breach(done: Sequence[FoldResult], config: ExperimentConfig, periods_per_ye
 
 def _report(
     done: Sequence[FoldResult],
+    models: FoldModels,
     config: ExperimentConfig,
     periods_per_year: float,
     report: Report,
@@ -329,10 +351,11 @@ def _report(
     metrics = fold_metrics(done, config, periods_per_year)
     if notes:
         metrics["notes"] = notes
-    kept = list(done)
+    kept, contents = list(done), models.so_far()
 
     def save(folder: Path) -> None:
         write_folds(kept, folder)
+        write_fold_models(contents, folder)
         write_folder_manifest(folder, timesteps=metrics["timesteps"])
 
     report(metrics, save)
