@@ -16,6 +16,7 @@ from finrl_ray.cli.options import (
 )
 from finrl_ray.cli.results import end_on_agreement
 from finrl_ray.cli.screen import console, quiet, say, show_findings
+from finrl_ray.support.text import and_list
 
 if TYPE_CHECKING:
     from finrl_ray.workflows.confirm import Confirmation
@@ -93,10 +94,14 @@ def reproduce(
         print(f"{name}: recorded with {recorded}, here {here}")
     if found.agreement == "different" and found.changed:
         print("other versions are the usual reason", file=sys.stderr)
-    what = (
-        f"trial {found.trial}: {found.evaluations} evaluations up to {found.timesteps:,} "
-        "timesteps are"
-    )
+    what = f"trial {found.trial}: {found.evaluations} evaluations up to {found.timesteps:,} "
+    what += "timesteps are"
+    if found.ensemble:
+        trials = and_list(found.ensemble)
+        what = (
+            f"trials {trials}: {found.evaluations} evaluations in {found.timesteps:,} timesteps, "
+            "and the account of their ensemble, are"
+        )
     end_on_agreement(found, what, list(found.differences))
 
 
@@ -116,10 +121,13 @@ def show_confirmation(found: "Confirmation") -> None:
     if not len(best):
         print("no configuration was trained to its end; see the reasons in the folder's table")
         return
+    import pandas as pd
+
     row = best.iloc[0]
     kept = "above" if row["lower_bound"] > 0 else "not above"
+    who = f"trial {row['trial']}" if row["trial"] is not pd.NA else row["reason"]
     print(
-        f"trial {row['trial']} has the highest lower bound ({title_of(str(row['ranked_by']))}); it "
+        f"{who} has the highest lower bound ({title_of(str(row['ranked_by']))}); it "
         f"is {kept} 0. The "
         "windows are those that the search has seen: a new seed is new, the prices are not"
     )

@@ -20,7 +20,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.results.table import trial_table, winner
-from finrl_ray.search.results.winner import load_winner
+from finrl_ray.search.results.winner import load_single_winner
 from finrl_ray.search.run.runner import SearchResult, resume_search, run_search
 from finrl_ray.training.agent import MODEL_FILE
 
@@ -245,7 +245,7 @@ class DRLlibv2:
             file = Path(checkpoint) / MODEL_FILE
             model = load_model(self.algorithm, file, trust=trust)
         else:
-            _, model, file = load_winner(open_folder(self._require_path()), trust=trust)
+            _, model, file = load_single_winner(open_folder(self._require_path()), trust=trust)
         statistics = read_statistics(file, trust=trust)
         if statistics is None:
             return model

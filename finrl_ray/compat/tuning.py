@@ -28,7 +28,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.folder.test_openings import count_openings, record_opening
-from finrl_ray.search.results.winner import load_winner
+from finrl_ray.search.results.winner import load_single_winner
 from finrl_ray.search.run.runner import run_search
 from finrl_ray.support.text import times
 
@@ -170,7 +170,7 @@ class TuneSB3Optuna:
             logger.info("the trade window was already used; this is the first result again")
             return self._tested
         folder = open_folder(path)
-        record, model, file = load_winner(folder)
+        record, model, file = load_single_winner(folder)
         env = as_vec_env(self.env_trade)
         observe_as_trained(env, "env_trade", folder)
         if folder.config.agent.normalize:

@@ -49,6 +49,7 @@ def search_json(search: SearchReport, *, limit: int | None = None) -> dict[str, 
         "ended_by": search.records.ended_by,
         "winner": search.winner,
         "ranked_by": search.ranked_by,
+        "ensemble": None if search.ensemble is None else search.ensemble.to_dict(),
         "total_timesteps": search.total_timesteps,
         "wall_time_s": search.records.time_s,
         "verdict": None

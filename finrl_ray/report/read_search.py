@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import read_json
+from finrl_ray.metrics.registry import SHOWN
 from finrl_ray.report.timeline import result_times
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.lock import is_driven
@@ -22,6 +23,7 @@ from finrl_ray.search.folder.names import (
     BASELINE_CURVES_FILE,
     BASELINES_FILE,
     CURVES_FILE,
+    ENSEMBLE_ACCOUNT_FILE,
     EXPERIMENT_FILE,
     FOLD_RETURNS_FILE,
     RESIDUAL_RETURNS_FILE,
@@ -36,6 +38,7 @@ from finrl_ray.search.journal.records import (
     interruption,
     unfinished,
 )
+from finrl_ray.search.results.ensemble_facts import EnsembleFacts
 from finrl_ray.search.results.ranking import curve_key, rank_name, scores_by_timesteps
 from finrl_ray.search.results.table import ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
@@ -129,11 +132,28 @@ class SearchReport:
         return next((int(row["trial"]) for row in self.rows if row["rank"] == 1), None)
 
     @property
+    def ensemble(self) -> EnsembleFacts | None:
+        """The trials that are the winner together; None before the end, or where one trial is."""
+        return None if self.verdict is None else self.verdict.ensemble
+
+    @property
+    def who(self) -> str:
+        """The winner in words: `trial 3`, or `the ensemble of trials 3 and 5`."""
+        return f"trial {self.winner}" if self.ensemble is None else self.ensemble.name
+
+    @property
     def winner_row(self) -> dict[Any, Any]:
-        """The row of the trial that ranks first in `table`; empty if none can win."""
+        """The row of the trial that ranks first in `table`; empty if none can win.
+
+        Where several trials are the winner together, the measures in it are theirs.
+        """
         if self.winner is None:
             return {}
-        return dict(self.table[self.table["trial"] == self.winner].to_dict("records")[0])
+        row = dict(self.table[self.table["trial"] == self.winner].to_dict("records")[0])
+        if self.ensemble is None:
+            return row
+        together = {name: self.ensemble.measures.get(str(name)) for name in row if name in SHOWN}
+        return {**row, **together, "score": self.ensemble.score, "state": "ensemble"}
 
     @property
     def total_timesteps(self) -> int:
@@ -157,8 +177,26 @@ class SearchReport:
         """The winner's account on the days that it is judged on; None before it is written.
 
         Columns `date`, `account_value`, and `path` where a trial trains several times. It is the
-        evaluation that stands for the trial.
+        evaluation that stands for the trial, or the ensemble's.
         """
+        return self.first_trials_curve if self.ensemble is None else self._ensembles_curve()
+
+    def _ensembles_curve(self) -> "pd.DataFrame | None":
+        frame = self._ensemble_account
+        if frame is None or self.folder.plan is None:
+            return frame
+        amount = self.folder.config.env.initial_amount
+        path = frame["fold"] // self.folder.config.validation.trainings_per_path + 1
+        grown = (1.0 + frame["return"]).groupby(path).cumprod() * amount
+        return frame[["date"]].assign(path=path, account_value=grown)
+
+    @cached_property
+    def _ensemble_account(self) -> "pd.DataFrame | None":
+        return None if self.ensemble is None else ensembles_returns_of(self.path)
+
+    @cached_property
+    def first_trials_curve(self) -> "pd.DataFrame | None":
+        """The account of the trial that ranks first, as `account_curve` is."""
         path = self.path / ACCOUNT_CURVES_FILE
         if self.winner is None or self.state == "running" or not path.is_file():
             return None
@@ -212,6 +250,8 @@ class SearchReport:
     @cached_property
     def fold_returns(self) -> "pd.DataFrame | None":
         """The winner's returns of every training; None where trials train once."""
+        if self.ensemble is not None and self.folder.plan is not None:
+            return self._ensemble_account
         return fold_returns_of(self.path, self.winner)
 
     @cached_property
@@ -310,6 +350,12 @@ def _mark_killed_as_interrupted(records: TrialRecords) -> None:
     for record in unfinished(records.in_order()):
         if record.state == "running":
             record.state, record.reason = "interrupted", interruption(record)
+
+
+def ensembles_returns_of(path: Path) -> "pd.DataFrame | None":
+    """Return the account of the ensemble of a folder; None if it has none."""
+    file = path / ENSEMBLE_ACCOUNT_FILE
+    return read_parquet_table(file) if file.is_file() else None
 
 
 def fold_returns_of(path: Path, trial: int | None) -> "pd.DataFrame | None":

@@ -12,7 +12,7 @@ from rich.text import Text
 from finrl_ray.baselines.names import LABELS
 from finrl_ray.metrics.registry import SHOWN, Measure, ShownMeasure, title_of
 from finrl_ray.report.long_table import LongTable
-from finrl_ray.search.results.table import PARETO
+from finrl_ray.search.results.table import IN_ENSEMBLE, PARETO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def _ending(row: Mapping[Any, Any]) -> str:
 def _style(row: Mapping[Any, Any]) -> str:
     if row["state"] in ("failed", "rejected"):
         return "red"
-    return "bold green" if row["rank"] == 1 else ""
+    return "bold green" if row["rank"] == 1 or row.get(IN_ENSEMBLE) else ""
 
 
 def schedule_table(result: "Replay") -> Table:
@@ -179,8 +179,8 @@ def confirmation_table(table: "pd.DataFrame") -> Table:
         interval = f"{number(row['iqm'])} [{number(row['iqm_low'])}, {number(row['iqm_high'])}]"
         view.add_row(
             str(row["rank"]) if _is_number(row["rank"]) else "-",
-            str(row["trial"]),
-            str(row["search_rank"]),
+            str(row["trial"]) if _is_number(row["trial"]) else "ensemble",
+            str(row["search_rank"]) if _is_number(row["search_rank"]) else "-",
             number(row["lower_bound"]),
             number(row["mean"]),
             interval,
@@ -193,7 +193,7 @@ def confirmation_table(table: "pd.DataFrame") -> Table:
 def backtest_table(result: "Backtest") -> Table:
     """Return the winner beside the baselines on the test window, within 80 columns."""
     start, end = result.window
-    title = f"Test window {start} to {end}, trial {result.trial}"
+    title = f"Test window {start} to {end}, {result.who}"
     view = Table(title=title, title_justify="left", min_width=len(title) + 2)
     view.add_column("")
     for measure in _BACKTEST_COLUMNS:

@@ -52,13 +52,16 @@ def series_name(verdict: Verdict) -> str:
     return "returns beyond those of buy & hold" if former else "returns beside the market"
 
 
-def verdict_sentences(verdict: Verdict, n_started: int | None = None) -> list[str]:
+def verdict_sentences(
+    verdict: Verdict, n_started: int | None = None, *, with_ensemble: bool = False
+) -> list[str]:
     """Return the headline and, line by line, what it rests on and by which rule.
 
     Parameters
     ----------
     verdict : with its figures
     n_started : trials that were started, where not each of them is one of `verdict.n_trials`
+    with_ensemble : whether one of `verdict.n_trials` is several trials together
     """
     former = verdict.rule == FORMER_RULE
     lines = [headline(verdict)]
@@ -76,8 +79,9 @@ def verdict_sentences(verdict: Verdict, n_started: int | None = None) -> list[st
     if not math.isnan(verdict.needed_evidence_annual):
         evidence, weak = _two(verdict.needed_evidence_annual), _two(verdict.needed_weak_annual)
         what = "a Sharpe ratio" if former else "an appraisal ratio"
+        started = _started(verdict, n_started, with_ensemble)
         lines.append(
-            f"{_started(verdict, n_started)}; with so many {what} of about {evidence} would have "
+            f"{started}; with so many {what} of about {evidence} would have "
             f"been needed for evidence, {weak} for weak evidence{_own_need(verdict)}"
         )
     return [*lines, _FORMER_SERIES if former else _SERIES, *verdict.notes]
@@ -99,13 +103,15 @@ def detectable_sentence(needed: DetectableSharpe, n_periods: int, n_trials: int)
     )
 
 
-def _started(verdict: Verdict, n_started: int | None) -> str:
+def _started(verdict: Verdict, n_started: int | None, with_ensemble: bool) -> str:
     n, returns = verdict.n_trials, f"of which {verdict.n_with_returns} left returns"
-    if n_started is None or n_started == n:
-        return f"started: {_trials(n)}, {returns}"
+    ensemble = " and their ensemble" if with_ensemble else ""
+    alone = n - 1 if with_ensemble else n
+    if n_started is None or n_started == alone:
+        return f"started: {_trials(alone)}{ensemble}, {returns}"
     return (
-        f"started: {_trials(n_started)}, {returns}; they count as {n:,}, one for each set of "
-        "hyperparameters or evaluation that could have won"
+        f"started: {_trials(n_started)}{ensemble}, {returns}; they count as {n:,}, one for each "
+        "set of hyperparameters or evaluation that could have won"
     )
 
 

@@ -30,11 +30,12 @@ from finrl_ray.search.folder.names import (
 )
 from finrl_ray.search.folder.test_openings import Opening, read_openings, record_opening
 from finrl_ray.search.journal.records import unfinished
-from finrl_ray.search.results.winner import load_winner, winners_env
+from finrl_ray.search.results.winner import ensemble_trials, load_winner, winners_env
 from finrl_ray.statistics.dependence import dependence_factor
 from finrl_ray.statistics.sharpe_difference import sharpe_difference
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
 from finrl_ray.statistics.verdict import FORMER_RULE, RULE, Rule
+from finrl_ray.support.text import and_list
 
 RESULT_FILE = "backtest.json"
 TRADES_FILE = "trades.csv"
@@ -58,6 +59,7 @@ class Backtest:
         is not defined
     rule : which returns these are, as in `finrl_ray.statistics.verdict.Verdict`
     earnings : what the winner has earned; None in results of earlier versions
+    ensemble : numbers of the trials that acted together; empty where it was `trial` alone
     difference_p : p-value that agent and buy & hold have the same Sharpe ratio (Ledoit and Wolf);
         NaN for fewer than 20 returns, or where one does not move
     """
@@ -73,10 +75,20 @@ class Backtest:
     difference_p: float = math.nan
     rule: Rule = RULE
     earnings: Earnings | None = None
+    ensemble: tuple[int, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """What acted, in words: `trial 3`, or `the ensemble of trials 3 and 5`."""
+        if not self.ensemble:
+            return f"trial {self.trial}"
+        return f"the ensemble of trials {and_list(self.ensemble)}"
 
 
 def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
     """Run the winner of a finished search on the test window, once, and record that it was done.
+
+    With `search.ensemble` the winner is the ensemble.
 
     Parameters
     ----------
@@ -111,10 +123,11 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
         )
     test_data = window.cut(folder.market_data)
     dates = (str(window.start)[:10], str(window.end)[:10])
+    ensemble = ensemble_trials(source)
     env = winners_env(folder, record, test_data, source, trust=trust)
     # an opening counts wherever the folder is read
     with FolderMirror(folder.path, folder.remote):
-        record_opening(folder, record, source, dates)
+        record_opening(folder, record, source, dates, ensemble=ensemble)
         opened = read_openings(folder.path)
         history = evaluate_account(model, env)[0]
         periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
@@ -138,6 +151,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             psr=_psr(own, held),
             difference_p=_difference_p(own, held),
             earnings=earnings_of(own, held, invested),
+            ensemble=ensemble,
         )
         table = pd.DataFrame({"date": history.dates, **curves})
         _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
@@ -161,6 +175,7 @@ def _write(
         shares.to_csv(temporary, index=False)
     content = {
         "trial": result.trial,
+        **({"ensemble": list(result.ensemble)} if result.ensemble else {}),
         "model_hash": model_hash,
         "window": list(result.window),
         "measures": {name: dict(values) for name, values in result.measures.items()},
@@ -209,6 +224,7 @@ def _read(file: Path, opened: Sequence[Opening], model_hash: str | None = None) 
             difference_p=_number(content.get("difference_p")),
             rule=content.get("rule", FORMER_RULE),
             earnings=None if earned is None else Earnings.from_dict(earned),
+            ensemble=tuple(content.get("ensemble", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SearchError(

@@ -7,7 +7,7 @@ windows remove that part. The prices are still those on which the configurations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,22 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.journal.records import TrialRecord
-from finrl_ray.search.results.ranking import trial_score
+from finrl_ray.search.results.ensemble_members import choose_members
+from finrl_ray.search.results.ranking import result_score
 from finrl_ray.search.results.returns import trial_folds
-from finrl_ray.search.results.table import trial_table
+from finrl_ray.search.results.table import in_order_of_rank, trial_table
 from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
+from finrl_ray.support.text import and_list
 from finrl_ray.support.values import to_python
-from finrl_ray.training.folds import FoldResult, fold_measures
+from finrl_ray.training.folds import FoldResult, fold_measures, fold_metrics
 
 CONFIRMATION_FOLDER = "confirmation"
 TABLE_FILE = "confirmation.csv"
 FORMER_MEASURE = "active_sharpe_ratio"
+_NUMBERS = ("rank", "trial", "search_rank")
+"""Columns of whole numbers, some of which may be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,9 @@ class Confirmation:
         the search), `search_rank`, `ranked_by` (the measure, that of the search), `lower_bound`
         (mean less standard error), `mean` (over seeds x windows), `standard_error`, `iqm` with
         `iqm_low` and `iqm_high` (interquartile mean, and its 95 % interval over seeds),
-        `max_drawdown` (worst), `exposure`, `beta`, `turnover`, `folds` and the state
+        `max_drawdown` (worst), `exposure`, `beta`, `turnover`, `folds` and the state. With
+        `search.ensemble` a further row, without `trial` and `search_rank`, is of the ensemble, each
+        seed of which trains all of its trials again; `members` names them
     finished : whether every training has ended; if not, `finrl-ray resume PATH` goes on
     """
 
@@ -71,6 +77,9 @@ def confirm(
     dashboard: bool = False,
 ) -> Confirmation:
     """Train the best configurations of a finished search with new seeds over walk-forward windows.
+
+    With `search.ensemble` the trials of the ensemble are among them, whatever `top` is, and what
+    they come to together is ranked beside them.
 
     The windows cover the second half of the rows before the test window, or all of the validation
     window where that begins earlier; each follows a training on all rows before it. The test window
@@ -95,7 +104,7 @@ def confirm(
         if value < 1:
             raise ConfigError(f"{name} must be >= 1, got {value}")
     folder = open_folder(path)
-    chosen = best_records(folder, top)
+    chosen = confirmed_records(folder, top)
     config = confirmation_config(folder, chosen, seeds=seeds, windows=windows)
     result = run_search(
         config,
@@ -105,7 +114,7 @@ def confirm(
         dashboard=dashboard,
         kind="confirmation",
     )
-    return summarised(result, [record.index for record in chosen])
+    return summarised(result, [record.index for record in chosen], ensemble_of(folder))
 
 
 def resume_confirmation(
@@ -133,8 +142,9 @@ def resume_confirmation(
     if folder.kind != "confirmation":
         raise SearchError(f"{folder.path} is not the folder of a confirmation")
     points = folder.config.search.initial_points
-    chosen = best_records(open_folder(folder.path.parents[1]), len(points))
-    if [_plain_sample(record) for record in chosen] != list(points):
+    searched = open_folder(folder.path.parents[1])
+    chosen = _records_of_points(searched, points)
+    if chosen is None:
         raise SearchError(
             f"{folder.path} does not confirm the best of the search in {folder.path.parents[1]}; "
             "was one of the folders moved?"
@@ -142,7 +152,38 @@ def resume_confirmation(
     result = resume_search(
         path, make_view=make_view, address=address, dashboard=dashboard, trust=trust
     )
-    return summarised(result, [record.index for record in chosen])
+    return summarised(result, [record.index for record in chosen], ensemble_of(searched))
+
+
+def _records_of_points(searched: SearchFolder, points: Sequence[Any]) -> list[TrialRecord] | None:
+    """Return the trials of which a confirmation has the samples; None if it is another search's."""
+    for top in range(len(points), 0, -1):
+        chosen = confirmed_records(searched, top)
+        if [_plain_sample(record) for record in chosen] == list(points):
+            return chosen
+    return None
+
+
+def ensemble_of(folder: SearchFolder) -> list[TrialRecord]:
+    """Return the trials that are a search's winner together; empty where one trial is."""
+    if not folder.config.search.has_ensemble:
+        return []
+    ranked = in_order_of_rank(folder.records().in_order(), folder.config)
+    chosen = choose_members(ranked, folder.config).records
+    return list(chosen) if len(chosen) > 1 else []
+
+
+def confirmed_records(folder: SearchFolder, top: int) -> list[TrialRecord]:
+    """Return the trials that rank first, at most `top`, and after them others of the ensemble.
+
+    Raises
+    ------
+    SearchError
+        As `best_records`.
+    """
+    chosen = best_records(folder, top)
+    known = {record.index for record in chosen}
+    return [*chosen, *(one for one in ensemble_of(folder) if one.index not in known)]
 
 
 def best_records(folder: SearchFolder, top: int) -> list[TrialRecord]:
@@ -182,6 +223,7 @@ def confirmation_config(
         start=pd.Timestamp(str(start)).date(),
     )
     samples = tuple(_plain_sample(record) for record in chosen)
+    members = ensemble_of(folder)
     search = dataclasses.replace(
         config.search,
         num_samples=len(samples),
@@ -192,6 +234,8 @@ def confirmation_config(
         objectives=(),
         select="last",
         select_last=None,
+        # each training's model is kept, as they act together
+        ensemble=len(members) or None,
         timesteps_budget=None,
         time_budget_s=None,
         stop_after_no_improvement=None,
@@ -223,18 +267,32 @@ def _without_grid(entry: Any) -> Any:
     return {"choice": entry["grid"]} if isinstance(entry, dict) and "grid" in entry else entry
 
 
-def summarised(result: SearchResult, trials: Sequence[int]) -> Confirmation:
-    """Return and write the table of a search that trained the trials `trials` of another again."""
+def summarised(
+    result: SearchResult, trials: Sequence[int], ensemble: Sequence[TrialRecord] = ()
+) -> Confirmation:
+    """Return and write the table of a search that trained trials of another again.
+
+    Parameters
+    ----------
+    result : of the new trainings
+    trials : numbers of the trials in the search before
+    ensemble : those that are its winner together, as it has them
+    """
     folder = open_folder(result.path)
     records = folder.records().in_order()
     folds = trial_folds(records, CheckpointStorage(folder.path, folder.remote))
     rows = [_row(record, folds.get(record.index, []), trials, folder) for record in records]
+    if ensemble:
+        numbers = [one.index for one in ensemble]
+        begun = [records[trials.index(n)] for n in numbers] if len(records) == len(trials) else []
+        rows.append(_ensembles_row(begun, numbers, folds, folder))
     rows.sort(key=lambda row: (row["lower_bound"] is None, -(row["lower_bound"] or 0.0)))
     for position, row in enumerate(rows, start=1):
         row["rank"] = None if row["lower_bound"] is None else position
     table = pd.DataFrame(rows)
     if len(table):
-        table["rank"] = table["rank"].astype("Int64")
+        for name in _NUMBERS:
+            table[name] = table[name].astype("Int64")
     _write(result.path / TABLE_FILE, table.to_csv(index=False))
     return Confirmation(path=result.path, table=table, finished=result.finished)
 
@@ -245,14 +303,54 @@ def _row(
     trials: Sequence[int],
     folder: SearchFolder,
 ) -> dict[str, Any]:
-    last, can_win = record.last, record.state == "completed"
+    row = _measured(record.last, folds, folder, can_win=record.state == "completed")
+    own = {"trial": trials[record.index], "search_rank": record.index + 1}
+    return {**row, **own, "state": record.state, "reason": record.reason}
+
+
+def _ensembles_row(
+    members: Sequence[TrialRecord],
+    trials: Sequence[int],
+    folds: Mapping[int, Sequence[FoldResult]],
+    folder: SearchFolder,
+) -> dict[str, Any]:
+    """Return the row of an ensemble, and write its returns.
+
+    Parameters
+    ----------
+    members : its new trainings; empty if not all have begun
+    trials : their numbers in the search
+    folds : what trainings have come to, by number of the record
+    folder : of the new trainings
+    """
+    # it loads torch, which reading a table does not need
+    from finrl_ray.search.results.ensemble import confirmed_folds
+
+    completed = bool(members) and all(one.state == "completed" for one in members)
+    done = confirmed_folds(folder, members, folds) if completed else []
+    metrics = fold_metrics(done, folder.config, folder.periods_per_year) if done else {}
+    row = _measured(metrics, done, folder, can_win=completed)
+    state = "completed" if completed else "unfinished"
+    reason = f"the ensemble of trials {and_list(trials)}"
+    names = ", ".join(map(str, trials))
+    return {**row, "state": state, "reason": reason, "members": names}
+
+
+def _measured(
+    last: Mapping[str, Any],
+    folds: Sequence[FoldResult],
+    folder: SearchFolder,
+    *,
+    can_win: bool,
+) -> dict[str, Any]:
+    """Return what a row says of the trainings of one configuration."""
     measure = confirmed_measure(folder.config)
     row: dict[str, Any] = {
         "rank": None,
-        "trial": trials[record.index],
-        "search_rank": record.index + 1,
+        "trial": None,
+        "search_rank": None,
         "ranked_by": measure,
-        "lower_bound": trial_score(record, folder.config) if can_win else None,
+        "lower_bound": result_score(last, folder.config) if can_win else None,
         "mean": last.get(f"eval/{measure}"),
         "standard_error": last.get(f"eval/{_error_name(measure)}"),
         "iqm": None,
@@ -261,8 +359,6 @@ def _row(
         "max_drawdown": last.get("eval/max_drawdown"),
         **{name: last.get(f"eval/{name}") for name in ("exposure", "beta", "turnover")},
         "folds": last.get("folds", 0),
-        "state": record.state,
-        "reason": record.reason,
     }
     if can_win:
         periods = folder.periods_per_year
@@ -306,6 +402,8 @@ def read_confirmation(path: Path) -> Confirmation | None:
     if "ranked_by" not in table:  # of an earlier version
         names = {FORMER_MEASURE: "mean", "active_sharpe_se": "standard_error"}
         table = table.rename(columns=names).assign(ranked_by=FORMER_MEASURE)
+    for name in _NUMBERS:
+        table[name] = table[name].astype("Int64")
     return Confirmation(
         path=found[-1].parent, table=table, finished=bool((table["state"] == "completed").all())
     )

@@ -33,7 +33,7 @@ def account_curves(search: SearchReport) -> Figure:
     shell: dict[str, Any] = {
         "name": "account_curves",
         "title": f"Account on the {days}",
-        "caption": f"The best trial and the baselines at the same costs on the {days}, in the "
+        "caption": f"{_who(search)} and the baselines at the same costs on the {days}, in the "
         "account's currency; under it how far each is below its highest value. The search has "
         "chosen the winner on these days, so its curve flatters it.",
     }
@@ -49,10 +49,9 @@ def test_account_curves(search: SearchReport) -> Figure:
     if frame is None or opened is None:
         return Figure(**shell, caption="", empty=SEALED)
     caption = (
-        f"Trial {opened.trial} and the baselines on {opened.window[0]} to {opened.window[1]}, days "
-        f"that no trial has seen. This window has been opened {times(search.openings)}; each look "
-        "after the first "
-        "makes it less of a test."
+        f"{opened.who[0].upper()}{opened.who[1:]} and the baselines on {opened.window[0]} to "
+        f"{opened.window[1]}, days that no trial has seen. This window has been opened "
+        f"{times(search.openings)}; each look after the first makes it less of a test."
     )
     panels = _account_panels(frame)
     return Figure(**shell, caption=caption, panels=panels, table=frame, height=560)
@@ -60,6 +59,14 @@ def test_account_curves(search: SearchReport) -> Figure:
 
 # the name is the figure's; pytest would take the function for a test
 test_account_curves.__test__ = False  # type: ignore[attr-defined]
+
+
+def _who(search: SearchReport) -> str:
+    """Return the winner as the first words of a sentence."""
+    if search.ensemble is None:
+        return "The best trial"
+    name = search.ensemble.name
+    return f"{name[0].upper()}{name[1:]}, the trial that ranks first alone,"
 
 
 def _missing(search: SearchReport) -> str:
@@ -80,6 +87,11 @@ def validation_accounts(search: SearchReport) -> pd.DataFrame | None:
     if search.folder.plan is not None:
         return _path_accounts(search)
     frame = own[["date", "account_value"]].rename(columns={"account_value": "agent"})
+    first = search.first_trials_curve
+    if search.ensemble is not None and first is not None:
+        alone = first[["date", "account_value"]]
+        name = f"trial {search.winner} alone"
+        frame = frame.merge(alone.rename(columns={"account_value": name}), on="date", how="left")
     return frame.merge(search.baseline_curves, on="date", how="left")
 
 
@@ -140,12 +152,16 @@ def _account_line(name: str, dates: FloatArray, curve: FloatArray, position: int
     return Line(name=label, x=dates, y=curve, cycle=position, dashed=True)
 
 
+def _whose(search: SearchReport) -> str:
+    return "the best trial's" if search.ensemble is None else "the ensemble's"
+
+
 def monthly_returns(search: SearchReport) -> Figure:
     """Return the winner's return of each month, and of each year, as a heat map."""
     shell: dict[str, Any] = {
         "name": "monthly_returns",
         "title": "Returns by month",
-        "caption": "Simple return of the best trial's account in each calendar month, and "
+        "caption": f"Simple return of {_whose(search)} account in each calendar month, and "
         "compounded over the year's days shown. Months at the ends of a window may be cut.",
     }
     windows = {"validation": validation_accounts(search), "test": search.backtest_curves}

@@ -10,7 +10,7 @@ import pandas as pd
 from finrl_ray._typing import FloatArray
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Heat, Line, Mark, Panel, Rule
-from finrl_ray.report.read_search import SearchReport, fold_returns_of
+from finrl_ray.report.read_search import SearchReport, ensembles_returns_of, fold_returns_of
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe
 from finrl_ray.statistics.verdict import FORMER_RULE, Verdict
 from finrl_ray.statistics.verdict_text import ratio_name, series_name
@@ -109,11 +109,11 @@ def seeds_and_windows(search: SearchReport) -> Figure:
     own = search.fold_returns
     if own is not None:
         per_row = search.folder.config.validation.trainings_per_path
-        tables[f"trial {search.winner} in the search"] = _matrix(search, own, per_row, "path")
+        tables[f"{search.who} in the search"] = _matrix(search, own, per_row, "path")
     confirmed = _confirmed(search)
     if confirmed is not None:
-        trial, frame, n_windows = confirmed
-        tables[f"trial {trial}, confirmed"] = _matrix(search, frame, n_windows, "seed")
+        who, frame, n_windows = confirmed
+        tables[f"{who}, confirmed"] = _matrix(search, frame, n_windows, "seed")
     if not tables:
         empty = (
             "each trial was trained once, on one window; `finrl-ray confirm` trains the best again "
@@ -137,8 +137,8 @@ def seeds_and_windows(search: SearchReport) -> Figure:
     return Figure(**shell, panels=panels, table=rows, height=height)
 
 
-def _confirmed(search: SearchReport) -> tuple[int, pd.DataFrame, int] | None:
-    """Return the best confirmed trial, its returns and the number of windows."""
+def _confirmed(search: SearchReport) -> tuple[str, pd.DataFrame, int] | None:
+    """Return the best confirmed trial or ensemble, its returns and the number of windows."""
     found = search.confirmation
     if found is None:
         return None
@@ -146,12 +146,16 @@ def _confirmed(search: SearchReport) -> tuple[int, pd.DataFrame, int] | None:
     if not len(best):
         return None
     row = best.iloc[0]
-    # the new trainings are numbered by the ranks that the configurations had in the search
-    frame = fold_returns_of(found.path, int(row["search_rank"]) - 1)
+    together = pd.isna(row["trial"])
+    if together:
+        frame = ensembles_returns_of(found.path)
+    else:
+        # the new trainings are numbered by the ranks that the configurations had in the search
+        frame = fold_returns_of(found.path, int(row["search_rank"]) - 1)
     if frame is None:
         return None
     n_windows = max(1, int(frame["date"].groupby(frame["fold"]).min().nunique()))
-    return int(row["trial"]), frame, n_windows
+    return str(row["reason"]) if together else f"trial {row['trial']}", frame, n_windows
 
 
 def _matrix(search: SearchReport, frame: pd.DataFrame, per_row: int, row: str) -> pd.DataFrame:

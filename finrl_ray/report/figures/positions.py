@@ -36,13 +36,17 @@ def _empty(search: SearchReport) -> str:
     return "positions are shown once the search has left the winner's model"
 
 
+def _whose(search: SearchReport) -> str:
+    return "the best trial's" if search.ensemble is None else "the ensemble's"
+
+
 def positions(search: SearchReport) -> Figure:
     """Return the share of the account in each ticker and in cash, and the trades of each day."""
     frame, window = _account(search)
     shell: dict[str, Any] = {
         "name": "positions",
         "title": f"Positions and trades on the {window}",
-        "caption": f"Share of the best trial's account in each ticker and in cash at the close, "
+        "caption": f"Share of {_whose(search)} account in each ticker and in cash at the close, "
         f"and what it bought and sold each day in percent of the account, on the {window}. At most "
         f"{_MOST_TICKERS} tickers are named, the largest first. Where shares are owed, all "
         "positions together are shown instead: long, short, net and gross.",

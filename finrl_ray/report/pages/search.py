@@ -30,6 +30,7 @@ from finrl_ray.report.pages.blocks import (
 )
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.terminal_tables import formatted, number
+from finrl_ray.search.results.table import IN_ENSEMBLE
 from finrl_ray.statistics.detectable_sharpe import DSR_LEAST, P_BELOW, P_BELOW_EACH
 from finrl_ray.statistics.verdict import EVIDENCE, FORMER_RULE, PBO_MOST, WEAK
 from finrl_ray.statistics.verdict_text import ratio_name, series_name
@@ -93,7 +94,7 @@ def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
     drawn = _figures(search, progress)
     sections = [
         Section(
-            anchor="winner", title="The best trial beside the baselines", blocks=_winner(search)
+            anchor="winner", title=f"{_title(search)} beside the baselines", blocks=_winner(search)
         ),
         Section(
             anchor="search",
@@ -146,6 +147,10 @@ def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
     )
 
 
+def _title(search: SearchReport) -> str:
+    return "The best trial" if search.ensemble is None else "The ensemble"
+
+
 def _figures(search: SearchReport, progress: Progress) -> dict[str, FigureBlock]:
     total = len(figures.ALL)
     drawn = {}
@@ -193,7 +198,7 @@ def _tiles(search: SearchReport) -> list[Tile]:
         row = search.winner_row
         so_far = "" if search.state == "finished" else " so far"
         tiles += [
-            Tile(label=f"best trial{so_far}", value=str(search.winner), note=str(row["state"])),
+            _winners_tile(search, str(row["state"]), so_far),
             *(
                 Tile(
                     label=MEASURES[name].title,
@@ -224,6 +229,13 @@ def _tiles(search: SearchReport) -> list[Tile]:
     ]
 
 
+def _winners_tile(search: SearchReport, state: str, so_far: str) -> Tile:
+    if search.ensemble is None:
+        return Tile(label=f"best trial{so_far}", value=str(search.winner), note=state)
+    members = ", ".join(map(str, search.ensemble.trials))
+    return Tile(label="trials in the ensemble", value=members, note="the winner")
+
+
 def _winner(search: SearchReport) -> list[Block]:
     title = "On the validation window, on which the winner was chosen"
     rows: list[dict[Any, Any]] = list(search.baselines.to_dict("records"))
@@ -233,6 +245,10 @@ def _winner(search: SearchReport) -> list[Block]:
     elif search.winner is not None:
         own = {"strategy": "agent", **search.winner_row}
         rows = [own, *rows]
+        if search.ensemble is not None:
+            first = search.table[search.table["trial"] == search.winner].to_dict("records")[0]
+            rows.insert(1, {**first, "strategy": f"trial {search.winner} alone"})
+            note = f"The agent is {search.ensemble.name}."
     blocks: list[Block] = [_strategies(title, {str(row["strategy"]): row for row in rows}, note)]
     opened = search.backtest
     if opened is not None:
@@ -292,7 +308,8 @@ def _trials(search: SearchReport) -> list[Block]:
             number_cell(row["time_s"], ".1f"),
         ]
         lost = row["state"] in ("failed", "rejected")
-        tone = "first" if not pd.isna(row["rank"]) and row["rank"] == 1 else "lost" if lost else ""
+        won = row.get(IN_ENSEMBLE) or (not pd.isna(row["rank"]) and row["rank"] == 1)
+        tone = "first" if won else "lost" if lost else ""
         rows.append(Row(cells=cells, tone=tone))
     caption = (
         f"Best first, by {search.ranked_by} on the validation window. Stopped, failed and rejected "

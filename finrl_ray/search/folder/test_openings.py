@@ -10,6 +10,7 @@ from finrl_ray.files.bounded_reading import read_limited
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import OPENINGS_FILE
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.support.text import and_list
 
 _SHOWN_HASH = 12
 
@@ -26,6 +27,7 @@ class Opening:
     window : first date and date after the last, ISO
     config_hash : SHA-256 of the search's sealed config; `experiment.json` has both
     model_hash : SHA-256 of the model's file
+    ensemble : numbers of the trials that acted together; empty where it was `trial` alone
     """
 
     time: str = ""
@@ -34,6 +36,7 @@ class Opening:
     window: tuple[str, str] | None = None
     config_hash: str = ""
     model_hash: str = ""
+    ensemble: tuple[int, ...] = ()
 
     def sentence(self) -> str:
         """Return it in words."""
@@ -41,6 +44,8 @@ class Opening:
         config = self.config_hash[:_SHOWN_HASH] or "not recorded"
         model = self.model_hash[:_SHOWN_HASH] or "not recorded"
         trial = "" if self.trial is None else f", trial {self.trial}"
+        if self.ensemble:
+            trial = f", the ensemble of trials {and_list(self.ensemble)}"
         return (
             f"{self.time or 'time not recorded'} by {self.by or 'not recorded'}{trial}: window "
             f"{window}, config {config}, model {model}"
@@ -53,6 +58,7 @@ def record_opening(
     model: Path,
     window: tuple[str, str],
     by: str = "backtest",
+    ensemble: tuple[int, ...] = (),
 ) -> None:
     """Note in a search's folder that its test window is opened.
 
@@ -63,6 +69,7 @@ def record_opening(
     model : its file
     window : first date and date after the last, ISO
     by : what opens it
+    ensemble : numbers of the trials that act together, where several do
     """
     opening = Opening(
         time=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -71,9 +78,13 @@ def record_opening(
         window=window,
         config_hash=folder.config_hash,
         model_hash=hashlib.sha256(model.read_bytes()).hexdigest(),
+        ensemble=ensemble,
     )
     with (folder.path / OPENINGS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(opening)) + "\n")
+        content = asdict(opening)
+        if not ensemble:
+            del content["ensemble"]
+        file.write(json.dumps(content) + "\n")
 
 
 def read_openings(path: Path) -> list[Opening]:
@@ -100,6 +111,7 @@ def _opening(line: str) -> Opening:
             window=None if window is None else (str(window[0]), str(window[1])),
             config_hash=str(content.get("config_hash", "")),
             model_hash=str(content.get("model_hash", "")),
+            ensemble=tuple(int(one) for one in content.get("ensemble", ())),
         )
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return Opening()

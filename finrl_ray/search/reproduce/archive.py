@@ -47,8 +47,42 @@ from finrl_ray.training.folds import FOLDS_FILE
 from finrl_ray.training.threads import threads_per_trial
 
 FORMAT = 1
+FORMAT_OF_SEVERAL = 2
+"""Of a file whose winner is several trials together."""
 _MANIFEST, _CONFIG, _DATA, _CURVES = "manifest.json", "config.yaml", "market_data.npz", "curves.npz"
 _TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArchivedTrial:
+    """One trial of a reproduction file.
+
+    Parameters
+    ----------
+    trial : its number
+    schedule : how it was trained
+    results : its evaluations on the last stretch of the schedule, in order
+    curves : account values of these evaluations, of shape (evaluations, days); for a trial of
+        several trainings the returns of all of them, of shape (days,)
+    parameters : SHA-256 over the arrays of the policy; empty where no single model stands for the
+        trial
+    """
+
+    trial: int
+    schedule: tuple[Segment, ...]
+    results: tuple[dict[str, Any], ...]
+    curves: AnyArray
+    parameters: str
+
+    @property
+    def until(self) -> int:
+        """Timesteps of the last evaluation."""
+        return int(self.results[-1]["timesteps"])
+
+    @property
+    def sample(self) -> dict[str, Any]:
+        """The hyperparameters that it has at last."""
+        return self.schedule[-1].sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,63 +91,93 @@ class ReproductionArchive:
 
     Parameters
     ----------
-    trial : the winner's number
-    inputs : what it reads
-    schedule : how it was trained
-    results : its evaluations on the last stretch of the schedule, in order
-    curves : account values of these evaluations, of shape (evaluations, days); for a trial of
-        several trainings the returns of all of them, of shape (days,)
-    parameters : SHA-256 over the arrays of the final policy; empty where no single model stands for
-        the trial
+    trials : the winner; where several trials are it together, all of them, the first in rank first
+    inputs : what they read
+    ensemble : account values (or returns, where trials train several times) of all of them
+        together; None where one trial is the winner
     versions : of Python, the machine and the packages
     processor : `processor_facts` of where the search ended; empty in files of earlier versions
     """
 
-    trial: int
+    trials: tuple[ArchivedTrial, ...]
     inputs: TrialInputs
-    schedule: tuple[Segment, ...]
-    results: tuple[dict[str, Any], ...]
-    curves: AnyArray
-    parameters: str
     versions: Mapping[str, str]
     processor: Mapping[str, str]
+    ensemble: AnyArray | None = None
+
+
+def archived_trial(
+    folder: SearchFolder,
+    record: TrialRecord,
+    records: Sequence[TrialRecord],
+    checkpoint: Path,
+    until: int,
+) -> ArchivedTrial:
+    """Return what repeats a trial as far as one of its checkpoints.
+
+    Parameters
+    ----------
+    folder : of the search
+    record : the trial
+    records : all trials, through which it may have come about
+    checkpoint : folder of the checkpoint
+    until : timesteps at which it was made
+    """
+    schedule, trial = segments(record, records), config_of_sample(folder.config, record.sample)
+    results = results_of_last_stretch(record.results, schedule)
+    results = [result for result in results if result["timesteps"] <= until]
+    return ArchivedTrial(
+        trial=record.index,
+        schedule=tuple(schedule),
+        results=tuple(results),
+        curves=read_curves(checkpoint, len(results)),
+        parameters=parameters_hash(checkpoint, trial.agent.algorithm),
+    )
 
 
 def write_reproduction(
-    folder: SearchFolder, record: TrialRecord, records: Sequence[TrialRecord], checkpoint: Path
+    folder: SearchFolder, trials: Sequence[ArchivedTrial], ensemble: AnyArray | None = None
 ) -> None:
     """Write the file of a search's winner.
 
     Parameters
     ----------
     folder : of the search
-    record : the winner
-    records : all trials, through which the winner may have come about
-    checkpoint : folder of the winner's last checkpoint
+    trials : the winner, or all trials that are it together
+    ensemble : their account together
     """
-    inputs, schedule = inputs_of(folder), segments(record, records)
-    trial = config_of_sample(folder.config, record.sample)
-    data = folder.development
+    inputs, data = inputs_of(folder), folder.development
+    parts = [
+        {
+            "trial": one.trial,
+            "schedule": [dataclasses.asdict(segment) for segment in one.schedule],
+            "results": list(one.results),
+            "parameters": one.parameters,
+        }
+        for one in trials
+    ]
     first = folder.split.train.first_row
     windows = {
         window.name: [window.first_row - first, window.stop_row - first]
         for window in (folder.split.train, folder.split.validation)
     }
-    results = results_of_last_stretch(record.results, schedule)
+    first_part = dict(parts[0])
     manifest = {
-        "format": FORMAT,
-        "trial": record.index,
-        "schedule": [dataclasses.asdict(segment) for segment in schedule],
-        "results": results,
+        "format": FORMAT if ensemble is None else FORMAT_OF_SEVERAL,
+        **{name: first_part[name] for name in ("trial", "schedule", "results")},
         "windows": windows,
         "plan": None if inputs.plan is None else dataclasses.asdict(inputs.plan),
         "data_hash": data.content_hash,
-        "parameters": parameters_hash(checkpoint, trial.agent.algorithm),
+        "parameters": first_part["parameters"],
+        **({} if ensemble is None else {"others": parts[1:]}),
         "versions": versions(),
         "processor": processor_facts(threads_per_trial(folder.config)),
     }
     curves = io.BytesIO()
-    np.savez(curves, curves=read_curves(checkpoint, len(results)))
+    arrays: dict[str, Any] = {"curves": trials[0].curves}
+    arrays |= {f"curves_{number}": one.curves for number, one in enumerate(trials[1:], start=2)}
+    arrays |= {} if ensemble is None else {"ensemble": ensemble}
+    np.savez(curves, **arrays)
     with tempfile.TemporaryDirectory() as scratch:
         save_market_data(data, Path(scratch) / _DATA)
         content = {
@@ -177,16 +241,16 @@ def read_reproduction(path: Path) -> ReproductionArchive:
         with zipfile.ZipFile(path) as file, tempfile.TemporaryDirectory() as scratch:
             check_members(file)
             manifest = parse_json(read_member(file, _MANIFEST))
-            if manifest["format"] != FORMAT:
+            if manifest["format"] not in (FORMAT, FORMAT_OF_SEVERAL):
                 raise SearchError(
                     f"{path} has format {manifest['format']!r}, and this version of finrl-ray "
-                    f"reads {FORMAT}; use the version that wrote it "
+                    f"reads {FORMAT} and {FORMAT_OF_SEVERAL}; use the version that wrote it "
                     f"({manifest.get('versions', {}).get('finrl-ray', 'not known')})"
                 )
             (Path(scratch) / _DATA).write_bytes(read_member(file, _DATA, ARRAY_BYTES))
             data = read_market_data(Path(scratch) / _DATA, manifest["data_hash"])
             config = parse_config(load_yaml(read_member(file, _CONFIG, TEXT_BYTES).decode("utf-8")))
-            curves = read_arrays(io.BytesIO(read_member(file, _CURVES, ARRAY_BYTES)))["curves"]
+            curves = read_arrays(io.BytesIO(read_member(file, _CURVES, ARRAY_BYTES)))
         inputs = TrialInputs(
             config=config,
             train_data=data.rows(*manifest["windows"]["train"]),
@@ -194,13 +258,14 @@ def read_reproduction(path: Path) -> ReproductionArchive:
             development=data,
             plan=_plan(manifest["plan"]),
         )
+        parts = [manifest, *manifest.get("others", ())]
+        names = ["curves", *(f"curves_{number}" for number in range(2, len(parts) + 1))]
         return ReproductionArchive(
-            trial=manifest["trial"],
+            trials=tuple(
+                _archived(part, curves[name]) for part, name in zip(parts, names, strict=True)
+            ),
             inputs=inputs,
-            schedule=tuple(Segment(**segment) for segment in manifest["schedule"]),
-            results=tuple(manifest["results"]),
-            curves=curves,
-            parameters=manifest["parameters"],
+            ensemble=curves["ensemble"] if manifest["format"] == FORMAT_OF_SEVERAL else None,
             versions=manifest["versions"],
             processor=dict(manifest.get("processor", {})),
         )
@@ -223,6 +288,16 @@ def read_reproduction(path: Path) -> ReproductionArchive:
             f"{path} is damaged ({error}); fetch it again, or delete it and let `finrl-ray resume` "
             "of its search write it anew"
         ) from error
+
+
+def _archived(part: Mapping[str, Any], curves: AnyArray) -> ArchivedTrial:
+    return ArchivedTrial(
+        trial=part["trial"],
+        schedule=tuple(Segment(**segment) for segment in part["schedule"]),
+        results=tuple(part["results"]),
+        curves=curves,
+        parameters=part["parameters"],
+    )
 
 
 def _plan(content: Mapping[str, Any] | None) -> ValidationPlan | None:

@@ -22,13 +22,15 @@ from finrl_ray.search.reproduce.agreement import (
     distance,
 )
 from finrl_ray.search.reproduce.archive import (
+    ArchivedTrial,
     ReproductionArchive,
     parameters_hash,
     read_curves,
     read_reproduction,
     results_of_last_stretch,
 )
-from finrl_ray.search.reproduce.rerun import NotReachedError, OnReport, train_schedule
+from finrl_ray.search.reproduce.ensemble import ensemble_account
+from finrl_ray.search.reproduce.rerun import NotReachedError, train_schedule
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import TrialDivergedError
 from finrl_ray.training.threads import threads_per_trial
@@ -45,6 +47,8 @@ class Reproduction:
     trial : its number in the search
     timesteps : trained
     evaluations : how many were compared
+    ensemble : numbers of all trials, where several are the winner together; `timesteps` and
+        `evaluations` are then of all of them, and the account of all together was compared too
     differences : what is not equal, in sentences; empty if everything is, bit for bit
     largest_difference : largest relative difference of account values (of returns, absolute, for a
         trial of several trainings)
@@ -63,6 +67,7 @@ class Reproduction:
     elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     processor_known: bool = True
     largest_of_all: float = 0.0
+    ensemble: tuple[int, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -102,50 +107,78 @@ def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
         If the search has not ended or has no winner, or the file is damaged.
     """
     recorded = read_reproduction(_file_of(path))
+    try:
+        return _result(recorded, *_compared(recorded, say))
+    except (NotReachedError, TrialDivergedError) as error:
+        # the file is whole, so what trains differently here is a result and no mistake
+        return _result(recorded, [str(error)], math.inf, math.inf)
+
+
+def _compared(recorded: ReproductionArchive, say: Say) -> tuple[list[str], float, float]:
+    """Return what differs, the largest difference of accounts, and that of all numbers."""
+    differences: list[str] = []
+    largest = of_all = 0.0
+    several = recorded.ensemble is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        places = []
+        for number, trial in enumerate(recorded.trials):
+            (own := Path(scratch) / str(number)).mkdir()
+            name = f"trial {trial.trial}: " if several else ""
+            results, place = _trained(recorded, trial, own, say, name)
+            found, apart, measures = _compare_trial(recorded, trial, results, place)
+            differences += [f"{name}{text}" for text in found]
+            largest, of_all = max(largest, apart), max(of_all, apart, measures)
+            places.append(place)
+        if recorded.ensemble is not None:
+            account = ensemble_account(recorded.inputs, recorded.trials, places)
+            apart = _largest(recorded.ensemble, account)
+            if not np.array_equal(recorded.ensemble, account, equal_nan=True):
+                differences.append(f"the ensemble's account differs by up to {apart:.3g}")
+            largest, of_all = max(largest, apart), max(of_all, apart)
+    return differences, largest, of_all
+
+
+def _trained(
+    recorded: ReproductionArchive, trial: ArchivedTrial, scratch: Path, say: Say, name: str
+) -> tuple[list[dict[str, Any]], Path]:
+    """Train one trial again; return its evaluations on the last stretch, and its checkpoint."""
     reported: list[dict[str, Any]] = []
 
     def on_report(metrics: dict[str, Any]) -> None:
         reported.append(metrics)
-        say(f"evaluated at {metrics['timesteps']:,} timesteps")
+        say(f"{name}evaluated at {metrics['timesteps']:,} timesteps")
 
-    until = recorded.results[-1]["timesteps"]
-    try:
-        return _compared(recorded, until, reported, on_report)
-    except (NotReachedError, TrialDivergedError) as error:
-        # the file is whole, so what trains differently here is a result and no mistake
-        return _result(recorded, until, [str(error)], math.inf, math.inf)
+    _, place = train_schedule(recorded.inputs, trial.schedule, trial.until, scratch, on_report)
+    return results_of_last_stretch(reported, trial.schedule), place
 
 
-def _compared(
-    recorded: ReproductionArchive, until: int, reported: list[dict[str, Any]], on_report: OnReport
-) -> Reproduction:
-    with tempfile.TemporaryDirectory() as scratch:
-        _, checkpoint = train_schedule(
-            recorded.inputs, recorded.schedule, until, Path(scratch), on_report
-        )
-        results = results_of_last_stretch(reported, recorded.schedule)
-        curves = read_curves(checkpoint, len(recorded.results))
-        trial = config_of_sample(recorded.inputs.config, recorded.schedule[-1].sample)
-        parameters = parameters_hash(checkpoint, trial.agent.algorithm)
-    differences = [*_other_results(recorded, results)]
-    largest = _largest(recorded.curves, curves)
-    measures = _largest_of_measures(recorded, results)
-    if not np.array_equal(recorded.curves, curves, equal_nan=True):
+def _compare_trial(
+    recorded: ReproductionArchive,
+    trial: ArchivedTrial,
+    results: list[dict[str, Any]],
+    place: Path,
+) -> tuple[list[str], float, float]:
+    curves = read_curves(place, len(trial.results))
+    config = config_of_sample(recorded.inputs.config, trial.sample)
+    differences = [*_other_results(trial, results)]
+    largest = _largest(trial.curves, curves)
+    if not np.array_equal(trial.curves, curves, equal_nan=True):
         differences.append(f"account values differ by up to {largest:.3g}")
-    if parameters != recorded.parameters:
+    if parameters_hash(place, config.agent.algorithm) != trial.parameters:
         differences.append("the parameters of the final policy differ")
-    return _result(recorded, until, differences, largest, max(largest, measures))
+    return differences, largest, _largest_of_measures(trial, results)
 
 
 def _result(
-    recorded: ReproductionArchive, until: int, differences: list[str], largest: float, of_all: float
+    recorded: ReproductionArchive, differences: list[str], largest: float, of_all: float
 ) -> Reproduction:
     here = versions()
     processor = processor_facts(threads_per_trial(recorded.inputs.config))
+    trials = recorded.trials
     return Reproduction(
-        trial=recorded.trial,
-        timesteps=until,
-        evaluations=len(recorded.results),
+        trial=trials[0].trial,
+        timesteps=sum(trial.until for trial in trials),
+        evaluations=sum(len(trial.results) for trial in trials),
         differences=tuple(differences),
         largest_difference=largest,
         changed={
@@ -156,6 +189,7 @@ def _result(
         elsewhere=differences_of(recorded.processor, processor),
         processor_known=bool(recorded.processor),
         largest_of_all=of_all,
+        ensemble=() if recorded.ensemble is None else tuple(one.trial for one in trials),
     )
 
 
@@ -176,7 +210,7 @@ def _file_of(path: str | Path) -> Path:
     return folder.path / REPRODUCTION_FILE
 
 
-def _other_results(recorded: ReproductionArchive, results: list[dict[str, Any]]) -> list[str]:
+def _other_results(recorded: ArchivedTrial, results: list[dict[str, Any]]) -> list[str]:
     """Return in words the first evaluation that is not as recorded."""
     if len(results) != len(recorded.results):
         return [f"{counted(len(results), 'evaluation')} instead of {len(recorded.results)}"]
@@ -191,7 +225,7 @@ def _other_results(recorded: ReproductionArchive, results: list[dict[str, Any]])
     return []
 
 
-def _largest_of_measures(recorded: ReproductionArchive, results: list[dict[str, Any]]) -> float:
+def _largest_of_measures(recorded: ArchivedTrial, results: list[dict[str, Any]]) -> float:
     if len(results) != len(recorded.results):
         return math.inf
     pairs = zip(recorded.results, results, strict=True)

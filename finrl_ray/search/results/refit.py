@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 def refit(folder: SearchFolder, record: TrialRecord) -> None:
     """Train the winner's configuration on train and validation and write `final_model/`.
 
-    It is trained in this process with the seed of the trial's first training. What an earlier end
+    What an earlier end
     of the search has written for the same sample stays.
 
     Raises
@@ -46,17 +46,31 @@ def refit(folder: SearchFolder, record: TrialRecord) -> None:
         and read_folder_manifest(target).get("sample") == sample
     ):
         return
-    logger.info("training the winner, trial %d, on all rows before the test", record.index)
+    with tempfile.TemporaryDirectory() as scratch:
+        refitted(folder, record, Path(scratch))
+        copy_tree(Path(scratch), target)
+
+
+def refitted(folder: SearchFolder, record: TrialRecord, place: Path) -> None:
+    """Train a trial's configuration on train and validation, and write the model into `place`.
+
+    It is trained in this process with the seed of the trial's first training.
+
+    Raises
+    ------
+    TrialDivergedError
+        When a parameter of the networks is NaN or infinite.
+    """
+    logger.info("training trial %d on all rows before the test", record.index)
+    sample = {name: to_python(value) for name, value in record.sample.items()}
     config = config_of_sample(folder.config, sample)
     with threads_of_a_trial(config):
         rows = market_of_sample(folder.final_train_data, sample)
         seed = fold_seed(config, sample, 0)
         settings = resolve_sample(sample, config.agent)
         model = train_on(settings, config, rows, fitted_scaling(config.env, rows), seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        save_model(model, Path(scratch) / MODEL_FILE)
-        normalizer = model.get_vec_normalize_env()
-        if normalizer is not None:
-            normalizer.save(str(Path(scratch) / VECNORMALIZE_FILE))
-        write_folder_manifest(Path(scratch), timesteps=int(model.num_timesteps), sample=sample)
-        copy_tree(Path(scratch), target)
+    save_model(model, place / MODEL_FILE)
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is not None:
+        normalizer.save(str(place / VECNORMALIZE_FILE))
+    write_folder_manifest(place, timesteps=int(model.num_timesteps), sample=sample)

@@ -20,6 +20,7 @@ from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ensemble_facts import ENSEMBLE
 from finrl_ray.search.results.ranking import scores_by_timesteps
 from finrl_ray.search.results.table import chosen_checkpoint
 from finrl_ray.training.folds import FOLDS_FILE, FoldResult, folds_of
@@ -33,7 +34,8 @@ class TrialReturns:
 
     Parameters
     ----------
-    trials : N trial numbers; those that have left no whole series are missing
+    trials : N trial numbers, and `ENSEMBLE` for that of a search; those that have left no whole
+        series are missing
     dates : array of shape (T,)
     own : array of shape (T, N)
         Simple returns of each trial's account.
@@ -130,6 +132,23 @@ def path_returns(folder: SearchFolder, folds: Mapping[int, Sequence[FoldResult]]
         columns.append(own)
         trials.append(trial)
     return _stacked(trials, dates, columns, held)
+
+
+def with_ensemble(returns: TrialReturns, dates: DateArray, own: FloatArray) -> TrialReturns:
+    """Return returns with those of an ensemble as one candidate more, `ENSEMBLE`.
+
+    Where they are not finite, or are of other days, nothing is added.
+
+    Parameters
+    ----------
+    returns : of the trials
+    dates, own : arrays of shape (T,), days and simple returns of the ensemble's account
+    """
+    same = len(dates) == len(returns.dates) and bool((dates == returns.dates).all())
+    if not same or not np.isfinite(own).all():
+        return returns
+    columns = [*returns.own.T, own]
+    return _stacked([*returns.trials, ENSEMBLE], returns.dates, columns, returns.benchmark)
 
 
 def trial_folds(

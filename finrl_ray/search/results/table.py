@@ -14,6 +14,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.metrics.registry import leading_with
 from finrl_ray.search.journal.lineage import lineage, segments
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ensemble_members import choose_members
 from finrl_ray.search.results.pareto import non_dominated
 from finrl_ray.search.results.ranking import scores_by_timesteps, trial_score
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CLOCK_COLUMNS = ("time_s",)
 PARETO = "pareto"
+IN_ENSEMBLE = "in_ensemble"
 _ORDER = {"completed": 0, "stopped": 0, "running": 0, "interrupted": 0, "rejected": 1, "failed": 2}
 _LEADING = (
     "appraisal_ratio",
@@ -55,7 +57,8 @@ def trial_table(records: Sequence[TrialRecord], config: ExperimentConfig) -> "pd
     hyperparameters really used and the options of the config that were searched, by their dotted
     names (under population based training the last ones, with the column
     `lineage`, the trial's ancestors), with several objectives `pareto` (whether no other trial that
-    can win is better in one of them and as good in all), `failures`, `error` (last line), `notes`
+    can win is better in one of them and as good in all), with `search.ensemble` `in_ensemble`
+    (whether it is one of those that act together), `failures`, `error` (last line), `notes`
     (such as a damaged checkpoint that was passed over) and `time_s`.
     """
     return table_of(ranked_rows(records, config))
@@ -83,9 +86,23 @@ def ranked_rows(records: Sequence[TrialRecord], config: ExperimentConfig) -> lis
     rows = [_row(record, config, records) for record in records]
     rows.sort(key=_sort_key)
     _mark_front(rows, config)
+    _mark_members(rows, records, config)
     for position, row in enumerate(rows, start=1):
         row["rank"] = position if _eligible(row) else None
     return rows
+
+
+def _mark_members(
+    rows: Sequence[dict[str, Any]], records: Sequence[TrialRecord], config: ExperimentConfig
+) -> None:
+    """Mark the trials that act together, where several do."""
+    if not config.search.has_ensemble:
+        return
+    chosen = {
+        one.index for one in choose_members(in_order_of_rank(records, config), config).records
+    }
+    for row in rows:
+        row[IN_ENSEMBLE] = row["trial"] in chosen
 
 
 def _mark_front(rows: Sequence[dict[str, Any]], config: ExperimentConfig) -> None:
@@ -125,6 +142,7 @@ def _row(
         **{name: _as_cell(v) for name, v in trial_settings(record, config).items()},
         **({"lineage": lineage(record, records)} if population else {}),
         **({PARETO: False} if config.search.objectives else {}),
+        **({IN_ENSEMBLE: False} if config.search.has_ensemble else {}),
         "failures": record.failures,
         "error": record.reason if record.state == "failed" else "",
         "notes": "; ".join(record.notes),
@@ -175,10 +193,17 @@ def winner(records: Sequence[TrialRecord], config: ExperimentConfig) -> TrialRec
 
 def leader(records: Iterable[TrialRecord], config: ExperimentConfig) -> TrialRecord | None:
     """Return the trial that ranks first in the table, without making one; None if none can win."""
-    records = list(records)
-    rows = [{"trial": r.index, "state": r.state, "score": trial_score(r, config)} for r in records]
-    first = min(filter(_eligible, rows), key=_sort_key, default=None)
-    return next((r for r in records if first and r.index == first["trial"]), None)
+    return next(iter(in_order_of_rank(records, config)), None)
+
+
+def in_order_of_rank(records: Iterable[TrialRecord], config: ExperimentConfig) -> list[TrialRecord]:
+    """Return the trials that can win, in the order of the table, without making one."""
+    by_index = {record.index: record for record in records}
+    rows: list[dict[str, Any]] = [
+        {"trial": r.index, "state": r.state, "score": trial_score(r, config)}
+        for r in by_index.values()
+    ]
+    return [by_index[row["trial"]] for row in sorted(filter(_eligible, rows), key=_sort_key)]
 
 
 def chosen_checkpoint(

@@ -15,6 +15,7 @@ from finrl_ray.metrics.earnings import Earnings, earnings_of
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import VERDICT_FILE
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ensemble_facts import ENSEMBLE, EnsembleFacts
 from finrl_ray.search.results.ranking import rank_name, standing_result
 from finrl_ray.statistics.verdict import NONE, Verdict, judge
 from finrl_ray.statistics.verdict_text import verdict_sentences
@@ -36,6 +37,7 @@ class SearchVerdict:
         said it
     earnings : what the winner has earned on the days that it is judged on; None without a winner
         that left returns, and in verdicts of earlier versions
+    ensemble : the trials that are the winner together; None where it is the trial alone
     """
 
     verdict: Verdict
@@ -43,6 +45,7 @@ class SearchVerdict:
     states: Mapping[str, int]
     ranked_by: str = ""
     earnings: Earnings | None = None
+    ensemble: EnsembleFacts | None = None
 
     @property
     def shows_evidence(self) -> bool:
@@ -51,12 +54,16 @@ class SearchVerdict:
 
     def sentences(self) -> list[str]:
         """Return it in words, the headline first."""
-        first, *rest = verdict_sentences(self.verdict, sum(self.states.values()))
+        candidates = sum(self.states.values())
+        together = [] if self.ensemble is None else self.ensemble.sentences()
+        several = self.ensemble is not None
+        first, *rest = verdict_sentences(self.verdict, candidates, with_ensemble=several)
         ended = ", ".join(f"{count} {state}" for state, count in self.states.items())
         earned = [] if self.earnings is None else [self.earnings.sentence("the winner")]
-        ranked = [f"the winner is first by its {self.ranked_by}"] if self.ranked_by else []
+        who = "the winner" if self.ensemble is None else f"trial {self.trial}"
+        ranked = [f"{who} is first by its {self.ranked_by}"] if self.ranked_by else []
         last = f"how the trials ended: {ended or 'none was started'}"
-        return [first, *earned, *rest, *ranked, last]
+        return [first, *earned, *together, *rest, *ranked, last]
 
 
 def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfig) -> int:
@@ -64,12 +71,14 @@ def configurations_tried(records: Sequence[TrialRecord], config: ExperimentConfi
 
     Each started trial is one, however it ended. Under population based training each exchange
     begins another configuration. With `search.select: best` a trial is judged by its best
-    evaluation, so that each of its evaluations is one.
+    evaluation, so that each of its evaluations is one. The ensemble of `search.ensemble` is one
+    more.
     """
+    more = int(config.search.has_ensemble)
     if config.search.select == "best":
-        return sum(max(1, len(record.results)) for record in records)
+        return more + sum(max(1, len(record.results)) for record in records)
     population = config.search.scheduler.is_population
-    return len(records) + sum(len(r.exploits) for r in records if population)
+    return more + len(records) + sum(len(r.exploits) for r in records if population)
 
 
 def judge_search(
@@ -77,8 +86,9 @@ def judge_search(
     records: Sequence[TrialRecord],
     returns: "TrialReturns",
     best: TrialRecord | None,
+    ensemble: EnsembleFacts | None = None,
 ) -> SearchVerdict:
-    """Return the verdict on the trial that ranks first.
+    """Return the verdict on the winner: the trial that ranks first, or the ensemble.
 
     Parameters
     ----------
@@ -86,9 +96,11 @@ def judge_search(
     records : all trials that were started
     returns : of those that have left some, on the same days
     best : the one that ranks first; None if none can win
+    ensemble : the winner, whose returns are those of `ENSEMBLE`; None: it is `best`
     """
     trial = None if best is None else best.index
-    column = returns.trials.index(trial) if trial in returns.trials else None
+    judged = trial if ensemble is None else ENSEMBLE
+    column = returns.trials.index(judged) if judged in returns.trials else None
     verdict = judge(
         returns.residual,
         column,
@@ -104,17 +116,24 @@ def judge_search(
         trial=trial,
         states=states,
         ranked_by=rank_name(folder.config) if best is not None else "",
-        earnings=_earnings(folder, returns, column, best),
+        earnings=_earnings(folder, returns, column, best, ensemble),
+        ensemble=ensemble,
     )
 
 
 def _earnings(
-    folder: SearchFolder, returns: "TrialReturns", column: int | None, best: TrialRecord | None
+    folder: SearchFolder,
+    returns: "TrialReturns",
+    column: int | None,
+    best: TrialRecord | None,
+    ensemble: EnsembleFacts | None,
 ) -> Earnings | None:
     if best is None or column is None:
         return None
-    standing = standing_result(best, folder.config)
-    exposure = standing.get("eval/exposure")
+    if ensemble is None:
+        exposure = standing_result(best, folder.config).get("eval/exposure")
+    else:
+        exposure = ensemble.measures.get("exposure")
     return earnings_of(
         returns.own[:, column],
         returns.benchmark,
@@ -131,6 +150,7 @@ def write_verdict(folder: Path, judged: SearchVerdict) -> None:
         "states": dict(judged.states),
         "ranked_by": judged.ranked_by,
         "earnings": None if judged.earnings is None else judged.earnings.to_dict(),
+        "ensemble": None if judged.ensemble is None else judged.ensemble.to_dict(),
         "figures": judged.verdict.to_dict(),
     }
     with atomic_path(folder / VERDICT_FILE) as temporary:
@@ -150,13 +170,14 @@ def read_verdict(folder: Path) -> SearchVerdict | None:
         return None
     try:
         content = read_json(path)
-        earned = content.get("earnings")
+        earned, together = content.get("earnings"), content.get("ensemble")
         return SearchVerdict(
             verdict=Verdict.from_dict(content["figures"]),
             trial=content["trial"],
             states=content["states"],
             ranked_by=str(content.get("ranked_by", "")),
             earnings=None if earned is None else Earnings.from_dict(earned),
+            ensemble=None if together is None else EnsembleFacts.from_dict(together),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SearchError(

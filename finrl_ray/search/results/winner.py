@@ -6,6 +6,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
+from finrl_ray.agents.ensemble_model.files import ENSEMBLE_FILE, load_ensemble, read_ensemble
+from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.models import load_model, under_saved_statistics
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.torch_startup import skip_dynamo_import
@@ -18,14 +20,18 @@ from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import BEST_MODEL_FOLDER, FINAL_MODEL_FILE, FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
+from finrl_ray.search.results.ensemble_parts import ensembles_env
 from finrl_ray.search.results.table import winner
 from finrl_ray.training.agent import MODEL_FILE
 
 
 def load_winner(
     folder: SearchFolder, *, trust: bool = False
-) -> tuple[TrialRecord, BaseAlgorithm, Path]:
-    """Return the winning trial, its model, and the file that the model was read from.
+) -> tuple[TrialRecord, BaseAlgorithm | EnsembleModel, Path]:
+    """Return the trial that ranks first, the winner's model, and the file that it was read from.
+
+    With `search.ensemble` the model is an `EnsembleModel` of several trials, and the file the one
+    that names them.
 
     Parameters
     ----------
@@ -35,7 +41,7 @@ def load_winner(
     Raises
     ------
     SearchError
-        If no trial can win or its model is not in the folder.
+        If no trial can win, or the winner's model is not in the folder, or is damaged.
     ConfigError
         If the model is damaged, or needs trust.
     """
@@ -46,13 +52,58 @@ def load_winner(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
     skip_dynamo_import()
+    if source.name == ENSEMBLE_FILE:
+        return record, load_ensemble(source.parent, trust=trust), source
     trial = config_of_sample(folder.config, record.sample)
     model = load_model(trial.agent.algorithm, source, device="cpu", trust=trust)
     return record, model, source
 
 
+def load_single_winner(
+    folder: SearchFolder, *, trust: bool = False
+) -> tuple[TrialRecord, BaseAlgorithm, Path]:
+    """Return what `load_winner` does, for those who need a model of SB3's.
+
+    Raises
+    ------
+    SearchError
+        As `load_winner`, and if the winner is an ensemble.
+    """
+    record, model, source = load_winner(folder, trust=trust)
+    if isinstance(model, EnsembleModel):
+        raise SearchError(
+            f"the winner of the search in {folder.path} is an ensemble (search.ensemble), which is "
+            "no model of Stable-Baselines3 and acts in an env of its own; use `finrl-ray "
+            f"backtest {folder.path}`, or load_winner and winners_env of "
+            "finrl_ray.search.results.winner"
+        )
+    return record, model, source
+
+
+def is_ensemble(folder: SearchFolder) -> bool:
+    """Return whether the winner of a folder is several trials together."""
+    return folder.kind == "search" and folder.config.search.has_ensemble
+
+
+def ensemble_trials(source: Path) -> tuple[int, ...]:
+    """Return the numbers of the trials in an ensemble; empty where a file is a single model's.
+
+    Parameters
+    ----------
+    source : file of the winner's model
+    """
+    if source.name != ENSEMBLE_FILE:
+        return ()
+    return tuple(member.trial for member in read_ensemble(source.parent)[0])
+
+
 def winners_model_file(folder: SearchFolder) -> Path:
-    """Return where the winner's model is, or will be; its VecNormalize statistics lie beside it."""
+    """Return where the winner's model is, or will be; its VecNormalize statistics lie beside it.
+
+    Of an ensemble it is the file that names its members, with their hashes.
+    """
+    if is_ensemble(folder):
+        return folder.path / BEST_MODEL_FOLDER / ENSEMBLE_FILE
     best = folder.config.search.select == "best"
     if folder.kind == "train":
         # the training pipeline's names, which are those of SB3 and of FinRL's training guide
@@ -71,6 +122,8 @@ def winners_env(
 ) -> VecEnv:
     """Return an env over one window in which the winner's model acts as it was trained.
 
+    An ensemble acts in one account, which each of its members sees in its own way.
+
     Parameters
     ----------
     folder : of the search
@@ -87,6 +140,9 @@ def winners_env(
     ConfigError
         If they are damaged, or need trust.
     """
+    if source.name == ENSEMBLE_FILE:
+        members, _ = read_ensemble(source.parent)
+        return ensembles_env(members, folder.final_train_data, market_data)
     trial, sample = config_of_sample(folder.config, record.sample), record.sample
     scaling = fitted_scaling(trial.env, market_of_sample(folder.final_train_data, sample))
     window = market_of_sample(market_data, sample)

@@ -32,7 +32,14 @@ from finrl_ray.search.folder.names import (
     VERDICT_FILE,
 )
 from finrl_ray.search.journal.records import TrialRecord
-from finrl_ray.search.reproduce.archive import write_reproduction
+from finrl_ray.search.reproduce.archive import archived_trial, write_reproduction
+from finrl_ray.search.results.ensemble import (
+    JudgedEnsemble,
+    members_checkpoints,
+    write_ensemble,
+)
+from finrl_ray.search.results.ensemble_facts import ENSEMBLE, ENSEMBLE_NAME
+from finrl_ray.search.results.ensemble_members import choose_members
 from finrl_ray.search.results.refit import refit
 from finrl_ray.search.results.returns import (
     TrialReturns,
@@ -41,8 +48,15 @@ from finrl_ray.search.results.returns import (
     path_returns,
     read_checkpoints,
     trial_folds,
+    with_ensemble,
 )
-from finrl_ray.search.results.table import PARETO, chosen_checkpoint, trial_table, winner
+from finrl_ray.search.results.table import (
+    PARETO,
+    chosen_checkpoint,
+    in_order_of_rank,
+    trial_table,
+    winner,
+)
 from finrl_ray.search.results.verdict import judge_search, write_verdict
 from finrl_ray.storage.object_store import in_words
 from finrl_ray.training.agent import EVALUATIONS_FILE
@@ -100,15 +114,20 @@ def _write_all(
     # an interrupted search has no winner yet: nothing is judged, kept or trained for one
     ended = folder.kind == "search" and folder.is_finished(folder.records())
     (folder.path / VERDICT_FILE).unlink(missing_ok=True)
+    judged = None
     if ended and best is not None:
-        _keep_winner(folder, records, storage, best)
+        if folder.config.validation.has_paths:
+            refit(folder, best)
+        if folder.config.search.has_ensemble:
+            judged = write_ensemble(folder, records, storage, folds)
+        _write_reproduction(folder, records, storage, best, judged)
     # an interruption may fall between a trial's first result and the note of its checkpoint
     if best is not None and best.checkpoints and not paths:
-        _write_models(folder, storage, best)
+        _write_models(folder, storage, best, ensemble=judged is not None)
     if ended:
         # the last of all files: what has a verdict has the others too
         returns = path_returns(folder, folds) if paths else evaluation_returns(folder, evaluations)
-        _write_verdict(folder, records, returns, best)
+        _write_verdict(folder, records, returns, best, judged)
 
 
 def _write_verdict(
@@ -116,31 +135,50 @@ def _write_verdict(
     records: Sequence[TrialRecord],
     returns: TrialReturns,
     best: TrialRecord | None,
+    ensemble: JudgedEnsemble | None,
 ) -> None:
     """Write the verdict on a finished search and the returns that it rests on."""
-    frame = pd.DataFrame(returns.residual, columns=[str(trial) for trial in returns.trials])
+    if ensemble is not None:
+        returns = with_ensemble(returns, ensemble.dates, ensemble.returns)
+    names = [ENSEMBLE_NAME if trial == ENSEMBLE else str(trial) for trial in returns.trials]
+    frame = pd.DataFrame(returns.residual, columns=names)
     frame.insert(0, "date", returns.dates)
     _write(folder.path / RESIDUAL_RETURNS_FILE, _parquet(frame))
     (folder.path / ACTIVE_RETURNS_FILE).unlink(missing_ok=True)  # of an earlier version's verdict
-    write_verdict(folder.path, judge_search(folder, records, returns, best))
+    facts = None if ensemble is None else ensemble.facts
+    write_verdict(folder.path, judge_search(folder, records, returns, best, facts))
 
 
-def _keep_winner(
+def _write_reproduction(
     folder: SearchFolder,
     records: Sequence[TrialRecord],
     storage: CheckpointStorage,
     best: TrialRecord,
+    ensemble: JudgedEnsemble | None,
 ) -> None:
-    """Write what reproduces the winner; where no single model stands for it, train that one."""
-    with storage.on_disk(chosen_checkpoint(best, storage)) as checkpoint:
-        write_reproduction(folder, best, records, checkpoint)
-    if folder.config.validation.has_paths:
-        refit(folder, best)
+    """Write what reproduces the winner, or all trials that are it together."""
+    if ensemble is None:
+        winners = [best]
+        checkpoints = [(chosen_checkpoint(best, storage), int(best.last["timesteps"]))]
+    else:
+        chosen = choose_members(in_order_of_rank(records, folder.config), folder.config)
+        winners = list(chosen.records)
+        checkpoints = members_checkpoints(chosen, storage, folder.config)
+    archived = []
+    for record, (path, until) in zip(winners, checkpoints, strict=True):
+        with storage.on_disk(path) as checkpoint:
+            archived.append(archived_trial(folder, record, records, checkpoint, until))
+    write_reproduction(folder, archived, None if ensemble is None else ensemble.account)
 
 
-def _write_models(folder: SearchFolder, storage: CheckpointStorage, best: TrialRecord) -> None:
-    """Write the winner's models as its checkpoints have them."""
-    for name, best_by in ((BEST_MODEL_FOLDER, folder.config), (FINAL_MODEL_FOLDER, None)):
+def _write_models(
+    folder: SearchFolder, storage: CheckpointStorage, best: TrialRecord, *, ensemble: bool
+) -> None:
+    """Write the first trial's models as its checkpoints have them; an ensemble's place is its."""
+    kinds = {BEST_MODEL_FOLDER: folder.config, FINAL_MODEL_FOLDER: None}
+    if ensemble:
+        del kinds[BEST_MODEL_FOLDER]
+    for name, best_by in kinds.items():
         with storage.on_disk(chosen_checkpoint(best, storage, best_by)) as checkpoint:
             copy_tree(checkpoint, folder.path / name)
 

@@ -1,5 +1,6 @@
 """Checks of searcher, scheduler and initial points that are made before anything starts."""
 
+import logging
 import math
 from collections.abc import Mapping
 
@@ -10,6 +11,8 @@ from finrl_ray.search.sampling.domains import Domain, count_trials
 from finrl_ray.search.sampling.initial_points import check_points
 from finrl_ray.search.schedulers.make import make_scheduler, samples_all_first
 from finrl_ray.support.extras import require_extra
+
+logger = logging.getLogger(__name__)
 
 MIN_POPULATION = 2
 MOST_AT_ONCE = 100_000
@@ -45,7 +48,35 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
             f"search.scheduler.type {search.scheduler.type!r}, which starts them all before it "
             f"compares the first, got {planned:,}"
         )
+    _check_ensemble(config, planned)
     if searcher.at_rungs and not any(len(d.values) > 1 for d in space.values()):
         raise ConfigError(
             f"search.searcher {search.searcher!r} needs something to search over in search.space"
         )
+
+
+def _check_ensemble(config: ExperimentConfig, planned: int) -> None:
+    """Refuse an ensemble of more trials than there will be; warn of one that trades by orders."""
+    search = config.search
+    if not search.has_ensemble:
+        return
+    assert search.ensemble is not None
+    if search.ensemble > planned:
+        raise ConfigError(
+            f"search.ensemble must be at most the number of trials, {planned:,}, got "
+            f"{search.ensemble:,}; lower it, or raise search.num_samples"
+        )
+    if _may_order(config):
+        logger.warning(
+            "search.ensemble averages orders where env.action is 'orders', which made agents worse "
+            "where it was measured (docs/search.md); with env.action 'target_weights' it made most "
+            "better"
+        )
+
+
+def _may_order(config: ExperimentConfig) -> bool:
+    """Return whether trials may have `env.action: orders`."""
+    entry = config.search.space.get("env.action")
+    if entry is None:
+        return config.env.action == "orders"
+    return "orders" in str(entry)

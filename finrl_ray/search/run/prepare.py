@@ -102,6 +102,11 @@ class PreparedSearch:
         if self.plan is not None:
             lines.append(self._describe_plan(self.plan))
         lines.append(self._describe_detectable())
+        if config.search.has_ensemble:
+            lines.append(
+                f"the {config.search.ensemble} trials that rank first act together as the winner: "
+                f"one look more, {self._looks_in_n():,} in all"
+            )
         kind = config.search.scheduler.type
         lines += [f"warning: {doubt}" for doubt in self.doubts[:_MOST_DOUBTS]]
         if len(self.doubts) > _MOST_DOUBTS:
@@ -125,11 +130,16 @@ class PreparedSearch:
         if self.plan is not None:
             segments = list(self.plan.judged_segments())
         n_periods = sum(stop - first - 1 for first, stop in segments)
+        looks = self._looks_in_n()
+        needed = detectable_sharpe(n_periods, looks, self.periods_per_year)
+        return detectable_sentence(needed, n_periods, looks)
+
+    def _looks_in_n(self) -> int:
+        """Return N of the verdict, as far as it is known before the search."""
         looks = self.planned
         if self.config.search.select == "best":
             looks *= -(-self.config.agent.total_timesteps // self.config.evaluation.eval_freq)
-        needed = detectable_sharpe(n_periods, looks, self.periods_per_year)
-        return detectable_sentence(needed, n_periods, looks)
+        return looks + int(self.config.search.has_ensemble)
 
     def _describe_plan(self, plan: ValidationPlan) -> str:
         validation = self.config.validation

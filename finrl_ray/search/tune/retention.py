@@ -22,8 +22,9 @@ from ray import tune
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.journal.records import ENDED, TrialRecord
+from finrl_ray.search.results.ensemble_members import choose_members
 from finrl_ray.search.results.ranking import scores_by_timesteps
-from finrl_ray.search.results.table import trial_table
+from finrl_ray.search.results.table import in_order_of_rank
 from finrl_ray.search.schedulers.make import donor_checkpoints
 from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.search.worker.trainable import CHECKPOINT_BYTES
@@ -52,16 +53,19 @@ def superseded(record: TrialRecord, config: ExperimentConfig) -> list[int]:
 
 
 def beaten(records: Iterable[TrialRecord], config: ExperimentConfig) -> list[TrialRecord]:
-    """Return the trials that have ended and cannot win, because another one that ended is better.
+    """Return the trials that have ended and cannot win, because others that ended are better.
 
-    Without one that can win, no trial is beaten.
+    Without one that can win, no trial is beaten. With `search.ensemble` several trials win.
     """
     ended = [record for record in records if record.started and record.state in ENDED]
-    table = trial_table(ended, config)
-    if not len(table) or not (table["rank"] == 1).any():
+    ranked = in_order_of_rank(ended, config)
+    leading = ranked[:1]
+    if config.search.has_ensemble:
+        leading += choose_members(ranked, config).records
+    if not leading:
         return []
-    leader = int(table.iloc[0]["trial"])
-    return [record for record in ended if record.index != leader]
+    kept = {record.index for record in leading}
+    return [record for record in ended if record.index not in kept]
 
 
 def delete_at_once(storage: CheckpointStorage) -> Delete:

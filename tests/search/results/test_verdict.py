@@ -43,6 +43,9 @@ def record(index: int, evaluations: int = 1, state: str = "stopped", exploits: i
         ({"select": "best"}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 8),
         ({"select": "mean"}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 3),
         ({"scheduler": PBTConfig()}, [record(0, 5, exploits=3), record(1, 5)], 5),
+        ({"ensemble": 2}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 4),
+        ({"ensemble": 1}, [record(0, 5), record(1, 0, "failed"), record(2, 2)], 3),
+        ({"ensemble": 2, "select": "best"}, [record(0, 5), record(1, 1)], 7),
         ({}, [], 0),
     ],
 )
@@ -58,6 +61,9 @@ def test_what_it_takes_is_said_before_the_search(tmp_path: Path) -> None:
     assert "the best of 16 trials on 124 returns" in best
     mean = prepare_search(small_config(tmp_path, search={"select": "mean"})).describe()
     assert "the best of 4 trials on 124 returns" in mean
+    together = prepare_search(small_config(tmp_path, search={"ensemble": 2})).describe()
+    assert "the best of 5 trials on 124 returns" in together
+    assert "the 2 trials that rank first act together as the winner: one look more, 5" in together
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,10 @@ def population(kind: Any = "pbt", *mutations: str, **search: Any) -> dict[str, A
             population("pb2", space={"n_epochs": {"choice": [1, 2]}}, default_space=False),
             "needs a uniform or loguniform range of learning_rate.* which has n_epochs",
         ),
+        (
+            {"num_samples": 3, "ensemble": 4},
+            "ensemble must be at most the number of trials, 3",
+        ),
         (population(num_samples=1), "num_samples must be >= 2 .* got 1"),
         (population(num_samples=10**9), "at most 100,000 trials .*'pbt'.* got 1,000,000,000"),
     ],
@@ -229,3 +233,20 @@ def test_rl_zoo3s_point_leaves_the_env_as_the_config_has_it() -> None:
 def test_the_extras_are_real_modules() -> None:
     assert importlib.util.find_spec("sklearn") is not None
     assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2", "mlflow", "wandb"}
+
+
+@pytest.mark.parametrize(
+    ("env", "space", "warned"),
+    [
+        ("orders", {}, True),
+        ("target_weights", {}, False),
+        ("target_weights", {"env.action": {"choice": ["orders", "target_weights"]}}, True),
+        ("orders", {"env.action": "target_weights"}, False),
+    ],
+)
+def test_an_ensemble_of_orders_is_warned_of(env, space, warned, caplog) -> None:
+    config = ExperimentConfig(
+        env=EnvConfig(action=env), search=SearchConfig(ensemble=2, space=space, num_samples=2)
+    )
+    check_plan(config, build_space(config))
+    assert ("search.ensemble averages orders" in caplog.text) is warned
