@@ -34,8 +34,8 @@ def choose_members(ranked: Sequence[TrialRecord], config: ExperimentConfig) -> C
     """Return the first `search.ensemble` trials that can trade one account with the first.
 
     Passed over are trials whose account has other rules (`config/trial/shared_rules.py`), trials
-    that have not come to the end of a whole path where trials train several times, and trials that
-    have left no checkpoint.
+    that have not come to the end of a whole path where others have, and trials that have left no
+    checkpoint.
 
     Parameters
     ----------
@@ -46,10 +46,11 @@ def choose_members(ranked: Sequence[TrialRecord], config: ExperimentConfig) -> C
     chosen: list[TrialRecord] = []
     ranks: list[int] = []
     passed_over: list[str] = []
+    whole = any(record.last.get("paths") for record in ranked)
     for rank, record in enumerate(ranked, start=1):
         if len(chosen) == wanted:
             break
-        reason = _reason_against(record, chosen, config)
+        reason = _reason_against(record, chosen, config, whole_path=whole)
         if reason:
             passed_over.append(f"trial {record.index} ({reason})")
         else:
@@ -71,12 +72,16 @@ def choose_members(ranked: Sequence[TrialRecord], config: ExperimentConfig) -> C
 
 
 def _reason_against(
-    record: TrialRecord, chosen: Sequence[TrialRecord], config: ExperimentConfig
+    record: TrialRecord,
+    chosen: Sequence[TrialRecord],
+    config: ExperimentConfig,
+    *,
+    whole_path: bool,
 ) -> str:
     """Return in words why a trial cannot be in the ensemble; empty if it can."""
     if not record.checkpoints:
         return "it has left no checkpoint"
-    if config.validation.has_paths and not record.last.get("paths"):
+    if whole_path and not record.last.get("paths"):
         return "it has not come to the end of a path"
     if not chosen:
         return ""

@@ -81,6 +81,9 @@ def test_a_trial_without_a_checkpoint_or_a_whole_path_is_passed_over() -> None:
     numbers, found = chosen(records, paths)
     assert numbers == [0, 2]
     assert "trial 1 (it has not come to the end of a path)" in found.notes[0]
+    for one in records:
+        one.results[-1] |= {"paths": 0}
+    assert chosen(records, paths)[0] == [0, 1]  # none has, so that it is nothing against one
 
 
 def test_checkpoints_of_members_are_not_those_of_beaten_trials() -> None:
