@@ -14,10 +14,12 @@ DSR_LEAST = 0.95
 """Deflated Sharpe ratio from which a verdict may be `evidence`."""
 P_BELOW = 0.05
 """Level of the SPA test in `evidence`, and of both tests of `weak evidence` together."""
-P_BELOW_EACH = 0.015
+P_BELOW_EACH = 0.01
 """Level of each of the two tests of which one suffices for `weak evidence`. Bonferroni's 0.025
-would do for tests that keep their level; on autocorrelated returns the SPA test's p-values are too
-small, and both together came out at 7 % (benchmarks/verdicts.py)."""
+would do for tests that keep their level; the p-values are too small on a year of autocorrelated or
+fat-tailed returns, on which both together came out at 9 % (benchmarks/verdicts.py)."""
+MIN_PERIODS = 60
+"""Below this number of returns no deflated Sharpe ratio is called evidence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +28,7 @@ class DetectableSharpe:
 
     Parameters
     ----------
-    weak : from which Sidak's p-value is below 0.015
+    weak : from which Sidak's p-value is below 0.01
     evidence : from which the deflated Sharpe ratio is at least 0.95
     luck : what the best of as many trials without skill shows in the mean
     """

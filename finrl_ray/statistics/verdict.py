@@ -2,7 +2,7 @@
 
 `evidence`: the deflated Sharpe ratio is at least 0.95, the SPA test's p-value is below 0.05 and the
 probability of backtest overfitting is at most 0.2. `weak evidence`: not that, but the p-value of
-the SPA test or Sidak's is below 0.015, so that together they are a test at 5 %. Otherwise
+the SPA test or Sidak's is below 0.01, so that together they are a test at 5 %. Otherwise
 `no evidence of skill`. All on residual returns, an account's less beta times those of buy & hold:
 the raw returns of agents that only hold shares look like skill in every good year, and returns less
 those of buy & hold like skill in every bad year for agents that hold little.
@@ -21,6 +21,7 @@ from finrl_ray.statistics.cscv import largest_even_blocks, probability_of_backte
 from finrl_ray.statistics.dependence import dependence_factor
 from finrl_ray.statistics.detectable_sharpe import (
     DSR_LEAST,
+    MIN_PERIODS,
     P_BELOW,
     P_BELOW_EACH,
     detectable_sharpe,
@@ -56,8 +57,6 @@ FORMER_RULE: Rule = "active"
 """By which earlier versions did, whose verdicts name none: on returns less those of buy & hold, and
 with the luck read from the spread of the trials."""
 PBO_MOST = 0.2
-MIN_PERIODS = 60
-"""Below this number of returns no deflated Sharpe ratio is called evidence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

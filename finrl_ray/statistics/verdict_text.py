@@ -2,8 +2,10 @@
 
 import math
 
+from finrl_ray.statistics.cscv import MIN_TRIALS
 from finrl_ray.statistics.detectable_sharpe import (
     DSR_LEAST,
+    MIN_PERIODS,
     P_BELOW,
     P_BELOW_EACH,
     DetectableSharpe,
@@ -77,13 +79,7 @@ def verdict_sentences(
             f"{_two(verdict.pbo)} (at most {PBO_MOST})",
         ]
     if not math.isnan(verdict.needed_evidence_annual):
-        evidence, weak = _two(verdict.needed_evidence_annual), _two(verdict.needed_weak_annual)
-        what = "a Sharpe ratio" if former else "an appraisal ratio"
-        started = _started(verdict, n_started, with_ensemble)
-        lines.append(
-            f"{started}; with so many {what} of about {evidence} would have "
-            f"been needed for evidence, {weak} for weak evidence{_own_need(verdict)}"
-        )
+        lines.append(f"{_started(verdict, n_started, with_ensemble)}; {_needed(verdict)}")
     return [*lines, _FORMER_SERIES if former else _SERIES, *verdict.notes]
 
 
@@ -94,12 +90,44 @@ def _own_need(verdict: Verdict) -> str:
     return f" ({own} for evidence, with the skewness, fat tails and autocorrelation of the winner)"
 
 
-def detectable_sentence(needed: DetectableSharpe, n_periods: int, n_trials: int) -> str:
-    """Return before a search what it would have to show."""
+def _needed(verdict: Verdict) -> str:
+    former = verdict.rule == FORMER_RULE
+    weak = _two(verdict.needed_weak_annual)
+    few = "" if former else _too_few(verdict.n_with_returns, verdict.n_periods)
+    if few:
+        return f"{few}; an appraisal ratio of about {weak} would have been needed for weak evidence"
+    what = "a Sharpe ratio" if former else "an appraisal ratio"
+    return (
+        f"with so many {what} of about {_two(verdict.needed_evidence_annual)} would have been "
+        f"needed for evidence, {weak} for weak evidence{_own_need(verdict)}"
+    )
+
+
+def _too_few(n_series: int, n_periods: int) -> str:
+    """Return why nothing can be called evidence, whatever it shows; empty where something can."""
+    if n_series < MIN_TRIALS:
+        return f"evidence takes a PBO, and that {MIN_TRIALS} trials with returns"
+    return f"evidence takes {MIN_PERIODS} returns" if n_periods < MIN_PERIODS else ""
+
+
+def detectable_sentence(
+    needed: DetectableSharpe, n_periods: int, n_trials: int, n_series: int | None = None
+) -> str:
+    """Return before a search what it would have to show.
+
+    Parameters
+    ----------
+    needed : of `detectable_sharpe`
+    n_periods : T
+    n_trials : N of the statistics
+    n_series : trials, where not each of them is one of N
+    """
+    few = _too_few(n_trials if n_series is None else n_series, n_periods)
+    evidence, weak = _two(needed.evidence), _two(needed.weak)
+    must = f"{weak} for weak evidence ({few})" if few else f"{evidence} ({weak} for weak evidence)"
     return (
         f"to be told from luck, the best of {_trials(n_trials)} on {counted(n_periods, 'return')} "
-        "must earn an annual appraisal ratio (beside buy & hold) of about "
-        f"{_two(needed.evidence)} ({_two(needed.weak)} for weak evidence)"
+        f"must earn an annual appraisal ratio (beside buy & hold) of about {must}"
     )
 
 

@@ -74,7 +74,7 @@ def test_planted_skill() -> None:
 
 @pytest.mark.parametrize(
     ("t", "n", "evidence", "weak"),
-    [(252, 1, 1.65, 2.18), (252, 10, 3.24, 3.00), (252, 100, 4.21, 3.67), (1260, 100, 1.87, 1.62)],
+    [(252, 1, 1.65, 2.34), (252, 10, 3.24, 3.12), (252, 100, 4.21, 3.78), (1260, 100, 1.87, 1.67)],
 )
 def test_what_it_takes(t, n, evidence, weak) -> None:
     found = detectable_sharpe(t, n)
@@ -84,7 +84,12 @@ def test_what_it_takes(t, n, evidence, weak) -> None:
     )
     with pytest.raises(ValueError, match="n_periods must be >= 2"):
         detectable_sharpe(1, n)
-    assert f"{evidence:.2f}" in detectable_sentence(found, t, n)
+    said = detectable_sentence(found, t, n)
+    assert f"{weak:.2f} for weak evidence" in said
+    assert "evidence takes 60 returns" in detectable_sentence(found, 59, 20)
+    # without a PBO nothing is called evidence, so that nothing else is promised
+    assert (f"of about {evidence:.2f} (" in said) == (n >= 10)
+    assert ("evidence takes a PBO, and that 10 trials with returns" in said) == (n < 10)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +112,24 @@ def test_what_it_takes_as_worked_out_elsewhere(n, t, luck, evidence) -> None:
     ],
 )
 def test_what_it_takes_is_the_rule_solved(t, n, shape) -> None:
-    """At what is announced the deflated ratio is .95 and Sidak's p-value .015, to 1e-9."""
+    """At what is announced the deflated ratio is .95 and Sidak's p-value .01, to 1e-9."""
     found = detectable_sharpe(t, n, **shape)
     at = found.evidence / math.sqrt(252)
     assert deflated_sharpe_ratio(at, t, n_trials=n, **shape).dsr == pytest.approx(0.95, abs=1e-9)
     psr = probabilistic_sharpe_ratio(found.weak / math.sqrt(252), t, **shape)
-    assert sidak_p_value(psr, n) == pytest.approx(0.015, abs=1e-9)
+    assert sidak_p_value(psr, n) == pytest.approx(0.01, abs=1e-9)
+
+
+def test_where_nothing_can_be_evidence_only_weak_evidence_is_needed() -> None:
+    """Five trials of four evaluations each count as 20, and leave too few series for a PBO."""
+    needed = detectable_sharpe(252, 20)
+    said = detectable_sentence(needed, 252, 20, n_series=5)
+    assert "of about 3.33 for weak evidence (evidence takes a PBO, and that 10 trials" in said
+    assert "3.57" not in said
+    found = judge(noise(252, 5), 0, n_trials=20)
+    after = "\n".join(verdict_sentences(found, n_started=5))
+    assert "an appraisal ratio of about 3.33 would have been needed for weak evidence" in after
+    assert "needed for evidence" not in after
 
 
 def test_too_few_returns_never_suffice() -> None:
@@ -174,10 +191,10 @@ def test_skill_is_not_taken_for_luck() -> None:
 
 def test_weak_evidence_takes_a_stricter_level_of_either_test() -> None:
     for sidak, spa, kind in (
-        (0.014, 0.9, "weak evidence"),
-        (0.9, 0.014, "weak evidence"),
-        (0.016, 0.9, "no evidence of skill"),
-        (0.9, 0.016, "no evidence of skill"),
+        (0.009, 0.9, "weak evidence"),
+        (0.9, 0.009, "weak evidence"),
+        (0.011, 0.9, "no evidence of skill"),
+        (0.9, 0.011, "no evidence of skill"),
     ):
         made = dataclasses.replace(
             judge(noise(504, 20), 3, n_trials=20), sidak_p=sidak, spa_p=spa, dsr=0.5
@@ -291,6 +308,6 @@ def test_trials_that_count_several_times_are_not_called_trials() -> None:
     started = "\n".join(verdict_sentences(found, n_started=4))
     assert "started: 4 trials, of which 4 left returns; they count as 6, one for each" in started
     assert "6 trials, of which" not in started
-    assert "started: 6 trials, of which 4 left returns; with" in "\n".join(
+    assert "started: 6 trials, of which 4 left returns; evidence takes a PBO" in "\n".join(
         verdict_sentences(found, n_started=6)
     )

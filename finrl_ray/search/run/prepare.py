@@ -132,7 +132,8 @@ class PreparedSearch:
         n_periods = sum(stop - first - 1 for first, stop in segments)
         looks = self._looks_in_n()
         needed = detectable_sharpe(n_periods, looks, self.periods_per_year)
-        return detectable_sentence(needed, n_periods, looks)
+        series = self.planned + int(self.config.search.has_ensemble)
+        return detectable_sentence(needed, n_periods, looks, series)
 
     def _looks_in_n(self) -> int:
         """Return N of the verdict, as far as it is known before the search."""
