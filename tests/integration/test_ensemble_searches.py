@@ -155,7 +155,10 @@ def test_it_is_the_winner_and_one_look_more(searched: Path) -> None:
     said = "\n".join(judged.sentences())
     assert "the winner is the ensemble of trials" in said
     assert "one look more in N" in said
-    assert "started: 3 trials and their ensemble, of which 4 left returns; with so many" in said
+    assert (
+        "started: 3 trials and their ensemble, of which 4 left returns; evidence takes a PBO"
+        in said
+    )
     assert all(row["in_ensemble"] for row in search.rows)
 
 
