@@ -83,25 +83,34 @@ def _load_class(path: str) -> "type[BaseAlgorithm]":
 
 _ON_POLICY_SPACE = _read_only(
     one_minus_gamma={"loguniform": [1e-4, 0.03]},
-    one_minus_gae_lambda={"loguniform": [1e-3, 0.2]},
+    one_minus_gae_lambda={"loguniform": [1e-4, 0.1]},
     ent_coef={"loguniform": [1e-8, 0.1]},
-    max_grad_norm={"loguniform": [0.3, 2.0]},
+    max_grad_norm={"uniform": [0.3, 2.0]},
     net_arch={"choice": ["tiny", "small", "medium"]},
     activation_fn={"choice": ["tanh", "relu"]},
 )
 _OFF_POLICY_SPACE = _read_only(
     learning_rate={"loguniform": [1e-5, 2e-3]},
-    batch_size={"choice": [64, 128, 256, 512]},
+    batch_size={"choice": [16, 32, 64, 128, 256, 512]},
     one_minus_gamma={"loguniform": [1e-4, 0.03]},
     tau={"loguniform": [1e-3, 0.08]},
-    train_freq={"choice": [1, 2, 4, 8]},
+    train_freq={"randint": [1, 11]},
     # as many updates as steps were taken: with SB3's default, 1, the choice of train_freq would be
     # one of the updates per step, which decides most of the time and of what is learned
     gradient_steps=-1,
-    learning_starts={"choice": [100, 500, 1000]},
-    net_arch={"choice": ["tiny", "small", "medium"]},
+    net_arch={"choice": ["small", "medium", "big"]},
 )
-_NOISE_SPACE = _read_only(action_noise={"choice": ["normal", "ornstein_uhlenbeck"]})
+_NOISE_SPACE = _read_only(
+    action_noise={
+        "choice": [
+            None,
+            "normal",
+            "normal_0.3",
+            "ornstein_uhlenbeck",
+            "ornstein_uhlenbeck_0.3",
+        ]
+    }
+)
 # also noise_std: 0.1, which is that of every noise given by name
 _ZOO_NOISE = _read_only(train_freq=1, gradient_steps=1, action_noise="normal")
 _OFF_POLICY_SMALL = _read_only(
@@ -125,8 +134,7 @@ ALGORITHMS: Mapping[str, AlgorithmEntry] = _read_only(
         defaults=_read_only(n_steps=5, ent_coef=0.01, learning_rate=7e-4),
         space=_read_only(
             learning_rate={"loguniform": [1e-5, 2e-3]},
-            n_steps={"choice": [5, 8, 16, 32, 64, 128]},
-            vf_coef={"uniform": [0.2, 0.8]},
+            n_steps={"choice": [5, 16, 32, 64, 128, 256, 512]},
             **_ON_POLICY_SPACE,
         ),
         net_arch=(64, 64),
@@ -147,9 +155,9 @@ ALGORITHMS: Mapping[str, AlgorithmEntry] = _read_only(
         defaults=_read_only(n_steps=2048, ent_coef=0.01, learning_rate=2.5e-4, batch_size=64),
         space=_read_only(
             learning_rate={"loguniform": [1e-5, 2e-3]},
-            n_steps={"choice": [128, 256, 512, 1024, 2048]},
-            batch_size={"choice": [32, 64, 128, 256, 512]},
-            n_epochs={"choice": [5, 10, 20]},
+            n_steps={"choice": [32, 64, 128, 256, 512, 1024, 2048]},
+            batch_size={"choice": [32, 64, 128, 256, 512, 1024]},
+            n_epochs={"choice": [1, 5, 10, 20]},
             clip_range={"choice": [0.1, 0.2, 0.3, 0.4]},
             **_ON_POLICY_SPACE,
         ),

@@ -17,7 +17,7 @@ from stable_baselines3.common.noise import (
 from torch import nn
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS, AlgorithmEntry
-from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES
+from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES, named_noise
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.names import LEARNER_NAMES
@@ -27,8 +27,6 @@ from finrl_ray.support.text import did_you_mean
 ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
     dict(zip(ACTION_NOISE_NAMES, (NormalActionNoise, OrnsteinUhlenbeckActionNoise), strict=True))
 )
-ACTION_NOISE_SIGMA = 0.1
-"""Deviation of a noise given by name, as in FinRL; actions are within [-1, 1]."""
 
 ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
     {
@@ -177,16 +175,23 @@ def resolve_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_action_noise(name: str, n_actions: int) -> ActionNoise:
-    """Return an exploration noise of mean 0 and deviation `ACTION_NOISE_SIGMA`.
+    """Return an exploration noise of mean 0, with the deviation that its name has.
+
+    Parameters
+    ----------
+    name : `normal` or `ornstein_uhlenbeck`, of deviation 0.1; or with a deviation: `normal_0.3`
+    n_actions : entries of an action
 
     Raises
     ------
     ConfigError
         If there is no noise of that name.
     """
-    _require_choice("action_noise", name, ACTION_NOISES)
-    sigma = np.full(n_actions, ACTION_NOISE_SIGMA)
-    return ACTION_NOISES[name](mean=np.zeros(n_actions), sigma=sigma)
+    found = named_noise(str(name))
+    if found is None:
+        _require_choice("action_noise", name, ACTION_NOISES)
+    kind, sigma = found or (name, 0.0)
+    return ACTION_NOISES[kind](mean=np.zeros(n_actions), sigma=np.full(n_actions, sigma))
 
 
 def _require_choice(what: str, name: str, choices: Collection[str]) -> None:

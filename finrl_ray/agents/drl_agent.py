@@ -70,8 +70,8 @@ class DRLAgent:
         policy_kwargs : SB3's; `activation_fn` may be a name such as `"relu"`
         model_kwargs : keywords of the SB3 class, each winning over FinRL's default. `verbose`,
             `seed`, `tensorboard_log` and `policy_kwargs` in it win over the arguments;
-            `action_noise` may be `"normal"` or `"ornstein_uhlenbeck"`; a learning rate may be
-            `"lin_3e-4"`. It is not changed.
+            `action_noise` may be `"normal"`, `"ornstein_uhlenbeck"`, or one of them with a
+            deviation: `"normal_0.3"`; a learning rate may be `"lin_3e-4"`. It is not changed.
         verbose : 0 silent, 1 messages, 2 debugging
         seed : of python, numpy, torch, the action space and the env; None: left as they are
         tensorboard_log : folder for TensorBoard

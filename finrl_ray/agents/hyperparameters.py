@@ -18,7 +18,7 @@ from finrl_ray.support.values import to_python
 from finrl_ray.support.whole_numbers import as_whole
 
 NET_ARCHS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {"tiny": (32,), "small": (64, 64), "medium": (256, 256)}
+    {"tiny": (32,), "small": (64, 64), "medium": (256, 256), "big": (400, 300)}
 )
 # how a sampled name reaches SB3 when it is not a keyword of the algorithm itself
 DERIVED_NAMES = (

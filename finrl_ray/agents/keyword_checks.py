@@ -47,6 +47,8 @@ RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
 OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
 SWITCHES = ("use_sde", "normalize_advantage", "optimize_memory_usage", "use_rms_prop")
 ACTION_NOISE_NAMES = ("normal", "ornstein_uhlenbeck")
+ACTION_NOISE_SIGMA = 0.1
+"""Deviation of a noise given by name alone, as in FinRL; actions are within [-1, 1]."""
 
 
 def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
@@ -169,10 +171,31 @@ def _check_gradient_steps(value: Any) -> None:
         raise ConfigError(f"gradient_steps must be a whole number >= 1, or -1, got {value!r}")
 
 
+def named_noise(text: str) -> tuple[str, float] | None:
+    """Return name and deviation of an exploration noise; None if the text is none.
+
+    Parameters
+    ----------
+    text : a name, such as `normal`, of deviation 0.1, or a name and a deviation: `normal_0.3`
+    """
+    if text in ACTION_NOISE_NAMES:
+        return text, ACTION_NOISE_SIGMA
+    name, _, number = text.rpartition("_")
+    try:
+        sigma = float(number)
+    except ValueError:
+        return None
+    known = name in ACTION_NOISE_NAMES and math.isfinite(sigma) and sigma >= 0
+    return (name, sigma) if known else None
+
+
 def _check_noise(value: Any) -> None:
-    named = isinstance(value, str) and value in ACTION_NOISE_NAMES
+    named = isinstance(value, str) and named_noise(value) is not None
     if not named and not callable(value):
-        raise ConfigError(f"action_noise must be one of {list(ACTION_NOISE_NAMES)}, got {value!r}")
+        raise ConfigError(
+            f"action_noise must be one of {list(ACTION_NOISE_NAMES)}, or such a name with a "
+            f"deviation >= 0, as in 'normal_0.3', got {value!r}"
+        )
 
 
 def _check_policy_kwargs(value: Any) -> None:

@@ -5,6 +5,7 @@ text is ever evaluated.
 """
 
 import ast
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -146,7 +147,7 @@ def _place(
         result["total_timesteps"] = _whole("agent.n_timesteps", value)
     elif key == "noise_type":
         _refuse_both("noise_type", "action_noise", section)
-        moved["action_noise"] = _noise(value)
+        moved["action_noise"] = _noise(value, section.get("noise_std", _NOISE_STD))
     elif key == "noise_std":
         _check_noise_std(value, section)
     elif key == "normalize":
@@ -175,23 +176,21 @@ def _whole(where: str, value: Any) -> Any:
     return int(value)
 
 
-def _noise(value: Any) -> str:
+def _noise(value: Any, deviation: Any) -> str:
     name = str(value).replace("-", "_")
     if name not in _NOISES:
         raise ConfigError(
             f"agent.noise_type must be 'normal' or 'ornstein-uhlenbeck', got {value!r}"
         )
-    return name
+    return name if deviation == _NOISE_STD else f"{name}_{deviation}"
 
 
 def _check_noise_std(value: Any, section: Mapping[str, Any]) -> None:
     if "noise_type" not in section:
         raise ConfigError("agent.noise_std needs agent.noise_type beside it")
-    if value != _NOISE_STD:
-        raise ConfigError(
-            f"agent.noise_std must be {_NOISE_STD}, the deviation of every noise given by name, "
-            f"got {value!r}; search over learning rates and exploration steps instead"
-        )
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise ConfigError(f"agent.noise_std must be a number >= 0, got {value!r}")
 
 
 def _normalize(value: Any) -> Any:

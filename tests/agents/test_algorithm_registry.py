@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from repository import copy_package
+from repository import REPOSITORY, copy_package
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
@@ -34,6 +34,57 @@ def test_an_entry_says_what_its_class_is(name: str) -> None:
         assert set(given) <= keywords
     assert (entry.normalize_advantage is not None) == ("normalize_advantage" in keywords)
     assert entry.minibatches == (entry.on_policy and "batch_size" in keywords)
+
+
+# rl-zoo3 2.9.2's hyperparams_opt.py, but for what docs/search.md gives a reason for
+COMMON = {
+    "learning_rate": {"loguniform": [1e-5, 2e-3]},
+    "one_minus_gamma": {"loguniform": [1e-4, 0.03]},
+}
+ON_POLICY = COMMON | {
+    "one_minus_gae_lambda": {"loguniform": [1e-4, 0.1]},
+    "ent_coef": {"loguniform": [1e-8, 0.1]},
+    "max_grad_norm": {"uniform": [0.3, 2.0]},
+    "net_arch": {"choice": ["tiny", "small", "medium"]},
+    "activation_fn": {"choice": ["tanh", "relu"]},
+}
+OFF_POLICY = COMMON | {
+    "batch_size": {"choice": [16, 32, 64, 128, 256, 512]},
+    "tau": {"loguniform": [1e-3, 0.08]},
+    "train_freq": {"randint": [1, 11]},
+    "gradient_steps": -1,
+    "net_arch": {"choice": ["small", "medium", "big"]},
+}
+OU = "ornstein_uhlenbeck"
+NOISE = {"action_noise": {"choice": [None, "normal", "normal_0.3", OU, f"{OU}_0.3"]}}
+SPACES: dict[str, dict[str, object]] = {
+    "a2c": ON_POLICY | {"n_steps": {"choice": [5, 16, 32, 64, 128, 256, 512]}},
+    "ppo": ON_POLICY
+    | {
+        "n_steps": {"choice": [32, 64, 128, 256, 512, 1024, 2048]},
+        "batch_size": {"choice": [32, 64, 128, 256, 512, 1024]},
+        "n_epochs": {"choice": [1, 5, 10, 20]},
+        "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
+    },
+    "ddpg": OFF_POLICY | NOISE,
+    "td3": OFF_POLICY | NOISE | {"policy_delay": {"choice": [1, 2, 4]}},
+    "sac": OFF_POLICY | {"ent_coef": {"choice": ["auto", "auto_0.1", 0.01, 0.1]}},
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_default_spaces_have_rl_zoo3s_ranges(name: str) -> None:
+    assert dict(ALGORITHMS[name].space) == SPACES[name]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_entry_of_a_default_space_has_a_line_in_the_table_of_the_docs(name: str) -> None:
+    text = (REPOSITORY / "docs" / "search.md").read_text(encoding="utf-8")
+    table = text.partition("### Default spaces")[2].partition("\n### ")[0]
+    cells = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    searched = {n for n, entry in SPACES[name].items() if isinstance(entry, dict)}
+    # what is the same in each needs no reason
+    assert {n for n in searched if f"`{n}`" not in cells} <= {"activation_fn"}
 
 
 def test_reading_the_registry_loads_no_sb3() -> None:

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
+from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.algorithms import model_keywords
+from finrl_ray.agents.algorithms import make_action_noise, model_keywords
 from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.keyword_checks import check_values, named_noise
 from finrl_ray.config.dump import config_to_dict, dump_config
 from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.config.zoo_keys import MODEL_KEYWORDS, ZOO_KEYS, translate_agent
@@ -194,7 +196,11 @@ def test_an_expression_that_is_no_plain_data_is_refused(
         ({"learning_rat": 1e-3}, "'agent.learning_rat'. Did you mean 'agent.learning_rate'"),
         ({"n_timestep": 5}, "'agent.n_timestep'. Did you mean 'agent.n_timesteps'"),
         ({"noise_std": 0.1}, "noise_std needs agent.noise_type"),
-        ({"noise_type": "normal", "noise_std": 0.5}, "noise_std must be 0.1"),
+        ({"noise_type": "normal", "noise_std": -0.5}, "noise_std must be a number >= 0, got -0.5"),
+        (
+            {"noise_type": "normal", "noise_std": "big"},
+            "noise_std must be a number >= 0, got 'big'",
+        ),
         ({"noise_type": "pink"}, "noise_type must be 'normal' or"),
         (
             {"noise_type": "normal", "model_kwargs": {"action_noise": "normal"}},
@@ -229,6 +235,28 @@ def test_normalize_and_noise_in_the_zoos_forms() -> None:
     raw = {"algorithm": "td3", "noise_type": "ornstein-uhlenbeck", "noise_std": 0.1}
     agent = parse_config({"agent": raw}).agent
     assert agent.model_kwargs == {"action_noise": "ornstein_uhlenbeck"}
+    wide = parse_config({"agent": {**raw, "noise_std": 0.5}}).agent
+    assert wide.model_kwargs == {"action_noise": "ornstein_uhlenbeck_0.5"}
+    noise = make_action_noise("ornstein_uhlenbeck_0.5", 2)
+    assert isinstance(noise, OrnsteinUhlenbeckActionNoise)
+    assert noise._sigma.tolist() == [0.5, 0.5]
+    assert make_action_noise("normal", 3)._sigma.tolist() == [0.1, 0.1, 0.1]
+    assert make_action_noise("normal_0", 1)._sigma.tolist() == [0.0]
+    assert named_noise("normal_3e-1") == ("normal", 0.3)
+    for text in (
+        "normal_",
+        "normal_x",
+        "normal_-1",
+        "normal_inf",
+        "normal_nan",
+        "pink_0.1",
+        "_0.1",
+    ):
+        assert named_noise(text) is None
+        with pytest.raises(ConfigError, match="action_noise must be one of"):
+            check_values("td3", {"action_noise": text})
+        with pytest.raises(ConfigError, match="action_noise must be one of"):
+            make_action_noise(text, 1)
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -120,7 +120,7 @@ def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
     assert settings["gamma"] == 0.99
     widths = {"sac": [256, 256], "ppo": [64, 64], "a2c": [64, 64]}.get(algorithm, [400, 300])
     assert settings["policy_kwargs"]["net_arch"] == widths
-    named = {"sac": "medium", "ppo": "small", "a2c": "small"}.get(algorithm, [400, 300])
+    named = {"sac": "medium", "ppo": "small", "a2c": "small"}.get(algorithm, "big")
     assert point["net_arch"] == named
 
 
@@ -135,17 +135,20 @@ ZOO: dict[str, dict[str, Any]] = {
     "ppo": ZOO_ON_POLICY
     | {"learning_rate": 3e-4, "n_steps": 2048, "batch_size": 64, "n_epochs": 10}
     | {"one_minus_gae_lambda": 0.05, "clip_range": 0.2, "vf_coef": 0.5},
-    "ddpg": ZOO_OFF_POLICY
-    | {"learning_rate": 1e-3, "net_arch": [400, 300], "action_noise": "normal"},
+    "ddpg": ZOO_OFF_POLICY | {"learning_rate": 1e-3, "net_arch": "big", "action_noise": "normal"},
     "td3": ZOO_OFF_POLICY
-    | {"learning_rate": 1e-3, "net_arch": [400, 300], "action_noise": "normal", "policy_delay": 2},
+    | {"learning_rate": 1e-3, "net_arch": "big", "action_noise": "normal", "policy_delay": 2},
     "sac": ZOO_OFF_POLICY | {"learning_rate": 3e-4, "net_arch": "medium", "ent_coef": "auto"},
 }
 
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_rl_zoo3s_point_has_its_defaults(algorithm: str) -> None:
-    searched = {"vf_coef": [0.25, 0.75], "gradient_steps": [1, 2]}  # not by every default space
+    searched = {
+        "vf_coef": [0.25, 0.75],
+        "gradient_steps": [1, 2],
+        "learning_starts": [1, 100],
+    }  # not by every default space
     space = {name: {"choice": o} for name, o in searched.items() if name in ZOO[algorithm]}
     space["n_envs"] = {"choice": [1, 16]}
     config = ExperimentConfig(
