@@ -141,13 +141,18 @@ def cautions(searches: Sequence[SearchReport]) -> list[str]:
     if len({str(s.facts.get("data_hash")) for s in searches}) > 1:
         found.append(
             "The prices or features are not the same: raw Sharpe ratios and returns differ for "
-            "that reason alone. What can be compared is how far each beats buy & hold of its own "
-            "tickers."
+            "that reason alone. What can be compared is what each earns beside buy & hold of its "
+            "own tickers."
         )
     if len({_span(s.folder.split.validation) for s in searches}) > 1:
         found.append("The validation windows differ: a good year flatters every agent in it.")
     if len({s.folder.config.env for s in searches}) > 1:
         found.append("The accounts or trading rules differ; the differences are listed below.")
+    if len({s.verdict.verdict.rule for s in searches if s.verdict is not None}) > 1:
+        found.append(
+            "The verdicts were made by different rules: those of earlier versions are on returns "
+            "less those of buy & hold, beta taken as 1."
+        )
     unfinished = [
         name for name, s in zip(labels(searches), searches, strict=True) if s.verdict is None
     ]

@@ -1,6 +1,8 @@
 """Searches side by side, and when their numbers must not be compared."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,22 @@ def test_what_differs_and_what_must_not_be_compared(paths: list[Path]) -> None:
     different = config_differences([first, second]).set_index("setting")
     assert different.loc["search.num_samples"].tolist() == ["6", "9"]
     assert "name" not in different.index
+
+
+def test_verdicts_by_different_rules_are_said(paths: list[Path], tmp_path: Path) -> None:
+    """That of an earlier version names no rule and rests on returns less those of buy & hold."""
+    former = Path(shutil.copytree(paths[0], tmp_path / "former"))
+    content = json.loads((former / "verdict.json").read_text())
+    del content["figures"]["rule"], content["earnings"]
+    (former / "verdict.json").write_text(json.dumps(content))
+    said = "The verdicts were made by different rules"
+    assert any(said in line for line in cautions(read_searches([paths[0], former])))
+    assert not any(said in line for line in cautions(read_searches([paths[0], paths[2]])))
+    table = comparison_table(read_searches([paths[0], former]))
+    assert table["judged_on"].tolist() == [
+        "returns beside the market",
+        "returns beyond those of buy & hold",
+    ]
 
 
 def test_the_page(paths: list[Path], tmp_path: Path) -> None:
