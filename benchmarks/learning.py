@@ -1,6 +1,6 @@
 """What the winner of a whole search earns, as a share of what can be earned.
 
-    python benchmarks/learning.py [--laws strong ...] [--setups defaults ...] [--seeds 3]
+    python benchmarks/learning.py [--laws strong ...] [--setups defaults ...] [--seeds 10]
 
 Each search runs as `finrl-ray tune` runs it, on a generated market of a law whose best rule is
 known (`known_markets.py`); its winner then trades fresh markets of the same law. The score is the
@@ -206,6 +206,14 @@ def kept_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def last_of_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per setup, market and seed, by these: the last of those that were repeated."""
+    last = {(row["setup"], row["law"], row["seed"]): row for row in rows}
+    setups, laws = list(SETUPS), list(LAWS)
+    order = sorted(last, key=lambda key: (setups.index(key[0]), laws.index(key[1]), key[2]))
+    return [last[key] for key in order]
+
+
 def without_replaced(
     earlier: list[dict[str, Any]], rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -260,7 +268,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         arguments.rows = arguments.rows or Path(folder) / "rows.jsonl"
         rows = run(arguments)
-    rows += [row for path in arguments.join for row in kept_rows(path)]
+    joined = [row for path in arguments.join for row in kept_rows(path)]
+    rows = last_of_each([*rows, *joined])
     print(as_markdown(compared(rows)))
     earlier = json.loads((RESULTS / "learning.json").read_text(encoding="utf-8"))["rows"]
     slim = [{name: value for name, value in row.items() if name != "trials"} for row in rows]

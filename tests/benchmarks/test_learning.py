@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from known_markets import known_market
-from learning import SETUPS, kept_rows, search_config, without_replaced
+from learning import SETUPS, kept_rows, last_of_each, search_config, without_replaced
 
 from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.search.sampling.initial_points import check_points
@@ -16,6 +16,13 @@ def test_rows_that_were_not_measured_again_stay_and_are_marked() -> None:
     old.append({"setup": "a", "law": "weak", "seed": 2, "share": 0.2})
     new = [{"setup": "a", "law": "weak", "seed": 2, "share": 0.3}]
     assert without_replaced(old, new) == [{**old[0], "earlier": True}]
+
+
+def test_of_a_search_that_was_repeated_the_last_row_counts() -> None:
+    first = {"setup": "optuna", "law": "weak", "seed": 2, "share": 0.1}
+    other = {"setup": "defaults", "law": "weak", "seed": 2, "share": 0.2}
+    again = {**first, "share": 0.3}
+    assert last_of_each([first, other, again]) == [other, again]
 
 
 def test_rows_are_read_back_line_by_line(tmp_path: Path) -> None:
