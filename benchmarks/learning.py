@@ -47,6 +47,8 @@ from finrl_ray.search.run.runner import run_search
 
 N_TRAIN, N_VALIDATION, N_FRESH, N_WARMUP = 2_000, 750, 800, 80
 FRESH_SEED = 900_000
+DETAILS = ("trials", "members")
+"""What rows have in the files of `--rows` alone."""
 SHORT_POINT = {
     "learning_rate": 0.0003,
     "one_minus_gamma": 0.01,
@@ -272,7 +274,7 @@ def main() -> None:
     rows = last_of_each([*rows, *joined])
     print(as_markdown(compared(rows)))
     earlier = json.loads((RESULTS / "learning.json").read_text(encoding="utf-8"))["rows"]
-    slim = [{name: value for name, value in row.items() if name != "trials"} for row in rows]
+    slim = [{name: row[name] for name in row if name not in DETAILS} for row in rows]
     write_results("learning", [*slim, *without_replaced(earlier, slim)])
 
 
