@@ -36,6 +36,16 @@ WEIGHTS = {
     "lookback": 2,
 }
 """The env of the `-weights` variants, beside what all have."""
+SHORT = {
+    **WEIGHTS,
+    "short": True,
+    "borrow_rate": 0.05,
+    "maintenance_margin": 0.5,
+    "volume_slippage": 0.01,
+    "reward": "active",
+}
+"""The env of the `-short` variants, beside what all have."""
+FORMULATIONS: Mapping[str, dict[str, Any]] = {"weights": WEIGHTS, "short": SHORT}
 REPLAY = {"buffer_size": 1000, "learning_starts": 40, "batch_size": 16}
 TIMESTEPS = 192
 EVAL_FREQ = 64
@@ -49,8 +59,8 @@ class Cell:
 
     Parameters
     ----------
-    variant : an algorithm, with `-asha`, `-gsde` or `-weights` after it for another scheduler,
-        exploration or formulation of the env
+    variant : an algorithm, with `-asha`, `-gsde`, `-weights` or `-short` after it for another
+        scheduler, exploration or formulation of the env
     phase : one of PHASES
     target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and driver),
         `group` (the driver's process group)
@@ -117,6 +127,11 @@ def all_cells() -> list[Cell]:
         )
     ]
     cells += [
+        Cell(variant=f"{name}-short", phase=phase, target=target)
+        for name in ("ppo", "sac")
+        for target, phase in (("worker", "rollout"), ("worker", "save"), ("driver", "persisted"))
+    ]
+    cells += [
         Cell(variant="a2c", phase=phase, target=target)
         for target in ("raylet", "cluster", "machine")
         for phase in ("update", "upload")
@@ -149,7 +164,7 @@ def raw_config(
             "validation": ["2008-01-01", "2008-07-01"],
             "test": ["2008-07-01", "2009-01-01"],
         },
-        "env": {"random_start": True, **(WEIGHTS if extra == "weights" else {})},
+        "env": {"random_start": True, **FORMULATIONS.get(extra, {})},
         "agent": {
             "algorithm": algorithm,
             "total_timesteps": TIMESTEPS,
