@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +235,43 @@ def test_what_is_missing_at_the_end_is_written_again(copied: Path, name: str) ->
     assert result.finished
     after = {file: (copied / file).read_bytes() for file in before}
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        # before the manifest of the new folder is written
+        ("finrl_ray.agents.ensemble_model.files", "write_folder_manifest"),
+        # where the old folder is away, and the new one is not there yet
+        ("finrl_ray.files.copy", "os"),
+        # between the ensemble and the verdict
+        ("finrl_ray.search.run.outputs", "_write_reproduction"),
+    ],
+)
+def test_a_kill_while_it_is_written_is_made_good(copied: Path, part: str, name: str) -> None:
+    files = ("best_model/ensemble.json", "best_model/member_2.zip", "verdict.json")
+    before = {file: (copied / file).read_bytes() for file in files}
+    (copied / "verdict.json").unlink()
+    code = f"""
+import os, signal
+from pathlib import Path
+from unittest import mock
+from finrl_ray.search.run.runner import resume_search
+
+class Kill:
+    def __call__(self, *given, **named):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    replace = __call__
+
+with mock.patch("{part}.{name}", Kill()):
+    resume_search(Path({str(copied)!r}))
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (copied / "verdict.json").exists()
+    assert resume_search(copied).finished
+    assert {file: (copied / file).read_bytes() for file in files} == before
 
 
 def test_a_damaged_member_is_found(copied: Path) -> None:
