@@ -79,6 +79,10 @@ SEARCHERS: Mapping[str, SearcherEntry] = MappingProxyType(
 )
 """The choices of `search.searcher`: a new one is an entry here and the function that makes it."""
 
+FORMER_SEARCHER = "random"
+"""`search.searcher` of searches of earlier versions that do not name one."""
+_AUTO = "auto"
+
 RANK_BY_OBJECTIVE = "objective"
 """`search.rank_by` of searches of earlier versions, in whose place this key was not."""
 
@@ -96,7 +100,7 @@ else:
     ]
     Metric = Literal[METRICS]
     RankBy = Literal[(*METRICS, RANK_BY_OBJECTIVE)]
-    SearcherType = Literal[tuple(SEARCHERS)]
+    SearcherType = Literal[(_AUTO, *SEARCHERS)]
 Tracker = Literal["mlflow", "wandb"]
 _AVERAGED = 3
 
@@ -111,9 +115,10 @@ class SearchConfig:
         default=16, metadata=may_change("more trials; the first ones stay as they are")
     )
     """Trials started (with `grid` in the space, or the grid searcher: repetitions of the grid)."""
-    searcher: SearcherType = "random"
+    searcher: SearcherType = _AUTO
     """What chooses the samples of the trials: docs/search.md says what each samples. Some are
-    extras."""
+    extras. `auto` is `optuna`, and `random` where that cannot be: with the schedulers `pbt`, `pb2`
+    and `hyperband`, and with `grid` in the space; the search notes which it is."""
     scheduler: Scheduler = field(default_factory=AshaConfig)
     space: dict[str, Any] = field(default_factory=dict)
     """Per hyperparameter one of `{choice: [...]}`, `{uniform: [a, b]}`, `{loguniform: [a, b]}`,
@@ -201,6 +206,8 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         require_numbers(self)
+        if self.searcher == _AUTO:
+            object.__setattr__(self, "searcher", self._usual_searcher())
         for name in ("num_samples", "keep_checkpoints"):
             value = getattr(self, name)
             require(value >= 1, f"{name} must be >= 1, got {value}")
@@ -252,6 +259,15 @@ class SearchConfig:
         """Threads that one trial computes with."""
         return self.threads_per_trial or max(1, int(self.cpus_per_trial))
 
+    def _usual_searcher(self) -> str:
+        """Return `optuna`, or `random` where the scheduler or the space do not go with it."""
+        waits = self.scheduler.is_population or self.scheduler.pauses_trials
+        return "random" if waits or self._has_grid else "optuna"
+
+    @property
+    def _has_grid(self) -> bool:
+        return any(isinstance(entry, dict) and "grid" in entry for entry in self.space.values())
+
     def _check_select(self) -> None:
         count, select = self.select_last, self.select
         require(
@@ -294,9 +310,8 @@ class SearchConfig:
             "or 'random', or scheduler.type to 'asha'",
         )
         points = len(self.initial_points)
-        grid = any(isinstance(entry, dict) and "grid" in entry for entry in self.space.values())
         require(
-            entry.whole_grids or grid or points <= self.num_samples,
+            entry.whole_grids or self._has_grid or points <= self.num_samples,
             f"initial_points count towards num_samples ({self.num_samples}), got {points} of them",
         )
 

@@ -221,5 +221,5 @@ def _with_metrics(template: str) -> str:
 def _with_searchers(template: str) -> str:
     """Return the template with the searchers that there are, and which need an extra."""
     extras = " and ".join(name for name, searcher in SEARCHERS.items() if searcher.extra)
-    comment = f"# {' | '.join(SEARCHERS)} (extras: {extras})\n"
+    comment = f"# auto | {' | '.join(SEARCHERS)} (extras: {extras})\n"
     return template.replace(_SEARCHERS_HERE, comment)

@@ -275,7 +275,7 @@ def scheduler(**options: Any) -> dict[str, Any]:
         ({"search": {"initial_points": ["finrll"]}}, "Did you mean 'finrl'"),
         ({"search": {"objectives": ["sharpe_ratio"]}}, "two or more different measures"),
         (
-            {"search": {"objectives": ["sharpe_ratio", "max_drawdown"]}},
+            {"search": {"objectives": ["sharpe_ratio", "max_drawdown"], "searcher": "random"}},
             "set searcher to 'optuna', got 'random'",
         ),
         (

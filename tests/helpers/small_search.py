@@ -31,6 +31,7 @@ def small_raw(storage: Path, **sections: dict[str, Any]) -> dict[str, Any]:
         "evaluation": {"eval_freq": 512},
         "search": {
             "num_samples": 4,
+            "searcher": "random",
             "scheduler": {"type": "fifo"},
             "storage_path": str(storage),
             "space": SPACE,

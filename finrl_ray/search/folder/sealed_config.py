@@ -7,7 +7,7 @@ cannot change a trial's result may differ between the two; any other difference 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import changeable_keys, sealed_keys
 from finrl_ray.config.load import load_config, parse_config, read_config
-from finrl_ray.config.search import RANK_BY_OBJECTIVE
+from finrl_ray.config.search import FORMER_SEARCHER, RANK_BY_OBJECTIVE
 from finrl_ray.config.validation import CPCV, WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
@@ -30,6 +30,10 @@ SEALED: tuple[str, ...] = tuple(sealed_keys())
 CHANGEABLE: Mapping[str, str] = MappingProxyType(changeable_keys())
 """Keys that may change between the start of a search and what follows, and what they are."""
 
+_FORMERLY: Mapping[str, str] = MappingProxyType(
+    # trials were ranked by what schedulers compare, and drawn at random
+    {"rank_by": RANK_BY_OBJECTIVE, "searcher": FORMER_SEARCHER}
+)
 _THREADS = "search.threads_per_trial"
 _NOT_IN = object()
 _SHOWN_CHARACTERS = 200
@@ -119,8 +123,9 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     """
     path, content = folder / CONFIG_FILE, facts.get("config")
     now = load_config(path)
-    if not _names_ranking(read_config(path) if content is None else content):
-        now = now if _names_ranking(read_config(path)) else _ranked_by_objective(now)
+    written = read_config(path)
+    former = _lacking(written if content is None else content)
+    now = _as_formerly(now, [key for key in _lacking(written) if key in former])
     if content is None and "config_hash" not in facts:
         return OpenedConfig(config=now, accepted=None, digest=config_hash(config_to_dict(now)))
     if not isinstance(content, Mapping) or config_hash(content) != facts.get("config_hash"):
@@ -132,8 +137,7 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     if json.dumps(config_to_dict(now)) == json.dumps(content):
         return OpenedConfig(config=now, accepted=now, digest=digest)
     accepted = parse_config(content, where=str(folder / EXPERIMENT_FILE))
-    if not _names_ranking(content):
-        accepted = _ranked_by_objective(accepted)
+    accepted = _as_formerly(accepted, _lacking(content))
     found = sealed_changes(accepted, now)
     fixed_number = facts.get("kind") != "search"
     if fixed_number and accepted.search.num_samples != now.search.num_samples:
@@ -146,18 +150,19 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     return OpenedConfig(config=config, accepted=accepted, digest=digest)
 
 
-def _names_ranking(content: Mapping[str, Any]) -> bool:
-    """Return whether a written config says by what trials are ranked.
+def _lacking(content: Mapping[str, Any]) -> list[str]:
+    """Return the keys of `search` that a written config lacks and that stood for something else.
 
-    Every version with `search.rank_by` writes it; the ones before ranked trials by what schedulers
-    compare.
+    Every version that has such a key writes it.
     """
     section = content.get("search")
-    return isinstance(section, Mapping) and "rank_by" in section
+    given = section if isinstance(section, Mapping) else {}
+    return [key for key in _FORMERLY if key not in given]
 
 
-def _ranked_by_objective(config: ExperimentConfig) -> ExperimentConfig:
-    return replace(config, search=replace(config.search, rank_by=RANK_BY_OBJECTIVE))
+def _as_formerly(config: ExperimentConfig, keys: Sequence[str]) -> ExperimentConfig:
+    changed: Any = {key: _FORMERLY[key] for key in keys}
+    return replace(config, search=replace(config.search, **changed)) if changed else config
 
 
 def _edited(path: Path, found: list[Change], kind: str) -> str:

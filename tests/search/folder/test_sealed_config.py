@@ -14,7 +14,7 @@ from finrl_ray.compat.study import study_of
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import known_keys
-from finrl_ray.config.load import parse_config
+from finrl_ray.config.load import load_config, parse_config
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.report.listing import list_searches
 from finrl_ray.report.pages.comparison import read_searches
@@ -28,6 +28,7 @@ from finrl_ray.search.folder.sealed_config import (
     EditedConfigError,
     config_hash,
     free_changes,
+    open_config,
     sealed_changes,
 )
 from finrl_ray.search.reproduce.replay import replay
@@ -130,7 +131,7 @@ OTHER: dict[str, Any] = {
     "evaluation.max_no_improvement_evals": 1,
     "evaluation.min_evals": 1,
     "search.num_samples": 6,
-    "search.searcher": "optuna",
+    "search.searcher": "random",
     "search.scheduler.type": "median",
     "search.scheduler.grace_period": 64,
     "search.scheduler.reduction_factor": 3.0,
@@ -450,3 +451,27 @@ def test_a_long_value_is_cut_in_the_message(folder: Path) -> None:
     with pytest.raises(EditedConfigError) as refused:
         open_folder(folder)
     assert len(str(refused.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("search", "searcher", "rank_by"),
+    [
+        ("{num_samples: 3}", "random", "objective"),
+        ("{searcher: optuna}", "optuna", "objective"),
+        ("{rank_by: sharpe_ratio, scheduler: {type: pbt}}", "random", "sharpe_ratio"),
+    ],
+)
+def test_what_an_earlier_version_did_not_write_stands_for_what_it_did(
+    search: str, searcher: str, rank_by: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(f"search: {search}\n", encoding="utf-8")
+    opened = open_config(tmp_path, {})
+    assert (opened.config.search.searcher, opened.config.search.rank_by) == (searcher, rank_by)
+    # and where it was sealed, under the hash that it was sealed with
+    content = config_to_dict(load_config(tmp_path / "config.yaml"))
+    kept = {key: value for key, value in content["search"].items() if key in search}
+    sealed = {**content, "search": kept}
+    facts = {"config": sealed, "config_hash": config_hash(sealed), "kind": "search"}
+    again = open_config(tmp_path, facts)
+    assert (again.config.search.searcher, again.config.search.rank_by) == (searcher, rank_by)
+    assert again.digest == facts["config_hash"]
