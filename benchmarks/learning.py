@@ -83,6 +83,7 @@ SETUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "without_spread": ("learning", {"env": {"nearest_spread": False}}),
     "last_of_all": ("learning", {"search": {"scheduler": {"type": "fifo"}}}),
     "optuna": ("learning", {"search": {"searcher": "optuna"}}),
+    "random": ("learning", {"search": {"searcher": "random"}}),
     "stop_by_appraisal": ("learning", {"evaluation": {"metric": "appraisal_ratio"}}),
     "first_points": ("learning", {"search": {"initial_points": ["finrl", "rl_zoo3"]}}),
     "first_point_short": ("learning", {"search": {"initial_points": [SHORT_POINT]}}),

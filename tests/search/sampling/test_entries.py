@@ -35,7 +35,8 @@ def test_each_algorithm_has_its_default_space_under_its_name() -> None:
 def test_a_trial_trains_with_the_entries_of_its_algorithm() -> None:
     space = {**BOTH, "learning_rate": 1e-3, "sac.learning_rate": 2e-3, "ppo.n_steps": 64,
              "n_epochs": 3, "net_arch": "tiny", "tau": 0.02}  # fmt: skip
-    experiment = config(space, default_space=False)
+    # of which every sample has a value of every entry
+    experiment = config(space, default_space=False, searcher="random")
     sample = make_searcher(experiment, build_space(experiment)).suggest("0")
     settings = {
         algorithm: settings_of_sample(experiment, {**sample, "agent.algorithm": algorithm}).flat()
