@@ -27,6 +27,7 @@ from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 Fill = Literal["close", "next_open"]
 ActionKind = Literal["orders", "target_weights"]
+ZeroAction = Literal["cash", "equal_weights"]
 Observation = Literal["finrl", "stationary"]
 Reward = Literal["account_change", "active", "log_return", "differential_sharpe"]
 
@@ -39,6 +40,7 @@ REWARD_SCALING: Mapping[Reward, float] = MappingProxyType(
 _KINDS: Mapping[str, Any] = MappingProxyType(
     {
         "action": ActionKind,
+        "zero_action": ZeroAction,
         "hmax_unit": HmaxUnit,
         "fill": Fill,
         "observation": Observation,
@@ -105,6 +107,10 @@ class TradingOptions:
     1.0 orders hmax / close shares, at the close that the agent has seen. `account_share`: a share
     of the account value at that close, within (0, 1]. Truncated to whole shares unless
     `fractional_shares`."""
+    zero_action: ZeroAction = field(default="cash", metadata=_WITH_WEIGHTS)
+    """With `target_weights`, what an action of zeros stands for, which is what an agent does before
+    it has learned. `cash`: nothing invested. `equal_weights`: 1 / number of tickers in each, and
+    actions say what is more or less than that."""
     max_weight: float = field(default=1.0, metadata=_WITH_WEIGHTS)
     """With `target_weights`, the largest share of the account that one ticker can be given; what it
     cuts off stays cash."""
@@ -295,7 +301,7 @@ class TradingOptions:
         )
         if self.action == "orders":
             self._require_defaults(
-                ("max_weight", "no_trade_band", "trade_rate"),
+                ("zero_action", "max_weight", "no_trade_band", "trade_rate"),
                 "action be 'target_weights'",
                 "action 'orders', which has no weights",
             )

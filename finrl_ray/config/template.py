@@ -28,6 +28,7 @@ Style = Literal["learning", "finrl"]
 LEARNING: Mapping[str, Any] = MappingProxyType(
     {
         "env.action": "target_weights",
+        "env.zero_action": "equal_weights",
         "env.reward": "active",
         "env.observation": "stationary",
         "env.nearest_spread": True,
@@ -36,6 +37,7 @@ LEARNING: Mapping[str, Any] = MappingProxyType(
         "agent.n_envs": 16,
         "agent.policy": "PerTickerPolicy",
         "evaluation.eval_freq": 8_192,
+        "search.ensemble": 3,
         "search.space": {
             "learning_rate": {"loguniform": [0.0003, 0.003]},
             "one_minus_gamma": {"loguniform": [0.05, 0.5]},

@@ -3,6 +3,7 @@
 import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray.config.env import ZeroAction
 from finrl_ray.env.kernel.target_weights import WeightRules
 from finrl_ray.env.rules import TradingRules
 
@@ -15,6 +16,7 @@ BAND_OF_EQUAL_WEIGHT = 0.2
 def weight_rules(rules: TradingRules, n_assets: int) -> WeightRules:
     """Return the options for N tickers, the default of `no_trade_band` worked out."""
     return WeightRules(
+        zero_weight=zero_weight(rules.zero_action, n_assets),
         max_weight=float(rules.max_weight),
         band=settled_band(rules.no_trade_band, n_assets),
         trade_rate=float(rules.trade_rate),
@@ -27,16 +29,24 @@ def settled_band(band: float | None, n_assets: int) -> float:
     return float(min(WIDEST_BAND, BAND_OF_EQUAL_WEIGHT / n_assets) if band is None else band)
 
 
-def weights_of_actions(actions: AnyArray, *, max_weight: float, short: bool) -> FloatArray:
+def zero_weight(zero_action: ZeroAction, n_assets: int) -> float:
+    """Return the share of the account that an action of 0 stands for in each of N tickers."""
+    return 1.0 / n_assets if zero_action == "equal_weights" else 0.0
+
+
+def weights_of_actions(
+    actions: AnyArray, *, zero_action: ZeroAction, max_weight: float, short: bool
+) -> FloatArray:
     """Return the weights that actions ask for, as the kernel takes them.
 
-    Actions below 0 (with `short` below -1) and above 1 are cut off; where they are together more
-    than 1, without their signs, they are divided by that sum; then what is beyond `max_weight` is
-    cut off.
+    What an action of 0 stands for is added to each. Those then below 0 (with `short` below -1) and
+    above 1 are cut off; where they are together more than 1, without their signs, they are divided
+    by that sum; then what is beyond `max_weight` is cut off.
 
     Parameters
     ----------
     actions : array of shape (..., N)
+    zero_action : `cash` or `equal_weights`
     max_weight : of one ticker, as a share of the account
     short : whether shares may be owed
 
@@ -45,7 +55,9 @@ def weights_of_actions(actions: AnyArray, *, max_weight: float, short: bool) -> 
     array of shape (..., N)
         Shares of the account, float64.
     """
-    cut = np.clip(np.asarray(actions, dtype=np.float64), -1.0 if short else 0.0, 1.0)
+    asked = np.asarray(actions, dtype=np.float64)
+    asked = asked + zero_weight(zero_action, asked.shape[-1])
+    cut = np.clip(asked, -1.0 if short else 0.0, 1.0)
     # from the first ticker to the last, as the kernel adds
     total = np.cumsum(np.abs(cut), axis=-1)[..., -1:]
     weights: FloatArray = np.clip(cut / np.maximum(total, 1.0), -max_weight, max_weight)

@@ -51,6 +51,7 @@ def test_what_the_style_that_learns_has() -> None:
     assert config.evaluation.eval_freq == 8_192
     assert space["learning_rate"] == {"loguniform": [3e-4, 3e-3]}  # numbers, not texts
     assert space["one_minus_gamma"] == {"loguniform": [0.05, 0.5]}
+    assert (env.zero_action, config.search.ensemble) == ("equal_weights", 3)
     assert space["env.trade_rate"] == {"choice": [1.0, 0.3]}
     assert env.nearest_spread
     assert (agent.policy, space["net_arch"]) == ("PerTickerPolicy", "tiny")

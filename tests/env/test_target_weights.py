@@ -210,6 +210,46 @@ def test_several_buys_shrink_by_the_same_share():
     np.testing.assert_allclose(history.trades, [[0.0, 25.0, 25.0]], rtol=1e-12)
 
 
+# -- what zeros stand for ------------------------------------------------------------------------
+
+
+def test_zeros_may_stand_for_equal_weights():
+    market = [[10.0, 20.0]] * 5
+    env = env_on(market, zero_action="equal_weights", fractional_shares=True)
+    history = play(env, [[0.0, 0.0], [0.3, -0.6], [0.3, 0.1], [-0.5, -0.9]])
+    # 1/2 each; 0.8 and -0.1; 0.8 and 0.6, divided by 1.4; 0 and -0.4
+    shares = [[50.0, 25.0], [80.0, 0.0], [400 / 7, 150 / 7], [0.0, 0.0]]
+    np.testing.assert_allclose(np.cumsum(history.trades, axis=0), shares, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(history.cash, [1000.0, 0.0, 200.0, 0.0, 1000.0], atol=1e-9)
+
+
+def test_with_short_sales_zeros_stand_for_equal_weights_too():
+    env = env_on(FLAT, zero_action="equal_weights", fractional_shares=True, short=True)
+    history = play(env, [[0.0, 0.0], [0.2, -0.8]])
+    # 1/2 each; 0.7 and -0.3
+    np.testing.assert_allclose(history.trades, [[50.0, 25.0], [20.0, -40.0]], rtol=1e-12)
+
+
+def test_one_ticker_alone_is_bought_whole_and_can_be_left():
+    env = env_on([[10.0]] * 3, zero_action="equal_weights", fractional_shares=True)
+    history = play(env, [[0.0], [-1.0]])
+    np.testing.assert_allclose(history.trades, [[100.0], [-100.0]], rtol=1e-12)
+
+
+def test_an_account_that_starts_with_zeros_is_the_one_that_is_told_equal_weights():
+    market = random_market(40, 5)
+    for actions in (np.zeros((39, 5)), np.random.default_rng(0).uniform(-0.4, 0.4, (39, 5))):
+        told = play(env_of(market, "cash"), actions + 0.2)
+        by_itself = play(env_of(market, "equal_weights"), actions)
+        np.testing.assert_allclose(told.account_value, by_itself.account_value, rtol=1e-6)
+
+
+def env_of(market, zero_action):
+    return StockTradingEnv(
+        market, action="target_weights", zero_action=zero_action, fractional_shares=True
+    )
+
+
 # -- a part of the way -------------------------------------------------------------------------
 
 
@@ -398,7 +438,7 @@ def test_the_yaml_options_and_create_env_arrive():
         ),
     ]
     for env in envs:
-        assert tuple(env.accounts._weights) == (0.2, 0.01, 0.5, False)
+        assert tuple(env.accounts._weights) == (1 / 3, 0.2, 0.01, 0.5, False)
         assert env.accounts.rules.action == "target_weights"
 
 
@@ -452,6 +492,7 @@ def drawn_env(seed, change=lambda market: market, n_envs=1):
         "buy_cost_pct": float(costs[0]),
         "sell_cost_pct": float(costs[1]),
         "fractional_shares": bool(rng.integers(2)),
+        "zero_action": ["cash", "equal_weights"][seed % 2],
         "max_weight": float(rng.choice([1.0, 0.4])),
         "no_trade_band": [None, 0.0, 0.1][rng.integers(3)],
         "trade_rate": float(rng.choice([1.0, 0.3])),

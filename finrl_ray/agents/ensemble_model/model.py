@@ -152,13 +152,19 @@ def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> An
     Returns
     -------
     array of shape (..., N)
-        With `target_weights` the mean of the weights, each by its agent's `trade_rate`; with
-        `orders` the mean of the signed orders, as fractions of `hmax`.
+        For the account of `shared_env_config`: with `target_weights` the mean of the weights, each
+        by its agent's `trade_rate`; with `orders` the mean of the signed orders, as fractions of
+        `hmax`.
     """
     if options[0].action == "orders":
         return np.mean(np.stack(actions), axis=0, dtype=np.float64).astype(actions[0].dtype)
     wanted = [
-        weights_of_actions(action, max_weight=own.max_weight, short=own.short)
+        weights_of_actions(
+            action,
+            zero_action=own.zero_action,
+            max_weight=own.max_weight,
+            short=own.short,
+        )
         for action, own in zip(actions, options, strict=True)
     ]
     rates = [own.trade_rate for own in options]
@@ -171,7 +177,8 @@ def shared_env_config(options: Sequence[EnvConfig], n_assets: int) -> EnvConfig:
     """Return the options of the account that several agents trade together.
 
     They are the first agent's, but for `trade_rate` and `no_trade_band`, which are the means, and
-    `max_weight`, which is the largest: each agent's own has cut off its weights before.
+    `max_weight`, which is the largest: each agent's own has cut off its weights before. Zeros are
+    cash, since what the account is told are weights.
 
     Parameters
     ----------
@@ -181,7 +188,8 @@ def shared_env_config(options: Sequence[EnvConfig], n_assets: int) -> EnvConfig:
     first = options[0]
     if first.action == "orders":
         return first
-    changes: dict[str, float | None] = {
+    changes: dict[str, float | str | None] = {
+        "zero_action": "cash",
         "max_weight": max(own.max_weight for own in options),
         "trade_rate": _mean_of([own.trade_rate for own in options]),
     }

@@ -47,24 +47,25 @@ _MOST_HALVINGS = 64
 
 @inlined_njit
 def look_at_account(
-    e: int, actions: FloatArray, plan: Any, market: Any, books: Any, max_weight: float
+    e: int, actions: FloatArray, plan: Any, market: Any, books: Any, options: Any
 ) -> float:
     """Turn account e's actions into weights of -1 to 1, in place; return the account's value.
 
-    Actions beyond -1 and 1 are cut off; where they are more than 1 together, without their signs,
-    they are divided by that sum; what is beyond `max_weight` on either side is cut off.
-    `plan.held` becomes what each position is worth at today's close, below 0 for shares owed.
+    `zero_weight` is added to each action. Those then beyond -1 and 1 are cut off; where they are
+    more than 1 together, without their signs, they are divided by that sum; what is beyond
+    `max_weight` on either side is cut off. `plan.held` becomes what each position is worth at
+    today's close, below 0 for shares owed.
     """
     close, shares, today = market.close, books.shares, books.records[e].day
     total, value = 0.0, books.records[e].cash
     for i in range(actions.shape[0]):
-        actions[i] = min(max(actions[i], -1.0), 1.0)
+        actions[i] = min(max(actions[i] + options.zero_weight, -1.0), 1.0)
         plan.held[i] = close[today, i] * shares[e, i]
         total += abs(actions[i])
         value += plan.held[i]
-    divisor = max(total, 1.0)
+    divisor, largest = max(total, 1.0), options.max_weight
     for i in range(actions.shape[0]):
-        actions[i] = min(max(actions[i] / divisor, -max_weight), max_weight)
+        actions[i] = min(max(actions[i] / divisor, -largest), largest)
     return float(value)
 
 
@@ -260,7 +261,7 @@ def _plan_short_orders(digest: int) -> Any:
             row = orders[e]
             if not all_finite(row):
                 continue
-            value = look_at_account(e, row, plan, table, accounts, options.max_weight)
+            value = look_at_account(e, row, plan, table, accounts, options)
             choose_moves(e, value, row, plan, table, accounts, given, options)
             account = accounts.records[e]
             owed = value_owed(accounts.shares[e], table.close[account.day])

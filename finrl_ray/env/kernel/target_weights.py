@@ -29,6 +29,8 @@ SURELY_SHORT = 1.0 + 1e-12
 class WeightRules(NamedTuple):
     """The options of `target_weights`, as numbers."""
 
+    zero_weight: float
+    """Share of the account that an action of 0 stands for; added to every action."""
     max_weight: float
     """Largest share of the account in one ticker."""
     band: float
@@ -59,15 +61,18 @@ def all_finite(values: FloatArray) -> bool:
 
 
 @inlined_njit
-def look_at_account(e: int, actions: FloatArray, plan: Any, market: Any, books: Any) -> float:
+def look_at_account(
+    e: int, actions: FloatArray, plan: Any, market: Any, books: Any, zero_weight: float
+) -> float:
     """Turn account e's actions into weights that sum to at most 1, in place; return its value.
 
-    Actions below 0 are 0 and those above 1 are 1; where they sum to more than 1 they are divided by
-    their sum. `plan.held` becomes what each ticker is worth at today's close.
+    `zero_weight` is added to each. Those then below 0 are 0 and those above 1 are 1; where they sum
+    to more than 1 they are divided by their sum. `plan.held` becomes what each ticker is worth at
+    today's close.
     """
     close, shares, today = market.close, books.shares, books.records[e].day
     for i in range(actions.shape[0]):
-        actions[i] = min(max(actions[i], 0.0), 1.0)
+        actions[i] = min(max(actions[i] + zero_weight, 0.0), 1.0)
         plan.held[i] = close[today, i] * shares[e, i]
     total, value = 0.0, books.records[e].cash
     # two sums in one loop take no longer than one
@@ -314,7 +319,7 @@ def _plan_orders(digest: int) -> Any:
             row = orders[e]
             if not all_finite(row):
                 continue
-            value = look_at_account(e, row, plan, table, accounts)
+            value = look_at_account(e, row, plan, table, accounts, options.zero_weight)
             choose_moves(e, value, row, plan, table, accounts, given, options)
             # the argument itself, so that the branch is left out where it is None
             if limits is not None and Limits(*limits).impact.shape[0] > 0:

@@ -119,6 +119,7 @@ class DRLEnsembleAgent:
             risk_indicator_col=self.options.risk_indicator_col,
             action=self.options.action,
             hmax_unit=self.options.hmax_unit,
+            zero_action=self.options.zero_action,
             max_weight=self.options.max_weight,
             no_trade_band=self.options.no_trade_band,
             trade_rate=self.options.trade_rate,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions
+from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions, ZeroAction
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
@@ -41,6 +41,8 @@ class EnsembleOptions:
     action: ActionKind = "orders"
     """Rule of `StockTradingEnv`; `hmax` bounds orders only. Without a model nothing is traded."""
     hmax_unit: HmaxUnit = "shares"
+    """Rule of `StockTradingEnv`."""
+    zero_action: ZeroAction = "cash"
     """Rule of `StockTradingEnv`."""
     max_weight: float = 1.0
     """Rule of `StockTradingEnv`."""

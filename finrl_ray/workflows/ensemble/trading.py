@@ -189,7 +189,12 @@ def _traded(
         policy = HoldPolicy(market.market_data.n_assets)
         # target weights of 0 would sell; no orders keep what is held
         account = replace(
-            account, action="orders", max_weight=1.0, no_trade_band=None, trade_rate=1.0
+            account,
+            action="orders",
+            zero_action="cash",
+            max_weight=1.0,
+            no_trade_band=None,
+            trade_rate=1.0,
         )
     window, labels = choice.window, market.labels
     history, last_state = trade_window(

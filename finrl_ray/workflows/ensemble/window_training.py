@@ -16,7 +16,7 @@ from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions
+from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions, ZeroAction
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
@@ -53,7 +53,7 @@ class AccountOptions:
     ----------
     hmax, initial_amount, buy_cost_pct, sell_cost_pct, reward_scaling, risk_indicator_col
         As in `StockTradingEnv`.
-    action, hmax_unit, max_weight, no_trade_band, trade_rate, fill, fractional_shares,
+    action, zero_action, hmax_unit, max_weight, no_trade_band, trade_rate, fill, fractional_shares,
     volume_slippage, reward, differential_sharpe_rate
         Rules of `StockTradingEnv`.
     short, borrow_rate, maintenance_margin
@@ -72,6 +72,7 @@ class AccountOptions:
     risk_indicator_col: str
     action: ActionKind = "orders"
     hmax_unit: HmaxUnit = "shares"
+    zero_action: ZeroAction = "cash"
     max_weight: float = 1.0
     no_trade_band: float | None = None
     trade_rate: float = 1.0
@@ -101,6 +102,7 @@ class AccountOptions:
             "risk_indicator_col": self.risk_indicator_col,
             "action": self.action,
             "hmax_unit": self.hmax_unit,
+            "zero_action": self.zero_action,
             "max_weight": self.max_weight,
             "no_trade_band": self.no_trade_band,
             "trade_rate": self.trade_rate,

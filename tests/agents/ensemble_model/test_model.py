@@ -51,6 +51,18 @@ def test_each_member_is_cut_off_at_its_own_largest_weight() -> None:
     assert shared_env_config([weights_env(max_weight=0.3), weights_env()], 2).max_weight == 1.0
 
 
+def test_what_zeros_stand_for_is_each_members_own() -> None:
+    # 0 and -0.75 are 0.5 and 0; 0 and 0.25 stay
+    own = {"zero_action": "equal_weights"}
+    one, other = told_member([[0.0, -0.75]], **own), told_member([[0.0, 0.25]])
+    np.testing.assert_array_equal(act(one, other), [0.25, 0.125])
+    np.testing.assert_array_equal(act(other, one), [0.25, 0.125])
+    assert shared_env_config([one.env, other.env], 2).zero_action == "cash"
+    # alone, a member's account is told weights too
+    np.testing.assert_array_equal(act(one), [0.5, 0.0])
+    assert shared_env_config([one.env], 2).zero_action == "cash"
+
+
 def test_shares_owed_are_weights_below_zero() -> None:
     # -1 and 1 are -0.5 and 0.5, 0.5 and 0.25 stay
     found = act(told_member([[-1.0, 1.0]], short=True), told_member([[0.5, 0.25]], short=True))

@@ -75,7 +75,8 @@ def test_newton_meets_the_costs_of_any_rate():
 
 def slow_orders(action, cash, shares, price, free, options):
     """Orders in fractions of shares, by bisection for what the account is worth afterwards."""
-    wanted = np.clip(action, 0.0, 1.0)
+    zero = 1 / len(action) if options["zero_action"] == "equal_weights" else 0.0
+    wanted = np.clip(action + zero, 0.0, 1.0)
     wanted = np.minimum(wanted / max(1.0, wanted.sum()), options["max_weight"])
     value = cash + shares @ price
     held = shares * price
@@ -108,6 +109,7 @@ def test_orders_are_those_of_a_slow_solution():
         price = rng.uniform(1.0, 40.0, n)
         free = rng.random(n) < 0.8
         options = {
+            "zero_action": str(rng.choice(["cash", "equal_weights"])),
             "max_weight": float(rng.choice([1.0, 0.5])),
             "no_trade_band": float(rng.choice([0.0, 0.05, 0.2])),
             "trade_rate": float(rng.choice([1.0, 0.4, 0.1])),

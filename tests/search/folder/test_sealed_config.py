@@ -205,6 +205,10 @@ DEPENDENT = {
         {"env": {"action": "target_weights"}},
         {"env": {"action": "target_weights", "no_trade_band": 0.01}},
     ),
+    "env.zero_action": (
+        {"env": {"action": "target_weights"}},
+        {"env": {"action": "target_weights", "zero_action": "equal_weights"}},
+    ),
     "env.trade_rate": (
         {"env": {"action": "target_weights"}},
         {"env": {"action": "target_weights", "trade_rate": 0.1}},
