@@ -31,7 +31,7 @@ from childrens_cpu import ChildrensCpu
 from known_markets import LAWS, SIGNALLED, KnownMarket, attainable, known_market
 from measuring import RESULTS, write_results
 from search_comparison import as_markdown, compared
-from search_readings import MEASURES, RANKED, FreshTrading, choices, curves_of
+from search_readings import MEASURES, FreshTrading, choices, curves_of, winners_reading
 
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.experiment import ExperimentConfig
@@ -167,14 +167,15 @@ def measure(setup: str, law: str, seed: int, n_fresh: int) -> dict[str, Any]:
         curves = curves_of(records, config, MEASURES)
         trading = FreshTrading(folder=opened, windows=cuts, benchmarks=benchmarks)
         chosen = choices(curves, config.search.rank_by)
-        assert chosen[RANKED].trials[0] == winner(records, config).index
+        own = winners_reading(config.search)
+        assert chosen[own].trials[0] == winner(records, config).index
         reached = {name: trading.reached(choice) for name, choice in chosen.items()}
         verdict = None if result.judged is None else result.judged.verdict.kind
 
     def share(ratio: float) -> float | None:
         return round(ratio / best, 3) if law != "none" else None
 
-    ratio, invested = reached[RANKED]
+    ratio, invested = reached[own]
     return {
         "setup": setup,
         "law": law,
@@ -188,7 +189,7 @@ def measure(setup: str, law: str, seed: int, n_fresh: int) -> dict[str, Any]:
         "trial_s": round(float(result.table["time_s"].sum())),
         "cpu_s": round(cpu.seconds, 1),
         "verdict": verdict,
-        "winner": chosen[RANKED].trials[0],
+        "winner": chosen[own].trials[0],
         "readings": {name: share(ratio) for name, (ratio, _) in reached.items()},
         "members": {name: list(choice.trials) for name, choice in chosen.items()},
         "trials": [

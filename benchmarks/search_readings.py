@@ -4,7 +4,7 @@ A search without another training answers several questions, because they differ
 is chosen of those that it has trained, or in how many of them trade together:
 
     reading                          who trades
-    ranked                           the winner, by the config's `search.rank_by`
+    ranked                           the trial whose last evaluation is best by `search.rank_by`
     by_METRIC                        the trial that the measure would have ranked first
     mean_K                           the one with the highest mean of its last K evaluations
     best                             the highest single evaluation, with its checkpoint
@@ -34,6 +34,7 @@ from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.rollout import HISTORY_KEY
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.search import SearchConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.metrics.returns import simple_returns
@@ -124,6 +125,28 @@ def choices(curves: Iterable[Curve], rank_by: str) -> dict[str, Choice]:
                 trials = tuple(curve.trial for curve in members[:count])
                 found[f"ensemble_{count}{kind}"] = Choice(trials=trials)
     return found
+
+
+def winners_reading(search: SearchConfig) -> str:
+    """Return the reading that is what the config itself makes the winner.
+
+    Raises
+    ------
+    ValueError
+        If there is no such reading.
+    """
+    if search.has_ensemble:
+        name = f"ensemble_{search.ensemble}" if search.select == "last" else ""
+    else:
+        names = {"last": RANKED, "best": "best", "mean": f"mean_{search.averaged}"}
+        name = names[search.select]
+    known = {RANKED, "best", *(f"mean_{k}" for k in MEANS), *(f"ensemble_{k}" for k in ENSEMBLES)}
+    if name not in known:
+        raise ValueError(
+            f"no reading has select {search.select!r} over {search.averaged} evaluations with "
+            f"ensemble {search.ensemble}; add one to MEANS or ENSEMBLES, or run another setup"
+        )
+    return name
 
 
 def _ranked(curves: Iterable[Curve], worth: Callable[[Curve], float]) -> list[Curve]:

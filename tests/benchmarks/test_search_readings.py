@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search_readings import Choice, Curve, choices, joined, lockstep
+from search_readings import Choice, Curve, choices, joined, lockstep, winners_reading
+
+from finrl_ray.config.search import SearchConfig
 
 
 def curve(trial: int, *scores: float, sharpe: float = 0.0, **more: Any) -> Curve:
@@ -106,3 +108,12 @@ def test_each_env_gets_the_action_for_what_it_shows_and_its_first_account_counts
     envs = [CountingEnv(1.0, 2), CountingEnv(10.0, 3)]
     histories = lockstep(envs, [twice, zero])
     assert [history.told for history in histories] == [[1.0, 2.0], [10.0, 11.0, 12.0]]
+
+
+def test_the_winner_of_a_config_is_one_of_the_readings() -> None:
+    assert winners_reading(SearchConfig()) == "ranked"
+    assert winners_reading(SearchConfig(ensemble=3)) == "ensemble_3"
+    assert winners_reading(SearchConfig(ensemble=1, select="best")) == "best"
+    assert winners_reading(SearchConfig(select="mean", select_last=5)) == "mean_5"
+    with pytest.raises(ValueError, match="over 4 evaluations"):
+        winners_reading(SearchConfig(select="mean", select_last=4))
