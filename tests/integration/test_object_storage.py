@@ -15,6 +15,7 @@ from kill_cells import raw_config
 from object_storage import PYTHON, SECRET, ObjectStorage
 from searches import Search, read_text_table, whole_results
 
+from finrl_ray.agents.ensemble_model.files import load_ensemble
 from finrl_ray.config.load import load_config
 from finrl_ray.search.run.runner import run_search
 
@@ -49,11 +50,11 @@ def config(storage_path: str | None = None) -> dict[str, Any]:
     return raw
 
 
-def on_s3(storage: ObjectStorage, home: Path) -> Search:
+def on_s3(storage: ObjectStorage, home: Path, **section: Any) -> Search:
+    raw = config(storage.url(home.name))
+    raw["search"] |= section
     # the driver's own files are in ./runs, below the folder where the command is given
-    return Search(
-        home=home, raw=config(storage.url(home.name)), env=storage.env, runs=home / "runs"
-    )
+    return Search(home=home, raw=raw, env=storage.env, runs=home / "runs")
 
 
 @pytest.mark.long
@@ -73,6 +74,17 @@ def test_a_search_on_s3_equals_one_on_disk_and_writes_no_secret(
             files |= {str(path): path.read_bytes() for path in paths}
         assert any(name.endswith("tuner.pkl") for name in files)
         assert [name for name, content in files.items() if holds(content, SECRET)] == []
+
+
+@pytest.mark.long
+def test_an_ensemble_is_made_of_checkpoints_on_s3(storage: ObjectStorage, tmp_path: Path) -> None:
+    with on_s3(storage, tmp_path, ensemble=2) as search:
+        search.start()
+        assert search.wait() == 0, search.tail()
+        assert len(load_ensemble(search.folder / "best_model").members) == 2
+        for name in ("best_model/member_2.zip", "ensemble_account.parquet"):
+            (there,) = (c for k, c in storage.files().items() if k.endswith(f"/{name}"))
+            assert there == (search.folder / name).read_bytes()
 
 
 def holds(content: bytes, secret: str) -> bool:
