@@ -69,16 +69,16 @@ def look_at_account(
     return float(value)
 
 
-@njit
+@inlined_njit
 def reduces_and_opens(target: float, held: float) -> tuple[float, float]:
     """Return by how much a position of `held` shrinks, and how much of it is new, in currency."""
-    if target * held < 0.0:
-        return abs(held), abs(target)
-    change = abs(target) - abs(held)
-    return max(-change, 0.0), max(change, 0.0)
+    size = abs(held)
+    # what stays of the position; without branches, which would be as good as random
+    kept = min(max(target if held >= 0.0 else -target, 0.0), size)
+    return size - kept, abs(target) - kept
 
 
-@njit
+@inlined_njit
 def fits(e: int, after: float, plan: Any, market: Any, books: Any) -> bool:
     """Return whether all positions together are at most the account after the trade."""
     close, today = market.close, books.records[e].day
@@ -89,13 +89,13 @@ def fits(e: int, after: float, plan: Any, market: Any, books: Any) -> bool:
     return positions <= after * SURELY_SHORT
 
 
-@njit
+@inlined_njit
 def share_of(free: float, needed: float) -> float:
     """Return which part of what opens can be paid for; what is free may be less than nothing."""
     return max(free, 0.0) / needed if needed > max(free, 0.0) else 1.0
 
 
-@njit
+@inlined_njit
 def shrunk_value_after(
     e: int, value: float, after: float, free: float, plan: Any, books: Any
 ) -> float:
@@ -121,7 +121,7 @@ def shrunk_value_after(
     return after
 
 
-@njit
+@inlined_njit
 def curve_of(i: int, today: int, market: Any, limits: Any) -> float:
     """Return the slippage of a trade of ticker i as a fraction of the square of its amount."""
     if limits is None or limits.impact.shape[0] == 0:
@@ -129,7 +129,7 @@ def curve_of(i: int, today: int, market: Any, limits: Any) -> float:
     return float(limits.impact[today, i] / market.close[today, i])
 
 
-@njit
+@inlined_njit
 def worth_reducing_and_opening(
     target: float, held: float, buy: float, sell: float, curve: float
 ) -> tuple[float, float]:
@@ -144,7 +144,7 @@ def worth_reducing_and_opening(
     return reduces, amount - reduces
 
 
-@njit
+@inlined_njit
 def part_that_fits(free: float, linear: float, quadratic: float) -> float:
     """Return which part of what opens is paid for, where all takes linear + quadratic."""
     if quadratic == 0.0:
@@ -201,7 +201,7 @@ def short_value_after_slippage(
     return float(low)
 
 
-@njit
+@inlined_njit
 def write_orders(
     e: int,
     after: float,
