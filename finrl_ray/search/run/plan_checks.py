@@ -56,15 +56,17 @@ def check_plan(config: ExperimentConfig, space: Mapping[str, Domain]) -> None:
 
 
 def _check_ensemble(config: ExperimentConfig, planned: int) -> None:
-    """Refuse an ensemble of more trials than there will be; warn of one that trades by orders."""
+    """Warn of an ensemble of more trials than there will be, and of one that trades by orders."""
     search = config.search
     if not search.has_ensemble:
         return
     assert search.ensemble is not None
     if search.ensemble > planned:
-        raise ConfigError(
-            f"search.ensemble must be at most the number of trials, {planned:,}, got "
-            f"{search.ensemble:,}; lower it, or raise search.num_samples"
+        logger.warning(
+            "search.ensemble asks for %s trials, and %s will be started: as many as there are act "
+            "together (search.num_samples)",
+            f"{search.ensemble:,}",
+            f"{planned:,}",
         )
     if _may_order(config):
         logger.warning(

@@ -49,10 +49,6 @@ def population(kind: Any = "pbt", *mutations: str, **search: Any) -> dict[str, A
             population("pb2", space={"n_epochs": {"choice": [1, 2]}}, default_space=False),
             "needs a uniform or loguniform range of learning_rate.* which has n_epochs",
         ),
-        (
-            {"num_samples": 3, "ensemble": 4},
-            "ensemble must be at most the number of trials, 3",
-        ),
         (population(num_samples=1), "num_samples must be >= 2 .* got 1"),
         (population(num_samples=10**9), "at most 100,000 trials .*'pbt'.* got 1,000,000,000"),
     ],
@@ -60,6 +56,16 @@ def population(kind: Any = "pbt", *mutations: str, **search: Any) -> dict[str, A
 def test_a_plan_that_cannot_be_is_refused(search: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         check(**search)
+
+
+def test_an_ensemble_of_more_trials_than_will_be_is_said_and_not_refused(caplog) -> None:
+    with caplog.at_level("WARNING"):
+        check(num_samples=3, ensemble=4)
+    words = "search.ensemble asks for 4 trials, and 3 will be started"
+    assert sum(words in record.message for record in caplog.records) == 1
+    caplog.clear()
+    check(num_samples=4, ensemble=4)
+    assert "search.ensemble asks for" not in caplog.text
 
 
 def test_a_search_that_draws_as_it_goes_may_have_any_number_of_trials() -> None:
