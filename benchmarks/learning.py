@@ -122,7 +122,9 @@ def search_config(setup: str, law: str, seed: int, market: KnownMarket, place: P
     for section, values in changes.items():
         raw[section] = {**raw[section], **values}
     if raw["env"]["action"] == "orders":
-        raw["search"]["space"].pop("env.trade_rate", None)  # which orders do not have
+        # which orders do not have
+        raw["search"]["space"].pop("env.trade_rate", None)
+        raw["env"]["zero_action"] = "cash"
     return parse_config(raw)
 
 

@@ -428,14 +428,19 @@ def test_actions_that_are_no_numbers_are_refused_and_nothing_is_traded(wrong):
 
 
 def test_the_yaml_options_and_create_env_arrive():
-    config = EnvConfig(action="target_weights", max_weight=0.2, no_trade_band=0.01, trade_rate=0.5)
+    options = {
+        "action": "target_weights",
+        "zero_action": "equal_weights",
+        "max_weight": 0.2,
+        "no_trade_band": 0.01,
+        "trade_rate": 0.5,
+    }
+    config = EnvConfig(**options)
     market = random_market()
     envs = [
         make_env(market, config),
         make_vec_env(market, config).envs[0],
-        create_env(
-            market, action="target_weights", max_weight=0.2, no_trade_band=0.01, trade_rate=0.5
-        ),
+        create_env(market, **options),
     ]
     for env in envs:
         assert tuple(env.accounts._weights) == (1 / 3, 0.2, 0.01, 0.5, False)

@@ -143,7 +143,7 @@ def with_search(folder: SearchFolder, **search: Any) -> SearchFolder:
 
 def test_a_population_is_not_joined_half_way(tmp_path: Path) -> None:
     made = made_search(tmp_path, n_trials=4)
-    population = {"scheduler": PBTConfig()}
+    population = {"scheduler": PBTConfig(), "searcher": "random"}
     ended = with_search(made, **population)
     with pytest.raises(ConfigError, match=r"a population of their own.*add at least 2, got 1"):
         take_changes(ended, ended.records(), add_trials=1)
