@@ -27,26 +27,17 @@ class Segment:
     end: int | None = None
 
 
-def segments(
-    record: TrialRecord, records: Sequence[TrialRecord], until: int | None = None
-) -> list[Segment]:
+def segments(record: TrialRecord, records: Sequence[TrialRecord]) -> list[Segment]:
     """Return how to train what a trial has become, from the first ancestor's start.
 
     A trial that was exchanged is, up to its donor's checkpoint, what its donor was at that moment;
     so the way back goes from each exchange to the donor's exchanges before it.
-
-    Parameters
-    ----------
-    record : the trial
-    records : all trials
-    until : timesteps of the evaluation that it is to come to; an exchange there or later came after
-        it, and is left out. None: what the trial has become in the end
     """
     by_id: dict[str, TrialRecord] = {}
     found: list[Segment] = []
     before, end = None, None
     while True:
-        exchange = _latest(record, before, until if end is None else None)
+        exchange = _latest(record, before)
         start = exchange["timesteps"] if exchange else 0
         sample = exchange["sample"] if exchange else record.first_sample
         if end is None or start < end:  # a copy may be copied before it has trained
@@ -58,13 +49,9 @@ def segments(
         record, before, end = by_id[exchange["donor"]], exchange["order"], start
 
 
-def _latest(record: TrialRecord, before: int | None, until: int | None) -> Mapping[str, Any] | None:
-    """Return the latest exchange of a trial, of those before another one, from before `until`."""
-    earlier = [
-        e
-        for e in record.exploits
-        if (before is None or e["order"] < before) and (until is None or e["timesteps"] < until)
-    ]
+def _latest(record: TrialRecord, before: int | None) -> Mapping[str, Any] | None:
+    """Return the latest exchange of a trial, of those that came before another one."""
+    earlier = [e for e in record.exploits if before is None or e["order"] < before]
     return max(earlier, key=lambda e: e["order"], default=None)
 
 

@@ -123,8 +123,7 @@ def archived_trial(
     checkpoint : folder of the checkpoint
     until : timesteps at which it was made
     """
-    schedule = segments(record, records, until)
-    trial = config_of_sample(folder.config, schedule[-1].sample)
+    schedule, trial = segments(record, records), config_of_sample(folder.config, record.sample)
     results = results_of_last_stretch(record.results, schedule)
     results = [result for result in results if result["timesteps"] <= until]
     return ArchivedTrial(

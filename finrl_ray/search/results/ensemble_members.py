@@ -83,6 +83,8 @@ def _reason_against(
         return "it has left no checkpoint"
     if whole_path and not record.last.get("paths"):
         return "it has not come to the end of a path"
+    if record.exploits and record.exploits[-1]["timesteps"] >= record.last.get("timesteps", 0):
+        return "it became a copy of another trial at its end"
     if not chosen:
         return ""
     options = [config_of_sample(config, one.sample).env for one in (chosen[0], record)]

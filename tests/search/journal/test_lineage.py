@@ -88,17 +88,3 @@ def test_the_table_has_the_last_values_the_lineage_and_the_first_seed(tmp_path: 
     assert row["seed"] == trial_seed(7, {"learning_rate": 0.03})
     fifo = ExperimentConfig(agent=AgentConfig(total_timesteps=1000))
     assert "lineage" not in trial_table(records.in_order(), fifo)
-
-
-def test_an_exchange_after_the_evaluation_that_counts_is_left_out(tmp_path: Path) -> None:
-    records = journal(tmp_path, [(0, 1, 200), (0, 2, 400)])
-    trial, others = records.trials["0"], records.in_order()
-    by_last = [(s.trial, s.start, s.end) for s in segments(trial, others, until=500)]
-    assert by_last == [(2, 0, 400), (0, 400, None)]
-    # at 400 it was evaluated as what it was, and then exchanged
-    before = [(s.trial, s.start, s.end) for s in segments(trial, others, until=400)]
-    assert before == [(1, 0, 200), (0, 200, None)]
-    first = segments(trial, others, until=200)
-    assert [(s.trial, s.sample["learning_rate"], s.start, s.end) for s in first] == [
-        (0, 0, 0, None)
-    ]

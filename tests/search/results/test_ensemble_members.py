@@ -95,3 +95,14 @@ def test_checkpoints_of_members_are_not_those_of_beaten_trials() -> None:
 def test_the_number_is_checked() -> None:
     with pytest.raises(ValueError, match="ensemble is a number of trials and must be >= 1 or null"):
         config(0)
+
+
+def test_a_copy_of_another_trial_that_was_not_evaluated_since_is_passed_over() -> None:
+    records = [record(0, 3.0), record(1, 2.0), record(2, 1.0)]
+    at = records[0].last["timesteps"]
+    records[0].exploits.append({"timesteps": at, "donor": "1", "sample": {}, "order": 1})
+    trials, found = chosen(records, config(2))
+    assert trials == [1, 2]
+    assert "trial 0 (it became a copy of another trial at its end)" in found.notes[0]
+    records[0].exploits[-1]["timesteps"] = at - 1
+    assert chosen(records, config(2))[0] == [0, 1]
