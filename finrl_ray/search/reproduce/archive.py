@@ -27,7 +27,7 @@ from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
-from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.errors import ConfigError, FinRLRayError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import (
     ARRAY_BYTES,
@@ -76,7 +76,19 @@ class ArchivedTrial:
 
     @property
     def until(self) -> int:
-        """Timesteps of the last evaluation."""
+        """Timesteps of the last evaluation.
+
+        Raises
+        ------
+        ConfigError
+            If the trial was exchanged after its last evaluation, so that none is of what it became.
+        """
+        if not self.results:
+            raise ConfigError(
+                f"trial {self.trial} was exchanged by population based training after its last "
+                "evaluation, so that there is no result to compare with; replay another trial of "
+                "the search's folder with `finrl-ray replay DIR --trial N`"
+            )
         return int(self.results[-1]["timesteps"])
 
     @property
