@@ -153,7 +153,11 @@ class TrialRecords:
 
     def _checkpoint(self, event: Event) -> None:
         record = self.trials[event["trial_id"]]
-        record.checkpoints[event["timesteps"]] = record.latest_checkpoint = event["path"]
+        path = event["path"]
+        # an exchanged trial numbers its checkpoints anew, and may take the folder of an earlier one
+        left = {s: known for s, known in record.checkpoints.items() if known != path}
+        record.checkpoints = {**left, event["timesteps"]: path}
+        record.latest_checkpoint = path
 
     def _exploit(self, event: Event) -> None:
         record = self.trials[event["trial_id"]]

@@ -136,6 +136,9 @@ class CheckpointRetention(tune.Callback):
     ) -> None:
         """Put what the new checkpoint supersedes on the waiting list."""
         record = self.journal.records.trials[trial.trial_id]
+        if record.latest_checkpoint in self.seen:  # its folder was taken again, for this one
+            self.seen.discard(record.latest_checkpoint)
+            self.waiting = deque(w for w in self.waiting if w[1] != record.latest_checkpoint)
         for steps in superseded(record, self.config):
             path = record.checkpoints[steps]
             if path not in self.seen:

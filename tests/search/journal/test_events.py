@@ -106,6 +106,17 @@ def test_an_exchange_changes_what_a_trial_goes_on_with(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_that_is_taken_again_is_no_longer_the_earlier_checkpoint(tmp_path: Path) -> None:
+    records = TrialRecords()
+    start(records, tmp_path, "a", 0)
+    for steps, number in ((100, 0), (200, 1), (300, 0)):
+        path = f"ray/a/checkpoint_{number}"
+        append_event(tmp_path, records, "checkpoint", trial_id="a", timesteps=steps, path=path)
+    found = read_journal(tmp_path).trials["a"]
+    assert found.checkpoints == {200: "ray/a/checkpoint_1", 300: "ray/a/checkpoint_0"}
+    assert found.latest_checkpoint == "ray/a/checkpoint_0"
+
+
 def test_the_time_of_a_search_is_that_of_its_lives() -> None:
     records = TrialRecords()
     for time, event in [

@@ -98,6 +98,25 @@ def test_a_running_search_deletes_after_the_grace_what_no_trial_needs(
     assert left(tmp_path) == [200, 300, 400]
 
 
+def test_a_folder_that_is_taken_again_is_not_deleted_for_what_it_was(tmp_path, monkeypatch) -> None:
+    journal = small_journal(tmp_path)
+    found = journal.records.trials["a"] = made(tmp_path, record(1.0, 3.0, 2.0, 1.0))
+    config = ExperimentConfig(search=SearchConfig(keep_checkpoints=1))
+    callback = CheckpointRetention(journal, config, delete_at_once(journal.storage))
+    now = [0.0]
+    monkeypatch.setattr(retention.time, "monotonic", lambda: now[0])
+    trial = SimpleNamespace(trial_id="a", is_finished=lambda: True, checkpoint=None)
+    callback.on_trial_result(0, [trial], trial, result={})  # that of 100 is superseded, and waits
+    found.results.append({**found.results[-1], "timesteps": 500})
+    path = found.checkpoints.pop(100)
+    found.checkpoints[500] = found.latest_checkpoint = path
+    callback.on_trial_result(1, [trial], trial, result={})
+    now[0] = retention.GRACE_S
+    callback.on_step_end(1, [trial])
+    # 300, superseded since, is gone; the folder that 100 had is the newest checkpoint
+    assert left(tmp_path) == [100, 200, 400]
+
+
 class Disk:
     """Trials of a search with a bound of 1 GB, whose checkpoints have 100 MB each."""
 
