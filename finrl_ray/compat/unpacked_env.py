@@ -9,7 +9,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.state.env import wrappers
-from finrl_ray.config.env import REWARD_SCALING, EnvConfig
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.account import REWARD_SCALING
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.config.trial.options import options_among

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from finrl_ray.config.env import EnvConfig, settled_reward_scaling
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.account import settled_reward_scaling
 from finrl_ray.config.trial.order_size import by_ticker
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts

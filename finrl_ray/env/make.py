@@ -10,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.config.env import AccountOptions, EnvConfig, TradingOptions
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.account import AccountOptions
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.orders.sizes import settled_hmax

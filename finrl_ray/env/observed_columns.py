@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray, IntArray
-from finrl_ray.config.env import TradingOptions
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import counted
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from finrl_ray.config.checks import require_numbers
-from finrl_ray.config.env import EnvConfig, TradingOptions, options_beyond_finrl
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.trading import TradingOptions, options_beyond_finrl
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import FloatArray, IntArray
-from finrl_ray.config.env import EnvConfig, TradingOptions
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.observed_columns import (
     FINRL,

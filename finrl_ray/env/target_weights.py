@@ -3,7 +3,7 @@
 import numpy as np
 
 from finrl_ray._typing import AnyArray, FloatArray
-from finrl_ray.config.env import ZeroAction
+from finrl_ray.config.env_options.trading import ZeroAction
 from finrl_ray.env.kernel.target_weights import WeightRules
 from finrl_ray.env.rules import TradingRules
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from env_markets import hand_market, random_market
 
-from finrl_ray.config.env import EnvConfig, TradingOptions
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.env.make import make_env, make_vec_env, with_fitted_scaling
 from finrl_ray.env.observed_columns import entry_names, nearest_tickers, observed_columns
 from finrl_ray.env.scaling import ObservationScaling, fit_observation_scaling

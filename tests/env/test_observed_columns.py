@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from env_markets import finrl_frame, hand_market, random_market
 
-from finrl_ray.config.env import EnvConfig, TradingOptions
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import create_env, make_env, make_vec_env, with_fitted_scaling
 from finrl_ray.env.observed_columns import check_table_size, entry_names, observation_size

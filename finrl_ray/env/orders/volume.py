@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from finrl_ray._typing import BoolArray, FloatArray
-from finrl_ray.config.env import TradingOptions
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
 

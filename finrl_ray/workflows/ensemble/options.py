@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions, ZeroAction
+from finrl_ray.config.env_options.account import Reward
+from finrl_ray.config.env_options.trading import (
+    ActionKind,
+    Fill,
+    Observation,
+    TradingOptions,
+    ZeroAction,
+)
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean

@@ -16,7 +16,14 @@ from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.env import ActionKind, Fill, Observation, Reward, TradingOptions, ZeroAction
+from finrl_ray.config.env_options.account import Reward
+from finrl_ray.config.env_options.trading import (
+    ActionKind,
+    Fill,
+    Observation,
+    TradingOptions,
+    ZeroAction,
+)
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory

@@ -27,7 +27,7 @@ from finrl_ray.agents.replay.choose import follow_market
 from finrl_ray.agents.replay.market_rows import RowPool
 from finrl_ray.agents.state.model import capture_replay, restore_replay
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
-from finrl_ray.config.env import TradingOptions
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.env.stock_trading import StockTradingEnv

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
-from finrl_ray.config.env import TradingOptions
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.env.vec_env import StockTradingVecEnv

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_windows import small_windows
 
-from finrl_ray.config.env import TradingOptions
+from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.scaling import fit_observation_scaling
 from finrl_ray.errors import ConfigError, FinRLRayError
