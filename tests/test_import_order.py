@@ -17,6 +17,7 @@ FLOORS = {
     "support": 1,
     "files": 2,
     "machine": 3,
+    "own_code": 3,
     # Ray, stores and the config file
     "cluster": 4,
     "storage": 4,
