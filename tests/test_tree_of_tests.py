@@ -9,6 +9,7 @@ OTHER_FOLDERS = ("benchmarks", "docs", "faults", "helpers", "integration")
 OF_SEVERAL_MODULES = {
     "agents/test_changed_keywords.py": "what SB3 renamed, wherever it is taken",
     "agents/callbacks/test_trading_evaluation.py": "`TradingEvalCallback`, beside `EvalCallback`",
+    "baselines/test_olps.py": "final wealth that is known, of two baselines",
     "compat/test_one_answer.py": "two ways to one number",
     "compat/test_tutorial.py": "FinRL's own tutorial, from data to backtest",
     "env/test_crypto.py": "prices of every day of the week, and fractions of a share",

@@ -26,8 +26,8 @@ class DataConfig:
     source: str = "bundled"
     """A source by its name, or the path of a .csv, .csv.gz or .parquet file in FinRL's long format;
     a relative path is looked up from the folder of the config file. docs/data.md has a table of the
-    sources, such as `bundled`, `sp500`, `yahoo`, and the generated markets `noise` (nothing to
-    find) and `planted` (a known edge)."""
+    sources, such as `bundled`, `sp500`, `big_tech`, `yahoo`, and the generated markets `noise`
+    (nothing to find) and `planted` (a known edge)."""
     tickers: tuple[str, ...] | None = None
     """Names to keep, in this order; all of the source's in alphabetical order when null."""
     start: date | None = None

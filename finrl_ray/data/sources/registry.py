@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
+from finrl_ray.data.sources.big_tech import BIG_TECH
 from finrl_ray.data.sources.bundled import BUNDLED
 from finrl_ray.data.sources.files import read_file
 from finrl_ray.data.sources.generated import NOISE, PLANTED
 from finrl_ray.data.sources.source import Source
-from finrl_ray.data.sources.sp500 import SP500
+from finrl_ray.data.sources.sp500 import FACTORS, SP500, SP500_INDEX
+from finrl_ray.data.sources.sp500_vix import SP500_VIX
 from finrl_ray.data.sources.yahoo import YAHOO
 from finrl_ray.support.progress import Progress, no_progress
 
@@ -21,6 +23,10 @@ SOURCES: dict[str, Source] = {
     for source in (
         BUNDLED,
         SP500,
+        SP500_INDEX,
+        FACTORS,
+        BIG_TECH,
+        SP500_VIX,
         YAHOO,
         NOISE,
         PLANTED,

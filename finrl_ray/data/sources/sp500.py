@@ -1,25 +1,53 @@
-"""Adjusted closes of 20 large US stocks from skfolio's package: `data.source: sp500`."""
+"""Adjusted closes from skfolio's package: `data.source` `sp500`, `sp500_index` and `factors`."""
 
-import importlib.util
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
-from finrl_ray.data.sources.files import EXACT_FLOATS, READ_ERRORS
+from finrl_ray.data.sources.package_file import PackageFile
 from finrl_ray.data.sources.source import Source
-from finrl_ray.errors import ConfigError, DataError
 
 SP500_FIRST_DATE = "2005-01-01"
 """Earlier prices of this set are rounded so coarsely that daily returns are wrong by percents."""
+_ORIGIN = (
+    "not named; skfolio says that its sets are adjusted closes for tests and examples, stale, and "
+    "not for investment, trading or commercial use"
+)
+
+
+def _file(source: str, name: str, sha256: str) -> PackageFile:
+    return PackageFile(
+        source=source,
+        package="skfolio",
+        path=f"datasets/data/{name}.csv.gz",
+        sha256=sha256,
+        licence="BSD-3-Clause",
+        origin=_ORIGIN,
+        extra="sp500",
+    )
+
+
+SP500_FILE = _file(
+    "sp500",
+    "sp500_dataset",
+    "ee21cac28befb1d0a739a9ceb22184f995394726aa0cfde9a21941d1ac04ac0d",
+)
+INDEX_FILE = _file(
+    "sp500_index",
+    "sp500_index",
+    "894c34431c284f86aa64a467e176e2a3c9b697c857eb9ab35006c2dd55d3fdf2",
+)
+FACTORS_FILE = _file(
+    "factors",
+    "factors_dataset",
+    "6eb089953db90c9a38d3283582751701a90db6f59965847fd64b0578de497161",
+)
 
 
 def read_sp500() -> pd.DataFrame:
     """Return the adjusted closes of 20 large US stocks from 2005 on, from skfolio's package.
-
-    Only the file is read; skfolio is not imported.
 
     Raises
     ------
@@ -28,36 +56,45 @@ def read_sp500() -> pd.DataFrame:
     DataError
         If its file is not where this version of skfolio keeps it.
     """
-    spec = importlib.util.find_spec("skfolio")
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            "data.source 'sp500' needs the prices that ship with skfolio, which is not installed: "
-            'pip install "finrl-ray[sp500]"'
-        )
-    path = Path(spec.origin).parent / "datasets" / "data" / "sp500_dataset.csv.gz"
-    try:
-        wide = pd.read_csv(path, index_col=0, **EXACT_FLOATS)
-    except READ_ERRORS as error:
-        raise DataError(
-            f"skfolio's price file {path} cannot be read ({error}); install a version that "
-            'finrl-ray knows: pip install "finrl-ray[sp500]"'
-        ) from error
-    wide = wide.loc[wide.index >= SP500_FIRST_DATE]
-    t, n = wide.shape
+    wide = SP500_FILE.read("Date")
+    return _long(wide.loc[wide["Date"] >= SP500_FIRST_DATE])
+
+
+def read_sp500_index() -> pd.DataFrame:
+    """Return the closes of the S&P 500 index as the ticker SP500, from skfolio's package.
+
+    The errors are those of `read_sp500`.
+    """
+    return _long(INDEX_FILE.read("Date"))
+
+
+def read_factors() -> pd.DataFrame:
+    """Return the adjusted closes of five US factor funds, from skfolio's package.
+
+    The errors are those of `read_sp500`.
+    """
+    return _long(FACTORS_FILE.read("Date"))
+
+
+def _long(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of one column per ticker in FinRL's long format."""
+    closes = wide.drop(columns="Date")
+    t, n = closes.shape
     return pd.DataFrame(
         {
-            "date": np.repeat(wide.index.to_numpy(), n),
-            "tic": np.tile(wide.columns.to_numpy(), t),
-            "close": wide.to_numpy(dtype=np.float64).reshape(-1),
+            "date": np.repeat(wide["Date"].to_numpy(), n),
+            "tic": np.tile(closes.columns.to_numpy(), t),
+            "close": closes.to_numpy(dtype=np.float64).reshape(-1),
         }
     )
 
 
 def _notes(config: DataConfig) -> list[str]:
     first = date.fromisoformat(SP500_FIRST_DATE)
+    said = SP500_FILE.notes()
     if config.start is None or config.start >= first:
-        return []
-    return [f"Rows before {first} are never read: their prices are rounded too coarsely."]
+        return said
+    return [*said, f"Rows before {first} are never read: their prices are rounded too coarsely."]
 
 
 SP500 = Source(
@@ -65,4 +102,16 @@ SP500 = Source(
     description="Adjusted daily closes of 20 large US stocks from skfolio",
     read=lambda config, progress: read_sp500(),
     notes=_notes,
+)
+SP500_INDEX = Source(
+    name="sp500_index",
+    description="Daily closes of the S&P 500 index from skfolio",
+    read=lambda config, progress: read_sp500_index(),
+    notes=lambda config: INDEX_FILE.notes(),
+)
+FACTORS = Source(
+    name="factors",
+    description="Adjusted daily closes of five US factor funds from skfolio",
+    read=lambda config, progress: read_factors(),
+    notes=lambda config: FACTORS_FILE.notes(),
 )

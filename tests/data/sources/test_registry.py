@@ -15,13 +15,17 @@ from finrl_ray.errors import DataError
 
 
 def test_names_are_those_of_the_sources():
-    assert list(SOURCES) == ["bundled", "sp500", "yahoo", "noise", "planted"]
+    assert list(SOURCES) == [
+        *("bundled", "sp500", "sp500_index", "factors", "big_tech", "sp500_vix"),
+        *("yahoo", "noise", "planted"),
+    ]
     assert all(source.name == name for name, source in SOURCES.items())
 
 
 def test_the_table_of_the_documentation_has_every_source():
     text = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE)
+    table = text.split("\n## Sources\n")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE)
     assert [name for name in rows if name in SOURCES] == list(SOURCES)
 
 
