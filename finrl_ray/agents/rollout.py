@@ -228,12 +228,12 @@ def _training_statistics(model: BaseAlgorithm, env: VecEnv) -> Iterator[Normaliz
 
 def _check_fits(model: BaseAlgorithm | EnsembleModel, env: VecEnv) -> None:
     """Refuse an env whose observations or actions are of other sizes than the model's."""
-    own = _shape(model.observation_space), model.action_space.shape
-    other = _shape(env.observation_space), env.action_space.shape
+    own = _shape(model.observation_space), _actions(model.action_space)
+    other = _shape(env.observation_space), _actions(env.action_space)
     if own == other:
         return
     raise ConfigError(
-        f"the model was trained on observations of shape {own[0]} with actions of shape {own[1]}, "
+        f"the model was trained on observations of shape {own[0]} with actions {own[1]}, "
         f"and the env has {other[0]} and {other[1]}: it has other tickers, features or options "
         "than the model's; give an env like the one it was trained in"
     )
@@ -244,6 +244,11 @@ def _shape(space: spaces.Space[Any]) -> Any:
     if isinstance(space, spaces.Dict):
         return {name: part.shape for name, part in space.spaces.items()}
     return space.shape
+
+
+def _actions(space: spaces.Space[Any]) -> str:
+    """Return what actions are: their shape, and of choices how many there are."""
+    return f"of shape {space.shape}" if isinstance(space, spaces.Box) else repr(space)
 
 
 def _is_fresh(normalizer: VecNormalize) -> bool:

@@ -6,6 +6,7 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.env.scaling import fitted_scaling
 
 N_ACCOUNTS = 64
@@ -17,7 +18,7 @@ def random_policy_curves(
     """Return the account values of accounts whose actions are uniform within [-1, 1].
 
     Whether they are orders or target weights is the config's choice, as for the agents; of weights,
-    half are 0 and the others share the account.
+    half are 0 and the others share the account. Of discrete actions each choice is as likely.
 
     Parameters
     ----------
@@ -45,8 +46,7 @@ def random_policy_curves(
     curves = np.empty((n_accounts, market_data.n_periods))
     left = n_accounts
     while left:
-        actions = rng.uniform(-1.0, 1.0, (n_accounts, market_data.n_assets)).astype(np.float32)
-        _, _, dones, infos = env.step(actions)
+        _, _, dones, infos = env.step(random_actions(env.action_space, n_accounts, rng))
         for index in np.flatnonzero(dones):
             curves[index] = infos[index]["account_history"].account_value
             left -= 1

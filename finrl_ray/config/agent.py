@@ -14,6 +14,10 @@ from finrl_ray.learners.names import LearnerName
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
 Policy = Literal["MlpPolicy", "PerTickerPolicy"]
+WITHOUT_CHOICES = ("ddpg", "td3", "sac", "tqc", "crossq")
+"""The algorithms whose actions are numbers, and never `env.discrete_actions`."""
+OF_ONE_CHOICE = ("dqn",)
+"""The algorithms that choose one of so many actions."""
 _WITH_TICKERS: tuple[Algorithm, ...] = ("a2c", "ppo")
 """The algorithms that have the policy `PerTickerPolicy`."""
 

@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.agent import OF_ONE_CHOICE, WITHOUT_CHOICES, AgentConfig
 from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require, require_numbers
 from finrl_ray.config.data import DataConfig, SplitConfig
 from finrl_ray.config.env import PER_TICKER, EnvConfig
+from finrl_ray.config.env_options.trading import check_combinations
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.config.trial.order_size import check_tickers
@@ -51,6 +52,7 @@ class ExperimentConfig:
         self._check_paths()
         self._check_market_series()
         self._check_tickers()
+        self._check_actions()
 
     def _check_evaluations(self) -> None:
         total, evaluation = self.agent.total_timesteps, self.evaluation
@@ -127,3 +129,26 @@ class ExperimentConfig:
         if self.data.tickers is not None:
             for name in PER_TICKER:
                 check_tickers(f"env.{name}", getattr(self.env, name), self.data.tickers)
+            check_combinations(self.env, len(self.data.tickers))
+
+    def _check_actions(self) -> None:
+        """Refuse an algorithm that cannot give the actions that the env takes."""
+        kind, algorithm = self.env.discrete_actions, self.agent.algorithm
+        require(
+            kind == "none" or algorithm not in WITHOUT_CHOICES,
+            f"env.discrete_actions must be none with agent.algorithm {algorithm}, whose actions "
+            f"are numbers, got {kind!r}; a choice for each ticker is made by ppo and a2c, and one "
+            "of a product by them and dqn",
+        )
+        require(
+            kind == "none" or self.agent.policy == "MlpPolicy",
+            f"agent.policy {self.agent.policy} gives a number for each ticker; with "
+            f"env.discrete_actions {kind!r} set agent.policy to MlpPolicy",
+        )
+        tickers = self.data.tickers
+        one = kind == "product" or (kind == "per_ticker" and (tickers is None or len(tickers) == 1))
+        require(
+            algorithm not in OF_ONE_CHOICE or one,
+            f"agent.algorithm {algorithm} chooses one of so many actions; set "
+            f"env.discrete_actions to product (per_ticker is enough with one ticker), got {kind!r}",
+        )

@@ -13,6 +13,7 @@ from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.account_state import account_state, restore_account
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.market_table import MarketTable
+from finrl_ray.env.orders.discrete import Choices, choices_of
 from finrl_ray.env.settings import (
     check_previous_state,
     per_account,
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 _RESET_OPTIONS = ("start_row",)
 
 
-def env_spaces(table: MarketTable) -> tuple[spaces.Box, spaces.Box]:
+def env_spaces(table: MarketTable, choices: Choices | None) -> tuple[spaces.Box, spaces.Space[Any]]:
     """Return the observation and the action space of an account in this market."""
     shape = (table.observation_size,)
     observation_space = spaces.Box(low=-np.inf, high=np.inf, shape=shape, dtype=np.float32)
+    if choices is not None:
+        return observation_space, choices.space
     action_space = spaces.Box(low=-1.0, high=1.0, shape=(table.n_assets,), dtype=np.float32)
     return observation_space, action_space
 
@@ -56,7 +59,9 @@ class AccountView(gym.Env[Float32Array, Float32Array]):
     def __init__(self, accounts: Accounts, index: int) -> None:
         self.accounts = accounts
         self.index = index
-        observation_space, action_space = env_spaces(accounts.table)
+        self.choices = choices_of(accounts.rules, accounts.table.n_assets)
+        """What agents choose among, with `discrete_actions`; else None."""
+        observation_space, action_space = env_spaces(accounts.table, self.choices)
         self.observation_space: spaces.Space[Any] = observation_space
         self.action_space: spaces.Space[Any] = action_space
 

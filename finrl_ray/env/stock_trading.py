@@ -142,7 +142,10 @@ class StockTradingEnv(AccountView):
         books = accounts.books
         if books.records["finished"][0] and not self._dummy_step:
             raise RuntimeError("the episode has ended; call reset() before step()")
-        observation = accounts.step(np.asarray(action)[np.newaxis])[0]
+        actions = np.asarray(action)[np.newaxis]
+        if self.choices is not None:
+            actions = self.choices.actions_of(actions)
+        observation = accounts.step(actions)[0]
         finished = bool(books.records["finished"][0])
         info = {"account_history": accounts.history(0)} if finished else {}
         terminated = finished and (self._dummy_step or accounts.is_lost(0))

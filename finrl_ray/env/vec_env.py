@@ -108,7 +108,8 @@ class StockTradingVecEnv(VecEnv):
         self._truncates = chosen.time_limit == "truncate"
         self._actions: AnyArray = np.zeros((n_envs, table.n_assets), dtype=np.float32)
         self._built_at = time.time()
-        super().__init__(n_envs, *env_spaces(table))
+        self.choices = self.envs[0].choices
+        super().__init__(n_envs, *env_spaces(table, self.choices))
 
     # -- stepping -----------------------------------------------------------------------------
 
@@ -130,8 +131,9 @@ class StockTradingVecEnv(VecEnv):
         return self.observation_space.shape
 
     def step_async(self, actions: AnyArray) -> None:
-        """Keep the actions, of shape (E, N), for `step_wait`."""
-        self._actions = np.asarray(actions)
+        """Keep the actions, of shape (E, N), for `step_wait`; or choices, as the space has them."""
+        actions = np.asarray(actions)
+        self._actions = actions if self.choices is None else self.choices.actions_of(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step every account; those whose episode ends are reset, as in DummyVecEnv."""

@@ -58,7 +58,10 @@ def test_the_agent_page(tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.slow
 def test_the_environment_page(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks("environment.md")
+    one_asset, code = blocks("environment.md")
+    names = run(one_asset.replace("512", "64").replace("1_024", "64"), "environment.md", {})
+    assert str(names["model"].action_space) == "Discrete(2)"
+    assert len(names["shares"]) == len(names["account_value"]) - 1
     small = '"ppo", model_kwargs={"n_steps": 100, "batch_size": 50})'
     short = code.replace("5_000", "300").replace('"ppo")', small)
     names = run(short, "environment.md", {})

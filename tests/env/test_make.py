@@ -44,7 +44,7 @@ def test_the_factory_knows_every_field():
         "observation_scaling", "parity", "cash_penalty_proportion", "stop_loss",
         "profit_loss_ratio", "lot_size", "cooldown", "observation", "lookback", "return_horizons",
         "nearest_spread",
-        "action", "zero_action", "max_weight", "no_trade_band", "trade_rate",
+        "action", "discrete_actions", "zero_action", "max_weight", "no_trade_band", "trade_rate",
         "hmax_unit", "volume_slippage", "short", "borrow_rate", "maintenance_margin",
         "reward", "differential_sharpe_rate",
     }  # fmt: skip

@@ -11,6 +11,7 @@ from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.agents.callbacks.account_watch import TradeWatch
 from finrl_ray.agents.callbacks.interval import TimestepInterval
 from finrl_ray.agents.callbacks.step_ring import StepRing
+from finrl_ray.env.orders.discrete import Choices
 from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ class ActionAnalysisCallback(BaseCallback):
     """Logs statistics of the last `window` steps of all envs, every `log_freq` timesteps.
 
     Actions are those that the env was given: clipped to its bounds for PPO and A2C, which sample
-    outside them, and unscaled for SAC, TD3 and DDPG. Logged under `actions/`:
+    outside them, and unscaled for SAC, TD3 and DDPG; of `discrete_actions` the numbers that choices
+    stand for (-1, 0 and 1). Logged under `actions/`:
 
     - `mean_magnitude`, `asset_{i}_mean`, `asset_{i}_std`, over steps and envs, and the latter two
       as `{ticker}/mean` and `{ticker}/std` where the env names at most 50 tickers;
@@ -64,6 +66,7 @@ class ActionAnalysisCallback(BaseCallback):
         self.latest: dict[str, Any] = {}
         self._interval = TimestepInterval("log_freq", log_freq)
         self._actions = StepRing(self.window)
+        self._choices: Choices | None = None
         self._watch = TradeWatch(self.window)
 
     @property
@@ -100,10 +103,15 @@ class ActionAnalysisCallback(BaseCallback):
     def _on_training_start(self) -> None:
         self._interval.start(self.model.num_timesteps)
         self._watch.start(self.training_env)
+        env = self.training_env
+        found = env.get_attr("choices", indices=[0])[0] if env.has_attr("choices") else None
+        self._choices = found if isinstance(found, Choices) else None
 
     def _on_step(self) -> bool:
         # on-policy algorithms keep the sampled actions beside those that the env gets
         actions = self.locals.get("clipped_actions", self.locals["actions"])
+        if self._choices is not None:
+            actions = self._choices.actions_of(actions)
         self._actions.push(np.asarray(actions).reshape(self.training_env.num_envs, -1))
         self._watch.after_step(np.asarray(self.locals["dones"]), self.locals["infos"])
         if self._interval.take(self.num_timesteps):

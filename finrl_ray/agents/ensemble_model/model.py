@@ -5,6 +5,10 @@ go its `trade_rate` of the way to them; the ensemble goes the mean of these ways
 member i would come to w + r_i (w_i - w). The mean over k members is w + r (v - w) with
 r = mean(r_i) and v = sum(r_i w_i) / sum(r_i): an account whose trade_rate is r, and which is told
 v. So `predict` returns v, and `shared_env_config` has r.
+
+Members with discrete actions (`env.discrete_actions`) are taken by what their choices stand for: of
+three of which two buy and one holds the ensemble orders two thirds of `hmax`. So the account that
+they trade takes numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +25,7 @@ from finrl_ray._typing import AnyArray
 from finrl_ray.agents.normalization import Statistics
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.trial.shared_rules import other_rules
+from finrl_ray.env.orders.discrete import choices_of_space
 from finrl_ray.env.target_weights import settled_band, weights_of_actions
 from finrl_ray.errors import ConfigError
 
@@ -59,7 +64,7 @@ class EnsembleModel:
     Attributes
     ----------
     observation_space : that of the members; where they see different things, a Dict by `view`
-    action_space : that of the first member
+    action_space : that of the first member; of members with discrete actions N numbers in -1..1
     device : of torch
 
     Raises
@@ -88,7 +93,7 @@ class EnsembleModel:
                 )
         alone = next(iter(views.values()))
         self.observation_space: spaces.Space[Any] = alone if len(views) == 1 else spaces.Dict(views)
-        self.action_space: spaces.Space[Any] = first.model.action_space
+        self.action_space: spaces.Space[Any] = _numbers_space(first)
 
     @property
     def device(self) -> th.device:
@@ -131,7 +136,8 @@ class EnsembleModel:
             action, after = member.model.predict(
                 seen, state=own, episode_start=episode_start, deterministic=deterministic
             )
-            actions.append(action)
+            chosen = choices_of_space(member.env, member.model.action_space)
+            actions.append(action if chosen is None else chosen.actions_of(action))
             states.append(after)
         has_state = any(one is not None for one in states)
         options = [member.env for member in self.members]
@@ -146,7 +152,7 @@ def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> An
 
     Parameters
     ----------
-    actions : of each agent, of shape (..., N)
+    actions : of each agent, of shape (..., N); of discrete ones what they stand for
     options : of each agent
 
     Returns
@@ -185,7 +191,8 @@ def shared_env_config(options: Sequence[EnvConfig], n_assets: int) -> EnvConfig:
     options : of each agent
     n_assets : N
     """
-    first = options[0]
+    # what is told are numbers, whatever the agents choose among
+    first = replace(options[0], discrete_actions="none")
     if first.action == "orders":
         return first
     changes: dict[str, float | str | None] = {
@@ -211,12 +218,20 @@ def _check_same_rules(first: Member, member: Member) -> None:
             "the models of an ensemble trade one account, so that its rules must be the same for "
             f"all: {member.name or 'a member'} has {', '.join(different)}"
         )
-    shapes = [one.model.action_space.shape for one in (first, member)]
+    shapes = [_numbers_space(one).shape for one in (first, member)]
     if shapes[0] != shapes[1]:
         raise ConfigError(
             f"the models of an ensemble must have actions of one shape, got {shapes[0]} and "
             f"{shapes[1]}: they were trained on other tickers"
         )
+
+
+def _numbers_space(member: Member) -> spaces.Space[Any]:
+    """Return the space of what a member's actions stand for."""
+    choices = choices_of_space(member.env, member.model.action_space)
+    if choices is None:
+        return member.model.action_space
+    return spaces.Box(-1.0, 1.0, shape=(choices.n_assets,), dtype=np.float32)
 
 
 def _seen_by(member: Member, observation: Observation) -> AnyArray:

@@ -21,11 +21,13 @@ from finrl_ray.config.trial.order_size import HmaxUnit
 Fill = Literal["close", "next_open"]
 ActionKind = Literal["orders", "target_weights"]
 ZeroAction = Literal["cash", "equal_weights"]
+DiscreteActions = Literal["none", "per_ticker", "product"]
 Observation = Literal["finrl", "stationary"]
 
 _KINDS: Mapping[str, Any] = MappingProxyType(
     {
         "action": ActionKind,
+        "discrete_actions": DiscreteActions,
         "zero_action": ZeroAction,
         "hmax_unit": HmaxUnit,
         "fill": Fill,
@@ -35,6 +37,8 @@ _KINDS: Mapping[str, Any] = MappingProxyType(
 )
 
 _MOST_BORROW_RATE = 10.0
+MOST_COMBINATIONS = 4096
+"""Of the tickers' choices, with `discrete_actions: product`; a network has an output for each."""
 
 _FILLS = not_searched(
     "it is a fact of the market, which all trials trade in alike: when and in what amounts orders "
@@ -55,6 +59,11 @@ class TradingOptions:
     """What an action says. `orders`: shares to trade, as fractions of `hmax`, as in FinRL.
     `target_weights`: the share of the account that each ticker should have after the trade; below 0
     counts as 0, above 1 as 1, a sum above 1 is divided by it, and what is left is cash."""
+    discrete_actions: DiscreteActions = field(default="none", metadata=formulation())
+    """`none`: an action is N numbers within -1..1. `per_ticker`: it is a choice for each ticker, of
+    sell, hold and buy, which are -1, 0 and 1 (sell or buy `hmax`); with `target_weights` of out and
+    in, which share the account equally, and with `short` of short, out and long. `product`: it is
+    one choice among all combinations of these, of which there may be 4,096, as DQN needs it."""
     hmax_unit: HmaxUnit = field(default="shares", metadata=WITH_ORDERS)
     """What `hmax` counts. `shares`: shares, as in FinRL. `money`: currency, so that an action of
     1.0 orders hmax / close shares, at the close that the agent has seen. `account_share`: a share
@@ -269,3 +278,22 @@ def options_beyond_finrl() -> str:
     """Return the names of the options that FinRL has not: `fill, fractional_shares or cooldown`."""
     *names, last = (item.name for item in fields(TradingOptions))
     return f"{', '.join(names)} or {last}"
+
+
+def choice_names(options: TradingOptions) -> tuple[str, ...]:
+    """Return what an agent with discrete actions chooses among for each ticker, in order."""
+    if options.action == "orders":
+        return ("sell", "hold", "buy")
+    return ("short", "out", "long") if options.short else ("out", "in")
+
+
+def check_combinations(options: TradingOptions, n_assets: int) -> None:
+    """Raise ConfigError if a product of choices for N tickers is too large."""
+    k = len(choice_names(options))
+    require(
+        options.discrete_actions != "product" or k**n_assets <= MOST_COMBINATIONS,
+        f"discrete_actions 'product' has {k} choices for each ticker and may have at most "
+        f"{MOST_COMBINATIONS:,} combinations ({int(math.log(MOST_COMBINATIONS, k) + 1e-9)} "
+        f"tickers), got {n_assets} tickers, {k}**{n_assets} combinations; take fewer tickers, or "
+        "discrete_actions 'per_ticker' with an algorithm that takes a choice for each (ppo, a2c)",
+    )

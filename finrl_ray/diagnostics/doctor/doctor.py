@@ -23,6 +23,7 @@ from finrl_ray.diagnostics.findings import Finding, FindingList, FindingsReport
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
 from finrl_ray.diagnostics.learning.sentences import policy_sentences
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
+from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
 from finrl_ray.support.text import counted
@@ -187,8 +188,7 @@ def _settle(env: VecEnv) -> None:
     rng = np.random.default_rng(0)
     env.reset()
     for _ in range(-(-_SETTLING_STEPS // env.num_envs)):
-        shape = (env.num_envs, *(env.action_space.shape or ()))
-        env.step(rng.uniform(-1, 1, shape).astype(np.float32))
+        env.step(random_actions(env.action_space, env.num_envs, rng))
 
 
 def _before_training(measures: dict[str, float]) -> dict[str, float]:

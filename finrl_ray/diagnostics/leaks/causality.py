@@ -12,6 +12,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.support.text import counted
@@ -137,8 +138,8 @@ def _check_episode(
         observations: list[AnyArray] = [vec_env.reset()]
         values = [float(vec_env.accounts.books.records["value"][0])]
         for _ in range(row - first):
-            orders = rng.uniform(-1, 1, (1, own.n_assets)).astype(np.float32)
-            stepped: AnyArray = np.asarray(vec_env.step(orders)[0])
+            actions = random_actions(vec_env.action_space, 1, rng)
+            stepped: AnyArray = np.asarray(vec_env.step(actions)[0])
             observations.append(stepped)
             values.append(float(vec_env.accounts.books.records["value"][0]))
         seen.append((np.concatenate(observations), np.array(values)))

@@ -15,6 +15,7 @@ from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.agents.rollout import HISTORY_KEY
 from finrl_ray.agents.state.env import wrappers
 from finrl_ray.env.accounts import Accounts
+from finrl_ray.env.orders.discrete import choices_of
 
 Policy: TypeAlias = Callable[[Any], AnyArray]
 """Takes the observations of all accounts and returns their actions."""
@@ -154,6 +155,9 @@ def buying_policy(env: VecEnv) -> Policy | None:
     Of orders it buys as much as it may and holds; of weights it holds equal ones.
     """
     space = env.action_space
+    accounts = trading_accounts(env)
+    if accounts is not None and not isinstance(space, gym.spaces.Box):
+        return _choosing(env, _last_choice(space))
     if not isinstance(space, gym.spaces.Box) or not bool(np.isfinite(space.high).all()):
         return None
     highest = np.tile(space.high, (env.num_envs, *(1 for _ in space.shape)))
@@ -169,12 +173,27 @@ def hold_policy(env: VecEnv) -> Policy | None:
     accounts = trading_accounts(env)
     if accounts is not None and _sells_by_zeros(accounts):
         return None
+    choices = None if accounts is None else choices_of(accounts.rules, accounts.table.n_assets)
+    if choices is not None:
+        idle = choices.names.index("hold" if "hold" in choices.names else "out")
+        each = np.full(choices.n_assets, idle)
+        return _choosing(env, choices.combination_of(each) if choices.is_one_number else each)
     if not isinstance(space, gym.spaces.Box) or not bool(
         np.all(space.low <= 0) and np.all(space.high >= 0)
     ):
         return None
     zeros = np.zeros((env.num_envs, *space.shape), dtype=space.dtype)
     return lambda _: zeros.copy()
+
+
+def _choosing(env: VecEnv, choice: Any) -> Policy:
+    """Return the policy that always makes one choice, of an account."""
+    chosen = np.array([choice] * env.num_envs)
+    return lambda _: chosen.copy()
+
+
+def _last_choice(space: Any) -> Any:
+    return space.n - 1 if isinstance(space, gym.spaces.Discrete) else space.nvec - 1
 
 
 def trading_accounts(env: VecEnv) -> Accounts | None:

@@ -51,5 +51,6 @@ def compile_rules(folder: SearchFolder, space: Mapping[str, Domain]) -> None:
 def _step(config: EnvConfig, data: MarketData) -> None:
     env = make_vec_env(data, config, scaling=fitted_scaling(config, data), seed=0)
     env.reset()
-    env.step(np.zeros((1, data.n_assets), dtype=np.float32))
+    space = env.action_space
+    env.step(np.zeros((1, *(space.shape or ())), dtype=space.dtype))
     env.close()

@@ -265,3 +265,14 @@ def test_another_range_of_actions() -> None:
     share = np.mean(np.abs(callback.actions_history) >= 2 * 0.99)
     assert callback.latest["saturation_percentage"] == pytest.approx(100 * share)
     assert share > 0.5
+
+
+@pytest.mark.parametrize("kind", ["per_ticker", "product"])
+def test_of_choices_what_they_stand_for(kind, market) -> None:
+    callback = analysis(log_freq=40)
+    env = StockTradingVecEnv(market, 2, discrete_actions=kind)
+    A2C("MlpPolicy", env, seed=0).learn(40, callback)
+    assert callback.actions_history.shape == (20, 2, market.n_assets)
+    assert set(np.unique(callback.actions_history)) == {-1.0, 0.0, 1.0}
+    assert "saturation_percentage" not in callback.latest
+    assert callback.latest["zero_source"] == "executed"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from small_models import small_env, small_model
 from stable_baselines3.common.vec_env import VecNormalize
 from told_models import seen_by, told_member
@@ -152,6 +153,29 @@ def test_real_models_act_as_their_mean_each_under_its_own_statistics(tmp_path) -
     found, state = ensemble.predict(raw, deterministic=True)
     np.testing.assert_array_equal(found, (by_hand[0] + by_hand[1]) / 2)
     assert state is None
+
+
+def test_choices_count_as_what_they_stand_for() -> None:
+    # 5 of a product holds the first and buys the second; 8 buys both: a half and a whole hmax
+    orders = {"action": "orders", "no_trade_band": None, "discrete_actions": "product"}
+    members = [told_member([[number]], **orders) for number in (5, 8)]
+    for member, number in zip(members, (5, 8), strict=True):
+        member.model.action_space = spaces.Discrete(9)
+        member.model.actions = np.array([number])
+    ensemble = EnsembleModel(members)
+    found, _ = ensemble.predict(NOTHING, deterministic=True)
+    np.testing.assert_array_equal(found, [0.5, 1.0])
+    assert ensemble.action_space.shape == (2,)
+    assert shared_env_config([one.env for one in members], 2).discrete_actions == "none"
+
+
+def test_choices_beside_numbers_are_weights_too() -> None:
+    # in both is 0.5 and 0.5; the other wants 0.25 of each
+    chosen = told_member([[1, 1]], discrete_actions="per_ticker", zero_action="equal_weights")
+    chosen.model.action_space = spaces.MultiDiscrete([2, 2])
+    chosen.model.actions = np.array([[1, 1]])
+    found = act(chosen, told_member([[0.25, 0.25]]))
+    np.testing.assert_array_equal(found, [0.375, 0.375])
 
 
 # -- refused ---------------------------------------------------------------------------------------

@@ -139,6 +139,18 @@ def test_the_trading_env_resumes_exactly(algorithm, normalize, options, market, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "kind"), [("a2c", "per_ticker"), ("ppo", "product")])
+def test_choices_resume_exactly(algorithm, kind, market, tmp_path) -> None:
+    def build():
+        options = {"action": "target_weights", "random_start": True, "discrete_actions": kind}
+        env = make_vec_env(market, EnvConfig(initial_amount=1e5, **options), n_envs=2, seed=5)
+        kwargs = SMALL_KWARGS[algorithm]
+        return DRLAgent(env).get_model(algorithm, model_kwargs=kwargs, verbose=0, seed=5)
+
+    assert_exact(build, tmp_path / "state.pt", 384)
+
+
+@pytest.mark.slow
 def test_envs_in_subprocesses_resume_exactly(tmp_path) -> None:
     envs = []
 

@@ -102,6 +102,7 @@ OTHER: dict[str, Any] = {
     "env.reward_scaling": 1.0,
     "env.risk_indicator_col": "vix",
     "env.action": "target_weights",
+    "env.discrete_actions": "per_ticker",
     "env.fill": "next_open",
     "env.fractional_shares": True,
     "env.hmax_unit": "money",

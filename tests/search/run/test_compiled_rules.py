@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from made_search import made_search
 from numba import njit
 
@@ -52,7 +53,9 @@ def test_it_is_said_once_and_before_the_step(tmp_path: Path, monkeypatch, caplog
             compiled(1)
             stepped.append(config)
 
-        return SimpleNamespace(reset=lambda: None, step=step, close=lambda: None)
+        space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        nothing = {"reset": lambda: None, "close": lambda: None}
+        return SimpleNamespace(step=step, action_space=space, **nothing)
 
     monkeypatch.setattr(compiled_rules, "make_vec_env", make)
     compile_rules(folder, SPACE)
