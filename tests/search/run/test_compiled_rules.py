@@ -53,7 +53,7 @@ def test_it_is_said_once_and_before_the_step(tmp_path: Path, monkeypatch, caplog
             compiled(1)
             stepped.append(config)
 
-        space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        space = spaces.Box(-1.0, 1.0, (data.n_assets,), np.float32)
         nothing = {"reset": lambda: None, "close": lambda: None}
         return SimpleNamespace(step=step, action_space=space, **nothing)
 
