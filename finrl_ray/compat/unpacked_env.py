@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.state.env import wrappers
 from finrl_ray.config.env import EnvConfig
-from finrl_ray.config.env_options.account import REWARD_SCALING
+from finrl_ray.config.env_options.reward import settled_reward_scaling
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.config.trial.options import options_among
@@ -191,7 +191,7 @@ def _env_config(accounts: Accounts, name: str) -> EnvConfig:
     )
     threshold = settings.threshold
     hmax = _of_tickers(settings.hmax, name, "hmax")
-    usual = accounts.reward_scaling == REWARD_SCALING[accounts.rules.reward]
+    usual = accounts.reward_scaling == settled_reward_scaling(accounts.rules.reward, None)
     return EnvConfig(
         hmax=hmax,
         initial_amount=_one(settings.initial_amount, name, "initial_amount"),

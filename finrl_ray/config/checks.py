@@ -2,8 +2,8 @@
 
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields
 from functools import cache
 from typing import Any
 
@@ -26,14 +26,16 @@ def may_change(reason: str) -> dict[str, str]:
     return {"may_change": reason}
 
 
-def formulation(only_with: tuple[str, Sequence[Any]] | None = None) -> dict[str, Any]:
+def formulation(
+    only_with: tuple[str, Sequence[Any] | Callable[[Any], bool]] | None = None,
+) -> dict[str, Any]:
     """Return the metadata of a field that a search may choose per trial (`search.space`).
 
     Parameters
     ----------
     only_with : name of another field of the section, and those of its values beside which this one
-        has a meaning (none listed: any but null); a trial with another value has this field at its
-        default
+        has a meaning, listed (none listed: any but null) or told by a function; a trial with
+        another value has this field at its default
     """
     return {"formulation": True, "only_with": only_with}
 
@@ -46,6 +48,11 @@ def not_searched(reason: str) -> dict[str, Any]:
     reason : why, as what comes after "cannot be searched over: "
     """
     return {"not_searched": reason}
+
+
+def default_of(item: "Field[Any]") -> Any:
+    """Return the default of a field, a new one where it is made by a factory."""
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def require(condition: bool, message: str) -> None:

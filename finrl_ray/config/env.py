@@ -14,9 +14,11 @@ from finrl_ray.config.checks import (
     require,
     require_numbers,
 )
-from finrl_ray.config.env_options.account import AccountOptions, settled_reward_scaling
+from finrl_ray.config.env_options.account import AccountOptions
+from finrl_ray.config.env_options.reward import settled_reward_scaling
 from finrl_ray.config.env_options.trading import TradingOptions, options_beyond_finrl
 from finrl_ray.config.trial.order_size import check_hmax, settled, values_of
+from finrl_ray.own_code.reference import reference_of
 from finrl_ray.support.float32_range import FLOAT32_MAX, FLOAT32_TINY
 
 PER_TICKER = ("hmax", "lot_size")
@@ -48,6 +50,8 @@ class EnvConfig(TradingOptions, AccountOptions):
 
     def __post_init__(self) -> None:
         require_numbers(self)
+        if callable(self.reward):
+            object.__setattr__(self, "reward", reference_of(self.reward, "reward"))
         self.check_kinds()
         for name in PER_TICKER:
             object.__setattr__(self, name, settled(getattr(self, name)))

@@ -85,6 +85,8 @@ def restore_account(accounts: Accounts, index: int, state: dict[str, Any]) -> No
     accounts.books.ledger[index, :rows] = state["ledger"]
     if accounts.record_trades:
         accounts.books.trades[index, : rows - 1] = state["trades"]
+    if accounts.payments is not None:
+        accounts.payments.begin(index)
     accounts.episode[index] = state["episode"]
     accounts.settings.hmax_is_wide = state["hmax_is_wide"]
     accounts.settings.initial[index] = state["initial"]

@@ -10,19 +10,22 @@ from finrl_ray.env import order_limits
 from finrl_ray.env.account_history import AccountHistory, history_of
 from finrl_ray.env.benchmark import EpisodeBenchmarks, start_benchmark
 from finrl_ray.env.kernel.arrays import ACCOUNT, LEDGER_COLUMNS, Account, Books, Switches
-from finrl_ray.env.kernel.rewards import LEAST_GROWTH
+from finrl_ray.env.kernel.rewards import LEAST_GROWTH, REWARDS
 from finrl_ray.env.kernel.short_weights import plan_short_orders
 from finrl_ray.env.kernel.sorting_network import sorting_network
 from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.kernel.values import value_of
 from finrl_ray.env.market_table import MarketTable, rescaled
+from finrl_ray.env.orders.refused import raise_beyond_float32, raise_status
 from finrl_ray.env.orders.sizes import check_sizes, orders_in_currency
+from finrl_ray.env.own_reward.payments import RewardPayments
+from finrl_ray.env.own_reward.reward import OwnReward
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.settings import AccountSettings, per_account
 from finrl_ray.env.target_weights import weight_rules
-from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.errors import ConfigError
 from finrl_ray.support.float32_range import FLOAT32_MAX
 
 
@@ -36,6 +39,7 @@ class Accounts:
     settings : what each account starts from; changed only through the env's attributes
     reward_scaling : what the reward of `rules.reward` is multiplied by
     record_trades : keep the executed shares of every step (E * T * N numbers)
+    own_reward : pays in the place of the reward of `rules`, which is its name
 
     Raises
     ------
@@ -51,6 +55,7 @@ class Accounts:
         *,
         reward_scaling: float,
         record_trades: bool,
+        own_reward: OwnReward | None = None,
     ) -> None:
         scaling = float(per_account("reward_scaling", reward_scaling, 1)[0])
         if not 0 < scaling <= FLOAT32_MAX:
@@ -67,12 +72,17 @@ class Accounts:
         self.episode = np.zeros(self.n_envs, dtype=np.int64)
         self.books = self._new_books()
         sizes = self.n_envs, table.n_assets, table.n_periods
-        self.limits = order_limits.new_limits(rules, *sizes, table.impact(rules))
+        reward = REWARDS[rules.reward] if own_reward is None else own_reward.in_kernel
+        self.limits = order_limits.new_limits(rules, *sizes, table.impact(rules), reward)
         self._kernel_limits = order_limits.in_kernel(self.limits, short=rules.short)
         self._margin = order_limits.margin_in_kernel(rules, table.dates)
         self._planning_limits = order_limits.in_planning(self.limits)
         self._weights = weight_rules(rules, table.n_assets)
         self._buffers()
+        self.payments: RewardPayments | None = None
+        if own_reward is not None:
+            at = table, self.books, self.limits, self._executed
+            self.payments = RewardPayments(own_reward, *at, scaling)
         self.settings_changed()
         for index in range(self.n_envs):
             self.start_episode(index, int(settings.start_row[index]))
@@ -211,6 +221,8 @@ class Accounts:
             whole=not self.rules.fractional_shares,
         )
         self.books.ledger[index, 0] = (first_value, cash, 0.0, 0.0, 0.0)
+        if self.payments is not None:
+            self.payments.begin(index)
 
     def _set_positions(self, index: int, close: FloatArray) -> float:
         """Set cash and shares; return the first account value."""
@@ -257,8 +269,11 @@ class Accounts:
         DataError
             If an order is undefined because of a price of 0 (FinRL's rules only), or an account
             has come to more than the float32 of observations and rewards can hold.
+        OwnCodeError
+            If an own reward raises, or pays an account anything but a finite number.
         """
         self._write_orders(actions)
+        before = None if self.payments is None else self.payments.before()
         observations = np.empty(self._observation_shape, dtype=np.float32)
         status = step_accounts(
             self._orders,
@@ -274,7 +289,9 @@ class Accounts:
             self._kernel_limits,
         )
         if status != 0:
-            self._raise_status(status, actions)
+            raise_status(self.table, self.books, status, actions)
+        if self.payments is not None and before is not None:
+            self.payments.pay(before)
         return observations
 
     def _write_orders(self, actions: AnyArray) -> None:
@@ -317,33 +334,6 @@ class Accounts:
         self._sequence[:] = np.argsort(orders, axis=-1)
         self._orders[:] = orders
 
-    def _raise_status(self, status: int, actions: AnyArray) -> None:
-        if status > self._orders.size:
-            self._raise_beyond(status - 1 - self._orders.size)
-        index, asset = divmod(abs(status) - 1, self.table.n_assets)
-        ticker = self.table.tickers[asset]
-        label = self.table.labels[self.books.records["day"][index]]
-        if status > 0:
-            raise ValueError(
-                f"actions must be finite, got {actions[index, asset]} for {ticker} in account "
-                f"{index} on {label}; check the policy for NaN weights and the observations' scale"
-            )
-        raise DataError(
-            f"{ticker} has a price of 0 on {label}, for which FinRL's rules have no quantity to "
-            "buy; use parity=False, which carries the last price and trades nothing"
-        )
-
-    def _raise_beyond(self, index: int) -> None:
-        account = self.books.records[index]
-        raise DataError(
-            f"account {index} has left the range of float32, in which an agent sees cash, shares "
-            f"and rewards (up to {FLOAT32_MAX:.2g}), on {self.table.labels[account['day']]}: its "
-            f"value is {account['value']:.3g}, its cash {account['cash']:.3g}, its largest "
-            f"position {abs(self.books.shares[index]).max():.3g} shares and its reward "
-            f"{account['reward']:.3g}. Look at the prices of the days before; start with a smaller "
-            "env.initial_amount, or take a smaller env.reward_scaling"
-        )
-
     def observation(self, index: int) -> Float32Array:
         """Return what account `index` sees, as a new array of shape (S,)."""
         market, n = self.table.market, self.table.n_assets
@@ -354,7 +344,7 @@ class Accounts:
         result[1 : 1 + n] = row[:n]
         result[1 + 2 * n :] = row[n:]
         if not np.isfinite(result).all():
-            self._raise_beyond(index)
+            raise_beyond_float32(self.table, self.books, index)
         return result
 
     def _observed_account(self, index: int) -> tuple[float, FloatArray]:

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from finrl_ray.config.env import EnvConfig
-from finrl_ray.config.env_options.account import settled_reward_scaling
+from finrl_ray.config.env_options.reward import settled_reward_scaling
 from finrl_ray.config.trial.order_size import by_ticker
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.finrl_frame import table_from_frame
 from finrl_ray.env.market_table import MarketTable, market_table
 from finrl_ray.env.observed_columns import size_in_words
+from finrl_ray.env.own_reward.check import own_reward
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.settings import build_settings
@@ -113,12 +114,14 @@ def build_accounts(
     settings = build_settings(
         n_envs=n_envs, n_assets=table.n_assets, random_start=rules.random_start, **filled
     )
+    scaling = settled_reward_scaling(rules.reward, reward_scaling)
     return Accounts(
         table,
         rules,
         settings,
-        reward_scaling=settled_reward_scaling(rules.reward, reward_scaling),
+        reward_scaling=scaling,
         record_trades=record_trades,
+        own_reward=own_reward(rules, table.n_assets, scaling),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.env.kernel.arrays import Limits, Margin, as_read_only
-from finrl_ray.env.kernel.rewards import ACTIVE, DIFFERENTIAL_SHARPE, REWARDS
+from finrl_ray.env.kernel.rewards import ACTIVE, DIFFERENTIAL_SHARPE
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import per_ticker
 from finrl_ray.errors import ConfigError
@@ -24,13 +24,19 @@ _STATE_ARRAYS = (
 
 
 def new_limits(
-    rules: TradingRules, n_envs: int, n_assets: int, n_periods: int, impact: FloatArray
+    rules: TradingRules,
+    n_envs: int,
+    n_assets: int,
+    n_periods: int,
+    impact: FloatArray,
+    reward: int,
 ) -> Limits:
     """Return the kernel's form of the options, with arrays for E accounts.
 
     Parameters
     ----------
     impact : what `volume_impact` gives, of shape (T, N) or (0, N)
+    reward : one of `rewards.REWARDS`
 
     Raises
     ------
@@ -43,7 +49,6 @@ def new_limits(
     if rules.lot_size is not None:
         lots = per_ticker("lot_size", rules.lot_size, 1, n_assets)[0]
     penalised = rules.cash_penalty_proportion > 0
-    reward = REWARDS[rules.reward]
     return Limits(
         stop=stop,
         profit=np.inf if ratio is None else 1.0 + float(ratio) * (1.0 - stop),

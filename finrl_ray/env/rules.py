@@ -9,6 +9,7 @@ import numpy as np
 
 from finrl_ray.config.checks import require_numbers
 from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.env_options.reward import check_reward_option, is_own_reward
 from finrl_ray.config.env_options.trading import TradingOptions, options_beyond_finrl
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
@@ -17,6 +18,7 @@ TimeLimit = Literal["truncate", "dummy_step"]
 Halt = Literal["tradable_mask", "first_indicator"]
 Ties = Literal["ticker", "argsort"]
 
+_REWARD = ("reward", "reward_kwargs")
 # arguments of the envs that a mistyped option may have meant
 _ARGUMENTS = (
     *(item.name for item in fields(EnvConfig)),
@@ -69,7 +71,8 @@ class TradingRules(TradingOptions):
                 raise ConfigError(
                     f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
                 )
-        self._check_numbers([name for name, allowed in choices.items() if not allowed])
+        others = [name for name, allowed in choices.items() if not allowed]
+        self._check_numbers([name for name in others if name not in _REWARD])
 
     def _check_numbers(self, names: list[str]) -> None:
         lots: Any = self.lot_size
@@ -100,6 +103,12 @@ class TradingRules(TradingOptions):
                 f"{' and '.join(finrl)}, got {[getattr(self, name) for name in finrl]}"
             )
         self._check_short_rules()
+        check_reward_option(self.reward, self.reward_kwargs)
+        if is_own_reward(self.reward) and self.time_limit != "truncate":
+            raise ConfigError(
+                "an own reward needs the mended time_limit 'truncate', got "
+                f"{self.time_limit!r}: FinRL's last step trades nothing and repeats a reward"
+            )
         if self.observation == "stationary" and not self.clean_data:
             raise ConfigError(
                 "observation='stationary' needs the mended clean_data, because a price of 0 has no "

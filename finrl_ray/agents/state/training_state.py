@@ -48,6 +48,7 @@ from finrl_ray.agents.state.model import (
 from finrl_ray.agents.state.plain_file import load_plain, save_plain
 from finrl_ray.agents.state.random import get_random_state, set_random_state
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.own_code.failures import OwnCodeError
 from finrl_ray.learners.base import sb3_class
 
 FORMAT = 1
@@ -205,6 +206,8 @@ def learn_from(
     ------
     ConfigError
         If the model has no env, or `resumed` contradicts the model.
+    OwnCodeError
+        If code of the user's fails on the way, with the timestep.
     """
     if model.env is None:
         raise ConfigError("learn_from needs a model with an env; call model.set_env(env) first")
@@ -257,10 +260,13 @@ def _learn_one_rollout(
     model: BaseAlgorithm, total: int, callback: BaseCallback, log_interval: int | None
 ) -> bool:
     """Run one pass of SB3's learning loop; False if a callback stopped it."""
-    if isinstance(model, OnPolicyAlgorithm):
-        return _learn_on_policy(model, total, callback, log_interval)
-    if isinstance(model, OffPolicyAlgorithm):
-        return _learn_off_policy(model, callback, log_interval)
+    try:
+        if isinstance(model, OnPolicyAlgorithm):
+            return _learn_on_policy(model, total, callback, log_interval)
+        if isinstance(model, OffPolicyAlgorithm):
+            return _learn_off_policy(model, callback, log_interval)
+    except OwnCodeError as error:
+        raise OwnCodeError(f"after {model.num_timesteps:,} timesteps: {error}") from error
     raise ConfigError(f"learn_from cannot train a {type(model).__name__}")
 
 

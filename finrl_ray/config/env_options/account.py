@@ -1,20 +1,9 @@
 """`AccountOptions`: FinRL's own arguments of an env, and which of them a search may choose."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
 
 from finrl_ray.config.checks import formulation, not_searched
 from finrl_ray.config.trial.order_size import Hmax
-
-Reward = Literal["account_change", "active", "log_return", "differential_sharpe"]
-
-REWARD_SCALING: Mapping[Reward, float] = MappingProxyType(
-    {"account_change": 1e-4, "active": 100.0, "log_return": 100.0, "differential_sharpe": 1.0}
-)
-"""What a reward is multiplied by where `reward_scaling` is null: FinRL's factor for currency, and
-1.0 for a return of 1 %."""
 
 COSTS = not_searched(
     "it is a fact of the market; an agent is not better because its trades cost less"
@@ -44,13 +33,8 @@ class AccountOptions:
     """Cost of selling, as a fraction of the amount."""
     reward_scaling: float | None = field(default=None, metadata=formulation())
     """What `reward` is multiplied by; null: 0.0001 for `account_change` (FinRL's), 100 for `active`
-    and `log_return` (1 % pays 1.0), 1 for `differential_sharpe`."""
+    and `log_return` (1 % pays 1.0), 1 for `differential_sharpe` and for your own."""
     turbulence_threshold: float | None = field(default=None, metadata=_TURBULENCE)
     """At or above this value of `risk_indicator_col` everything is sold and nothing is bought."""
     risk_indicator_col: str = field(default="turbulence", metadata=_TURBULENCE)
     """The market series compared with the threshold."""
-
-
-def settled_reward_scaling(reward: Reward, given: float | None) -> float:
-    """Return what a reward is multiplied by: the number that was given, or that of its kind."""
-    return REWARD_SCALING[reward] if given is None else given

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from finrl_ray.config.checks import formulation, not_searched, require
-from finrl_ray.config.env_options.account import ACCOUNT, COSTS, WITH_ORDERS, Reward
+from finrl_ray.config.checks import default_of, formulation, not_searched, require
+from finrl_ray.config.env_options.account import ACCOUNT, COSTS, WITH_ORDERS
+from finrl_ray.config.env_options.reward import Reward, check_reward_option, is_own_reward
 from finrl_ray.config.trial.order_size import HmaxUnit
 
 Fill = Literal["close", "next_open"]
@@ -32,7 +33,6 @@ _KINDS: Mapping[str, Any] = MappingProxyType(
         "hmax_unit": HmaxUnit,
         "fill": Fill,
         "observation": Observation,
-        "reward": Reward,
     }
 )
 
@@ -49,6 +49,10 @@ _WITH_WEIGHTS = formulation(only_with=("action", ("target_weights",)))
 _BORROWING = not_searched(
     "it is a fact of the market and the broker; an agent is not better because its debts cost less"
 )
+_OWN_REWARD = {
+    **not_searched("search over one of its keywords, as in env.reward_kwargs.scale"),
+    "only_with": ("reward", is_own_reward),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +112,14 @@ class TradingOptions:
     """With `observation: stationary`, also show how far each ticker's log price is from that of the
     ticker nearest to it: the one from which the distance varied least over the train window
     (Gatev, Goetzmann and Rouwenhorst 2006)."""
-    reward: Reward = field(default="account_change", metadata=formulation())
+    reward: Reward | str = field(default="account_change", metadata=formulation())
     """`account_change`: the change of the account value, in currency, as in FinRL. `active`: the
     log return of the account less that of equal-weight buy & hold bought as the episode starts, so
     that an episode pays the log return beyond that baseline. `log_return`: the log return of the
     account. `differential_sharpe`: how much the step moves a running Sharpe ratio (Moody and
-    Saffell 1998)."""
+    Saffell 1998). Or your own, by import path: `my_reward:reward` (see docs/bring/reward.md)."""
+    reward_kwargs: dict[str, Any] = field(default_factory=dict, metadata=_OWN_REWARD, hash=False)
+    """With an own `reward`, keywords that it is called with beside what the env tells it."""
     differential_sharpe_rate: float = field(
         default=0.01, metadata=formulation(only_with=("reward", ("differential_sharpe",)))
     )
@@ -150,7 +156,9 @@ class TradingOptions:
     def changed_options(self) -> list[str]:
         """Return the names of these options that are not at their default."""
         return [
-            item.name for item in fields(TradingOptions) if getattr(self, item.name) != item.default
+            item.name
+            for item in fields(TradingOptions)
+            if getattr(self, item.name) != default_of(item)
         ]
 
     def _require_defaults(self, names: tuple[str, ...], needed: str, without: str) -> None:
@@ -171,6 +179,7 @@ class TradingOptions:
                 isinstance(value, str) and value in allowed,
                 f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}",
             )
+        check_reward_option(self.reward, self.reward_kwargs)
 
     def check_ranges(self) -> None:
         """Raise ConfigError unless the options that are numbers are within their ranges."""

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from finrl_ray.config.checks import default_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.options import option_value, options_among
 
@@ -53,13 +54,15 @@ def _with_a_meaning(section: Any, values: dict[str, Any]) -> dict[str, Any]:
             continue
         other = result.get(only_with[0], getattr(section, only_with[0]))
         if not has_a_meaning(item, other):
-            result[item.name] = item.default
+            result[item.name] = default_of(item)
     return result
 
 
 def has_a_meaning(item: "dataclasses.Field[Any]", other: Any) -> bool:
     """Return whether an option does something beside a value of the option that it needs."""
     _, allowed = item.metadata["only_with"]
+    if callable(allowed):
+        return bool(allowed(other))
     return other in allowed if allowed else other is not None
 
 

@@ -26,6 +26,7 @@ from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.env.slow_investment import SlowInvestment
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
+from finrl_ray.own_code.failures import OwnCodeError
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
 from finrl_ray.search.sampling.domains import (
@@ -279,6 +280,8 @@ def _check_windows(
             continue  # a test window without rows; the others have some
         try:
             make_vec_env(window.cut(market_data), config.env, scaling=scaling, training=False)
+        except OwnCodeError:
+            raise  # which is not of the window
         except FinRLRayError as error:
             raise type(error)(f"the {window.name} window: {error}") from error
 

@@ -136,6 +136,7 @@ class DRLEnsembleAgent:
             return_horizons=self.options.return_horizons,
             nearest_spread=self.options.nearest_spread,
             reward=self.options.reward,
+            reward_kwargs=self.options.reward_kwargs,
             differential_sharpe_rate=self.options.differential_sharpe_rate,
         )
         self._read_data()

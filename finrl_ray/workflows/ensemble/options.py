@@ -1,13 +1,13 @@
 """Keyword options of `DRLEnsembleAgent` beyond FinRL's arguments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from finrl_ray.config.env_options.account import Reward
+from finrl_ray.config.env_options.reward import Reward
 from finrl_ray.config.env_options.trading import (
     ActionKind,
     Fill,
@@ -17,6 +17,7 @@ from finrl_ray.config.env_options.trading import (
 )
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.errors import ConfigError
+from finrl_ray.own_code.reference import reference_of
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.workflows.ensemble.turbulence import check_turbulence_rule
 
@@ -71,8 +72,11 @@ class EnsembleOptions:
     """Rule of `StockTradingEnv`."""
     random_start: bool = False
     """Training episodes start on a random day of the first half of the training days."""
-    reward: Reward = "account_change"
-    """Rule of `StockTradingEnv`: what a step pays in training."""
+    reward: Reward | str = "account_change"
+    """Rule of `StockTradingEnv`: what a step pays in training; your own function is named by its
+    import path, or given if it can be imported."""
+    reward_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Keywords of your own reward."""
     differential_sharpe_rate: float = TradingOptions.differential_sharpe_rate
     """Rule of `StockTradingEnv`."""
     observation_scaling: Literal["none", "train"] = "none"
@@ -114,6 +118,8 @@ class EnsembleOptions:
             raise ConfigError(
                 f"observation_scaling must be 'none' or 'train', got {self.observation_scaling!r}"
             )
+        if callable(self.reward):
+            object.__setattr__(self, "reward", reference_of(self.reward, "reward"))
         lookback = 1 if self.turbulence_lookback is None else self.turbulence_lookback
         check_turbulence_rule(lookback=lookback, quantile=self.turbulence_quantile)
 

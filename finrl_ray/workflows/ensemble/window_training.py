@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch as th
@@ -16,7 +16,7 @@ from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.models import load_model_bytes, model_bytes
 from finrl_ray.agents.state.random import preserved_random_state
-from finrl_ray.config.env_options.account import Reward
+from finrl_ray.config.env_options.reward import Reward
 from finrl_ray.config.env_options.trading import (
     ActionKind,
     Fill,
@@ -61,7 +61,7 @@ class AccountOptions:
     hmax, initial_amount, buy_cost_pct, sell_cost_pct, reward_scaling, risk_indicator_col
         As in `StockTradingEnv`.
     action, zero_action, hmax_unit, max_weight, no_trade_band, trade_rate, fill, fractional_shares,
-    volume_slippage, reward, differential_sharpe_rate
+    volume_slippage, reward, reward_kwargs, differential_sharpe_rate
         Rules of `StockTradingEnv`.
     short, borrow_rate, maintenance_margin
         Rules of `StockTradingEnv`.
@@ -95,7 +95,8 @@ class AccountOptions:
     lookback: int = 1
     return_horizons: Sequence[int] = TradingOptions.return_horizons
     nearest_spread: bool = False
-    reward: Reward = "account_change"
+    reward: Reward | str = "account_change"
+    reward_kwargs: Mapping[str, Any] = field(default_factory=dict)
     differential_sharpe_rate: float = TradingOptions.differential_sharpe_rate
 
     def env_options(self) -> dict[str, Any]:
@@ -121,6 +122,7 @@ class AccountOptions:
             "volume_slippage": self.volume_slippage,
             **self._observed(),
             "reward": self.reward,
+            "reward_kwargs": dict(self.reward_kwargs),
             "differential_sharpe_rate": self.differential_sharpe_rate,
         }
 

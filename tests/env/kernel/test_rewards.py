@@ -11,7 +11,7 @@ from env_markets import hand_market, random_market
 from finrl_ray._typing import FloatArray
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.env import EnvConfig
-from finrl_ray.config.env_options.account import REWARD_SCALING, Reward
+from finrl_ray.config.env_options.reward import REWARD_SCALING, Reward
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.kernel import rewards

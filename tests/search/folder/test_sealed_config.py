@@ -161,6 +161,10 @@ OTHER: dict[str, Any] = {
 }
 # with another scheme, scheduler or threshold alone
 DEPENDENT = {
+    "env.reward_kwargs": (
+        {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 1.0}}},
+        {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 2.0}}},
+    ),
     "validation.scheme": ({}, {"validation": {"scheme": "walk_forward"}}),
     "validation.n_windows": (
         {"validation": {"scheme": "walk_forward"}},
