@@ -48,8 +48,8 @@ from finrl_ray.agents.state.model import (
 from finrl_ray.agents.state.plain_file import load_plain, save_plain
 from finrl_ray.agents.state.random import get_random_state, set_random_state
 from finrl_ray.errors import ConfigError, SearchError
-from finrl_ray.own_code.failures import OwnCodeError
 from finrl_ray.learners.base import sb3_class
+from finrl_ray.own_code.failures import OwnCodeError
 
 FORMAT = 1
 AtSafePoint = Callable[[BaseAlgorithm], bool]
