@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from finrl_ray.cli.reference import cli_reference
+from finrl_ray.config.checks import default_of
 from finrl_ray.config.reference.field_texts import field_texts
 from finrl_ray.config.reference.json_schema import schema_text
 from finrl_ray.config.reference.reference_page import config_reference
 from finrl_ray.config.search import SEARCHERS, SearchConfig
+from finrl_ray.env.own_reward.terms import TERMS
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
 
 DOCS = Path(__file__).parent
@@ -24,6 +26,13 @@ def environment_page() -> str:
 def search_page() -> str:
     """Return docs/search.md with the table of searchers as the config has them."""
     return _with_table("search.md", "searchers", _searchers_table())
+
+
+def reward_page() -> str:
+    """Return docs/bring/reward.md with the table of what a reward is told."""
+    rows = ["| Name | Shape | Unit | What it is |", "|---|---|---|---|"]
+    rows += [f"| `{n}` | {t.shape} | {t.unit} | {t.text} |" for n, t in TERMS.items()]
+    return _with_table("bring/reward.md", "terms", "".join(f"{row}\n" for row in rows))
 
 
 def _with_table(page: str, what: str, table: str) -> str:
@@ -50,10 +59,9 @@ def _options_table() -> str:
     texts = field_texts(TradingRules)
     for field in dataclasses.fields(TradingRules):
         finrl = getattr(FINRL_RULES, field.name)
-        same = "same" if finrl == field.default else f"`{_value(finrl)}`"
-        rows.append(
-            f"| `{field.name}` | `{_value(field.default)}` | {same} | {texts[field.name]} |"
-        )
+        default = default_of(field)
+        same = "same" if finrl == default else f"`{_value(finrl)}`"
+        rows.append(f"| `{field.name}` | `{_value(default)}` | {same} | {texts[field.name]} |")
     return "".join(f"{row}\n" for row in rows)
 
 
@@ -67,6 +75,7 @@ PAGES = {
     "config.schema.json": schema_text,
     "environment.md": environment_page,
     "search.md": search_page,
+    "bring/reward.md": reward_page,
 }
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ def _pages():
 
 
 @pytest.mark.parametrize(
-    "name", ["config_reference.md", "cli_reference.md", "config.schema.json", "environment.md"]
+    "name",
+    [
+        *("config_reference.md", "cli_reference.md", "config.schema.json", "environment.md"),
+        "bring/reward.md",
+    ],
 )
 def test_generated_pages_are_up_to_date(name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
