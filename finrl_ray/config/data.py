@@ -12,6 +12,7 @@ from finrl_ray.config.checks import (
     require,
     require_numbers,
 )
+from finrl_ray.own_code.reference import reference_of
 from finrl_ray.support.time_zones import require_timezone
 
 Window = tuple[date | None, date | None]
@@ -24,10 +25,14 @@ class DataConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
     source: str = "bundled"
-    """A source by its name, or the path of a .csv, .csv.gz or .parquet file in FinRL's long format;
+    """A source by its name; a function of your own by its import path, such as `my_source:read`
+    (see docs/bring/source.md), or the name that an installed package publishes it under
+    (`finrl_ray.sources`); or the path of a .csv, .csv.gz or .parquet file in FinRL's long format;
     a relative path is looked up from the folder of the config file. docs/data.md has a table of the
     sources, such as `bundled`, `sp500`, `big_tech`, `yahoo`, and the generated markets `noise`
     (nothing to find) and `planted` (a known edge)."""
+    source_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keywords of a function of your own that is the source."""
     tickers: tuple[str, ...] | None = None
     """Names to keep, in this order; all of the source's in alphabetical order when null."""
     start: date | None = None
@@ -39,9 +44,13 @@ class DataConfig:
     UTC. A row is one instant, so bars of exchanges in several zones need one clock. Dates without a
     time zone are left as they are, and days (midnight where they were written) keep their date."""
     features: tuple[str, ...] | Literal["finrl"] = field(default="finrl", metadata=formulation())
-    """Indicators by FinRL's (stockstats') names, or numeric columns of the source, in observation
-    order. `finrl`, also as one of them, is FinRL's list of eight, less those that a close-only
-    source cannot have."""
+    """Indicators by FinRL's (stockstats') names, numeric columns of the source, or functions of
+    your own by their import path, such as `my_features:compute` (see docs/bring/features.md), in
+    observation order. `finrl`, also as one of them, is FinRL's list of eight, less those that a
+    close-only source cannot have."""
+    feature_kwargs: dict[str, Any] = field(default_factory=dict, metadata=formulation())
+    """Keywords of the functions of your own under `features`; each gets those that it takes. A
+    search may choose each by itself: `data.feature_kwargs.window: {choice: [5, 20]}`."""
     turbulence: bool = False
     """Compute FinRL's turbulence index as the market series `turbulence` (252 rows of warm-up)."""
     market_columns: tuple[str, ...] = ()
@@ -55,6 +64,7 @@ class DataConfig:
     """Where downloads are kept."""
 
     def __post_init__(self) -> None:
+        self._name_own_code()
         require_numbers(self)
         require(self.tickers is None or len(self.tickers) > 0, "tickers must not be an empty list")
         require(
@@ -64,6 +74,13 @@ class DataConfig:
         require(self.max_late_rows >= 0, f"max_late_rows must be >= 0, got {self.max_late_rows}")
         if self.timezone is not None:
             require_timezone(self.timezone)
+
+    def _name_own_code(self) -> None:
+        """Put import paths in the place of functions that were given in Python."""
+        object.__setattr__(self, "source", reference_of(self.source, "source"))
+        if not isinstance(self.features, str):
+            features = tuple(reference_of(name, "features") for name in self.features)
+            object.__setattr__(self, "features", features)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray.config.data import DataConfig
-from finrl_ray.data.chosen_features import FINRL
+from finrl_ray.data.chosen_features import FINRL, feature_names
 from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.features import (
     add_features,
@@ -18,9 +18,19 @@ from finrl_ray.data.features import (
 from finrl_ray.data.indicators import FINRL_INDICATORS, is_indicator
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData, market_data_from_long
+from finrl_ray.data.own_features.add import add_own_features
 from finrl_ray.data.report import DataReport
-from finrl_ray.data.sources.registry import read_source, source_description, source_notes
+from finrl_ray.data.sources.registry import (
+    is_own_source,
+    read_source,
+    source_description,
+    source_notes,
+    source_place,
+)
 from finrl_ray.errors import DataError
+from finrl_ray.own_code.code_files import CodeFiles, collect_code
+from finrl_ray.own_code.finder import activate, active_code
+from finrl_ray.own_code.reference import is_reference, module_of, names_a_place
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import listed
 
@@ -36,7 +46,7 @@ def load_market_data(
     Parameters
     ----------
     config : the `data` section
-    base_dir : folder from which a relative path in `config.source` is looked up
+    base_dir : folder from which a relative path in `config.source`, and own code, are looked up
     progress : told of downloads and of features
 
     Raises
@@ -44,13 +54,32 @@ def load_market_data(
     DataError
         If the source cannot be read or used; see docs/data.md.
     ConfigError
-        If the source needs an extra that is not installed.
+        If the source needs an extra that is not installed, or own code cannot be used.
     """
+    _find_own_code(config, base_dir)
     return market_data_of(read_source(config, base_dir, progress), config, progress=progress)
 
 
+def _find_own_code(config: DataConfig, base_dir: Path) -> None:
+    """Make the files of the user's that a section names what is imported in this process."""
+    features = (config.features,) if isinstance(config.features, str) else config.features
+    named = {f"data.features {name}": name for name in features if names_a_place(name)}
+    if is_own_source(config) and names_a_place(config.source):
+        named["data.source"] = config.source
+    tops = {module_of(name).partition(".")[0] for name in named.values()}
+    beside = [top for top in tops if any((base_dir / f).exists() for f in (top, f"{top}.py"))]
+    if not beside and tops <= active_code().modules:
+        return  # of a search that has its code from elsewhere
+    activate(CodeFiles())  # what another config has left is not found in the place of a file
+    activate(collect_code(named, base_dir))
+
+
 def market_data_of(
-    df: pd.DataFrame, config: DataConfig, *, progress: Progress = no_progress
+    df: pd.DataFrame,
+    config: DataConfig,
+    *,
+    progress: Progress = no_progress,
+    check_own_features: bool = True,
 ) -> tuple[MarketData, DataReport]:
     """Return what `load_market_data` does, from the rows of the source.
 
@@ -59,11 +88,15 @@ def market_data_of(
     df : frame in FinRL's long format; not changed
     config : the `data` section
     progress : told of features
+    check_own_features : call functions of the user's again, and without the last rows, to see that
+        they are deterministic and do not look ahead; else they are called once
 
     Raises
     ------
     DataError
         If the rows cannot be used; see docs/data.md.
+    ConfigError
+        If a function of the user's under `data.features` fails, or is not what it must be.
     """
     plan = _plan_features(config, df)
     try:
@@ -78,7 +111,7 @@ def market_data_of(
             timezone=config.timezone,
         )
     except DataError as error:
-        raise DataError(f"data.source {config.source!r}: {error}") from error
+        raise DataError(f"data.source {source_place(config)}: {error}") from error
     report = replace(report, source=source_description(config))
     indicators = plan.indicators
     notes = [*source_notes(config), *plan.notes]
@@ -93,9 +126,16 @@ def market_data_of(
                 "columns that the source does not have for every ticker."
             )
     market_data = add_features(market_data, indicators, progress)
+    market_data = add_own_features(
+        market_data,
+        plan.own,
+        config.feature_kwargs,
+        checked=check_own_features,
+        progress=progress,
+    )
     if config.turbulence:
         market_data = add_turbulence(market_data)
-    order = [name for name in plan.order if name in market_data.feature_names]
+    order = [n for n in feature_names(plan.order, market_data) if n in market_data.feature_names]
     market_data = _with_feature_order(market_data, order)
     return market_data, report.with_notes(*notes, *_warmup_notes(market_data, indicators))
 
@@ -104,6 +144,7 @@ def market_data_of(
 class _FeaturePlan:
     order: tuple[str, ...]
     columns: tuple[str, ...]
+    own: tuple[str, ...]
     indicators: tuple[str, ...]
     notes: tuple[str, ...]
     may_lack: tuple[str, ...]
@@ -126,11 +167,22 @@ def _plan_features(config: DataConfig, df: pd.DataFrame) -> _FeaturePlan:
             f"The source has columns {listed(shadowed)}; they are used as they are instead of "
             "being computed, so whether they look ahead is up to the source.",
         )
-    indicators = tuple(name for name in order if name not in columns)
+    own = tuple(name for name in order if name not in columns and _is_own(name))
+    indicators = tuple(name for name in order if name not in columns and name not in own)
     may_lack = tuple(name for name in listed_names if name not in given)
     return _FeaturePlan(
-        order=order, columns=columns, indicators=indicators, notes=notes, may_lack=may_lack
+        order=order,
+        columns=columns,
+        own=own,
+        indicators=indicators,
+        notes=notes,
+        may_lack=may_lack,
     )
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a feature is a function of the user's; indicators win over entry points."""
+    return is_reference(name, "features") and (names_a_place(name) or not is_indicator(name))
 
 
 def _with_feature_order(market_data: MarketData, order: list[str]) -> MarketData:

@@ -214,6 +214,8 @@ def _refuse_taken_name(module: str, folder: Path, needed_by: str) -> None:
 
 
 def _lies_beside(module: str, folder: Path) -> bool:
+    if module == "finrl_ray":
+        return False  # of a working copy of this package: what runs is no code of the user's
     package = folder / module
     return (folder / f"{module}.py").is_file() or (
         package.is_dir() and any(package.rglob("*.py")) and not (package / "pyvenv.cfg").exists()

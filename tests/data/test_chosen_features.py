@@ -1,5 +1,8 @@
 """The columns of the market that one trial sees."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from finrl_ray.config.data import DataConfig
@@ -65,3 +68,40 @@ def test_of_finrls_list_a_source_of_closes_lacks_some_and_of_ones_own_none(bundl
     assert any("cci_30" in note for note in report.notes)
     with pytest.raises(DataError, match="cci_30"):
         market_data_of(closes, DataConfig(features=("cci_30", "finrl")))
+
+
+OWN = "my_features:compute"
+OF_OWN = (
+    f"{OWN}/low[window=5]",
+    f"{OWN}/up[window=5]",
+    f"{OWN}/low[window=10]",
+    f"{OWN}/up[window=10]",
+    "my_features:fixed",
+)
+
+
+@pytest.fixture(scope="module")
+def of_own_code(market: MarketData) -> MarketData:
+    """A market whose features are named as those of two functions, one of them for two windows."""
+    names = ("macd", *OF_OWN)
+    return dataclasses.replace(market, features=market.features[:, :, :6], feature_names=names)
+
+
+def test_a_trial_sees_the_columns_of_its_own_keywords(of_own_code: MarketData) -> None:
+    seen = market_of_sample(of_own_code, {"data.feature_kwargs.window": 10})
+    assert seen.feature_names == ("macd", *OF_OWN[2:])
+    np.testing.assert_array_equal(seen.features, of_own_code.features[:, :, [0, 3, 4, 5]])
+
+
+def test_a_function_among_features_stands_for_its_columns(of_own_code: MarketData) -> None:
+    sample = {"data.features": [OWN, "macd"], "data.feature_kwargs.window": 5}
+    assert market_of_sample(of_own_code, sample).feature_names == (*OF_OWN[:2], "macd")
+    sample = {"data.features": ["my_features:fixed"], "data.feature_kwargs.window": 5}
+    assert market_of_sample(of_own_code, sample).feature_names == ("my_features:fixed",)
+
+
+def test_keywords_that_nothing_was_computed_for(of_own_code: MarketData) -> None:
+    with pytest.raises(DataError, match=r"window: the market has no features for 7, but for 10, 5"):
+        market_of_sample(of_own_code, {"data.feature_kwargs.window": 7})
+    with pytest.raises(DataError, match=r"the market has no \['my_features:other'\]"):
+        market_of_sample(of_own_code, {"data.features": ["my_features:other"]})

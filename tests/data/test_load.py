@@ -157,3 +157,20 @@ def test_a_price_that_moves_late_costs_all_rows_before_and_is_named():
     market, report = market_data_of(moving_from(10), config)
     assert market.warmup < 100
     assert not any("does not move" in note for note in report.notes)
+
+
+def test_own_code_is_found_in_the_folder_of_the_config(tmp_path) -> None:
+    for number, name in enumerate(("one", "two"), start=1):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "my_code.py").write_text(
+            "import pandas as pd\n"
+            "def read():\n"
+            "    dates = ['2020-01-01', '2020-01-02']\n"
+            f"    return pd.DataFrame({{'date': dates, 'tic': 'A', 'close': [{number}, 4.0]}})\n"
+            "def twice(prices): return 2 * prices['close']\n"
+        )
+    config = DataConfig(source="my_code:read", features=("my_code:twice",))
+    for number, name in enumerate(("one", "two"), start=1):
+        data, _ = load_market_data(config, tmp_path / name)
+        assert data.features[:, 0, 0].tolist() == [2.0 * number, 8.0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.errors import ConfigError
+from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.own_code.code_files import CodeFiles, collect_code, read_code
 from finrl_ray.own_code.failures import OwnCodeError, calling, naming_own_code
 from finrl_ray.own_code.finder import activate
@@ -215,3 +215,15 @@ def test_an_object_is_turned_into_its_reference() -> None:
 )
 def test_other_texts_are_no_places(text: str) -> None:
     assert not is_reference(text, "env")
+
+
+def test_this_package_is_no_own_code_in_a_working_copy_of_it(tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        my_reward="import finrl_ray.errors\ndef reward(): return finrl_ray.errors.DataError\n",
+        finrl_ray__in____init__="",
+        finrl_ray__in__errors="raise RuntimeError('never imported')\n",
+    )
+    code = active(tmp_path, "my_reward:reward")
+    assert list(code.files) == ["my_reward.py"]
+    assert load_object("my_reward:reward", "reward")() is DataError

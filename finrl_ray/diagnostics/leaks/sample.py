@@ -74,7 +74,8 @@ class Sample:
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return market_data_of(rows, self.config.data)[0]
+            data = self.config.data
+            return market_data_of(rows, data, check_own_features=False)[0]
 
     def probe_dates(self, count: int) -> DateArray:
         """Return dates spread over all rows with complete features, the ends left out."""

@@ -262,7 +262,8 @@ def require_place(config: ExperimentConfig) -> None:
 
 
 def _with_source(config: ExperimentConfig, source: str) -> ExperimentConfig:
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+    data = dataclasses.replace(config.data, source=source, source_kwargs={})
+    return dataclasses.replace(config, data=data)
 
 
 def _check_windows(

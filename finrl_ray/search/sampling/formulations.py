@@ -28,7 +28,7 @@ def formulations(
     for sample in samples:
         options = {name: sample[name] for name in options_among(sample)}
         trial = config_of_sample(config, options)
-        found.setdefault(repr((trial.env, trial.data.features)), options)
+        found.setdefault(repr((trial.env, trial.data.features, trial.data.feature_kwargs)), options)
     return list(found.values())
 
 
