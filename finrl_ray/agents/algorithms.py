@@ -14,15 +14,25 @@ from stable_baselines3.common.noise import (
     NormalActionNoise,
     OrnsteinUhlenbeckActionNoise,
 )
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+)
 from torch import nn
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS, AlgorithmEntry
 from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES, named_noise
 from finrl_ray.agents.schedules import parse_schedule
+from finrl_ray.config.agent import EXTRACTOR
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.names import LEARNER_NAMES
 from finrl_ray.learners.on_policy.per_ticker import PER_TICKER, PerTickerPolicy
-from finrl_ray.support.text import did_you_mean
+from finrl_ray.own_code.load import load_object
+from finrl_ray.own_code.reference import is_reference, names_a_place
+from finrl_ray.support.text import and_list, did_you_mean
 
 ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
     dict(zip(ACTION_NOISE_NAMES, (NormalActionNoise, OrnsteinUhlenbeckActionNoise), strict=True))
@@ -39,6 +49,11 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
         "gelu": nn.GELU,
     }
 )
+
+EXTRACTORS: Mapping[str, type[BaseFeaturesExtractor]] = MappingProxyType(
+    {kind.__name__: kind for kind in (FlattenExtractor, NatureCNN, CombinedExtractor)}
+)
+"""SB3's features extractors by name."""
 
 SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 """Keywords that take a schedule."""
@@ -81,6 +96,8 @@ def find_policy(algorithm: str, policy: Any) -> Any:
     ConfigError
         If the algorithm has no such policy.
     """
+    if names_a_place(policy) or is_reference(policy, "policy"):
+        return _own_policy(algorithm, policy)
     if policy != PER_TICKER:
         return policy
     if not find_algorithm(algorithm).on_policy:
@@ -89,6 +106,35 @@ def find_policy(algorithm: str, policy: Any) -> Any:
             f"{PER_TICKER} is a policy of {' and '.join(names)}, got {algorithm}; use MlpPolicy"
         )
     return PerTickerPolicy
+
+
+def _own_policy(algorithm: str, reference: str) -> type[BasePolicy]:
+    """Return a policy class of the user's own."""
+    found = load_object(reference, "policy")
+    known = find_algorithm(algorithm).model_class.policy_aliases
+    bases = tuple(kind for kind in known.values() if isinstance(kind, type))
+    if isinstance(found, type) and issubclass(found, bases or BasePolicy):
+        return found
+    names = and_list(dict.fromkeys(kind.__name__ for kind in bases))
+    raise ConfigError(
+        f"agent.policy {reference} must be a class derived from a policy that SB3's {algorithm} "
+        f"has ({names}), got {found!r}; derive it from the first of these"
+    )
+
+
+def _own_extractor(reference: Any) -> type[BaseFeaturesExtractor]:
+    """Return a features extractor: SB3's by its name, or one of the user's own."""
+    if isinstance(reference, type):
+        return reference
+    if reference in EXTRACTORS:
+        return EXTRACTORS[reference]
+    found = load_object(reference, "features_extractor")
+    if isinstance(found, type) and issubclass(found, BaseFeaturesExtractor):
+        return found
+    raise ConfigError(
+        f"policy_kwargs.features_extractor_class {reference} must be a class derived from SB3's "
+        f"BaseFeaturesExtractor, got {found!r}; derive it from that"
+    )
 
 
 @cache
@@ -159,14 +205,16 @@ def resolve_model_kwargs(
 
 
 def resolve_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy in which a named `activation_fn` is the torch class.
+    """Return a copy in which `activation_fn` and `features_extractor_class` are classes.
 
     Raises
     ------
     ConfigError
-        If there is no activation of that name.
+        If there is no activation of that name, or a features extractor cannot be loaded.
     """
     resolved = copy.deepcopy(dict(policy_kwargs))
+    if resolved.get(EXTRACTOR) is not None:
+        resolved[EXTRACTOR] = _own_extractor(resolved[EXTRACTOR])
     name = resolved.get("activation_fn")
     if isinstance(name, str):
         _require_choice("policy_kwargs.activation_fn", name, ACTIVATIONS)

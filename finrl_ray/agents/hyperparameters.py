@@ -55,6 +55,7 @@ class TrialSettings:
         """Return the settings as one flat mapping, for tables."""
         plain = {k: v for k, v in self.model_kwargs.items() if k != "policy_kwargs"}
         policy = self.model_kwargs.get("policy_kwargs") or {}
+        policy = {k: v for k, v in policy.items() if f"agent.policy_kwargs.{k}" not in self.options}
         n_envs = {} if N_ENVS in self.options else {"n_envs": self.n_envs}
         return {**plain, **policy, **n_envs, **self.options}
 

@@ -13,6 +13,7 @@ from finrl_ray.cli.options import (
     DashboardOption,
     FolderArgument,
     JsonOption,
+    TrustOption,
 )
 from finrl_ray.cli.results import end_on_agreement
 from finrl_ray.cli.screen import console, quiet, say, show_findings
@@ -51,6 +52,7 @@ def confirm(
     windows: Annotated[int, typer.Option(help="Walk-forward windows.", min=1)] = 4,
     address: AddressOption = None,
     dashboard: DashboardOption = True,
+    trust: TrustOption = False,
 ) -> None:
     """Train the best of a search again, with new seeds on several windows, and rank what is left.
 
@@ -68,6 +70,7 @@ def confirm(
         make_view=LiveView,
         address=address,
         dashboard=dashboard,
+        trust=trust,
     )
     show_confirmation(found)
 
@@ -77,6 +80,7 @@ def reproduce(
         str, typer.Argument(help="The folder of a search, its URL, or a reproduction.zip.")
     ],
     out: Annotated[Path | None, typer.Option(help="Write the comparison into this JSON.")] = None,
+    trust: TrustOption = False,
 ) -> None:
     """Train the winner again from the folder alone, and compare every number.
 
@@ -87,7 +91,7 @@ def reproduce(
     quiet()
     from finrl_ray.search.reproduce.reproduce import reproduce as run_reproduce
 
-    found = run_reproduce(folder, say)
+    found = run_reproduce(folder, say, trust=trust)
     if out is not None:
         out.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
     for name, (recorded, here) in found.changed.items():

@@ -237,7 +237,7 @@ def resume(
     if opened.kind == "train":
         from finrl_ray.workflows.pipeline.from_config import resume_training, wants_test
 
-        path, completed = resume_training(opened.path, say=say)
+        path, completed = resume_training(opened.path, say=say, trust=trust)
         show_training(path, completed, with_test=with_backtest or wants_test(path), trust=trust)
         return
     from finrl_ray.cli.live_view import LiveView
@@ -339,6 +339,7 @@ def replay(
     trial: Annotated[
         int | None, typer.Option(help="Number of the trial; the winner if left out.", min=0)
     ] = None,
+    trust: TrustOption = False,
 ) -> None:
     """Train a trial again from the journal alone, and compare it with what was recorded.
 
@@ -349,7 +350,7 @@ def replay(
     from finrl_ray.report.terminal_tables import schedule_table
     from finrl_ray.search.reproduce.replay import replay as run_replay
 
-    result = run_replay(folder, trial)
+    result = run_replay(folder, trial, trust=trust)
     console().print(schedule_table(result))
     print(f"model: {result.path}")
     steps = result.recorded["timesteps"]

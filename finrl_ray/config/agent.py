@@ -11,13 +11,19 @@ from finrl_ray.config.checks import (
     require_numbers,
 )
 from finrl_ray.learners.names import LearnerName
+from finrl_ray.own_code.reference import is_reference, reference_of
+from finrl_ray.support.text import did_you_mean
 
 Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
-Policy = Literal["MlpPolicy", "PerTickerPolicy"]
 WITHOUT_CHOICES = ("ddpg", "td3", "sac", "tqc", "crossq")
 """The algorithms whose actions are numbers, and never `env.discrete_actions`."""
 OF_ONE_CHOICE = ("dqn",)
 """The algorithms that choose one of so many actions."""
+POLICIES = ("MlpPolicy", "PerTickerPolicy", "MultiInputPolicy", "CnnPolicy")
+"""Policies by name: SB3's, and this package's."""
+EXTRACTOR = "features_extractor_class"
+"""The keyword of a policy that may name own code."""
+_PER_TICKER = "PerTickerPolicy"
 _WITH_TICKERS: tuple[Algorithm, ...] = ("a2c", "ppo")
 """The algorithms that have the policy `PerTickerPolicy`."""
 
@@ -42,19 +48,35 @@ class AgentConfig:
     )
     """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
     A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
-    policy: Policy = field(
-        default="MlpPolicy", metadata=formulation(only_with=("algorithm", _WITH_TICKERS))
+    policy: str = field(
+        default="MlpPolicy",
+        metadata=formulation(only_with=("algorithm", _WITH_TICKERS), of=(_PER_TICKER,)),
     )
     """`MlpPolicy`: SB3's, whose networks see all tickers at once and have weights of their own for
     each. `PerTickerPolicy` (of a2c and ppo): one network, through which every ticker goes; it sees
-    the ticker's entries of the observation, their means over all tickers, and the account's."""
+    the ticker's entries of the observation, their means over all tickers, and the account's.
+    `MultiInputPolicy` and `CnnPolicy`: SB3's, for own envs. Or one of your own, a class of an SB3
+    policy by its import path: `my_policy:MyPolicy` (see docs/bring/policy.md)."""
+    callbacks: tuple[str, ...] = field(
+        default=(),
+        metadata=not_searched("callbacks watch a training; a keyword of theirs may be searched"),
+    )
+    """Callbacks of your own that every training gets: subclasses of SB3's `BaseCallback` by their
+    import paths, such as `my_callback:MyCallback` (see docs/bring/callback.md)."""
+    callback_kwargs: dict[str, dict[str, Any]] = field(
+        default_factory=dict, metadata=formulation(keywords=True)
+    )
+    """Keywords of the callbacks, by the name of the class: `MyCallback: {patience: 3}`."""
     model_kwargs: dict[str, Any] = field(
         default_factory=dict,
         metadata=not_searched(
             "keywords are searched one by one, by their own names: learning_rate"
         ),
     )
-    """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both."""
+    """Keywords of the SB3 class, over FinRL's defaults; a sampled value wins over both. Of those of
+    the policy (`policy_kwargs`), `features_extractor_class` may be a class of your own by its
+    import path (see docs/bring/policy.md), and a search may choose each by itself:
+    `agent.policy_kwargs.features_dim`."""
     normalize: Literal[False, True, "observations", "rewards"] = field(
         default=False, metadata=formulation()
     )
@@ -62,9 +84,17 @@ class AgentConfig:
     or of one of them, from training alone); its statistics travel with the model."""
 
     def __post_init__(self) -> None:
+        self._name_own_code()
         require_numbers(self)
         require(
-            self.policy == "MlpPolicy" or self.algorithm in _WITH_TICKERS,
+            self.policy in POLICIES or is_reference(self.policy, "policy"),
+            f"policy must be one of {', '.join(map(repr, POLICIES))}, or a class of your own by "
+            f"its import path, such as 'my_policy:MyPolicy', got {self.policy!r}"
+            f".{did_you_mean(self.policy, POLICIES)}",
+        )
+        self._check_callbacks()
+        require(
+            self.policy != _PER_TICKER or self.algorithm in _WITH_TICKERS,
             f"policy {self.policy} is of {' and '.join(_WITH_TICKERS)}, got algorithm "
             f"{self.algorithm}; set policy to MlpPolicy",
         )
@@ -75,3 +105,33 @@ class AgentConfig:
             1 <= self.n_envs <= self.total_timesteps,
             f"n_envs must be within 1..total_timesteps ({self.total_timesteps}), got {self.n_envs}",
         )
+
+    def _name_own_code(self) -> None:
+        """Put import paths in the place of classes that were given in Python."""
+        callbacks = tuple(reference_of(one, "callback") for one in self.callbacks)
+        of_policy = self.model_kwargs.get("policy_kwargs")
+        if isinstance(of_policy, dict) and of_policy.get(EXTRACTOR) is not None:
+            named = {EXTRACTOR: reference_of(of_policy[EXTRACTOR], "features_extractor")}
+            keywords = {**self.model_kwargs, "policy_kwargs": {**of_policy, **named}}
+            object.__setattr__(self, "model_kwargs", keywords)
+        object.__setattr__(self, "policy", reference_of(self.policy, "policy"))
+        object.__setattr__(self, "callbacks", callbacks)
+
+    def _check_callbacks(self) -> None:
+        for one in self.callbacks:
+            require(
+                is_reference(one, "callback"),
+                f"callbacks must be import paths such as 'my_callback:MyCallback', got {one!r}",
+            )
+        names = [callback_name(one) for one in self.callbacks]
+        require(len(set(names)) == len(names), f"callbacks must have different names, got {names}")
+        unknown = [name for name in self.callback_kwargs if name not in names]
+        require(
+            not unknown,
+            f"callback_kwargs must be of the callbacks {names}, got {', '.join(unknown)}",
+        )
+
+
+def callback_name(reference: str) -> str:
+    """Return the name of a callback by which `callback_kwargs` calls it: that of its class."""
+    return reference.rpartition(":")[2].rpartition(".")[2]

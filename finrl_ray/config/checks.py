@@ -28,6 +28,9 @@ def may_change(reason: str) -> dict[str, str]:
 
 def formulation(
     only_with: tuple[str, Sequence[Any] | Callable[[Any], bool]] | None = None,
+    *,
+    of: Sequence[Any] = (),
+    keywords: bool = False,
 ) -> dict[str, Any]:
     """Return the metadata of a field that a search may choose per trial (`search.space`).
 
@@ -36,8 +39,11 @@ def formulation(
     only_with : name of another field of the section, and those of its values beside which this one
         has a meaning, listed (none listed: any but null) or told by a function; a trial with
         another value has this field at its default
+    of : the values of this field of which `only_with` holds; none listed: all
+    keywords : the field is a mapping of keywords, each of which may be chosen by itself, below the
+        field's name: `agent.policy_kwargs.hidden`
     """
-    return {"formulation": True, "only_with": only_with}
+    return {"formulation": True, "only_with": only_with, "of": of, "keywords": keywords}
 
 
 def not_searched(reason: str) -> dict[str, Any]:

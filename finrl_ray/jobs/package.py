@@ -1,4 +1,4 @@
-"""What is sent with a job: the config with its overrides applied, and the data file it names."""
+"""What is sent with a job: the config with its overrides, the data file and own code it names."""
 
 import dataclasses
 import secrets
@@ -12,6 +12,8 @@ from pathlib import Path
 from finrl_ray.config.dump import dump_config
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import load_config
+from finrl_ray.config.trial.own_code import own_references
+from finrl_ray.own_code.code_files import collect_code
 from finrl_ray.storage.url import is_url, require_no_secret
 
 CONFIG_FILE = "config.yaml"
@@ -50,8 +52,8 @@ def make_package(config: Path, overrides: Sequence[str], folder: Path) -> Packag
 
     Parameters
     ----------
-    config : a YAML file; a data file that it names is looked up from its folder and sent along. An
-        absolute path that is not here is left as it is, as one of the cluster
+    config : a YAML file; a data file and own code that it names are looked up from its folder and
+        sent along. An absolute path that is not here is left as it is, as one of the cluster
     overrides : `dotted.key=value` strings
     folder : an empty folder
 
@@ -66,6 +68,8 @@ def make_package(config: Path, overrides: Sequence[str], folder: Path) -> Packag
     if source.is_file():
         name = f"data{''.join(source.suffixes)}"
         shutil.copyfile(source, folder / name)
+    references = {one.key: one.reference for one in own_references(loaded)}
+    collect_code(references, config.parent).write(folder)
     job_id = _job_id(loaded)
     dump_config(_with_source(loaded, name), folder / CONFIG_FILE)
     given = loaded.search.storage_path

@@ -59,7 +59,7 @@ def failure(reference: str, kind: str, error: BaseException, doing: str = "") ->
     where = f" ({place})" if place else ""
     return OwnCodeError(
         f"{KINDS[kind].key} {reference} failed{' ' + doing if doing else ''}: "
-        f"{what[:_LONGEST]}{where}; mend it there"
+        f"{what[:_LONGEST]}{where}; mend it there{'' if place else ', or its keywords'}"
     )
 
 

@@ -8,7 +8,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from finrl_ray.own_code.code_files import CodeFiles
@@ -44,6 +44,7 @@ class _CodeFinder(importlib.abc.MetaPathFinder):
 
     def __init__(self) -> None:
         self.code = CodeFiles()
+        self.named: tuple[tuple[str, str], ...] = ()
         self.loader = _CodeLoader(self.code)
 
     def find_spec(
@@ -79,15 +80,25 @@ def active_code() -> CodeFiles:
     return _FINDER.code
 
 
-def activate(code: CodeFiles) -> None:
+def named_code() -> tuple[tuple[str, str], ...]:
+    """Return the references, each with its kind, of the config whose code is active."""
+    return _FINDER.named
+
+
+def activate(code: CodeFiles, named: Iterable[tuple[str, str]] = ()) -> None:
     """Make a search's own code what its names import in this process.
 
     Modules of these names that were imported before, of another search's code or from a file that
     may have changed since, are forgotten, so that the next import runs the code given here.
+
+    Parameters
+    ----------
+    code : the files
+    named : the references of the search's config, each with its kind
     """
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
-    former = _FINDER.code
+    former, _FINDER.named = _FINDER.code, tuple(named)
     if former.digest == code.digest:
         return
     for name in list(sys.modules):

@@ -5,12 +5,11 @@ from typing import Any
 
 from finrl_ray.errors import ConfigError
 from finrl_ray.own_code.failures import failure
-from finrl_ray.own_code.finder import active_code
+from finrl_ray.own_code.finder import active_code, named_code
 from finrl_ray.own_code.kinds import KINDS
 from finrl_ray.own_code.reference import names_a_place, published
 from finrl_ray.support.text import did_you_mean
-
-_LOADED: dict[str, Any] = {}
+_OF_MODELS = ("policy", "features_extractor")
 
 
 def load_object(reference: str, kind: str) -> Any:
@@ -35,14 +34,19 @@ def load_object(reference: str, kind: str) -> Any:
         raise ConfigError(
             f"{KINDS[kind].key} {reference} must be {KINDS[kind].must_be}, got {found!r:.100}"
         )
-    if isinstance(found, type):
-        _LOADED[f"{found.__module__}.{found.__qualname__}"] = found
     return found
 
 
-def loaded_classes() -> dict[str, type[Any]]:
-    """Return the classes that references have named so far in this process, by their full names."""
-    return dict(_LOADED)
+def own_classes() -> dict[str, type[Any]]:
+    """Return the classes that models of the active search may be made of, by their full names.
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be loaded.
+    """
+    found = [load_object(name, kind) for name, kind in named_code() if kind in _OF_MODELS]
+    return {f"{one.__module__}.{one.__qualname__}": one for one in found if isinstance(one, type)}
 
 
 def _entry(name: str, kind: str) -> Any:

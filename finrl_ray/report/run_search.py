@@ -41,7 +41,7 @@ class ResumeOptions(TypedDict, total=False):
     trust: bool
 
 
-@with_keywords_of(runner.run_search, without=("kind",))
+@with_keywords_of(runner.run_search, without=("kind", "code"))
 def run_search(
     config: ExperimentConfig | PreparedSearch,
     *,
@@ -50,8 +50,8 @@ def run_search(
 ) -> SearchResult:
     """Run a whole search, write its folder and, into it, the HTML report.
 
-    It takes the arguments of `finrl_ray.search.run.runner.run_search`, except `kind`, and raises
-    the same errors.
+    It takes the arguments of `finrl_ray.search.run.runner.run_search`, except `kind` and `code`,
+    and raises the same errors.
 
     Parameters
     ----------

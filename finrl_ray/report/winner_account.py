@@ -44,6 +44,8 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
         frame = read_parquet_table(kept)
         if len(frame) and frame[_MODEL].iloc[0] == name:
             return frame.drop(columns=[_MODEL])
+    if not search.folder.runs_code_here:
+        return None  # a report runs no code of the user's; the search's own process has kept it
     record, model, _ = load_winner(search.folder, trust=search.trust)
     window = search.folder.validation_data
     env = winners_env(search.folder, record, window, source, trust=search.trust)

@@ -5,7 +5,6 @@ and the sample, and a checkpoint holds everything that its future depends on. Th
 because it follows one trial from its envs to its checkpoints.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +12,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
-from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
@@ -32,7 +28,6 @@ from finrl_ray.agents.state.training_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
@@ -42,10 +37,12 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
-from finrl_ray.errors import FinRLRayError
 from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
 from finrl_ray.support.text import counted
+from finrl_ray.training.build_model import build_model, device_of
+from finrl_ray.training.divergence import check_finite
+from finrl_ray.training.own_agent import OwnCallbacks
 
 MODEL_FILE = "model.zip"
 STATE_FILE = "state.pt"
@@ -71,10 +68,6 @@ class StartPoint:
 
 
 FRESH_START = StartPoint()
-
-
-class TrialDivergedError(FinRLRayError, RuntimeError):
-    """A trial whose parameters are no longer finite numbers."""
 
 
 def train_agent(
@@ -116,8 +109,9 @@ def train_agent(
     env, eval_env = make_trial_envs(config, settings, seed, train_data, validation_data)
     model = build_model(config, settings, env, seed, device=device_of(config))
     try:
+        own = OwnCallbacks(config.agent)
         callback = SafePointCallback(
-            config, eval_env, seed, report, periods_per_year=periods, notes=start.notes
+            config, eval_env, seed, report, periods_per_year=periods, notes=start.notes, own=own
         )
         if start.checkpoint is not None:
             callback.restore(model, start.checkpoint)
@@ -126,10 +120,12 @@ def train_agent(
         learn_from(
             model,
             config.agent.total_timesteps,
-            callback,
+            CallbackList([callback, own]) if own.callbacks else callback,
             callback.at_safe_point,
             resumed=start.checkpoint is not None,
         )
+        if own.stopped_by and not callback.metrics.get("stop_reason"):
+            callback.end(model, f"stopped by callback {own.stopped_by}")
         return model
     except ValueError as error:
         # what SB3 and the env say of NaN is a page of numbers; say which parameter it is instead
@@ -182,39 +178,6 @@ def make_training_env(
     )
 
 
-def device_of(config: ExperimentConfig) -> str:
-    """Return torch's device of a trial: a GPU that it has not reserved is another one's."""
-    return "auto" if config.search.gpus_per_trial else "cpu"
-
-
-def build_model(
-    config: ExperimentConfig,
-    settings: TrialSettings,
-    env: VecEnv,
-    seed: int,
-    *,
-    tensorboard_log: str | None = None,
-    device: str = "auto",
-) -> BaseAlgorithm:
-    """Return a fresh SB3 model that logs to the folder `tensorboard_log`, or nowhere if None.
-
-    `device` is torch's, for models whose own keywords do not name one.
-    """
-    skip_dynamo_import()
-    model = DRLAgent(env).get_model(
-        config.agent.algorithm,
-        policy=config.agent.policy,
-        model_kwargs={"device": device, **settings.model_kwargs},
-        verbose=0,
-        seed=seed,
-        tensorboard_log=tensorboard_log,
-        learner=config.agent.learner,
-    )
-    if tensorboard_log is None:
-        model.set_logger(Logger(folder=None, output_formats=[]))
-    return model
-
-
 class SafePointCallback(BaseCallback):
     """SB3 callback that evaluates at safe points and reports what it finds with a checkpoint.
 
@@ -230,6 +193,7 @@ class SafePointCallback(BaseCallback):
         function that writes a checkpoint into a folder
     periods_per_year : periods/year, of the measures
     notes : goes into the first report
+    own : callbacks of the user's, whose state is kept with the trial's
     """
 
     def __init__(
@@ -241,8 +205,10 @@ class SafePointCallback(BaseCallback):
         *,
         periods_per_year: float,
         notes: str = "",
+        own: OwnCallbacks | None = None,
     ) -> None:
         super().__init__()
+        self.own = OwnCallbacks(config.agent) if own is None else own
         self.metrics: dict[str, Any] = {}
         self.notes = notes
         self.report = report
@@ -268,12 +234,22 @@ class SafePointCallback(BaseCallback):
             return True
         if model.num_timesteps in self.evaluation.evaluation_timesteps[-1:]:
             return False  # restored from the checkpoint of its last evaluation
+        return not self._evaluate(model) and not done
+
+    def end(self, model: BaseAlgorithm, reason: str) -> None:
+        """Evaluate and report what a callback of the user's has ended, before its end."""
+        self._evaluate(model, reason)
+
+    def _evaluate(self, model: BaseAlgorithm, reason: str = "") -> str:
+        """Evaluate and report; return why the trial ends here, or an empty text."""
         check_finite(model)
+        looks = len(self.evaluation.evaluation_timesteps)
         measures = self.evaluation.evaluate_now()
-        self.objectives.append(measures["objective"])
-        stop_reason = self._stop_reason(measures)
-        self._report(model, measures, stop_reason)
-        return not stop_reason and not done
+        if len(self.evaluation.evaluation_timesteps) > looks:
+            self.objectives.append(measures["objective"])
+        reason = reason or self._stop_reason(measures)
+        self._report(model, measures, reason)
+        return reason
 
     def _stop_reason(self, measures: Mapping[str, float]) -> str:
         breach = drawdown_breach(measures, self.config.search)
@@ -316,6 +292,7 @@ class SafePointCallback(BaseCallback):
             "evaluation": self.evaluation.get_state(),
             "metrics": self.metrics,
             "seed": self.seed,
+            "own": self.own.get_state(),
         }
         save_state({"model": capture_state(model), "callback": own}, folder / STATE_FILE)
         self.evaluation.save_evaluations(folder / EVALUATIONS_FILE)
@@ -329,6 +306,8 @@ class SafePointCallback(BaseCallback):
         self.metrics = dict(state["callback"]["metrics"])
         # of the run that began here, also where its hyperparameters have changed since
         self.seed = state["callback"]["seed"]
+        self.own.set_state(state["callback"].get("own", {}))
+        self.notes = "; ".join(filter(None, (self.notes, self.own.forgotten())))
         restore_state(model, state["model"])
 
 
@@ -383,29 +362,3 @@ def drawdown_breach(measures: Mapping[str, float], search: SearchConfig) -> str:
     if limit is None or not drawdown < limit:
         return ""
     return f"drawdown {drawdown:.1%} is beyond the limit of {limit:.1%}"
-
-
-def check_finite(model: BaseAlgorithm, cause: Exception | None = None) -> None:
-    """Raise if a network parameter is NaN or infinite, naming it.
-
-    With `cause`, what training was stopped by, also if torch has refused the policy's distribution
-    although every parameter is a number: a log deviation of 100 is one, its exponential is not.
-
-    Raises
-    ------
-    TrialDivergedError
-        With the parameter's or the quantity's name, the timestep and what usually helps.
-    """
-    remedy = "a lower learning_rate, a lower max_grad_norm or agent.normalize usually helps"
-    for name, parameter in model.policy.named_parameters():
-        if not bool(th.isfinite(parameter).all()):
-            raise TrialDivergedError(
-                f"parameter {name} is NaN or infinite after {model.num_timesteps} timesteps; "
-                f"{remedy}"
-            ) from cause
-    refused = re.match(r"Expected parameter (\w+) ", str(cause))
-    if refused:
-        raise TrialDivergedError(
-            f"the {refused[1]} of the policy's actions is NaN or infinite after "
-            f"{model.num_timesteps} timesteps; {remedy}"
-        ) from cause

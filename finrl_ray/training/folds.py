@@ -42,14 +42,14 @@ from finrl_ray.training.agent import (
     FRESH_START,
     Report,
     StartPoint,
-    build_model,
-    check_finite,
-    device_of,
     drawdown_breach,
     make_training_env,
 )
+from finrl_ray.training.build_model import build_model, device_of
+from finrl_ray.training.divergence import check_finite
 from finrl_ray.training.fold_error import standard_error
 from finrl_ray.training.fold_models import FoldModels, write_fold_models
+from finrl_ray.training.own_agent import OwnCallbacks
 
 FOLDS_FILE = "folds.npz"
 
@@ -165,7 +165,8 @@ def train_on(
     env = make_training_env(config, settings, seed, train_data, scaling)
     model = build_model(config, settings, env, seed, device=device_of(config))
     try:
-        learn_from(model, config.agent.total_timesteps, at_safe_point=_finite)
+        own = OwnCallbacks(config.agent)
+        learn_from(model, config.agent.total_timesteps, own, at_safe_point=_finite)
         check_finite(model)
     except ValueError as error:
         check_finite(model, error)

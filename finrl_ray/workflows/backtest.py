@@ -109,6 +109,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             "the search; give the folder of the search, two folders up"
         )
     _require_finished(folder)
+    folder.run_code(trust=trust)
     record, model, source = load_winner(folder, trust=trust)
     model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
     earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE

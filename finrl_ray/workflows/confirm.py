@@ -4,8 +4,6 @@ The best of many trials owes a part of its result to its seed and its window. Ne
 windows remove that part. The prices are still those on which the configurations were chosen.
 """
 
-import dataclasses
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,28 +14,28 @@ import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agents.hyperparameters import SEED_DRAW
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.schedulers import FifoConfig
 from finrl_ray.config.search import RANK_BY_OBJECTIVE
-from finrl_ray.config.validation import WalkForward
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.journal.records import TrialRecord
-from finrl_ray.search.results.ensemble_members import choose_members
 from finrl_ray.search.results.ranking import result_score
 from finrl_ray.search.results.returns import trial_folds
-from finrl_ray.search.results.table import in_order_of_rank, trial_table
+from finrl_ray.search.results.table import trial_table
 from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
 from finrl_ray.support.text import and_list
-from finrl_ray.support.values import to_python
 from finrl_ray.training.folds import FoldResult, fold_measures, fold_metrics
+from finrl_ray.workflows.confirmation_config import (
+    CONFIRMATION_FOLDER,
+    confirmation_config,
+    ensemble_of,
+    plain_sample,
+)
 
-CONFIRMATION_FOLDER = "confirmation"
 TABLE_FILE = "confirmation.csv"
 FORMER_MEASURE = "active_sharpe_ratio"
 _NUMBERS = ("rank", "trial", "search_rank")
@@ -75,6 +73,7 @@ def confirm(
     make_view: ViewFactory | None = None,
     address: str | None = None,
     dashboard: bool = False,
+    trust: bool = False,
 ) -> Confirmation:
     """Train the best configurations of a finished search with new seeds over walk-forward windows.
 
@@ -92,6 +91,7 @@ def confirm(
     seeds : trainings of each configuration on each window
     windows : windows
     make_view, address, dashboard : as for `run_search`
+    trust : run own code that somebody else has put into the folder; see docs/trust.md
 
     Raises
     ------
@@ -105,6 +105,7 @@ def confirm(
             raise ConfigError(f"{name} must be >= 1, got {value}")
     folder = open_folder(path)
     chosen = confirmed_records(folder, top)
+    folder.run_code(trust=trust)
     config = confirmation_config(folder, chosen, seeds=seeds, windows=windows)
     result = run_search(
         config,
@@ -113,6 +114,7 @@ def confirm(
         address=address,
         dashboard=dashboard,
         kind="confirmation",
+        code=folder.code,
     )
     return summarised(result, [record.index for record in chosen], ensemble_of(folder))
 
@@ -159,18 +161,9 @@ def _records_of_points(searched: SearchFolder, points: Sequence[Any]) -> list[Tr
     """Return the trials of which a confirmation has the samples; None if it is another search's."""
     for top in range(len(points), 0, -1):
         chosen = confirmed_records(searched, top)
-        if [_plain_sample(record) for record in chosen] == list(points):
+        if [plain_sample(record) for record in chosen] == list(points):
             return chosen
     return None
-
-
-def ensemble_of(folder: SearchFolder) -> list[TrialRecord]:
-    """Return the trials that are a search's winner together; empty where one trial is."""
-    if not folder.config.search.has_ensemble:
-        return []
-    ranked = in_order_of_rank(folder.records().in_order(), folder.config)
-    chosen = choose_members(ranked, folder.config).records
-    return list(chosen) if len(chosen) > 1 else []
 
 
 def confirmed_records(folder: SearchFolder, top: int) -> list[TrialRecord]:
@@ -207,64 +200,6 @@ def best_records(folder: SearchFolder, top: int) -> list[TrialRecord]:
         raise SearchError(f"no trial of the search in {folder.path} can win")
     by_index = {record.index: record for record in records.in_order()}
     return [by_index[int(index)] for index in ranked["trial"].iloc[:top]]
-
-
-def confirmation_config(
-    folder: SearchFolder, chosen: Sequence[TrialRecord], *, seeds: int, windows: int
-) -> ExperimentConfig:
-    """Return the config that trains the chosen samples, each on every window with every seed."""
-    config = folder.config
-    first, stop = folder.split.train.first_row, folder.split.validation.stop_row
-    begin = min(folder.split.validation.first_row, first + (stop - first) // 2)
-    start = np.datetime_as_string(folder.market_data.dates[begin], unit="D")
-    validation = WalkForward(
-        n_windows=windows,
-        seeds=seeds,
-        start=pd.Timestamp(str(start)).date(),
-    )
-    samples = tuple(_plain_sample(record) for record in chosen)
-    members = ensemble_of(folder)
-    search = dataclasses.replace(
-        config.search,
-        num_samples=len(samples),
-        searcher="random",
-        scheduler=FifoConfig(),
-        space={name: _without_grid(entry) for name, entry in config.search.space.items()},
-        initial_points=samples,
-        objectives=(),
-        select="last",
-        select_last=None,
-        # each training's model is kept, as they act together
-        ensemble=len(members) or None,
-        timesteps_budget=None,
-        time_budget_s=None,
-        stop_after_no_improvement=None,
-        storage_path=str(folder.path / CONFIRMATION_FOLDER),
-    )
-    return dataclasses.replace(
-        config,
-        name=f"confirm_{config.name}"[:100],
-        seed=new_seed(config.seed),
-        validation=validation,
-        evaluation=dataclasses.replace(
-            config.evaluation, max_no_improvement_evals=None, min_evals=0
-        ),
-        search=search,
-    )
-
-
-def new_seed(seed: int) -> int:
-    """Return a seed of which none of a search's own is derived, within 0..2**31-1."""
-    return int.from_bytes(hashlib.sha256(f"confirm {seed}".encode()).digest()[:4], "big") >> 1
-
-
-def _plain_sample(record: TrialRecord) -> dict[str, Any]:
-    return {n: to_python(v) for n, v in record.sample.items() if n != SEED_DRAW}
-
-
-def _without_grid(entry: Any) -> Any:
-    """Return an entry of the space as one that random search draws from."""
-    return {"choice": entry["grid"]} if isinstance(entry, dict) and "grid" in entry else entry
 
 
 def summarised(

@@ -71,7 +71,7 @@ def test_a_zoo_section_builds_the_model_it_names(tmp_path: Path) -> None:
     from finrl_ray.data.market_data import MarketData
     from finrl_ray.data.sources.bundled import read_bundled
     from finrl_ray.env.vec_env import StockTradingVecEnv
-    from finrl_ray.training.agent import build_model
+    from finrl_ray.training.build_model import build_model
 
     config: ExperimentConfig = load_config(write(tmp_path, ZOO_PPO))
     data = MarketData.from_finrl(read_bundled()).rows(0, 40)
@@ -192,7 +192,7 @@ def test_an_expression_that_is_no_plain_data_is_refused(
         ({"env_wrapper": "x"}, "agent.env_wrapper, a key of rl-zoo3, is not supported: the env"),
         ({"frame_stack": 4}, "agent.frame_stack, a key of rl-zoo3, is not supported"),
         ({"callback": []}, "agent.callback, a key of rl-zoo3, is not supported"),
-        ({"policy": "CnnPolicy"}, "agent.policy must be 'MlpPolicy' or 'PerTickerPolicy', got"),
+        ({"policy": "MlpPolcy"}, "policy must be one of 'MlpPolicy', .*Did you mean 'MlpPolicy'"),
         ({"learning_rat": 1e-3}, "'agent.learning_rat'. Did you mean 'agent.learning_rate'"),
         ({"n_timestep": 5}, "'agent.n_timestep'. Did you mean 'agent.n_timesteps'"),
         ({"noise_std": 0.1}, "noise_std needs agent.noise_type"),

@@ -46,7 +46,7 @@ def test_a_report_that_fails_is_said(tmp_path: Path, monkeypatch, caplog) -> Non
 @pytest.mark.parametrize(
     ("ours", "model", "options", "without"),
     [
-        (run_search.run_search, runner.run_search, RunOptions, {"kind"}),
+        (run_search.run_search, runner.run_search, RunOptions, {"kind", "code"}),
         (run_search.resume_search, runner.resume_search, ResumeOptions, set()),
     ],
 )

@@ -19,7 +19,8 @@ from finrl_ray.config.search import SearchConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.files.manifest import find_damage
-from finrl_ray.training.agent import StartPoint, TrialDivergedError, train_agent
+from finrl_ray.training.agent import StartPoint, train_agent
+from finrl_ray.training.divergence import TrialDivergedError
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 64, "batch_size": 64, "n_epochs": 2, "net_arch": "tiny"},

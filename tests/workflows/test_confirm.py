@@ -23,12 +23,11 @@ from finrl_ray.workflows.backtest import backtest
 from finrl_ray.workflows.confirm import (
     best_records,
     confirm,
-    confirmation_config,
     measure_matrix,
-    new_seed,
     read_confirmation,
     resume_confirmation,
 )
+from finrl_ray.workflows.confirmation_config import confirmation_config, new_seed
 
 RAW = {
     "name": "few",

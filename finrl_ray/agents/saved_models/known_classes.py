@@ -28,6 +28,7 @@ from finrl_ray.agents.sb3_internals import NOISE_FIELDS, OU_NOISE_FIELDS
 from finrl_ray.agents.schedules import ConstantSchedule, LinearSchedule
 from finrl_ray.learners.flat import optimizers as flat_optimizers
 from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
+from finrl_ray.own_code.load import own_classes
 
 
 def class_name(kind: type[Any]) -> str:
@@ -62,7 +63,7 @@ def built(value: Any) -> Any:
         If one is of a class that is not known here.
     """
     if isinstance(value, type) and issubclass(value, Record):
-        kinds = known_classes()
+        kinds = {**known_classes(), **own_classes()}
         if value.name not in kinds:
             raise UntrustedError(f"names {value.name}, which is not read without trust")
         return kinds[value.name]
@@ -97,8 +98,8 @@ def recorded(value: Any) -> Any:
         If it holds an object that could not be built again.
     """
     if isinstance(value, type):
-        if class_name(value) not in known_classes():
-            raise RefusedError(f"{class_name(value)} is no class of SB3 or torch")
+        if class_name(value) not in known_classes() and class_name(value) not in own_classes():
+            raise RefusedError(f"{class_name(value)} is no class of SB3, torch or the search")
         return record_class(class_name(value))
     fields = _FIELDS.get(class_name(type(value)))
     if fields is not None:

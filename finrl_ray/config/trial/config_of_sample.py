@@ -10,7 +10,8 @@ from typing import Any
 
 from finrl_ray.config.checks import default_of
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.trial.options import option_value, options_among
+from finrl_ray.config.trial.options import option_of, option_value, options_among
+from finrl_ray.config.trial.own_code import require_named
 
 
 def config_of_sample(config: ExperimentConfig, sample: Mapping[str, Any]) -> ExperimentConfig:
@@ -30,10 +31,19 @@ def config_of_sample(config: ExperimentConfig, sample: Mapping[str, Any]) -> Exp
     ConfigError
         If a value is not of its option's type, out of its range, or does not go with the others.
     """
+    require_named(config, sample)
     chosen: dict[str, dict[str, Any]] = {}
-    for name in options_among(sample):
-        section, _, key = name.partition(".")
-        chosen.setdefault(section, {})[key] = option_value(name, sample[name])
+    # a whole mapping of keywords before single ones of it
+    for name in sorted(options_among(sample), key=lambda name: len(option_of(name).keyword)):
+        option = option_of(name)
+        values = chosen.setdefault(option.section, {})
+        value = option_value(name, sample[name])
+        if option.keyword:
+            former = values.get(
+                option.field, getattr(getattr(config, option.section), option.field)
+            )
+            value = option.laid_into(former, value)
+        values[option.field] = value
     if not chosen:
         return config
     sections: dict[str, Any] = {
@@ -53,13 +63,17 @@ def _with_a_meaning(section: Any, values: dict[str, Any]) -> dict[str, Any]:
         if only_with is None:
             continue
         other = result.get(only_with[0], getattr(section, only_with[0]))
-        if not has_a_meaning(item, other):
+        value = result.get(item.name, getattr(section, item.name))
+        if not has_a_meaning(item, other, value):
             result[item.name] = default_of(item)
     return result
 
 
-def has_a_meaning(item: "dataclasses.Field[Any]", other: Any) -> bool:
-    """Return whether an option does something beside a value of the option that it needs."""
+def has_a_meaning(item: "dataclasses.Field[Any]", other: Any, value: Any) -> bool:
+    """Return whether a value of an option does something beside one of the option that it needs."""
+    of = item.metadata["of"]
+    if of and value not in of:
+        return True
     _, allowed = item.metadata["only_with"]
     if callable(allowed):
         return bool(allowed(other))
@@ -76,7 +90,7 @@ def options_of_trial(trial: ExperimentConfig, sample: Mapping[str, Any]) -> dict
     """
     found: dict[str, Any] = {}
     for name in options_among(sample):
-        section, _, key = name.partition(".")
-        value = getattr(getattr(trial, section), key)
+        option = option_of(name)
+        value = option.value_in(getattr(trial, option.section))
         found[name] = list(value) if isinstance(value, tuple) else value
     return found

@@ -1,19 +1,22 @@
 """Which keys of a config a search may choose per trial, and what their values must be.
 
 In `search.space`, in samples and in tables such a key has its dotted name: `env.hmax`,
-`agent.normalize`, `data.features`. Names without a dot are the algorithm's keywords. Whether a key
-may be searched is said at its field (`config.checks.formulation`, `not_searched`).
+`agent.normalize`, `data.features`; a keyword of own code stands below the field that holds its
+keywords: `agent.policy_kwargs.hidden`. Names without a dot are the algorithm's keywords. Whether a
+key may be searched is said at its field (`config.checks.formulation`, `not_searched`).
 """
 
+import copy
 import json
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.config.agent import AgentConfig, Algorithm
+from finrl_ray.config.checks import formulation
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.dump import plain_value
 from finrl_ray.config.env import EnvConfig
@@ -33,6 +36,9 @@ N_ENVS = "agent.n_envs"
 ALGORITHM = "agent.algorithm"
 """The option by which a trial takes the entries of one algorithm: `ppo.n_steps`."""
 _ALGORITHMS: tuple[str, ...] = typing.get_args(Algorithm)
+_POLICY_KEYWORDS = "policy_kwargs"
+_OF_POLICY: Any = field(default=None, metadata=formulation(keywords=True))
+"""What is said of the policy's keywords, which lie in `agent.model_kwargs`."""
 _THE_DATA = "it is what all trials of a search are compared on"
 
 
@@ -90,6 +96,70 @@ def searched_options() -> Mapping[str, "Field[Any]"]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OptionName:
+    """A dotted name of the space, taken apart.
+
+    Parameters
+    ----------
+    section : `env`, `agent` or `data`
+    field : of the section
+    keyword : path of a keyword inside the field, where that is a mapping of keywords; else empty
+    """
+
+    section: str
+    field: str
+    keyword: tuple[str, ...] = ()
+
+    @property
+    def item(self) -> "Field[Any] | None":
+        """The field; None where the section has no such field that a search may choose."""
+        known = searched_options().get(f"{self.section}.{self.field}")
+        return _OF_POLICY if self.keyword[:1] == (_POLICY_KEYWORDS,) else known
+
+    def value_in(self, section: Any) -> Any:
+        """Return the option's value; of a keyword that is not given None.
+
+        Parameters
+        ----------
+        section : of a config, of the option's class
+        """
+        value = getattr(section, self.field)
+        for part in self.keyword:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def laid_into(self, keywords: Mapping[str, Any], value: Any) -> dict[str, Any]:
+        """Return a field's keywords with one of them changed."""
+        result = copy.deepcopy(dict(keywords))
+        inner = result
+        for part in self.keyword[:-1]:
+            inner[part] = dict(inner.get(part) or {})
+            inner = inner[part]
+        inner[self.keyword[-1]] = value
+        return result
+
+
+def option_of(name: str) -> OptionName:
+    """Return an option's name taken apart, whether there is such an option or not."""
+    section, _, key = name.partition(".")
+    first, *rest = key.split(".")
+    if rest and (section, first) == ("agent", _POLICY_KEYWORDS):
+        return OptionName(section, "model_kwargs", (first, *rest))
+    item = searched_options().get(f"{section}.{first}")
+    if rest and item is not None and item.metadata.get("keywords"):
+        return OptionName(section, first, tuple(rest))
+    return OptionName(section, key)
+
+
+def option_field(name: str) -> "Field[Any]":
+    """Return the field that holds an option of a space, or the keyword that it names."""
+    item = option_of(name).item
+    if item is None:
+        raise ValueError(f"{name} is no option")
+    return item
+
+
 def check_option(name: str) -> None:
     """Refuse a dotted name that is no key, or one that a search may not choose.
 
@@ -98,7 +168,7 @@ def check_option(name: str) -> None:
     ConfigError
         With the reason, or the nearest right name.
     """
-    if name in searched_options():
+    if option_of(name).item is not None:
         return
     section, _, key = name.partition(".")
     known = {item.name: item for item in fields(SECTIONS[section])} if section in SECTIONS else {}
@@ -111,7 +181,8 @@ def check_option(name: str) -> None:
         hint = f" A keyword of the algorithm stands without 'agent.': {key}." if key else ""
     else:
         hint = ""
-    hint = did_you_mean(name, searched_options()) or hint
+    within = name.startswith("agent.model_kwargs.")
+    hint = hint if within else did_you_mean(name, searched_options()) or hint
     raise ConfigError(
         f"there is no option {name!r} that can be searched over.{hint} The options are "
         f"{', '.join(searched_options())}"
@@ -133,7 +204,10 @@ def option_value(name: str, value: Any) -> Any:
     """
     from pydantic import ValidationError
 
-    section, _, key = name.partition(".")
+    option = option_of(name)
+    section, key = option.section, option.field
+    if option.keyword:
+        return _keyword_value(name, value)
     plain = with_whole_numbers({key: nested_to_python(value)}, SECTIONS[section])[key]
     try:
         text = json.dumps(plain, default=plain_value)
@@ -144,6 +218,14 @@ def option_value(name: str, value: Any) -> Any:
 
         found = [{**item, "loc": (section, key, *item["loc"])} for item in error.errors()]
         raise ConfigError("; ".join(dict.fromkeys(explain(found)))) from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must be a value that YAML can keep: {error}") from None
+
+
+def _keyword_value(name: str, value: Any) -> Any:
+    """Return the value of a keyword, whose type is a matter of the code that takes it."""
+    try:
+        return json.loads(json.dumps(nested_to_python(value), default=plain_value))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} must be a value that YAML can keep: {error}") from None
 

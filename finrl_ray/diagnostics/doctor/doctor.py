@@ -27,7 +27,8 @@ from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
 from finrl_ray.support.text import counted
-from finrl_ray.training.agent import build_model, make_trial_envs
+from finrl_ray.training.agent import make_trial_envs
+from finrl_ray.training.build_model import build_model
 
 logger = logging.getLogger(__name__)
 

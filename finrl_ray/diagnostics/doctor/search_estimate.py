@@ -26,7 +26,8 @@ from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.memory_estimate import memory_estimate
 from finrl_ray.search.run.prepare import PreparedSearch
 from finrl_ray.support.text import counted, estimated_time, readable_bytes
-from finrl_ray.training.agent import build_model, device_of, make_trial_envs
+from finrl_ray.training.agent import make_trial_envs
+from finrl_ray.training.build_model import build_model, device_of
 from finrl_ray.training.threads import threads_of_a_trial
 
 MEASURED_S = 2.0

@@ -17,7 +17,7 @@ from finrl_ray.diagnostics.findings import DATA, FindingList, FindingsReport
 from finrl_ray.diagnostics.setup.env_checks import ENV_ERRORS, check_env
 from finrl_ray.diagnostics.setup.probe import copy_model, probe_env
 from finrl_ray.errors import ConfigError
-from finrl_ray.training.agent import TrialDivergedError, check_finite
+from finrl_ray.training.divergence import TrialDivergedError, check_finite
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import platform
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from finrl_ray.config.dump import dump_config
 from finrl_ray.config.evaluation import settled_periods_per_year
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.own_code import own_references
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.data.windows.folds import ValidationPlan, plan_validation
@@ -25,12 +26,21 @@ from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.files.shown_path import shown_path
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.processor import processor_facts
+from finrl_ray.own_code.code_files import CodeFiles
+from finrl_ray.own_code.finder import active_code, named_code
 from finrl_ray.search.folder.lock import sole_process
 from finrl_ray.search.folder.names import (
+    CODE_FOLDER,
     CONFIG_FILE,
     DATA_FILE,
     EXPERIMENT_FILE,
     RAY_FOLDER,
+)
+from finrl_ray.search.folder.own_code import (
+    code_facts,
+    opened_code,
+    require_trusted_code,
+    run_code,
 )
 from finrl_ray.search.folder.place import local_folder, remote_of
 from finrl_ray.search.folder.sealed_config import open_config, seal_of
@@ -65,6 +75,7 @@ class SearchFolder:
         of it is in `path`
     accepted : the sealed config; None in a folder that was made before configs were sealed
     config_hash : of the sealed keys of the config
+    code : the user's own code that the config names; nothing of it has been imported
     """
 
     path: Path
@@ -76,6 +87,30 @@ class SearchFolder:
     remote: str = ""
     accepted: ExperimentConfig | None = None
     config_hash: str = ""
+    code: CodeFiles = field(default_factory=CodeFiles)
+
+    def run_code(self, *, trust: bool = False) -> None:
+        """Make the search's own code what its references load in this process.
+
+        Parameters
+        ----------
+        trust : also where somebody else has put it there
+
+        Raises
+        ------
+        SearchError
+            If somebody else has, and it is not trusted.
+        """
+        if own_references(self.config):
+            facts = read_json(self.path / EXPERIMENT_FILE)
+            require_trusted_code(self.path, facts, self.config, trust=trust)
+        run_code(self.config, self.code)
+
+    @property
+    def runs_code_here(self) -> bool:
+        """Whether this process runs the search's own code already, or it has none."""
+        own = tuple((one.reference, one.kind) for one in own_references(self.config))
+        return not own or (named_code() == own and active_code().digest == self.code.digest)
 
     @property
     def train_data(self) -> MarketData:
@@ -154,6 +189,7 @@ def create_folder(
     data_report: Mapping[str, Any],
     storage: Path,
     kind: FolderKind = "search",
+    code: CodeFiles | None = None,
 ) -> SearchFolder:
     """Make a new folder `<name>_<time>_<4 hex digits>` with all that the search starts from.
 
@@ -162,6 +198,7 @@ def create_folder(
     config, market_data, split, data_report : what it starts from
     storage : the folder on this machine in which it is made
     kind : see `SearchFolder`
+    code : the user's own code that the config names
 
     Raises
     ------
@@ -177,7 +214,7 @@ def create_folder(
     with contextlib.suppress(RuntimeError):  # no such user: `~name` is then the name of a folder
         path = path.expanduser().absolute()
     remote = remote_of(config.search.storage_path, path.name)
-    seal = seal_of(config)
+    seal, code = seal_of(config), code or CodeFiles()
     facts = {
         "kind": kind,
         "path": str(path),
@@ -189,12 +226,14 @@ def create_folder(
         "split": split.describe(),
         "versions": versions(),
         "processor": processor_facts(threads_per_trial(config)),
+        **code_facts(config, code),
         **seal,
     }
     try:
         path.mkdir(parents=True)
         dump_config(config, path / CONFIG_FILE)
         save_market_data(market_data, path / DATA_FILE)
+        code.write(path / CODE_FOLDER)
         (path / EXPERIMENT_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)  # a folder that is written in part is no search
@@ -214,6 +253,7 @@ def create_folder(
         remote=remote,
         accepted=config,
         config_hash=seal["config_hash"],
+        code=code,
     )
 
 
@@ -260,6 +300,7 @@ def open_folder(path: str | Path) -> SearchFolder:
         remote=remote,
         accepted=opened.accepted,
         config_hash=opened.digest,
+        code=opened_code(folder, facts, opened.config),
     )
 
 

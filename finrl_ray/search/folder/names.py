@@ -3,6 +3,8 @@
 CONFIG_FILE = "config.yaml"
 EXPERIMENT_FILE = "experiment.json"
 DATA_FILE = "market_data.npz"
+CODE_FOLDER = "code"
+"""The user's own code that the search runs, as it was when it began."""
 RAY_FOLDER = "ray"
 TENSORBOARD_FOLDER = "tensorboard"
 """Made from the journal, and again whenever it is missing: never copied to a store."""
@@ -14,7 +16,7 @@ BEST_MODEL_FOLDER = "best_model"
 FINAL_MODEL_FOLDER = "final_model"
 FINAL_MODEL_FILE = "final_model.zip"
 """The final model of one training run: a single file, as SB3's callbacks write it."""
-SUBFOLDERS = ("state", "best_model", "final_model", "backtest", "report")
+SUBFOLDERS = ("state", "code", "best_model", "final_model", "backtest", "report")
 """Folders in it, besides Ray's. A store lists a folder only where it was made by name."""
 TRIALS_FILE = "trials"
 """The table of trials, written as `.csv` and as `.parquet`."""

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,12 @@ from finrl_ray.files.bounded_reading import (
     read_arrays,
     read_member,
 )
+from finrl_ray.files.contained_path import checked_relative_path
 from finrl_ray.machine.processor import processor_facts
+from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.search.folder.folder import SearchFolder, versions
-from finrl_ray.search.folder.names import REPRODUCTION_FILE
+from finrl_ray.search.folder.names import CODE_FOLDER, REPRODUCTION_FILE
+from finrl_ray.search.folder.own_code import OWN_CODE, code_facts
 from finrl_ray.search.journal.lineage import Segment, segments
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.reproduce.rerun import TrialInputs, inputs_of
@@ -107,6 +110,7 @@ class ReproductionArchive:
     inputs : what they read
     ensemble : account values (or returns, where trials train several times) of all of them
         together; None where one trial is the winner
+    code, code_facts : the user's own code that the config names, and what is said of it
     versions : of Python, the machine and the packages
     processor : `processor_facts` of where the search ended; empty in files of earlier versions
     """
@@ -116,6 +120,8 @@ class ReproductionArchive:
     versions: Mapping[str, str]
     processor: Mapping[str, str]
     ensemble: AnyArray | None = None
+    code: CodeFiles = field(default_factory=CodeFiles)
+    code_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def archived_trial(
@@ -182,6 +188,7 @@ def write_reproduction(
         "data_hash": data.content_hash,
         "parameters": first_part["parameters"],
         **({} if ensemble is None else {"others": parts[1:]}),
+        **code_facts(folder.config, folder.code),
         "versions": versions(),
         "processor": processor_facts(threads_per_trial(folder.config)),
     }
@@ -197,6 +204,7 @@ def write_reproduction(
             _CONFIG: yaml.safe_dump(config_to_dict(folder.config), sort_keys=False).encode(),
             _DATA: (Path(scratch) / _DATA).read_bytes(),
             _CURVES: curves.getvalue(),
+            **{f"{CODE_FOLDER}/{path}": text for path, text in folder.code.files.items()},
         }
     with (
         atomic_path(folder.path / REPRODUCTION_FILE) as temporary,
@@ -263,6 +271,7 @@ def read_reproduction(path: Path) -> ReproductionArchive:
             data = read_market_data(Path(scratch) / _DATA, manifest["data_hash"])
             config = parse_config(load_yaml(read_member(file, _CONFIG, TEXT_BYTES).decode("utf-8")))
             curves = read_arrays(io.BytesIO(read_member(file, _CURVES, ARRAY_BYTES)))
+            code = _read_code(file, manifest)
         inputs = TrialInputs(
             config=config,
             train_data=data.rows(*manifest["windows"]["train"]),
@@ -278,6 +287,8 @@ def read_reproduction(path: Path) -> ReproductionArchive:
             ),
             inputs=inputs,
             ensemble=curves["ensemble"] if manifest["format"] == FORMAT_OF_SEVERAL else None,
+            code=code,
+            code_facts={OWN_CODE: manifest[OWN_CODE]} if OWN_CODE in manifest else {},
             versions=manifest["versions"],
             processor=dict(manifest.get("processor", {})),
         )
@@ -300,6 +311,18 @@ def read_reproduction(path: Path) -> ReproductionArchive:
             f"{path} is damaged ({error}); fetch it again, or delete it and let `finrl-ray resume` "
             "of its search write it anew"
         ) from error
+
+
+def _read_code(file: zipfile.ZipFile, manifest: Mapping[str, Any]) -> CodeFiles:
+    """Return the own code in a file, checked against its hashes."""
+    hashes = manifest.get(OWN_CODE, {}).get("files", {})
+    paths = [str(checked_relative_path(name, "own code")) for name in hashes]
+    code = CodeFiles(
+        files={path: read_member(file, f"{CODE_FOLDER}/{path}", TEXT_BYTES) for path in paths}
+    )
+    if code.hashes != dict(hashes):
+        raise ValueError(f"the files in {CODE_FOLDER}/ do not match their hashes")
+    return code
 
 
 def _archived(part: Mapping[str, Any], curves: AnyArray) -> ArchivedTrial:

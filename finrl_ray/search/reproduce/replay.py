@@ -65,7 +65,7 @@ class Replay:
         )
 
 
-def replay(path: str | Path, trial: int | None = None) -> Replay:
+def replay(path: str | Path, trial: int | None = None, *, trust: bool = False) -> Replay:
     """Train a trial's whole schedule again and compare its last evaluation with the journal's.
 
     A trial of random search has one stretch. Under population based training the first ancestor's
@@ -76,6 +76,7 @@ def replay(path: str | Path, trial: int | None = None) -> Replay:
     ----------
     path : the search's folder
     trial : its number; None: the winner
+    trust : run own code that somebody else has put into the folder; see docs/trust.md
 
     Raises
     ------
@@ -87,6 +88,7 @@ def replay(path: str | Path, trial: int | None = None) -> Replay:
     record = _find(folder, records, trial)
     if not record.last:
         raise SearchError(f"trial {record.index} has reported no evaluation that could be repeated")
+    folder.run_code(trust=trust)
     schedule = segments(record, records)
     target = folder.path / REPLAY_FOLDER / f"trial_{record.index}"
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,6 +14,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import differences_of, processor_facts
 from finrl_ray.search.folder.folder import open_folder, versions
 from finrl_ray.search.folder.names import REPRODUCTION_FILE
+from finrl_ray.search.folder.own_code import require_trusted_code, run_code
 from finrl_ray.search.reproduce.agreement import (
     TOLERANCE,
     Agreement,
@@ -32,7 +33,7 @@ from finrl_ray.search.reproduce.archive import (
 from finrl_ray.search.reproduce.ensemble import ensemble_account
 from finrl_ray.search.reproduce.rerun import NotReachedError, train_schedule
 from finrl_ray.support.text import counted
-from finrl_ray.training.agent import TrialDivergedError
+from finrl_ray.training.divergence import TrialDivergedError
 from finrl_ray.training.threads import threads_per_trial
 
 Say = Callable[[str], None]
@@ -93,20 +94,27 @@ class Reproduction:
         }
 
 
-def reproduce(path: str | Path, say: Say = lambda line: None) -> Reproduction:
+def reproduce(
+    path: str | Path, say: Say = lambda line: None, *, trust: bool = False
+) -> Reproduction:
     """Train the winner of a finished search again, in this process, and compare.
 
     Parameters
     ----------
     path : the search's folder, its URL, or a `reproduction.zip` alone
     say : called with a line for each evaluation
+    trust : run own code that somebody else has put into the file; see docs/trust.md
 
     Raises
     ------
     SearchError
         If the search has not ended or has no winner, or the file is damaged.
     """
-    recorded = read_reproduction(_file_of(path))
+    file = _file_of(path)
+    recorded = read_reproduction(file)
+    config = recorded.inputs.config
+    require_trusted_code(file, recorded.code_facts, config, trust=trust)
+    run_code(config, recorded.code)
     try:
         return _result(recorded, *_compared(recorded, say))
     except (NotReachedError, TrialDivergedError) as error:

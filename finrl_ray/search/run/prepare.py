@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.env.slow_investment import SlowInvestment
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.files.writable_folder import require_writable
-from finrl_ray.own_code.failures import OwnCodeError
+from finrl_ray.own_code.code_files import CodeFiles
+from finrl_ray.own_code.failures import OwnCodeError, naming_own_code
+from finrl_ray.search.folder.own_code import code_of, run_code
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
 from finrl_ray.search.sampling.domains import (
@@ -44,7 +46,8 @@ from finrl_ray.storage.object_store import require_usable
 from finrl_ray.storage.url import is_url
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted
-from finrl_ray.training.agent import build_model, make_trial_envs
+from finrl_ray.training.agent import make_trial_envs
+from finrl_ray.training.own_agent import check_own_agent
 
 MIN_VALIDATION_ROWS = 4
 _MOST_DOUBTS = 12
@@ -75,6 +78,7 @@ class PreparedSearch:
     periods_per_year : bars in a year, as in the config
     plan : the folds of each trial; None where a trial trains once
     doubts : sentences about prices and account that should be looked at before trials are trusted
+    code : the user's own code that the config names
     """
 
     config: ExperimentConfig
@@ -86,6 +90,7 @@ class PreparedSearch:
     periods_per_year: float
     plan: ValidationPlan | None = None
     doubts: tuple[str, ...] = ()
+    code: CodeFiles = field(default_factory=CodeFiles)
 
     def describe(self) -> str:
         """Return what is about to run, in a few lines; dropped tickers and rows among them."""
@@ -164,18 +169,20 @@ def prepare_search(
     address: str | None = None,
     on_ray: bool = True,
     progress: Progress = no_progress,
+    code: CodeFiles | None = None,
 ) -> PreparedSearch:
     """Load the data and check everything that can be checked before a trial starts.
 
     Parameters
     ----------
     config : the experiment
-    base_dir : folder that a relative `data.source` is looked up from
+    base_dir : folder that a relative `data.source`, and own code, are looked up from
     market_data : prices already in memory; `config.data` is then not read
     address : a cluster that will be joined; what this machine has is then no limit
     on_ray : whether trials will ask Ray for their CPUs and GPUs; one training in this process does
         not
     progress : told of downloads and of features
+    code : own code that the config names, where it was read before; None: from `base_dir`
 
     Raises
     ------
@@ -189,6 +196,8 @@ def prepare_search(
             f"the config must hold plain values that YAML can keep: {error}"
         ) from error
     require_place(config)
+    code = code_of(config, base_dir) if code is None else code
+    run_code(config, code)
     space = build_space(config)
     check_plan(config, space)
     report: dict[str, Any] = {"source": "given in memory", "lines": []}
@@ -232,6 +241,7 @@ def prepare_search(
         planned=planned,
         periods_per_year=settled_periods_per_year(config.evaluation),
         plan=plan,
+        code=code,
         doubts=_in_words([*doubts, *slow_formulations(config, samples, market_data, split)]),
     )
 
@@ -327,8 +337,9 @@ def _check_models(
         trial = config_of_sample(config, sample)
         windows = [market_of_sample(data, sample) for data in (train_data, validation_data)]
         try:
-            env, eval_env = make_trial_envs(trial, settings, 0, *windows)
-            build_model(trial, settings, env, 0)
+            with naming_own_code("when the model was built"):
+                env, eval_env = make_trial_envs(trial, settings, 0, *windows)
+                check_own_agent(trial, settings, env)
         except FinRLRayError:
             raise
         except _BUILD_ERRORS as error:

@@ -18,6 +18,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.files.disk_full import WRITE_ERRORS, is_disk_full
 from finrl_ray.files.writable_folder import require_writable
+from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import (
     FolderKind,
@@ -103,6 +104,7 @@ def run_search(
     address: str | None = None,
     dashboard: bool = False,
     kind: FolderKind = "search",
+    code: CodeFiles | None = None,
 ) -> SearchResult:
     """Run a whole search and write its folder.
 
@@ -116,6 +118,7 @@ def run_search(
         a Ray of our own
     dashboard : start the dashboard of a Ray of our own
     kind : what its folder says that it is
+    code : own code that the config names, where it was read before; None: from `base_dir`
 
     Raises
     ------
@@ -127,7 +130,9 @@ def run_search(
     prepared = (
         config
         if isinstance(config, PreparedSearch)
-        else prepare_search(config, base_dir=base_dir, market_data=market_data, address=address)
+        else prepare_search(
+            config, base_dir=base_dir, market_data=market_data, address=address, code=code
+        )
     )
     config = prepared.config
     require_place(config)
@@ -138,7 +143,13 @@ def run_search(
         require_capacity(of_one_trial(config), "a trial")
         # only once Ray answers is there something to keep in a folder
         folder = create_folder(
-            config, prepared.market_data, prepared.split, prepared.data_report, place, kind
+            config,
+            prepared.market_data,
+            prepared.split,
+            prepared.data_report,
+            place,
+            kind,
+            code=prepared.code,
         )
         _require_seen(folder)
         with sole_driver(folder):
@@ -179,6 +190,7 @@ def resume_search(
         raise SearchError(
             f"{folder.path} was made by `finrl-ray train`, which trains in one go; run it again"
         )
+    folder.run_code(trust=trust)
     require_writable("the folder of a search that goes on", folder.path)
     with sole_driver(folder):
         records = folder.records()
@@ -371,13 +383,18 @@ def _trainable(folder: SearchFolder) -> Any:
     config, plan = folder.config, folder.plan
     if plan is not None:
         return tune.with_parameters(
-            train_path_trial, config=config, development=folder.development, plan=plan
+            train_path_trial,
+            config=config,
+            development=folder.development,
+            plan=plan,
+            code=folder.code,
         )
     return tune.with_parameters(
         train_trial,
         config=config,
         train_data=folder.train_data,
         validation_data=folder.validation_data,
+        code=folder.code,
     )
 
 

@@ -8,16 +8,18 @@ import numpy as np
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, settings_of_sample
+from finrl_ray.config.checks import default_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import NAMED_POINTS
 from finrl_ray.config.trial.options import (
     ALGORITHM,
     FEATURES,
     is_option,
+    option_field,
+    option_of,
     own_entry,
     own_name,
     searched_algorithms,
-    searched_options,
 )
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, grid_options
@@ -131,13 +133,15 @@ def _option(
     """Return an option of the config under its name; nothing where it is to be drawn."""
     if name == ALGORITHM:
         return {name: algorithm}
-    section, _, key = name.partition(".")
-    own = getattr(getattr(config, section), key)
+    option = option_of(name)
+    own = option.value_in(getattr(config, option.section))
     if name == FEATURES:
         same = (o for o in domain.values if o == own or list(o) == list(own))
         return {name: next(same, domain.values[0])}
-    from_config = whose == ZOO_POINT and section != "agent"
-    value = own if from_config else searched_options()[name].default
+    from_config = whose == ZOO_POINT and option.section != "agent"
+    if option.keyword:  # its default is known to the code that takes it
+        return {} if own is None or not contains(domain, own) else {name: own}
+    value = own if from_config else default_of(option_field(name))
     value = list(value) if isinstance(value, tuple) else value
     return {} if from_config and not contains(domain, value) else {name: value}
 

@@ -12,9 +12,9 @@ from finrl_ray.config.trial.config_of_sample import config_of_sample, has_a_mean
 from finrl_ray.config.trial.options import (
     FEATURES,
     check_option,
+    option_field,
     option_value,
     options_among,
-    searched_options,
 )
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import listed
@@ -70,14 +70,15 @@ def _check_meaning(
     name: str, config: ExperimentConfig, probes: Mapping[str, Sequence[Any]]
 ) -> None:
     """Refuse an option that no trial of the space would notice."""
-    item = searched_options()[name]
+    item = option_field(name)
     only_with = item.metadata.get("only_with")
     if only_with is None:
         return
     section = name.partition(".")[0]
     other = f"{section}.{only_with[0]}"
     possible = probes.get(other, [getattr(getattr(config, section), only_with[0])])
-    if not any(has_a_meaning(item, option_value(other, value)) for value in possible):
+    beside = [option_value(other, value) for value in possible]
+    if not any(has_a_meaning(item, value, own) for value in beside for own in probes[name]):
         allowed = " or ".join(repr(value) for value in only_with[1]) or "a value"
         raise ConfigError(
             f"search.space.{name} would change nothing: it has a meaning where {other} is "

@@ -11,7 +11,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from finrl_ray.cluster.tune_internals import TrialHooks
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full
-from finrl_ray.training.agent import TrialDivergedError
+from finrl_ray.training.divergence import TrialDivergedError
 
 NODE_LOSSES = 10
 """Nodes that one trial may lose before the next loss counts: the trial may be what kills them."""

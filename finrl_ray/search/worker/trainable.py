@@ -25,6 +25,9 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.folds import ValidationPlan
 from finrl_ray.files.disk_full import WRITE_ERRORS, disk_full_error, explain_disk_full, is_disk_full
 from finrl_ray.machine.resources import ResourceMonitor
+from finrl_ray.own_code.code_files import CodeFiles
+from finrl_ray.own_code.failures import naming_own_code
+from finrl_ray.search.folder.own_code import run_code
 from finrl_ray.search.worker.restart import CheckpointFlusher, trial_start
 from finrl_ray.training.agent import Report, StartPoint, train_agent
 from finrl_ray.training.folds import train_folds
@@ -37,6 +40,7 @@ _REMEDY = f"Make room on {socket.gethostname()}, then go on with `finrl-ray resu
 # of this process, which many trials take over one after the other
 _TRIALS = itertools.count()
 _FLUSHER = CheckpointFlusher()
+NO_CODE = CodeFiles()
 
 
 def train_trial(
@@ -45,6 +49,7 @@ def train_trial(
     config: ExperimentConfig,
     train_data: MarketData,
     validation_data: MarketData,
+    code: CodeFiles = NO_CODE,
 ) -> None:
     """Train one sampled configuration, reporting to Ray Tune after each evaluation.
 
@@ -53,8 +58,9 @@ def train_trial(
     sample : one draw from the search space
     config : the experiment
     train_data, validation_data : the rows of the two windows; no other rows reach a trial
+    code : the user's own code that the config names
     """
-    with trial_session(config) as (report, start):
+    with trial_session(config, code) as (report, start):
         train_agent(sample, config, train_data, validation_data, report, start)
 
 
@@ -64,6 +70,7 @@ def train_path_trial(
     config: ExperimentConfig,
     development: MarketData,
     plan: ValidationPlan,
+    code: CodeFiles = NO_CODE,
 ) -> None:
     """Train one sampled configuration fold after fold, reporting to Ray Tune after each.
 
@@ -73,14 +80,18 @@ def train_path_trial(
     config : the experiment
     development : the rows of train and validation; no other rows reach a trial
     plan : the folds, as rows of `development`
+    code : the user's own code that the config names
     """
-    with trial_session(config) as (report, start):
+    with trial_session(config, code) as (report, start):
         train_folds(sample, config, development, plan, report, start)
 
 
 @contextlib.contextmanager
-def trial_session(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint]]:
+def trial_session(
+    config: ExperimentConfig, code: CodeFiles = NO_CODE
+) -> Iterator[tuple[Report, StartPoint]]:
     """Give what a trial reports by and where it starts; the watchdog counts while it runs."""
+    run_code(config, code)
     th.set_num_threads(config.search.threads)
     collect_garbage()
     remove_leftovers()
@@ -92,7 +103,7 @@ def trial_session(config: ExperimentConfig) -> Iterator[tuple[Report, StartPoint
     found = trial_start(tune.get_checkpoint(), storage.trial_fs_path, storage.storage_filesystem)
     # a store that is away while the checkpoint is read is not the trial's fault
     full_disk = explain_disk_full("a file of the trial", _places(storage), _REMEDY)
-    with full_disk, found as start, watchdog.watching():
+    with full_disk, found as start, watchdog.watching(), naming_own_code("in training"):
         yield report, start
 
 

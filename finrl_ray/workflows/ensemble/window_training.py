@@ -33,7 +33,7 @@ from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.metrics.performance import sharpe_ratio, undefined_reason
 from finrl_ray.metrics.returns import simple_returns
-from finrl_ray.training.agent import check_finite
+from finrl_ray.training.divergence import check_finite
 from finrl_ray.workflows.ensemble.account_run import run_account
 
 logger = logging.getLogger(__name__)

@@ -36,12 +36,13 @@ from finrl_ray.search.run.prepare import prepare_search
 from finrl_ray.storage.url import is_url
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.training.agent import (
-    build_model,
     drawdown_breach,
     make_evaluation,
     make_trial_envs,
     trial_metrics,
 )
+from finrl_ray.training.build_model import build_model
+from finrl_ray.training.own_agent import OwnCallbacks
 from finrl_ray.workflows.pipeline.experiment_folder import (
     CHECKPOINTS_FOLDER,
     EVAL_LOGS_FOLDER,
@@ -124,6 +125,7 @@ def train_from_config(
         prepared.data_report,
         Path(config.search.storage_path),
         kind="train",
+        code=prepared.code,
     )
     write_json(folder.path / CHOICES_FILE, {"open_test": open_test})
     for line in (*prepared.data_report["lines"], *prepared.split.describe()):
@@ -136,7 +138,9 @@ def train_from_config(
         return folder.path, _train(folder, log, resume=False)
 
 
-def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, bool]:
+def resume_training(
+    path: str | Path, *, say: Say = _nothing, trust: bool = False
+) -> tuple[Path, bool]:
     """Go on with an interrupted `train_from_config`, as if it had not been interrupted.
 
     Raises
@@ -148,6 +152,7 @@ def resume_training(path: str | Path, *, say: Say = _nothing) -> tuple[Path, boo
     folder = open_folder(path)
     if folder.kind != "train":
         raise SearchError(f"{folder.path} is the folder of a search, not of one training run")
+    folder.run_code(trust=trust)
     require_writable("the folder of a training that goes on", folder.path)
     with sole_driver(folder):
         records = folder.records()
@@ -248,7 +253,7 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
 
     The learning rate is the config's alone, so there is no scheduler of it.
     """
-    path = folder.path
+    path, own = folder.path, OwnCallbacks(folder.config.agent)
     log.evaluation = make_evaluation(
         folder.config.evaluation,
         eval_env,
@@ -274,6 +279,7 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
         ),
         ActionAnalysisCallback(min(MONITOR_FREQ, total), verbose=0),
         TensorboardCallback(),
+        *([own] if own.callbacks else []),
     ]
 
 

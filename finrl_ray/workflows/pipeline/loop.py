@@ -24,7 +24,7 @@ from finrl_ray.agents.state.training_state import (
     restore_state,
     save_state,
 )
-from finrl_ray.training.agent import check_finite
+from finrl_ray.training.divergence import check_finite
 from finrl_ray.workflows.pipeline.experiment_folder import CHECKPOINTS_FOLDER
 
 logger = logging.getLogger(__name__)

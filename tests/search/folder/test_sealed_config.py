@@ -125,6 +125,7 @@ OTHER: dict[str, Any] = {
     "agent.n_envs": 2,
     "agent.learner": "exact",
     "agent.policy": "PerTickerPolicy",
+    "agent.callbacks": ["my_callback:Counter"],
     "agent.model_kwargs": {"gamma": 0.9},
     "agent.normalize": True,
     "evaluation.eval_freq": 128,
@@ -168,6 +169,15 @@ DEPENDENT = {
         {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 2.0}}},
     ),
     "validation.scheme": ({}, {"validation": {"scheme": "walk_forward"}}),
+    "agent.callback_kwargs": (
+        {"agent": {"callbacks": ["my_callback:Counter"]}},
+        {
+            "agent": {
+                "callbacks": ["my_callback:Counter"],
+                "callback_kwargs": {"Counter": {"every": 2}},
+            }
+        },
+    ),
     "validation.n_windows": (
         {"validation": {"scheme": "walk_forward"}},
         {"validation": {"scheme": "walk_forward", "n_windows": 5}},

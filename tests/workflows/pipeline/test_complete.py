@@ -17,7 +17,7 @@ from finrl_ray.agents.callbacks.setup import setup_callbacks
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError
 from finrl_ray.monitoring.event_files import read_scalars
-from finrl_ray.training.agent import TrialDivergedError
+from finrl_ray.training.divergence import TrialDivergedError
 from finrl_ray.workflows.pipeline import complete, loop
 from finrl_ray.workflows.pipeline.complete import complete_training_pipeline
 

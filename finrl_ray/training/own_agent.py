@@ -1,0 +1,204 @@
+"""The user's own policy, features extractor and callbacks: checked before a search, and run.
+
+Callbacks see every step of every training. What they have counted is kept in the trial's
+checkpoints, so that a resumed trial goes on as if it had not been stopped.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.vec_env import VecEnv
+
+from finrl_ray.agents.hyperparameters import TrialSettings
+from finrl_ray.agents.state.plain_file import encode
+from finrl_ray.agents.state.random import preserved_random_state
+from finrl_ray.config.agent import EXTRACTOR, AgentConfig, callback_name
+from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.errors import ConfigError
+from finrl_ray.own_code.failures import OwnCodeError, calling
+from finrl_ray.own_code.load import load_object
+from finrl_ray.support.text import and_list
+from finrl_ray.training.build_model import build_model
+
+_OF_SB3 = frozenset(
+    {"model", "locals", "globals", "parent", "verbose", "num_timesteps", "n_calls", "_logger"}
+)
+"""Attributes that SB3 sets anew when training begins, or that are kept beside."""
+
+
+class OwnCallbacks(CallbackList):
+    """The callbacks of `agent.callbacks`, one after the other, as one callback.
+
+    Parameters
+    ----------
+    agent : says which, and with what keywords
+
+    Attributes
+    ----------
+    stopped_by : name of the callback that has ended training; empty while none has
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be loaded or made.
+    """
+
+    def __init__(self, agent: AgentConfig) -> None:
+        self.references = agent.callbacks
+        self.stopped_by = ""
+        super().__init__([_made(one, agent) for one in agent.callbacks])
+
+    def _on_step(self) -> bool:
+        for reference, callback in zip(self.references, self.callbacks, strict=True):
+            with calling(reference, "callback", f"at timestep {self.num_timesteps:,}"):
+                go_on: Any = callback.on_step()
+            if not isinstance(go_on, bool | np.bool_):
+                raise OwnCodeError(
+                    f"agent.callbacks {reference}: _on_step must return True to go on or False to "
+                    f"end training, got {go_on!r}; end it with `return True`"
+                )
+            if not go_on:
+                self.stopped_by = callback_name(reference)
+        return not self.stopped_by
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the callbacks have counted, as plain values."""
+        return {
+            callback_name(reference): _state_of(reference, callback)
+            for reference, callback in zip(self.references, self.callbacks, strict=True)
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Undo `get_state` on callbacks that were made with the same keywords."""
+        for reference, callback in zip(self.references, self.callbacks, strict=True):
+            found = state.get(callback_name(reference))
+            if found is None:
+                continue
+            callback.n_calls = found["n_calls"]
+            if "own" in found:
+                with calling(reference, "callback", "in set_state"):
+                    callback.set_state(found["own"])  # type: ignore[attr-defined]  # see _state_of
+            else:
+                vars(callback).update(found["attributes"])
+
+    def forgotten(self) -> str:
+        """Return in words what a checkpoint does not keep of the callbacks; empty for nothing."""
+        parts = []
+        for reference, callback in zip(self.references, self.callbacks, strict=True):
+            if hasattr(callback, "get_state"):
+                continue
+            names = [name for name, value in _attributes(callback) if not _is_plain(value)]
+            if names:
+                parts.append(
+                    f"callback {callback_name(reference)} began anew in {and_list(names)}, which "
+                    "a checkpoint cannot keep (give it get_state and set_state)"
+                )
+        return "; ".join(parts)
+
+
+def _made(reference: str, agent: AgentConfig) -> BaseCallback:
+    kind = load_object(reference, "callback")
+    if not (isinstance(kind, type) and issubclass(kind, BaseCallback)):
+        raise ConfigError(
+            f"agent.callbacks {reference} must be a class derived from SB3's BaseCallback, got "
+            f"{kind!r}"
+        )
+    keywords = agent.callback_kwargs.get(callback_name(reference), {})
+    with calling(reference, "callback", f"when it was made with {keywords}"):
+        return kind(**keywords)
+
+
+def _attributes(callback: BaseCallback) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(callback).items() if name not in _OF_SB3]
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        encode(value, "state")
+    except (ConfigError, RecursionError):
+        return False
+    return True
+
+
+def _state_of(reference: str, callback: BaseCallback) -> dict[str, Any]:
+    state: dict[str, Any] = {"n_calls": callback.n_calls}
+    if hasattr(callback, "get_state"):
+        with calling(reference, "callback", "in get_state"):
+            return {**state, "own": callback.get_state()}
+    kept = {name: value for name, value in _attributes(callback) if _is_plain(value)}
+    return {**state, "attributes": kept}
+
+
+def check_own_agent(config: ExperimentConfig, settings: TrialSettings, env: VecEnv) -> None:
+    """Build the model and the callbacks of a trial as its training will, before the search.
+
+    Parameters
+    ----------
+    config : of the trial
+    settings : of the trial
+    env : to train in; not stepped
+
+    Raises
+    ------
+    ConfigError
+        If the user's own code fails, or a model of it is not the same when it is built again.
+    """
+    OwnCallbacks(config.agent)
+    model = build_model(config, settings, env, 0)
+    owns = {
+        "agent.policy": config.agent.policy,
+        "features_extractor_class": (settings.model_kwargs.get("policy_kwargs") or {}).get(
+            EXTRACTOR
+        ),
+    }
+    named = {key: value for key, value in owns.items() if isinstance(value, str) and ":" in value}
+    if named:
+        _check_repeats(model, build_model(config, settings, env, 0), env, named)
+
+
+def _check_repeats(
+    model: BaseAlgorithm, again: BaseAlgorithm, env: VecEnv, named: dict[str, str]
+) -> None:
+    what = and_list(f"{key} {value}" for key, value in named.items())
+    first, second = model.policy.state_dict(), again.policy.state_dict()
+    same = first.keys() == second.keys() and all(
+        th.equal(first[name], second[name]) for name in first
+    )
+    if not same:
+        raise OwnCodeError(
+            f"{what} must give the same parameters whenever it is built with the same seed, and "
+            "does not: draw random numbers from torch or numpy's global streams, which SB3 seeds, "
+            "and nothing from the clock or the operating system"
+        )
+    actions = [_actions(one, env) for one in (model, model, again)]
+    for action in actions:
+        if not np.isfinite(action).all():
+            raise OwnCodeError(f"{what} gives an action that is not a finite number: {action!r}")
+    if not all(np.array_equal(actions[0], action) for action in actions[1:]):
+        raise OwnCodeError(
+            f"{what} must give the same action for the same observation where `deterministic` is "
+            "asked for, and does not; switch dropout and noise off in evaluation "
+            "(self.training is False)"
+        )
+
+
+def _actions(model: BaseAlgorithm, env: VecEnv) -> Any:
+    """Return the deterministic action for an observation of zeros and ones."""
+    space = env.observation_space
+    zeros = space.sample()
+    observation = (
+        {name: np.ones_like(part) for name, part in zeros.items()}
+        if isinstance(zeros, dict)
+        else np.ones_like(zeros)
+    )
+    with preserved_random_state(cuda=False):
+        return np.asarray(model.predict(observation, deterministic=True)[0])
+
+
+def stopped_by(callbacks: Sequence[BaseCallback]) -> str:
+    """Return the name of the user's callback that has ended training; empty if none has."""
+    return next((one.stopped_by for one in callbacks if isinstance(one, OwnCallbacks)), "")
