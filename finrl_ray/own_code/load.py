@@ -9,6 +9,7 @@ from finrl_ray.own_code.finder import active_code, named_code
 from finrl_ray.own_code.kinds import KINDS
 from finrl_ray.own_code.reference import names_a_place, published
 from finrl_ray.support.text import did_you_mean
+
 _OF_MODELS = ("policy", "features_extractor")
 
 

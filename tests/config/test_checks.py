@@ -35,7 +35,6 @@ FACTS = {
     "lot_size",
     "maintenance_margin",
     "parity",
-    "reward_kwargs",
     "short",
 }
 """What all trials of a search have in common; a new field of this kind is added here."""

@@ -49,10 +49,7 @@ _WITH_WEIGHTS = formulation(only_with=("action", ("target_weights",)))
 _BORROWING = not_searched(
     "it is a fact of the market and the broker; an agent is not better because its debts cost less"
 )
-_OWN_REWARD = {
-    **not_searched("search over one of its keywords, as in env.reward_kwargs.scale"),
-    "only_with": ("reward", is_own_reward),
-}
+_OWN_REWARD = formulation(only_with=("reward", is_own_reward), keywords=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ def _with_a_meaning(section: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 def has_a_meaning(item: "dataclasses.Field[Any]", other: Any, value: Any) -> bool:
     """Return whether a value of an option does something beside one of the option that it needs."""
-    of = item.metadata["of"]
+    of = item.metadata.get("of")
     if of and value not in of:
         return True
     _, allowed = item.metadata["only_with"]
