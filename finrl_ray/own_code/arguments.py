@@ -1,4 +1,4 @@
-"""Which arguments a user's function is called with: those that it names, and keywords of the config.
+"""Which arguments a user's function is called with: those it names, and keywords of the config.
 
 What the package can tell such a function has names; the function gets what its signature names.
 """
