@@ -8,6 +8,7 @@ from typing import Any
 
 from finrl_ray.data.own_features.names import FEATURE_KWARGS
 from finrl_ray.errors import ConfigError
+from finrl_ray.own_code.arguments import asked_arguments
 from finrl_ray.own_code.definition import OwnFunction
 from finrl_ray.own_code.load import load_object
 from finrl_ray.support.text import did_you_mean, listed
@@ -37,7 +38,10 @@ def own_function(reference: str) -> OwnFunction:
         Naming file, line and remedy, if it cannot be loaded.
     """
     function = load_object(reference, "features")
-    return OwnFunction(reference=reference, kind="features", function=function, n_positional=1)
+    own = OwnFunction(reference=reference, kind="features", function=function)
+    if not own.names:
+        raise own.refused("takes no argument", "let its first one be the prices")
+    return own
 
 
 def variants(own: OwnFunction, feature_kwargs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -56,7 +60,8 @@ def variants(own: OwnFunction, feature_kwargs: Mapping[str, Any]) -> list[dict[s
         If there are more combinations than can be kept.
     """
     taken = {name: value for name, value in feature_kwargs.items() if own.takes(name)}
-    own.arguments({}, taken, FEATURE_KWARGS)
+    # the first argument is that of the prices, whatever its name
+    asked_arguments(own.function, own.names[:1], taken, who=own.who, key=FEATURE_KWARGS)
     options = [v.values if isinstance(v, EachOf) else (v,) for v in taken.values()]
     count = math.prod(len(values) for values in options)
     if count > MOST_VARIANTS:
@@ -76,9 +81,9 @@ def check_taken(functions: Sequence[OwnFunction], feature_kwargs: Mapping[str, A
     ConfigError
         With what they take, and the nearest name.
     """
-    known = list(dict.fromkeys(name for own in functions for name in own.keywords()))
+    known = list(dict.fromkeys(name for own in functions for name in own.names[1:]))
     for name in feature_kwargs:
-        if any(own.takes(name) for own in functions):
+        if any(own.takes(name) for own in functions if name not in own.names[:1]):
             continue
         if not functions:
             raise ConfigError(

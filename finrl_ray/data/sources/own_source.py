@@ -11,6 +11,7 @@ from finrl_ray.config.data import DataConfig
 from finrl_ray.data.frames.long_table import read_table
 from finrl_ray.data.labels import date_label
 from finrl_ray.errors import DataError
+from finrl_ray.own_code.arguments import asked_arguments
 from finrl_ray.own_code.definition import OwnFunction
 from finrl_ray.own_code.failures import calling
 from finrl_ray.own_code.load import load_object
@@ -48,8 +49,10 @@ def read_own_source(config: DataConfig) -> pd.DataFrame:
     """
     source = own_source(config)
     tickers = None if config.tickers is None else list(config.tickers)
-    offered = {"tickers": tickers, "start": config.start, "end": config.end}
-    arguments = source.arguments(offered, config.source_kwargs, "data.source_kwargs")
+    known = {"tickers": tickers, "start": config.start, "end": config.end}
+    given, key = config.source_kwargs, "data.source_kwargs"
+    asked = asked_arguments(source.function, known, given, who=source.who, key=key)
+    arguments = {**{name: known[name] for name in asked}, **given}
     rows = _called(source, arguments)
     _check_rows(source, rows, config)
     if not getattr(source.function, READ_ONCE, False):

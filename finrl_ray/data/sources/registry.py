@@ -18,7 +18,7 @@ from finrl_ray.data.sources.sp500 import FACTORS, SP500, SP500_INDEX
 from finrl_ray.data.sources.sp500_vix import SP500_VIX
 from finrl_ray.data.sources.yahoo import YAHOO
 from finrl_ray.errors import ConfigError
-from finrl_ray.own_code.definition import place_of_definition
+from finrl_ray.own_code.arguments import in_its_file
 from finrl_ray.own_code.reference import is_reference
 from finrl_ray.support.progress import Progress, no_progress
 
@@ -101,7 +101,6 @@ def source_place(config: DataConfig) -> str:
     if not is_own_source(config):
         return repr(config.source)
     try:
-        place = place_of_definition(own_source(config).function)
+        return config.source + in_its_file(own_source(config).function)
     except ConfigError:
-        place = ""
-    return f"{config.source}" + (f" ({place})" if place else "")
+        return config.source

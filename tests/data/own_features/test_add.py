@@ -249,9 +249,13 @@ BROKEN = {
         "compute.market_wide = True",
         "looks ahead: its value for A on 2020-01-01 is 0.025, but 0.05 without the rows after",
     ),
+    "no argument": (
+        "def compute(): return 1",
+        "takes no argument; let its first one be the prices",
+    ),
     "a keyword that nothing gives": (
         "def compute(prices, window): return prices['close']",
-        r"needs the keyword \['window'\], which nothing gives; add data.feature_kwargs: \{window",
+        r"asks for 'window', which is neither known nor in data.feature_kwargs. Known are prices",
     ),
 }
 

@@ -163,8 +163,8 @@ BROKEN = {
     ),
     "a keyword that nothing gives": (
         "def read(exchange): return rows()",
-        r"\(my_source.py, line 9\) needs the keyword \['exchange'\], which nothing gives; add "
-        r"data.source_kwargs: \{exchange: \.\.\.\}",
+        r"\(my_source.py, line 9\) asks for 'exchange', which is neither known nor in "
+        r"data.source_kwargs. Known are tickers, start, end; give",
     ),
 }
 
@@ -180,8 +180,8 @@ def test_an_unknown_keyword(source: Read) -> None:
     config = source("def read(exchange='x'): return rows()", source_kwargs={"exchanges": "y"})
     with pytest.raises(
         OwnCodeError,
-        match=r"my_source:read \(my_source.py, line 9\) takes no keyword \['exchanges'\], which "
-        r"data.source_kwargs gives; it takes \['exchange'\].*Did you mean 'exchange'",
+        match=r"my_source:read \(my_source.py, line 9\) takes no 'exchanges', which "
+        r"data.source_kwargs holds; its arguments are exchange.*Did you mean 'exchange'",
     ):
         load_market_data(config)
 
