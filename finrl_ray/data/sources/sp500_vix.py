@@ -14,7 +14,7 @@ INDEX_FILE = PackageFile(
     sha256="1e028cbb9c400cc018c816ccc439b33c919387e726c3ed5ca2c05c82746059de",
     licence=_LICENCE,
     origin=_ORIGIN,
-    extra="sp500_vix",
+    extra="arch",
 )
 VIX_FILE = PackageFile(
     source="sp500_vix",
@@ -23,7 +23,7 @@ VIX_FILE = PackageFile(
     sha256="410bd07360dc798f7206d681b8347c6150e7fbd8b05fb1ae29bbe2c9985d66ef",
     licence=_LICENCE,
     origin=_ORIGIN,
-    extra="sp500_vix",
+    extra="arch",
 )
 
 

