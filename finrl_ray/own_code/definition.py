@@ -43,7 +43,9 @@ class OwnFunction:
     @property
     def names(self) -> list[str]:
         """The names of the arguments, without those of `*` and `**`."""
-        return [p.name for p in self._parameters() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        return [
+            p.name for p in self._parameters() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
 
     def takes(self, keyword: str) -> bool:
         """Return whether the function has a keyword, or takes any."""
