@@ -24,6 +24,7 @@ from finrl_ray.agents.algorithms import (
 )
 from finrl_ray.agents.callbacks.callback_state import find_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
+from finrl_ray.agents.frame_stack import mark_stacked
 from finrl_ray.agents.keyword_checks import check_advantages
 from finrl_ray.agents.models import UNDER_STATISTICS, as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
@@ -110,6 +111,7 @@ class DRLAgent:
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None and normalizer.norm_obs:
             setattr(model, UNDER_STATISTICS, True)
+        mark_stacked(model)
         return model
 
     @staticmethod

@@ -21,6 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from finrl_ray.agents.algorithms import find_algorithm, find_learner
+from finrl_ray.agents.frame_stack import N_STACK, stacked_once
 from finrl_ray.agents.normalization import (
     STATISTICS_MEMBER,
     VECNORMALIZE_FILE,
@@ -100,7 +101,8 @@ def load_model(
     ----------
     model : name of its algorithm, or SB3's class
     path : the file, with or without `.zip`
-    env : to train or run in; None: it can predict
+    env : to train or run in, stacked here for a model of stacks (`agent.n_stack`) unless it is;
+        None: it can predict
     device : torch's
     learner : the code that trains it on, as in `DRLAgent.get_model`; None: SB3's
     trust : unpickle what cannot be read without it; a pickle runs code, so load files of people you
@@ -122,6 +124,9 @@ def load_model(
         if data is not None:
             content = without_pickles(members, data)
         built_class = kind if learner is None else find_learner(kind, learner)
+        n_stack = (data or {}).get(N_STACK, 1)
+        if env is not None and n_stack > 1:
+            env = stacked_once(as_vec_env(env), n_stack)
         loaded = built_class.load(
             io.BytesIO(content), env=env, device=device, custom_objects=data or {}
         )

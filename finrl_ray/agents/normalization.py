@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import (
+    VecEnv,
+    VecFrameStack,
+    VecNormalize,
+    unwrap_vec_normalize,
+)
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.saved_models.inert_pickle import (
@@ -23,6 +28,7 @@ from finrl_ray.agents.saved_models.inert_pickle import (
 )
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.bounded_reading import read_arrays, read_limited
+from finrl_ray.learners.frame_vec_normalize import FrameVecNormalize
 
 STATISTICS_MEMBER = "finrl_ray_statistics.npz"
 VECNORMALIZE_FILE = "vecnormalize.pkl"
@@ -195,7 +201,8 @@ def under_statistics(env: VecEnv, statistics: Statistics, *, evaluating: bool = 
     """Return an env that normalises by saved statistics.
 
     A VecNormalize anywhere in the env takes them over, and keeps its `training`; an env without one
-    is wrapped.
+    is wrapped; one that stacks observations (VecFrameStack) inside the stack, where the statistics
+    are of single observations.
 
     Parameters
     ----------
@@ -209,11 +216,23 @@ def under_statistics(env: VecEnv, statistics: Statistics, *, evaluating: bool = 
         If they are of other observations.
     """
     own = unwrap_vec_normalize(env)
-    normalizer = own or VecNormalize(env)
+    if own is None and isinstance(env, VecFrameStack) and _are_of_single(statistics, env):
+        n_stack = env.stacked_obs.n_stack
+        normalizer: VecNormalize = FrameVecNormalize(env.venv, n_stack)
+        env = VecFrameStack(normalizer, n_stack)
+    else:
+        normalizer = own or VecNormalize(env)
+        env = env if own is not None else normalizer
     _take_over(normalizer, statistics)
     if evaluating:
         normalizer.training, normalizer.norm_reward = False, False
-    return env if own is not None else normalizer
+    return env
+
+
+def _are_of_single(statistics: Statistics, env: VecFrameStack) -> bool:
+    """Return whether statistics are of the observations of which an env shows stacks."""
+    observed = statistics.moments.get(f"obs:{_ONE}")
+    return observed is not None and observed[0].shape == env.venv.observation_space.shape
 
 
 def _take_over(normalizer: VecNormalize, statistics: Statistics) -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
+from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import forgotten_statistics
 from finrl_ray.agents.sb3_internals import require_reset
 from finrl_ray.agents.state.env import base_vec_env, wrappers
@@ -78,7 +79,8 @@ def evaluate_episodes(
     are applied, to an `env` with or without a `VecNormalize` of its own, and never updated; where
     its own env has none, the `VecNormalize` of `env` passes observations through. Only after an
     evaluation in the very env that the model trains in does the next training start with a reset
-    of it.
+    of it. A model that was trained on stacks of observations (`agent.n_stack`) sees them in an env
+    that shows one at a time, too.
 
     Parameters
     ----------
@@ -107,6 +109,7 @@ def evaluate_episodes(
     """
     if n_episodes < 1:
         raise ValueError(f"n_episodes must be >= 1, got {n_episodes}")
+    env = shown_as_in_training(model, env)
     _check_fits(model, env)
     with ExitStack() as stack:
         stack.enter_context(preserved_random_state(cuda=model.device.type == "cuda"))

@@ -67,6 +67,10 @@ class AgentConfig:
         default_factory=dict, metadata=formulation(keywords=True)
     )
     """Keywords of the callbacks, by the name of the class: `MyCallback: {patience: 3}`."""
+    n_stack: int = field(default=1, metadata=formulation())
+    """How many of the last observations the agent sees at once, the newest last (SB3's
+    VecFrameStack, rl-zoo3's `frame_stack`); 1: today's alone. `env.lookback` shows earlier rows of
+    the market without the account."""
     model_kwargs: dict[str, Any] = field(
         default_factory=dict,
         metadata=not_searched(
@@ -97,6 +101,12 @@ class AgentConfig:
             self.policy != _PER_TICKER or self.algorithm in _WITH_TICKERS,
             f"policy {self.policy} is of {' and '.join(_WITH_TICKERS)}, got algorithm "
             f"{self.algorithm}; set policy to MlpPolicy",
+        )
+        require(self.n_stack >= 1, f"n_stack must be >= 1 observation, got {self.n_stack}")
+        require(
+            self.n_stack == 1 or self.policy != "PerTickerPolicy",
+            f"n_stack must be 1 with policy {self.policy}, which sees the tickers of one "
+            f"observation, got {self.n_stack}; env.lookback shows it earlier rows",
         )
         require(
             self.total_timesteps >= 1, f"total_timesteps must be >= 1, got {self.total_timesteps}"

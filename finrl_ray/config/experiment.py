@@ -141,7 +141,7 @@ class ExperimentConfig:
             "of a product by them and dqn",
         )
         require(
-            kind == "none" or self.agent.policy == "MlpPolicy",
+            kind == "none" or self.agent.policy != "PerTickerPolicy",
             f"agent.policy {self.agent.policy} gives a number for each ticker; with "
             f"env.discrete_actions {kind!r} set agent.policy to MlpPolicy",
         )

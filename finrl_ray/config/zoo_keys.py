@@ -26,7 +26,8 @@ MODEL_KEYWORDS = frozenset(
 )
 """Keywords of SB3's five classes; which algorithm has which is checked with the model."""
 
-ZOO_KEYS = ("n_timesteps", "noise_type", "noise_std", *sorted(MODEL_KEYWORDS))
+_RENAMED = {"n_timesteps": "total_timesteps", "frame_stack": "n_stack"}
+ZOO_KEYS = (*_RENAMED, "noise_type", "noise_std", *sorted(MODEL_KEYWORDS))
 """Keys of the `agent` section beyond those of `AgentConfig`."""
 
 NOT_HERE: Mapping[str, str] = MappingProxyType(
@@ -34,7 +35,6 @@ NOT_HERE: Mapping[str, str] = MappingProxyType(
         "env_wrapper": "the env's own options are in the env section",
         "vec_env_wrapper": "agent.normalize is the one wrapper",
         "vec_env_class": "all accounts are stepped in one process",
-        "frame_stack": "observations are not stacked; add lagged indicators to data.features",
         "callback": "evaluation and checkpoints are in the evaluation and search sections",
         "env_kwargs": "give its keys in the env section",
         "monitor_kwargs": "account histories are always kept",
@@ -74,10 +74,11 @@ _NORMALIZE_DEFAULTS = {"clip_obs": 10.0, "clip_reward": 10.0, "epsilon": 1e-8, "
 def translate_agent(section: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the `agent` section in this package's keys, and what is wrong with it.
 
-    SB3's keywords move into `model_kwargs`; `n_timesteps` becomes `total_timesteps`, `noise_type`
-    `action_noise`; `normalize` may hold VecNormalize's arguments; `policy_kwargs` may be a text
-    such as `dict(net_arch=[64], activation_fn=nn.Tanh)`. A section without such keys is returned as
-    it is. Unknown keys stay; the check of the whole config, which follows, refuses them.
+    SB3's keywords move into `model_kwargs`; `n_timesteps` becomes `total_timesteps`, `frame_stack`
+    `n_stack`, `noise_type` `action_noise`; `normalize` may hold VecNormalize's arguments;
+    `policy_kwargs` may be a text such as `dict(net_arch=[64], activation_fn=nn.Tanh)`. A section
+    without such keys is returned as it is. Unknown keys stay; the check of the whole config, which
+    follows, refuses them.
 
     Parameters
     ----------
@@ -142,9 +143,9 @@ def _place(
     """Put one key of the file where it belongs: into `result`, or among the `moved` keywords."""
     if key in NOT_HERE:
         raise ConfigError(f"agent.{key}, a key of rl-zoo3, is not supported: {NOT_HERE[key]}")
-    if key == "n_timesteps":
-        _refuse_both("n_timesteps", "total_timesteps", section)
-        result["total_timesteps"] = _whole("agent.n_timesteps", value)
+    if key in _RENAMED:
+        _refuse_both(key, _RENAMED[key], section)
+        result[_RENAMED[key]] = _whole(f"agent.{key}", value)
     elif key == "noise_type":
         _refuse_both("noise_type", "action_noise", section)
         moved["action_noise"] = _noise(value, section.get("noise_std", _NOISE_STD))

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImprovement
 from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
+from finrl_ray.agents.frame_stack import normalizing, stacked
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
@@ -38,7 +39,6 @@ from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.files.manifest import write_folder_manifest
-from finrl_ray.learners.vec_normalize import LeanVecNormalize
 from finrl_ray.support.text import counted
 from finrl_ray.training.build_model import build_model, device_of
 from finrl_ray.training.divergence import check_finite
@@ -143,17 +143,19 @@ def make_trial_envs(
     train_data: MarketData,
     validation_data: MarketData,
 ) -> tuple[VecEnv, VecEnv]:
-    """Return the training env and the env of the validation window, normalised alike."""
+    """Return the training env and that of the validation window, normalised and stacked alike."""
     scaling = fitted_scaling(config.env, train_data)
     eval_env: VecEnv = make_vec_env(
         validation_data, config.env, seed=seed, scaling=scaling, training=False
     )
+    n_stack = config.agent.n_stack
     if config.agent.normalize:
         gamma = settings.model_kwargs.get("gamma", 0.99)
         norm_obs = config.agent.normalize != "rewards"
-        eval_env = LeanVecNormalize(
-            eval_env, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
+        eval_env = normalizing(
+            eval_env, n_stack, gamma=gamma, training=False, norm_obs=norm_obs, norm_reward=False
         )
+    eval_env = stacked(eval_env, n_stack)
     return make_training_env(config, settings, seed, train_data, scaling), eval_env
 
 
@@ -164,18 +166,19 @@ def make_training_env(
     train_data: MarketData,
     scaling: ObservationScaling | None,
 ) -> VecEnv:
-    """Return the env of the rows that are trained on, normalised as the config says."""
+    """Return the env of the rows that are trained on, normalised and stacked by the config."""
     env: VecEnv = make_vec_env(
         train_data, config.env, n_envs=settings.n_envs, seed=seed, scaling=scaling
     )
-    if not config.agent.normalize:
-        return env
-    return LeanVecNormalize(
-        env,
-        gamma=settings.model_kwargs.get("gamma", 0.99),
-        norm_obs=config.agent.normalize != "rewards",
-        norm_reward=config.agent.normalize != "observations",
-    )
+    if config.agent.normalize:
+        env = normalizing(
+            env,
+            config.agent.n_stack,
+            gamma=settings.model_kwargs.get("gamma", 0.99),
+            norm_obs=config.agent.normalize != "rewards",
+            norm_reward=config.agent.normalize != "observations",
+        )
+    return stacked(env, config.agent.n_stack)
 
 
 class SafePointCallback(BaseCallback):

@@ -124,6 +124,7 @@ def test_a_translated_section_is_left_alone() -> None:
     assert problems == []
     assert translate_agent(once) == (once, [])
     assert section["n_timesteps"] == 5e4  # the argument is not changed
+    assert translate_agent({"frame_stack": 4.0}) == ({"n_stack": 4}, [])
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,8 @@ def test_an_expression_that_is_no_plain_data_is_refused(
         ({"normalize": {"gamma": 0.9}}, "gamma cannot be set"),
         ({"normalize": "yes please"}, "agent.normalize must be keys and values"),
         ({"env_wrapper": "x"}, "agent.env_wrapper, a key of rl-zoo3, is not supported: the env"),
-        ({"frame_stack": 4}, "agent.frame_stack, a key of rl-zoo3, is not supported"),
+        ({"frame_stack": 2.5}, "agent.frame_stack must be a whole number"),
+        ({"frame_stack": 4, "n_stack": 2}, "frame_stack and agent.n_stack say the same thing"),
         ({"callback": []}, "agent.callback, a key of rl-zoo3, is not supported"),
         ({"policy": "MlpPolcy"}, "policy must be one of 'MlpPolicy', .*Did you mean 'MlpPolicy'"),
         ({"learning_rat": 1e-3}, "'agent.learning_rat'. Did you mean 'agent.learning_rate'"),
@@ -260,12 +262,12 @@ def test_normalize_and_noise_in_the_zoos_forms() -> None:
 
 
 def test_all_mistakes_are_named_at_once() -> None:
-    agent = {"frame_stack": 4, "n_timesteps": 0.5, "n_envs": "2"}
+    agent = {"callback": "x", "n_timesteps": 0.5, "n_envs": "2"}
     with pytest.raises(ConfigError) as caught:
         parse_config({"nam": "x", "agent": agent}, where="my.yaml")
     text = str(caught.value)
     assert text.startswith("my.yaml: ")
-    assert all(word in text for word in ("frame_stack", "n_timesteps", "agent.n_envs", "'nam'"))
+    assert all(word in text for word in ("callback", "n_timesteps", "agent.n_envs", "'nam'"))
 
 
 def test_overrides_in_the_zoos_keys_win_over_the_file(tmp_path: Path) -> None:
@@ -287,8 +289,8 @@ def test_overrides_in_the_zoos_keys_win_over_the_file(tmp_path: Path) -> None:
         "policy_kwargs": {"net_arch": [8]},
     }
     assert load_config(path, ["agent.total_timesteps=9000"]).agent.total_timesteps == 9000
-    with pytest.raises(ConfigError, match=r"override 'agent.frame_stack=4': agent.frame_stack, a"):
-        load_config(path, ["agent.frame_stack=4"])
+    with pytest.raises(ConfigError, match=r"override 'agent.env_wrapper=x': agent.env_wrapper, a"):
+        load_config(path, ["agent.env_wrapper=x"])
     with pytest.raises(ConfigError, match=r"override 'agent.n_timesteps=x': agent.n_timesteps mus"):
         load_config(path, ["agent.n_timesteps=x"])
 

@@ -19,6 +19,7 @@ from finrl_ray.agents.callbacks.evaluation_log import EvaluationLog
 from finrl_ray.agents.callbacks.interval import TimestepInterval
 from finrl_ray.agents.callbacks.measures import MODES, REWARD_METRIC, Judge
 from finrl_ray.agents.checkpoints.disk_errors import surviving_disk_errors
+from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import as_vec_env, save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.rollout import Episode, evaluate_episodes, shares_accounts
@@ -250,6 +251,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             raise ConfigError(
                 "eval_env must not be the training env: evaluating resets it; build a second one"
             )
+        self.eval_env = shown_as_in_training(self.model, self.eval_env)
         self._check_spaces()
         self._settle_periods_per_year()
         if self._evaluated_at != (self.model.num_timesteps, n_updates(self.model)):

@@ -22,6 +22,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.agents.frame_stack import n_stack_of_model, next_stack
 from finrl_ray.agents.normalization import Statistics
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.trial.shared_rules import other_rules
@@ -84,7 +85,7 @@ class EnsembleModel:
         views: dict[str, spaces.Space[Any]] = {}
         for member in self.members:
             _check_same_rules(first, member)
-            own = member.model.observation_space
+            own = _single_observations(member.model)
             if views.setdefault(member.view, own).shape != own.shape:
                 raise ConfigError(
                     f"{member.name or 'a member'} sees observations of shape {own.shape} and "
@@ -122,7 +123,8 @@ class EnsembleModel:
         -------
         actions : array of shape (N,) or (E, N)
             Weights in float64, or orders as fractions of `hmax`.
-        state : of each member, or None if no member has one
+        state : of each member, or None if no member has one; of one that acts on stacks of
+            observations also its stack
 
         Raises
         ------
@@ -133,9 +135,7 @@ class EnsembleModel:
         for number, member in enumerate(self.members):
             seen = _normalised(_seen_by(member, observation), member.statistics)
             own = None if state is None else state[number]
-            action, after = member.model.predict(
-                seen, state=own, episode_start=episode_start, deterministic=deterministic
-            )
+            action, after = _act(member.model, seen, own, episode_start, deterministic)
             chosen = choices_of_space(member.env, member.model.action_space)
             actions.append(action if chosen is None else chosen.actions_of(action))
             states.append(after)
@@ -145,6 +145,32 @@ class EnsembleModel:
 
     def get_vec_normalize_env(self) -> None:
         """Return None: the members normalise what they see themselves."""
+
+
+def _act(
+    model: BaseAlgorithm,
+    seen: AnyArray,
+    state: Any,
+    episode_start: AnyArray | None,
+    deterministic: bool,
+) -> tuple[AnyArray, Any]:
+    """Return a member's action and its state; with stacks its own state and the stack."""
+    n_stack = n_stack_of_model(model)
+    if n_stack == 1:
+        return model.predict(seen, state, episode_start, deterministic)
+    own, before = (None, None) if state is None else state
+    stack = next_stack(before, seen, n_stack, episode_start)
+    action, after = model.predict(stack, own, episode_start, deterministic)
+    return action, (after, stack)
+
+
+def _single_observations(model: BaseAlgorithm) -> spaces.Space[Any]:
+    """Return the space of single observations of a model, whether it acts on stacks or not."""
+    n_stack, space = n_stack_of_model(model), model.observation_space
+    if n_stack == 1 or not isinstance(space, spaces.Box):
+        return space
+    width = space.shape[-1] // n_stack
+    return spaces.Box(space.low[..., :width], space.high[..., :width], dtype=space.dtype.type)
 
 
 def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> AnyArray:

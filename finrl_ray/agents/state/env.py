@@ -10,13 +10,16 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import (
     VecCheckNan,
     VecEnv,
+    VecFrameStack,
     VecMonitor,
     VecNormalize,
     VecTransposeImage,
 )
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.frame_vec_normalize import FrameVecNormalize
 
 MONITOR_FIELDS = (
     "rewards",
@@ -29,6 +32,7 @@ MONITOR_FIELDS = (
 VEC_MONITOR_FIELDS = ("episode_count", "episode_returns", "episode_lengths")
 # VecNormalize.save() leaves out `returns`, without which reward scaling differs after a resume
 VEC_NORMALIZE_FIELDS = ("returns", "old_obs", "old_reward")
+FRAME_VEC_NORMALIZE_FIELDS = (*VEC_NORMALIZE_FIELDS, "original_stack")
 STATELESS_WRAPPERS = (VecTransposeImage, VecCheckNan)
 
 
@@ -139,13 +143,18 @@ def _wrapper_state(wrapper: VecEnvWrapper) -> dict[str, Any]:
         state["moments"] = {
             name: running_moments(statistics) for name, statistics in _statistics(wrapper)
         }
-        fields = VEC_NORMALIZE_FIELDS
+        inside = isinstance(wrapper, FrameVecNormalize)
+        fields = FRAME_VEC_NORMALIZE_FIELDS if inside else VEC_NORMALIZE_FIELDS
+    elif isinstance(wrapper, VecFrameStack):
+        state["stacks"] = {
+            key: copy.deepcopy(stack.stacked_obs) for key, stack in _stacks(wrapper.stacked_obs)
+        }
     elif isinstance(wrapper, VecMonitor):
         fields = VEC_MONITOR_FIELDS
     elif not isinstance(wrapper, STATELESS_WRAPPERS):
         raise ConfigError(
             f"an exact checkpoint cannot capture the wrapper {type(wrapper).__name__}; it can "
-            "capture VecNormalize, VecMonitor, VecTransposeImage and VecCheckNan"
+            "capture VecNormalize, VecFrameStack, VecMonitor, VecTransposeImage and VecCheckNan"
         )
     # old_obs exists from the first reset on
     state["fields"] = {
@@ -159,8 +168,17 @@ def _restore_wrapper(wrapper: VecEnvWrapper, state: dict[str, Any]) -> None:
         for name, statistics in _statistics(wrapper):
             for key, value in state["moments"][name].items():
                 setattr(statistics, key, copy.deepcopy(value))
+    if isinstance(wrapper, VecFrameStack):
+        for key, stack in _stacks(wrapper.stacked_obs):
+            stack.stacked_obs = copy.deepcopy(state["stacks"][key])
     for name, value in state["fields"].items():
         setattr(wrapper, name, copy.deepcopy(value))
+
+
+def _stacks(stacked: StackedObservations[Any]) -> Iterator[tuple[str, StackedObservations[Any]]]:
+    """Yield what holds the arrays of stacks, by the key of an observation in parts."""
+    parts = getattr(stacked, "sub_stacked_observations", None)
+    yield from ([("", stacked)] if parts is None else parts.items())
 
 
 def _statistics(normalizer: VecNormalize) -> Iterator[tuple[str, RunningMeanStd]]:

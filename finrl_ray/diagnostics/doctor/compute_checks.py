@@ -111,16 +111,17 @@ def largest_trial(
         except FinRLRayError:
             continue  # reported with the space
         trial = config_of_sample(config, sample)
-        entries = observation_size(trial.env, n_assets, len(seen.feature_names))
+        single = observation_size(trial.env, n_assets, len(seen.feature_names))
+        entries = single * trial.agent.n_stack
         size = memory_estimate(
             trial.agent.algorithm,
             settings.model_kwargs,
             entries,
             n_assets,
             settings.n_envs,
-            shares_market=True,
+            shares_market=trial.agent.n_stack == 1,
         )
-        largest, longest = max(largest, size), max(longest, entries)
+        largest, longest = max(largest, size), max(longest, single)
     # the observation table of the env, in float32, beside the market's own float64 arrays
     arrays = n_assets * (n_all + 6) * 8
     market = market_data.n_periods * (arrays + longest * FLOAT_BYTES)

@@ -136,10 +136,10 @@ def _buffer_bytes(
     return memory_estimate(
         config.agent.algorithm,
         settings.model_kwargs,
-        1 + n_assets * (2 + n_features),
+        (1 + n_assets * (2 + n_features)) * config.agent.n_stack,
         n_assets,
         settings.n_envs,
-        shares_market=True,
+        shares_market=config.agent.n_stack == 1,
     )
 
 

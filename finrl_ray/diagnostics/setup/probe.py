@@ -14,6 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
+from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import as_vec_env, load_model_bytes, model_bytes
 from finrl_ray.agents.rollout import shares_accounts
 from finrl_ray.agents.sb3_internals import pending_resets, set_pending_resets, set_up
@@ -184,9 +185,19 @@ def _restore_switches(env: VecEnv, before: dict[str, Any]) -> None:
 
 
 def _with_statistics(model: BaseAlgorithm, env: VecEnv) -> VecEnv:
-    """Return `env` under a copy of the VecNormalize that the model was trained under, if any."""
+    """Return `env` under a copy of the VecNormalize that the model was trained under, if any.
+
+    A model of stacked observations sees them stacked.
+    """
     normalizer = model.get_vec_normalize_env()
-    if normalizer is None or any(isinstance(w, VecNormalize) for w in wrappers(env)):
+    normalizes = any(isinstance(w, VecNormalize) for w in wrappers(env))
+    env = shown_as_in_training(model, env)
+    if normalizer is None or normalizes:
+        return env
+    inside = next((w for w in wrappers(env) if isinstance(w, VecNormalize)), None)
+    if inside is not None:
+        inside.obs_rms, inside.ret_rms = copy.deepcopy((normalizer.obs_rms, normalizer.ret_rms))
+        inside.clip_obs, inside.epsilon = normalizer.clip_obs, normalizer.epsilon
         return env
     twin = _copy_wrapper(normalizer, env, {})
     # the accounts are others, so their running returns and pending seeds begin anew

@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
 from finrl_ray.agents.ensemble_model.files import ENSEMBLE_FILE, load_ensemble, read_ensemble
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
+from finrl_ray.agents.frame_stack import stacked
 from finrl_ray.agents.models import load_model, under_saved_statistics
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.torch_startup import skip_dynamo_import
@@ -153,4 +154,4 @@ def winners_env(
             "was trained under it"
         )
         env = under_saved_statistics(env, source, missing=missing, trust=trust)
-    return env
+    return stacked(env, trial.agent.n_stack)

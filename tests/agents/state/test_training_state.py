@@ -16,12 +16,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
-    VecFrameStack,
     VecMonitor,
     VecNormalize,
 )
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.frame_stack import normalizing, stacked
 from finrl_ray.agents.state.training_state import (
     capture_state,
     learn_from,
@@ -132,6 +133,22 @@ def test_the_trading_env_resumes_exactly(algorithm, normalize, options, market, 
         env = make_vec_env(market, config, n_envs=2, seed=5)
         kwargs = SMALL_KWARGS[algorithm]
         return DRLAgent(VecNormalize(env) if normalize else env).get_model(
+            algorithm, model_kwargs=kwargs, verbose=0, seed=5
+        )
+
+    assert_exact(build, tmp_path / "state.pt", 384)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("algorithm", ["a2c", "ppo", "td3", "sac"])
+def test_stacks_of_observations_resume_exactly(algorithm, normalize, market, tmp_path) -> None:
+    def build():
+        config = EnvConfig(hmax=10, initial_amount=1e5, random_start=True)
+        env = make_vec_env(market, config, n_envs=2, seed=5)
+        inside = normalizing(env, 4) if normalize else env
+        kwargs = SMALL_KWARGS[algorithm]
+        return DRLAgent(stacked(inside, 4)).get_model(
             algorithm, model_kwargs=kwargs, verbose=0, seed=5
         )
 
@@ -295,10 +312,18 @@ class BareEnv(MarketEnv):
     get_state = property()
 
 
+class OwnWrapper(VecEnvWrapper):
+    def reset(self):
+        return self.venv.reset()
+
+    def step_wait(self):
+        return self.venv.step_wait()
+
+
 def test_a_wrapper_with_unknown_state_is_told() -> None:
-    model = DRLAgent(VecFrameStack(small_env(), 2)).get_model("a2c", verbose=0)
+    model = DRLAgent(OwnWrapper(small_env())).get_model("a2c", verbose=0)
     learn_from(model, 10)
-    with pytest.raises(ConfigError, match="cannot capture the wrapper VecFrameStack"):
+    with pytest.raises(ConfigError, match="cannot capture the wrapper OwnWrapper"):
         capture_state(model)
 
 

@@ -123,6 +123,7 @@ OTHER: dict[str, Any] = {
     "agent.algorithm": "a2c",
     "agent.total_timesteps": 2048,
     "agent.n_envs": 2,
+    "agent.n_stack": 2,
     "agent.learner": "exact",
     "agent.policy": "PerTickerPolicy",
     "agent.callbacks": ["my_callback:Counter"],
