@@ -48,7 +48,9 @@ class DataConfig:
     your own by their import path, such as `my_features:compute` (see docs/bring/features.md), in
     observation order. `finrl`, also as one of them, is FinRL's list of eight, less those that a
     close-only source cannot have."""
-    feature_kwargs: dict[str, Any] = field(default_factory=dict, metadata=formulation())
+    feature_kwargs: dict[str, Any] = field(
+        default_factory=dict, metadata=formulation(keywords=True)
+    )
     """Keywords of the functions of your own under `features`; each gets those that it takes. A
     search may choose each by itself: `data.feature_kwargs.window: {choice: [5, 20]}`."""
     turbulence: bool = False

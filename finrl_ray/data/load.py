@@ -30,6 +30,7 @@ from finrl_ray.data.sources.registry import (
 from finrl_ray.errors import DataError
 from finrl_ray.own_code.code_files import CodeFiles, collect_code
 from finrl_ray.own_code.finder import activate, active_code
+from finrl_ray.own_code.kinds import KINDS
 from finrl_ray.own_code.reference import is_reference, module_of, names_a_place
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import listed
@@ -63,15 +64,16 @@ def load_market_data(
 def _find_own_code(config: DataConfig, base_dir: Path) -> None:
     """Make the files of the user's that a section names what is imported in this process."""
     features = (config.features,) if isinstance(config.features, str) else config.features
-    named = {f"data.features {name}": name for name in features if names_a_place(name)}
+    named = [(name, "features") for name in features if names_a_place(name)]
     if is_own_source(config) and names_a_place(config.source):
-        named["data.source"] = config.source
-    tops = {module_of(name).partition(".")[0] for name in named.values()}
+        named.append((config.source, "source"))
+    tops = {module_of(name).partition(".")[0] for name, _ in named}
     beside = [top for top in tops if any((base_dir / f).exists() for f in (top, f"{top}.py"))]
     if not beside and tops <= active_code().modules:
         return  # of a search that has its code from elsewhere
     activate(CodeFiles())  # what another config has left is not found in the place of a file
-    activate(collect_code(named, base_dir))
+    places = {f"{KINDS[kind].key}[{i}]": name for i, (name, kind) in enumerate(named)}
+    activate(collect_code(places, base_dir), named)
 
 
 def market_data_of(

@@ -86,17 +86,20 @@ def require_named(config: ExperimentConfig, sample: Mapping[str, Any]) -> None:
             )
 
 
-def _leaves(content: Any, key: str = "", where: str = "") -> Iterator[tuple[str, str, Any]]:
+def _leaves(
+    content: Any, key: str = "", where: str = "", number: str = ""
+) -> Iterator[tuple[str, str, Any]]:
     """Yield where each text stands, the key of the config that it is for, and the text.
 
-    Inside a choice of a space, or in a list, the key is that of the whole.
+    Inside a choice of a space, or in a list, the key is that of the whole; where it stands then has
+    its number, so that no two are the same.
     """
     if isinstance(content, Mapping):
         for name, value in content.items():
             inner = key if name in ("choice", "grid") and key else f"{key}.{name}".lstrip(".")
-            yield from _leaves(value, inner, where)
+            yield from _leaves(value, inner, where, number)
     elif isinstance(content, list | tuple):
-        for value in content:
-            yield from _leaves(value, key, where)
+        for place, value in enumerate(content):
+            yield from _leaves(value, key, where, f"{number}[{place}]")
     else:
-        yield f"{where}{key}", key, content
+        yield f"{where}{key}{number}", key, content

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from finrl_ray.support.values import nested_to_python
+
 FEATURE_KWARGS = "data.feature_kwargs"
 """The option whose entries are keywords of the functions: `data.feature_kwargs.window`."""
 FORBIDDEN = "[]"
@@ -36,7 +38,7 @@ def feature_name(reference: str, column: str, keywords: Mapping[str, Any]) -> st
 
 def value_text(value: Any) -> str:
     """Return a keyword's value as names have it."""
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(nested_to_python(value), sort_keys=True)
 
 
 def is_of(name: str, reference: str) -> bool:

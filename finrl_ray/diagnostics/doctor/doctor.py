@@ -24,7 +24,9 @@ from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
 from finrl_ray.diagnostics.learning.sentences import policy_sentences
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
 from finrl_ray.env.orders.discrete import random_actions
-from finrl_ray.errors import FinRLRayError
+from finrl_ray.errors import ConfigError, FinRLRayError
+from finrl_ray.own_code.code_files import CodeFiles
+from finrl_ray.search.folder.own_code import code_of, run_code
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import make_trial_envs
@@ -60,7 +62,8 @@ def diagnose_config(
     ----------
     config : a YAML file, or an ExperimentConfig
     overrides : `dotted.key=value` strings, for a file
-    base_dir : folder that a relative `data.source` is looked up from; None: that of the file
+    base_dir : folder that a relative `data.source`, and own code, are looked up from; None: that of
+        the file
     n_test_steps : timesteps of the trial training
     measure : train for some seconds to estimate the search
     listener : called with each finding as it is found
@@ -94,6 +97,12 @@ def _look_through(
     *,
     measure: bool,
 ) -> None:
+    try:
+        code = code_of(config, base_dir)
+    except ConfigError as error:
+        findings.error("own code", str(error))
+        return
+    run_code(config, code)
     usable = check_agent(config, findings)
     check_experiment(config, findings)
     market_data = check_data(usable, base_dir, findings)
@@ -106,7 +115,7 @@ def _look_through(
         findings.note("agent", "it was not tried, as there are no windows to try it on")
         return
     usable, split = settled
-    prepared = _check_search(usable, market_data, findings)
+    prepared = _check_search(usable, market_data, code, findings)
     try:
         _try_agent(usable, market_data, split, n_test_steps, findings)
         if measure and prepared is not None and findings.of_level("error") == 0:
@@ -119,13 +128,13 @@ def _look_through(
 
 
 def _check_search(
-    config: ExperimentConfig, market_data: MarketData, findings: FindingList
+    config: ExperimentConfig, market_data: MarketData, code: CodeFiles, findings: FindingList
 ) -> PreparedSearch | None:
     """Run the checks with which every search begins; return what it would run."""
     if findings.has_error("memory"):
         return None  # it builds every model, whose buffers would not fit
     try:
-        prepared = prepare_search(config, market_data=market_data)
+        prepared = prepare_search(config, market_data=market_data, code=code)
     except FinRLRayError as error:
         # what slippage lacks has been said by window
         if not any(str(error) in item.what for item in findings if item.level == "error"):

@@ -25,6 +25,7 @@ from finrl_ray.diagnostics.leaks.columns import check_columns
 from finrl_ray.diagnostics.leaks.sample import Sample, dated
 from finrl_ray.diagnostics.leaks.windows import check_fills, check_windows
 from finrl_ray.env.slow_investment import slow_investment
+from finrl_ray.search.folder.own_code import code_of, run_code
 from finrl_ray.search.sampling.searched_data import data_of_search
 
 
@@ -42,7 +43,9 @@ def audit_config(path: str | Path, overrides: Sequence[str] = ()) -> FindingsRep
         If the config or its data cannot be read.
     """
     config = load_config(Path(path), overrides)
-    return audit_data(read_source(data_of_search(config), Path(path).parent), config)
+    folder = Path(path).parent
+    run_code(config, code_of(config, folder))
+    return audit_data(read_source(data_of_search(config), folder), config)
 
 
 def audit_data(rows: pd.DataFrame, config: ExperimentConfig) -> FindingsReport:

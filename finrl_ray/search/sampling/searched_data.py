@@ -88,8 +88,10 @@ def _values(entry: Any) -> tuple[Any, ...]:
     """
     domain = parse_domain(entry)
     why = "features are computed before the search, for every value that a trial may choose"
-    if domain.kind in ("uniform", "loguniform"):
-        raise ConfigError(f"{why}, and {domain.kind} has no end of values; list some with choice")
+    if domain.kind in ("uniform", "loguniform", "quniform"):
+        raise ConfigError(
+            f"{why}, which {domain.kind} does not list; list some with choice, or give randint"
+        )
     values = grid_options(domain)
     if len(values) > MOST_VALUES:
         raise ConfigError(

@@ -63,8 +63,9 @@ def test_keywords_of_own_features_have_all_their_values_once() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"uniform": [0.0, 1.0]}, "uniform has no end of values; list some with choice"),
-        ({"loguniform": [0.1, 1.0]}, "computed before the search, .* loguniform has no end"),
+        ({"uniform": [0.0, 1.0]}, "which uniform does not list; list some with choice"),
+        ({"loguniform": [0.1, 1.0]}, "computed before the search, .* loguniform does not list"),
+        ({"quniform": [0.1, 1.0, 0.1]}, "which quniform does not list"),
         ({"randint": [0, 1000]}, "there are 1000; 64 are the most"),
         ({"chioce": [1]}, "Did you mean 'choice'"),
     ],
