@@ -124,8 +124,6 @@ def train_agent(
             callback.at_safe_point,
             resumed=start.checkpoint is not None,
         )
-        if own.stopped_by and not callback.metrics.get("stop_reason"):
-            callback.end(model, f"stopped by callback {own.stopped_by}")
         return model
     except ValueError as error:
         # what SB3 and the env say of NaN is a page of numbers; say which parameter it is instead
@@ -233,26 +231,16 @@ class SafePointCallback(BaseCallback):
         if self.metrics.get("stop_reason"):
             return False  # restored from a checkpoint at which the trial had ended itself
         done = model.num_timesteps >= self.config.agent.total_timesteps
-        if not self.evaluation.is_due() and not done:
+        if not self.evaluation.is_due() and not done and not self.own.stopped_by:
             return True
         if model.num_timesteps in self.evaluation.evaluation_timesteps[-1:]:
             return False  # restored from the checkpoint of its last evaluation
-        return not self._evaluate(model) and not done
-
-    def end(self, model: BaseAlgorithm, reason: str) -> None:
-        """Evaluate and report what a callback of the user's has ended, before its end."""
-        self._evaluate(model, reason)
-
-    def _evaluate(self, model: BaseAlgorithm, reason: str = "") -> str:
-        """Evaluate and report; return why the trial ends here, or an empty text."""
         check_finite(model)
-        looks = len(self.evaluation.evaluation_timesteps)
         measures = self.evaluation.evaluate_now()
-        if len(self.evaluation.evaluation_timesteps) > looks:
-            self.objectives.append(measures["objective"])
-        reason = reason or self._stop_reason(measures)
-        self._report(model, measures, reason)
-        return reason
+        self.objectives.append(measures["objective"])
+        stop_reason = self._stop_reason(measures)
+        self._report(model, measures, stop_reason)
+        return not stop_reason and not done
 
     def _stop_reason(self, measures: Mapping[str, float]) -> str:
         breach = drawdown_breach(measures, self.config.search)
@@ -261,7 +249,7 @@ class SafePointCallback(BaseCallback):
         if not self.evaluation.continue_training:
             since_best = len(self.objectives) - 1 - int(np.argmax(self.objectives))
             return f"no improvement in {counted(since_best, 'evaluation')}"
-        return ""
+        return f"stopped by callback {self.own.stopped_by}" if self.own.stopped_by else ""
 
     def _report(
         self, model: BaseAlgorithm, measures: Mapping[str, float], stop_reason: str
@@ -309,7 +297,8 @@ class SafePointCallback(BaseCallback):
         self.metrics = dict(state["callback"]["metrics"])
         # of the run that began here, also where its hyperparameters have changed since
         self.seed = state["callback"]["seed"]
-        self.own.set_state(state["callback"].get("own", {}))
+        if "own" in state["callback"]:
+            self.own.set_state(state["callback"]["own"])
         self.notes = "; ".join(filter(None, (self.notes, self.own.forgotten())))
         restore_state(model, state["model"])
 

@@ -166,7 +166,12 @@ def train_on(
     model = build_model(config, settings, env, seed, device=device_of(config))
     try:
         own = OwnCallbacks(config.agent)
-        learn_from(model, config.agent.total_timesteps, own, at_safe_point=_finite)
+        learn_from(
+            model,
+            config.agent.total_timesteps,
+            own,
+            lambda model: _finite(model) and not own.stopped_by,
+        )
         check_finite(model)
     except ValueError as error:
         check_finite(model, error)

@@ -4,7 +4,6 @@ Callbacks see every step of every training. What they have counted is kept in th
 checkpoints, so that a resumed trial goes on as if it had not been stopped.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,12 @@ class OwnCallbacks(CallbackList):
     Parameters
     ----------
     agent : says which, and with what keywords
+    at_once : end training inside a rollout, as SB3 does; False: whoever trains looks at
+        `stopped_by` at the next safe point, where the whole state can be kept
 
     Attributes
     ----------
-    stopped_by : name of the callback that has ended training; empty while none has
+    stopped_by : name of the callback that has asked to end training; empty while none has
 
     Raises
     ------
@@ -47,8 +48,9 @@ class OwnCallbacks(CallbackList):
         If one cannot be loaded or made.
     """
 
-    def __init__(self, agent: AgentConfig) -> None:
+    def __init__(self, agent: AgentConfig, *, at_once: bool = False) -> None:
         self.references = agent.callbacks
+        self.at_once = at_once
         self.stopped_by = ""
         super().__init__([_made(one, agent) for one in agent.callbacks])
 
@@ -63,19 +65,19 @@ class OwnCallbacks(CallbackList):
                 )
             if not go_on:
                 self.stopped_by = callback_name(reference)
-        return not self.stopped_by
+        return not (self.at_once and self.stopped_by)
 
     def get_state(self) -> dict[str, Any]:
         """Return what the callbacks have counted, as plain values."""
-        return {
-            callback_name(reference): _state_of(reference, callback)
-            for reference, callback in zip(self.references, self.callbacks, strict=True)
-        }
+        pairs = zip(self.references, self.callbacks, strict=True)
+        each = {callback_name(reference): _state_of(reference, one) for reference, one in pairs}
+        return {"each": each, "stopped_by": self.stopped_by}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Undo `get_state` on callbacks that were made with the same keywords."""
+        self.stopped_by = state["stopped_by"]
         for reference, callback in zip(self.references, self.callbacks, strict=True):
-            found = state.get(callback_name(reference))
+            found = state["each"].get(callback_name(reference))
             if found is None:
                 continue
             callback.n_calls = found["n_calls"]
@@ -197,8 +199,3 @@ def _actions(model: BaseAlgorithm, env: VecEnv) -> Any:
     )
     with preserved_random_state(cuda=False):
         return np.asarray(model.predict(observation, deterministic=True)[0])
-
-
-def stopped_by(callbacks: Sequence[BaseCallback]) -> str:
-    """Return the name of the user's callback that has ended training; empty if none has."""
-    return next((one.stopped_by for one in callbacks if isinstance(one, OwnCallbacks)), "")

@@ -1,4 +1,4 @@
-"""The pages of docs/bring: their files and configs, as they stand, in a search from a new folder."""
+"""The pages of docs/bring: their files and configs as they stand, in a search in a new folder."""
 
 import re
 import subprocess

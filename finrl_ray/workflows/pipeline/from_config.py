@@ -253,7 +253,7 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
 
     The learning rate is the config's alone, so there is no scheduler of it.
     """
-    path, own = folder.path, OwnCallbacks(folder.config.agent)
+    path, own = folder.path, OwnCallbacks(folder.config.agent, at_once=True)
     log.evaluation = make_evaluation(
         folder.config.evaluation,
         eval_env,
