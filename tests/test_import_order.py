@@ -31,6 +31,7 @@ FLOORS = {
     "agents": 8,
     "baselines": 8,
     "training": 9,
+    "testing": 9,
     # a search, from what is sampled to how it is run
     "search.sampling": 10,
     "search.schedulers": 11,

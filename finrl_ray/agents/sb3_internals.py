@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
@@ -84,6 +85,17 @@ def last_observations(model: BaseAlgorithm) -> Any:
 def require_reset(model: BaseAlgorithm) -> None:
     """Let the next training begin with a reset of the env, whose steps the model has not seen."""
     model._last_obs = None
+
+
+def begin_episodes(model: BaseAlgorithm) -> None:
+    """Reset the env and let the model go on from there, as SB3 does when it begins to learn."""
+    assert model.env is not None
+    observations: Any = model.env.reset()
+    model._last_obs = observations
+    model._last_episode_starts = np.ones((model.env.num_envs,), dtype=bool)
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is not None:
+        model._last_original_obs = normalizer.get_original_obs()
 
 
 def n_updates(model: BaseAlgorithm) -> int:

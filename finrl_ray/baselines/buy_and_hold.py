@@ -5,7 +5,7 @@ from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.benchmark import drifting_curve, equal_weight_purchase
-from finrl_ray.env.orders.volume import fills_of
+from finrl_ray.env.own.benchmark import held_over
 
 
 def buy_and_hold(market_data: MarketData, config: EnvConfig) -> FloatArray:
@@ -20,18 +20,7 @@ def buy_and_hold(market_data: MarketData, config: EnvConfig) -> FloatArray:
     market_data : the window, T rows
     config : account and costs
     """
-    row = int(config.fill == "next_open")
-    price, tradable, impact = fills_of(market_data, config)
-    amount = config.initial_amount
-    bought = equal_weight_purchase(
-        price[row],
-        config.buy_cost_pct,
-        tradable[row],
-        amount,
-        not config.fractional_shares,
-        impact[row] if impact.size else None,
-    )
-    return drifting_curve(market_data.close, amount, *bought)
+    return held_over(market_data, config)
 
 
 def buy_and_hold_of(accounts: Accounts, index: int = 0) -> FloatArray:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from finrl_ray.cli import cluster, judge, read
+from finrl_ray.cli import check, cluster, judge, read
 from finrl_ray.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -384,6 +384,7 @@ def new(
 
 read.register(app)
 judge.register(app)
+check.register(app)
 cluster.register(app)
 
 

@@ -61,6 +61,11 @@ def default_of(item: "Field[Any]") -> Any:
     return item.default if item.default_factory is MISSING else item.default_factory()
 
 
+def key_of(name: str) -> str:
+    """Return the key of a field in a file: `class` of `class_`, a word that Python has taken."""
+    return name.removesuffix("_")
+
+
 def require(condition: bool, message: str) -> None:
     """Raise a ConfigError with `message` unless `condition` holds."""
     if not condition:

@@ -1,10 +1,11 @@
 """`EnvConfig`: the `env` section of the YAML: the account, what trading costs, and the rules.
 
-Its options are fields of `env_options.account.AccountOptions` (FinRL's own) and
-`env_options.trading.TradingOptions` (what FinRL's env has not).
+Its options are fields of `env_options.account.AccountOptions` (FinRL's own),
+`env_options.trading.TradingOptions` (what FinRL's env has not) and
+`env_options.own_class.OwnClassOptions` (an env of the user's).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.config.checks import (
@@ -15,6 +16,7 @@ from finrl_ray.config.checks import (
     require_numbers,
 )
 from finrl_ray.config.env_options.account import AccountOptions
+from finrl_ray.config.env_options.own_class import OwnClassOptions, check_own_class
 from finrl_ray.config.env_options.reward import settled_reward_scaling
 from finrl_ray.config.env_options.trading import TradingOptions, options_beyond_finrl
 from finrl_ray.config.trial.order_size import check_hmax, settled, values_of
@@ -26,7 +28,7 @@ PER_TICKER = ("hmax", "lot_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EnvConfig(TradingOptions, AccountOptions):
+class EnvConfig(OwnClassOptions, TradingOptions, AccountOptions):
     """The account and the trading rules. Cost rates are fractions (0.001 is 0.1 %)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
@@ -48,10 +50,18 @@ class EnvConfig(TradingOptions, AccountOptions):
         """Whether envs need an `ObservationScaling` fitted on the train window."""
         return self.observation == "stationary" or self.observation_scaling == "train"
 
+    def of_this_package(self) -> "EnvConfig":
+        """Return the options without an own class: those of this package's env, and of baselines.
+
+        What is asked of prices alone, such as what a rule earns at another fill, is asked in it.
+        """
+        return replace(self, class_=None, class_kwargs={}) if self.class_ is not None else self
+
     def __post_init__(self) -> None:
         require_numbers(self)
         if callable(self.reward):
             object.__setattr__(self, "reward", reference_of(self.reward, "reward"))
+        check_own_class(self)
         self.check_kinds()
         for name in PER_TICKER:
             object.__setattr__(self, name, settled(getattr(self, name)))

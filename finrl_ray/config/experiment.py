@@ -133,6 +133,8 @@ class ExperimentConfig:
 
     def _check_actions(self) -> None:
         """Refuse an algorithm that cannot give the actions that the env takes."""
+        if self.env.class_ is not None:
+            return  # which has an action space of its own
         kind, algorithm = self.env.discrete_actions, self.agent.algorithm
         require(
             kind == "none" or algorithm not in WITHOUT_CHOICES,

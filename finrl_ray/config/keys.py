@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from finrl_ray.config.checks import key_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.tagged_sections import file_form
 
@@ -29,10 +30,10 @@ def sealed_keys() -> list[str]:
 
 def _keys(cls: type, prefix: str = "") -> Iterator[tuple[str, "dataclasses.Field[Any]"]]:
     for item in dataclasses.fields(file_form(cls)):
-        yield f"{prefix}{item.name}", item
+        yield f"{prefix}{key_of(item.name)}", item
         section = _section(item)
         if section is not None:
-            yield from _keys(section, f"{prefix}{item.name}.")
+            yield from _keys(section, f"{prefix}{key_of(item.name)}.")
 
 
 def _section(item: "dataclasses.Field[Any]") -> type | None:

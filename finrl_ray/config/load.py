@@ -12,7 +12,7 @@ from finrl_ray.config.dump import plain_value
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.override_values import holds_text, override_value
 from finrl_ray.config.problems import MOST_PROBLEMS, closest_key, explain, listed_problems
-from finrl_ray.config.tagged_sections import file_form, select_variants
+from finrl_ray.config.tagged_sections import file_form, select_variants, with_field_names
 from finrl_ray.config.trial.options import SECTIONS
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.config.zoo_keys import translate_agent, translate_override
@@ -105,7 +105,7 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
         raise ConfigError(f"an override must read key.subkey=value, got {override!r}")
     try:
         value = override_value(
-            text, for_text=holds_text(file_form(ExperimentConfig), key.split("."))
+            text, for_text=holds_text(file_form(ExperimentConfig), _field_names(key.split(".")))
         )
     except ConfigError as error:
         raise ConfigError(f"override {shortened(override)}: {error}") from None
@@ -128,6 +128,10 @@ def _apply_override(raw: dict[Any, Any], override: str) -> None:
     target[last] = value
 
 
+def _field_names(keys: list[str]) -> list[str]:
+    return ["class_" if key == "class" else key for key in keys]
+
+
 def _whole_names(keys: list[str]) -> list[str]:
     """Return the parts of a dotted key, in which an option of the space (env.hmax) is one part."""
     in_space = keys[:2] == ["search", "space"] and len(keys) > 3 and keys[2] in SECTIONS
@@ -145,6 +149,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> ExperimentCon
     from pydantic import ValidationError
 
     raw, problems = _translate(raw)
+    raw = with_field_names(raw, ExperimentConfig)
     raw, found = select_variants(
         with_whole_numbers(raw, file_form(ExperimentConfig)), ExperimentConfig
     )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finrl_ray.config.checks import key_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import known_keys
 from finrl_ray.config.tagged_sections import tagged_keys
@@ -74,7 +75,7 @@ def _of_the_tag(error: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _location(error: Mapping[str, Any]) -> list[str]:
-    parts = [part for part in error["loc"] if isinstance(part, str) and "[" not in part]
+    parts = [key_of(part) for part in error["loc"] if isinstance(part, str) and "[" not in part]
     for key, _ in tagged_keys(ExperimentConfig):
         depth = key.count(".") + 1
         if ".".join(parts[:depth]) == key:

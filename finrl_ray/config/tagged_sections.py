@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from finrl_ray.config.checks import FORBID_UNKNOWN
+from finrl_ray.config.checks import FORBID_UNKNOWN, key_of
 from finrl_ray.support.text import did_you_mean
 
 
@@ -205,7 +205,26 @@ def as_in_file(config: Any, *, spelt_out: bool = False) -> dict[str, Any]:
             value = section.as_in_file(value, spelt_out=spelt_out)
         elif section is not None:
             value = as_in_file(value, spelt_out=spelt_out)
-        result[item.name] = value
+        result[key_of(item.name)] = value
+    return result
+
+
+def with_field_names(raw: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    """Return a mapping with Python's names for its keys, `class_` for `class`.
+
+    Parameters
+    ----------
+    raw : keys and values, as a file has them; not changed
+    cls : the dataclass that they are for
+    """
+    names = {key_of(item.name): item.name for item in fields(cls)}
+    sections = sections_of(cls)
+    result = {}
+    for key, value in raw.items():
+        section = sections.get(key)
+        if isinstance(section, type) and isinstance(value, Mapping):
+            value = with_field_names(value, section)
+        result[names.get(key, key)] = value
     return result
 
 

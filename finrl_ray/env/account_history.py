@@ -7,6 +7,7 @@ import numpy as np
 
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.env.kernel.arrays import LEDGER_COLUMNS
+from finrl_ray.metrics.performance import exposure, turnover
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,49 +24,76 @@ class AccountHistory:
     tickers : N names
     account_value : array of shape (D,), currency
         Cash plus positions at the close.
-    cash : array of shape (D,), currency
+    cash : array of shape (D,), currency, or None where the env does not say
     rewards : array of shape (D - 1,)
         What each step was worth by the env's `reward`, before the cash penalty and
         `reward_scaling`: the change of the account value, in currency, unless it says otherwise.
     trades : array of shape (D - 1, N), shares, or None
         Executed per step, sells negative; None if they were not recorded.
-    cost : array of shape (D - 1,), currency
+    cost : array of shape (D - 1,), currency, or None where the env does not say
         Paid in each step, for trades and for borrowed shares.
-    traded_amount : array of shape (D - 1,), currency
+    traded_amount : array of shape (D - 1,), currency, or None where the env does not say
         Bought plus sold in each step, at the prices paid, without costs.
-    n_trades : trades counted as the env's rules say
+    n_trades : trades counted as the env's rules say; None where it does not count them
     initial_amount : currency
         Cash that the account was set up with.
     benchmark_value : array of shape (D,), currency, or None
         What equal-weight buy & hold of the same tickers is worth at the same costs, begun on the
         first of these days with the same amount; None where it is not known.
     gross_value : array of shape (D,), currency, or None
-        Sum of the positions' absolute values where some were short and trades were recorded.
+        Sum of the positions' absolute values where some were short and trades were recorded, or
+        where an env of the user's says it.
     """
 
     dates: DateArray
     tickers: tuple[str, ...]
     account_value: FloatArray
-    cash: FloatArray
+    cash: FloatArray | None
     rewards: FloatArray
     trades: FloatArray | None
-    cost: FloatArray
-    traded_amount: FloatArray
-    n_trades: int
+    cost: FloatArray | None
+    traded_amount: FloatArray | None
+    n_trades: int | None
     initial_amount: float
     benchmark_value: FloatArray | None = None
     gross_value: FloatArray | None = None
 
     @property
-    def position_value(self) -> FloatArray:
+    def position_value(self) -> FloatArray | None:
         """What the positions are worth at the close, >= 0, of shape (D,), in currency.
 
-        Shares that are owed count as what covering them costs.
+        Shares that are owed count as what covering them costs. None where the env says nothing of
+        its positions.
         """
         if self.gross_value is not None:
             return self.gross_value
+        if self.cash is None:
+            return None
         # rounding can leave an account in cash at less than its cash
         return np.abs(self.account_value - self.cash)
+
+
+def trading_of(history: AccountHistory, periods_per_year: float) -> dict[str, float]:
+    """Return `exposure` and `turnover` of an account, as far as it says what they take.
+
+    Parameters
+    ----------
+    history : the account
+    periods_per_year : periods/year
+
+    Raises
+    ------
+    DataError
+        As the functions of the same names.
+    """
+    found, value, position = {}, history.account_value, history.position_value
+    if position is not None:
+        found["exposure"] = exposure(position, value)
+    if history.traded_amount is not None:
+        found["turnover"] = turnover(
+            history.traded_amount, value, periods_per_year=periods_per_year
+        )
+    return found
 
 
 def history_of(

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import pandas as pd
+from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.env_options.account import AccountOptions
@@ -16,6 +17,7 @@ from finrl_ray.config.env_options.trading import TradingOptions
 from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.orders.sizes import settled_hmax
+from finrl_ray.env.own.make import make_own_vec_env
 from finrl_ray.env.scaling import ObservationScaling, standardising
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -54,8 +56,14 @@ def make_env(
     ------
     ConfigError
         If `scaling` and what the config says of observations contradict each other, the data lacks
-        what the config needs, or `hmax` has not one number for each ticker.
+        what the config needs, or `hmax` has not one number for each ticker; if the config has an
+        own class, of which `make_vec_env` makes accounts.
     """
+    if config.class_ is not None:
+        raise ConfigError(
+            f"make_env makes this package's env, and env.class is {config.class_}; make_vec_env "
+            "makes accounts of it"
+        )
     options = _options(market_data, config, scaling, training, record_trades)
     env = StockTradingEnv(market_data, **options)
     if seed is not None:
@@ -72,11 +80,37 @@ def make_vec_env(
     scaling: ObservationScaling | None = None,
     training: bool = True,
     record_trades: bool | None = None,
-) -> StockTradingVecEnv:
+) -> VecEnv:
     """Return `n_envs` accounts over a window; account i has seed `seed + i`.
 
-    The other parameters and the errors are those of `make_env`.
+    They are of `config.class_` where the user has an env of their own, which takes no `scaling` and
+    no `record_trades`, and else a `StockTradingVecEnv`. The other parameters and the errors are
+    those of `make_env` and of `make_own_vec_env`.
     """
+    if config.class_ is not None:
+        return make_own_vec_env(market_data, config, n_envs=n_envs, seed=seed, training=training)
+    return make_trading_vec_env(
+        market_data,
+        config,
+        n_envs=n_envs,
+        seed=seed,
+        scaling=scaling,
+        training=training,
+        record_trades=record_trades,
+    )
+
+
+def make_trading_vec_env(
+    market_data: MarketData,
+    config: EnvConfig,
+    *,
+    n_envs: int = 1,
+    seed: int | None = None,
+    scaling: ObservationScaling | None = None,
+    training: bool = True,
+    record_trades: bool | None = None,
+) -> StockTradingVecEnv:
+    """Return what `make_vec_env` does for a config without an own class."""
     options = _options(market_data, config, scaling, training, record_trades)
     env = StockTradingVecEnv(market_data, n_envs, **options)
     if seed is not None:

@@ -40,7 +40,12 @@ class SlowInvestment:
 def slow_investment(
     market_data: MarketData, split: Split, config: EnvConfig
 ) -> SlowInvestment | None:
-    """Return the worse of train and validation window if `hmax` is too small for it, or None."""
+    """Return the worse of train and validation window if `hmax` is too small for it, or None.
+
+    Of an env of the user's nothing is known.
+    """
+    if config.class_ is not None:
+        return None
     found = [
         item
         for window in (split.train, split.validation)

@@ -74,12 +74,14 @@ def account_table(
     # a step's orders are decided at one close and are in the account at the next
     shares = np.vstack([nothing, np.cumsum(trades, axis=0)])
     traded = np.vstack([nothing, trades])
-    daily = {
-        "account_value": history.account_value,
+    given = {
         "cash": history.cash,
-        "cost": np.concatenate([[0.0], history.cost]),
-        "traded_amount": np.concatenate([[0.0], history.traded_amount]),
+        "cost": _from_first_day(history.cost),
+        "traded_amount": _from_first_day(history.traded_amount),
     }
+    # an env of the user's need not say them
+    known = {name: values for name, values in given.items() if values is not None}
+    daily = {"account_value": history.account_value, **known}
     return pd.DataFrame(
         {
             "date": np.repeat(history.dates, n_assets),
@@ -90,6 +92,10 @@ def account_table(
             **{name: np.repeat(values, n_assets) for name, values in daily.items()},
         }
     )
+
+
+def _from_first_day(values: FloatArray | None) -> FloatArray | None:
+    return None if values is None else np.concatenate([[0.0], values])
 
 
 def test_account(search: SearchReport) -> pd.DataFrame | None:

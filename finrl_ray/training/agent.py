@@ -43,6 +43,7 @@ from finrl_ray.support.text import counted
 from finrl_ray.training.build_model import build_model, device_of
 from finrl_ray.training.divergence import check_finite
 from finrl_ray.training.own_agent import OwnCallbacks
+from finrl_ray.training.restart_note import with_restart_note
 
 MODEL_FILE = "model.zip"
 STATE_FILE = "state.pt"
@@ -115,6 +116,7 @@ def train_agent(
         )
         if start.checkpoint is not None:
             callback.restore(model, start.checkpoint)
+            callback.notes = with_restart_note(callback.notes, env, model.num_timesteps)
             if start.must_report:
                 callback.report_latest(model)
         learn_from(

@@ -29,13 +29,13 @@ from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
-from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.env.account_history import AccountHistory, trading_of
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.metrics.beside_benchmark import residual_returns
-from finrl_ray.metrics.performance import exposure, sharpe_ratio, turnover
+from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.metrics.registry import MEASURES, performance_summary
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
 from finrl_ray.training.agent import (
@@ -66,9 +66,9 @@ class FoldResult:
     dates : array of shape (R,), the days on which returns were earned
     returns : array of shape (R,), the account's simple returns; one fewer per segment than rows
     active : array of shape (R,), `returns` less those of buy & hold on the same days
-    turnover : per year, the mean over the segments
+    turnover : per year, the mean over the segments; NaN where an env of the user's does not say it
     exposure : mean share of the account that was invested; NaN where an earlier version has not
-        kept it
+        kept it, or an env of the user's does not say it
     """
 
     fold: int
@@ -247,12 +247,9 @@ def judge_fold(
         dates.append(history.dates[1:])
         returns.append(simple_returns(history.account_value))
         active.append(active_returns(history.account_value, buy_and_hold(judged, account)))
-        traded.append(
-            turnover(
-                history.traded_amount, history.account_value, periods_per_year=periods_per_year
-            )
-        )
-        invested.append(exposure(history.position_value, history.account_value))
+        of_account = trading_of(history, periods_per_year)
+        traded.append(of_account.get("turnover", math.nan))
+        invested.append(of_account.get("exposure", math.nan))
     lengths = [len(part) for part in returns]
     return FoldResult(
         fold=number,
@@ -327,7 +324,8 @@ def fold_measures(
     )
     active = sharpe_ratio(result.active, periods_per_year=periods_per_year)
     beside = {"exposure": result.exposure, "turnover": result.turnover}
-    return {**summary, **beside, "active_sharpe_ratio": active}
+    known = {name: value for name, value in beside.items() if not math.isnan(value)}
+    return {**summary, **known, "active_sharpe_ratio": active}
 
 
 def _series_behind(measure: str, result: FoldResult) -> FloatArray | None:

@@ -15,12 +15,12 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.curves import baseline_curves, curve_measures
 from finrl_ray.baselines.names import BUY_AND_HOLD
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.account_history import trading_of
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.metrics.beside_benchmark import residual_returns
 from finrl_ray.metrics.earnings import Earnings, earnings_of
-from finrl_ray.metrics.performance import exposure, turnover
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.mirror import FolderMirror
@@ -137,9 +137,8 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
         )
         curves = {"agent": history.account_value, **baselines.curves}
         measures = curve_measures(curves, periods_per_year=periods, risk_free_rate=rate)
-        invested = exposure(history.position_value, history.account_value)
-        traded = turnover(history.traded_amount, history.account_value, periods_per_year=periods)
-        measures["agent"] |= {"exposure": invested, "turnover": traded}
+        trading = trading_of(history, periods)
+        measures["agent"] |= trading
         own, held = (simple_returns(curves[name]) for name in ("agent", BUY_AND_HOLD))
         result = Backtest(
             trial=record.index,
@@ -151,7 +150,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             notes=baselines.notes,
             psr=_psr(own, held),
             difference_p=_difference_p(own, held),
-            earnings=earnings_of(own, held, invested),
+            earnings=earnings_of(own, held, trading.get("exposure", math.nan)),
             ensemble=ensemble,
         )
         table = pd.DataFrame({"date": history.dates, **curves})
@@ -170,10 +169,13 @@ def _write(
     target.mkdir(exist_ok=True)
     with atomic_path(target / CURVES_FILE) as temporary:
         curves.to_csv(temporary, index=False)
-    shares = pd.DataFrame(trades + 0.0, columns=list(test_data.tickers))  # -0.0 reads badly
-    shares.insert(0, "date", curves["date"].iloc[: len(shares)])
-    with atomic_path(target / TRADES_FILE) as temporary:
-        shares.to_csv(temporary, index=False)
+    if trades is None:  # an env of the user's that does not say them
+        (target / TRADES_FILE).unlink(missing_ok=True)
+    else:
+        shares = pd.DataFrame(trades + 0.0, columns=list(test_data.tickers))  # -0.0 reads badly
+        shares.insert(0, "date", curves["date"].iloc[: len(shares)])
+        with atomic_path(target / TRADES_FILE) as temporary:
+            shares.to_csv(temporary, index=False)
     content = {
         "trial": result.trial,
         **({"ensemble": list(result.ensemble)} if result.ensemble else {}),

@@ -23,6 +23,7 @@ from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import ConfigError
 
 FACTS = {
+    "class_",
     "initial_amount",
     "borrow_rate",
     "buy_cost_pct",

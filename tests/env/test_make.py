@@ -46,7 +46,7 @@ def test_the_factory_knows_every_field():
         "nearest_spread",
         "action", "discrete_actions", "zero_action", "max_weight", "no_trade_band", "trade_rate",
         "hmax_unit", "volume_slippage", "short", "borrow_rate", "maintenance_margin",
-        "reward", "reward_kwargs", "differential_sharpe_rate",
+        "reward", "reward_kwargs", "differential_sharpe_rate", "class_", "class_kwargs",
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(EnvConfig)} == known
 

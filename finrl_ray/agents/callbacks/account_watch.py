@@ -128,7 +128,12 @@ class TradeWatch:
         n_steps = len(history.rewards)
         # fewer steps than were taken: the env has been reset in between
         first = self._taken[index] if self._taken[index] <= n_steps else 0
-        columns = (history.cost, history.traded_amount, history.account_value[:-1])
+        unknown = np.full(n_steps, np.nan)  # an env of the user's need not say it
+        columns = (
+            unknown if history.cost is None else history.cost,
+            unknown if history.traded_amount is None else history.traded_amount,
+            history.account_value[:-1],
+        )
         rows = np.stack([column[first:] for column in columns], axis=1)
         self._ledger[index] = np.concatenate([self._ledger[index], rows])[-self.window :]
         if history.trades is not None and not self._views:

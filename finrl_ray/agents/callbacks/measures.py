@@ -137,7 +137,9 @@ class Judge:
             position_value=_finite(history.position_value),
             benchmark_value=history.benchmark_value,
         )
-        return {**summary, "n_trades": float(history.n_trades)}
+        if history.n_trades is not None:
+            summary["n_trades"] = float(history.n_trades)
+        return summary
 
     def _reason(self, histories: "Sequence[AccountHistory]") -> str:
         if self.metric == REWARD_METRIC:
@@ -153,5 +155,5 @@ class Judge:
         return undefined_reason(simple_returns(bad.account_value))
 
 
-def _finite(values: FloatArray) -> FloatArray | None:
-    return values if bool(np.isfinite(values).all()) else None
+def _finite(values: FloatArray | None) -> FloatArray | None:
+    return values if values is not None and bool(np.isfinite(values).all()) else None

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from finrl_ray._typing import Float32Array
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.make import make_trading_vec_env, make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
@@ -36,6 +36,8 @@ class View:
     def key(self) -> tuple[object, ...]:
         """Return what is equal for views that show the same."""
         options = tuple(getattr(self.env, name) for name in _OBSERVED)
+        if self.env.class_ is not None:
+            options = (self.env.class_, repr(sorted(self.env.class_kwargs.items())))
         return (*options, tuple(self.market_data.feature_names))
 
 
@@ -53,14 +55,17 @@ def make_shared_env(account: EnvConfig, views: Mapping[str, View]) -> VecEnv:
         With one view an ordinary `StockTradingVecEnv`; with several a `SharedAccountVecEnv`.
     """
     first = next(iter(views.values()))
+    if account.class_ is not None:
+        # views of one class and its keywords alone; see `View.key`
+        return make_vec_env(first.market_data, account, training=False)
     own = {name: getattr(first.env, name) for name in _OBSERVED}
-    traded = make_vec_env(
+    traded = make_trading_vec_env(
         first.market_data, replace(account, **own), scaling=first.scaling, training=False
     )
     if len(views) == 1:
         return traded
     observers = {
-        name: make_vec_env(view.market_data, view.env, scaling=view.scaling, training=False)
+        name: make_trading_vec_env(view.market_data, view.env, scaling=view.scaling, training=False)
         for name, view in views.items()
     }
     return SharedAccountVecEnv(traded, observers)

@@ -99,6 +99,15 @@ def running_moments(statistics: RunningMeanStd) -> dict[str, Any]:
     }
 
 
+def missing_state(env: VecEnv) -> str:
+    """Return why the accounts of an env have no exact state; empty where they have one.
+
+    An env of the user's (`env.class`) without `get_state` and `set_state` says so itself: training
+    goes on from a checkpoint with a reset of it.
+    """
+    return str(getattr(base_vec_env(env), "state_missing", ""))
+
+
 def _capture_accounts(base: VecEnv) -> dict[str, Any]:
     if hasattr(base, "get_state"):
         return {"together": copy.deepcopy(base.get_state())}

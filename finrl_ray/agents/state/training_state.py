@@ -22,6 +22,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from finrl_ray.agents.sb3_internals import (
     COUNTERS,
     LAST_VALUES,
+    begin_episodes,
     begin_learning,
     continue_learning,
     has_started,
@@ -29,7 +30,7 @@ from finrl_ray.agents.sb3_internals import (
     statistics_window,
     update_progress,
 )
-from finrl_ray.agents.state.env import capture_env_state, restore_env_state
+from finrl_ray.agents.state.env import capture_env_state, missing_state, restore_env_state
 from finrl_ray.agents.state.model import (
     capture_action_space,
     capture_exploration,
@@ -109,7 +110,8 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     Keywords that do not shape networks and buffers (learning rate, discount, entropy coefficient,
     batches, rollouts) stay those of `model`, so that population based training may change them;
     optimizer settings such as Adam's betas come from the state. With the same keywords the run
-    goes on bit for bit.
+    goes on bit for bit, unless the env has no exact state (`missing_state`): then all episodes
+    begin anew.
 
     Raises
     ------
@@ -138,6 +140,8 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     if "replay" in state and isinstance(model, OffPolicyAlgorithm):
         restore_replay(model, state["replay"])
     restore_env_state(model.env, state["env"])
+    if missing_state(model.env):
+        begin_episodes(model)
     # last: every step above may have drawn random numbers
     restore_action_space(model, state["action_space"])
     set_random_state(state["random"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from finrl_ray.config.checks import key_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.tagged_sections import file_form
 
@@ -82,7 +83,7 @@ def config_fields(cls: type = ExperimentConfig) -> Iterator[ConfigField]:
             default = item.default_factory()
         missing = default is dataclasses.MISSING
         yield ConfigField(
-            name=item.name,
+            name=key_of(item.name),
             annotation=annotation,
             default=None if missing else default,
             has_default=not missing,

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from finrl_ray.config.checks import key_of
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.reference.field_texts import config_fields
 from finrl_ray.config.tagged_sections import file_form
@@ -38,8 +39,10 @@ def config_schema() -> dict[str, Any]:
 
 
 def _describe(cls: type, schema: dict[str, Any], sections: dict[str, Any]) -> None:
+    properties = {key_of(name): own for name, own in schema["properties"].items()}
+    schema["properties"] = properties
     for field in config_fields(cls):
-        own = schema["properties"][field.name]
+        own = properties[field.name]
         own.pop("title", None)
         if field.text:
             own["description"] = field.text

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.config.agent import AgentConfig, Algorithm
-from finrl_ray.config.checks import formulation
+from finrl_ray.config.checks import formulation, key_of
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.dump import plain_value
 from finrl_ray.config.env import EnvConfig
@@ -171,7 +171,8 @@ def check_option(name: str) -> None:
     if option_of(name).item is not None:
         return
     section, _, key = name.partition(".")
-    known = {item.name: item for item in fields(SECTIONS[section])} if section in SECTIONS else {}
+    own = fields(SECTIONS[section]) if section in SECTIONS else ()
+    known = {key_of(item.name): item for item in own}
     if key in known:
         reason = known[key].metadata.get("not_searched", _THE_DATA)
         raise ConfigError(f"{name} cannot be searched over: {reason}")

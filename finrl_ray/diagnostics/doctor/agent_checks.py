@@ -289,7 +289,7 @@ def check_experiment(config: ExperimentConfig, findings: FindingList) -> None:
     """Look at how observations, evaluations and trials go together."""
     raw = config.agent.normalize in (False, "rewards")
     raw = raw and not _SCALES & set(config.search.space)
-    if raw and not config.env.scales_observations:
+    if raw and not config.env.scales_observations and config.env.class_ is None:
         findings.warning(
             "agent.normalize",
             f"observations are not normalised: cash of {config.env.initial_amount:,.0f} stands "

@@ -11,7 +11,7 @@ from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
-from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.make import make_trading_vec_env
 from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import FinRLRayError
@@ -129,11 +129,11 @@ def _check_episode(
         return
     row = int(np.searchsorted(own.dates, date))
     first, stop = max(own.warmup, row - _STEPS), min(row + 2, own.n_periods)
-    env = sample.config.env
-    scaling = fitted_scaling(sample.config.env, own.rows(sample.split.train.first_row, row + 1))
+    env = sample.config.env.of_this_package()
+    scaling = fitted_scaling(env, own.rows(sample.split.train.first_row, row + 1))
     seen: list[tuple[AnyArray, AnyArray]] = []
     for data in (own, other):
-        vec_env = make_vec_env(data.rows(first, stop), env, scaling=scaling, training=False)
+        vec_env = make_trading_vec_env(data.rows(first, stop), env, scaling=scaling, training=False)
         rng = np.random.default_rng(SEED)
         observations: list[AnyArray] = [vec_env.reset()]
         values = [float(vec_env.accounts.books.records["value"][0])]

@@ -39,6 +39,8 @@ def compile_rules(folder: SearchFolder, space: Mapping[str, Domain]) -> None:
     folder : of the search
     space : its search space, whose options of the env may need other parts of the rules
     """
+    if folder.config.env.class_ is not None:
+        return  # an env of the user's has rules of its own
     with compiling_noted(lambda: logger.warning(MESSAGE)):
         seen: list[EnvConfig] = []
         for sample in corner_samples(space):

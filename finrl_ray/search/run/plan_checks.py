@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SEARCHERS
+from finrl_ray.config.trial.options import FEATURES
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, count_trials
 from finrl_ray.search.sampling.initial_points import check_points
@@ -61,6 +62,11 @@ def _check_ensemble(config: ExperimentConfig, planned: int) -> None:
     if not search.has_ensemble:
         return
     assert search.ensemble is not None
+    if config.env.class_ is not None and FEATURES in search.space:
+        raise ConfigError(
+            f"search.ensemble acts in one account of {config.env.class_}, which all members see "
+            f"alike: leave {FEATURES} out of search.space, or search.ensemble"
+        )
     if search.ensemble > planned:
         logger.warning(
             "search.ensemble asks for %s trials, and %s will be started: as many as there are act "
@@ -68,7 +74,7 @@ def _check_ensemble(config: ExperimentConfig, planned: int) -> None:
             f"{search.ensemble:,}",
             f"{planned:,}",
         )
-    if _may_order(config):
+    if config.env.class_ is None and _may_order(config):
         logger.warning(
             "search.ensemble averages orders where env.action is 'orders', which made agents worse "
             "where it was measured (docs/search.md); with env.action 'target_weights' it made most "

@@ -29,6 +29,7 @@ from finrl_ray.files.writable_folder import require_writable
 from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.own_code.failures import OwnCodeError, naming_own_code
 from finrl_ray.search.folder.own_code import code_of, run_code
+from finrl_ray.search.run.own_env import own_env_doubts
 from finrl_ray.search.run.plan_checks import check_plan
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
 from finrl_ray.search.sampling.domains import (
@@ -225,8 +226,10 @@ def prepare_search(
     sampled = {name: d for name, d in space.items() if on_ray or not is_option(name)}
     samples = corner_samples(sampled)
     _check_features(config, samples, market_data)
+    own_doubts: list[str] = []
     for sample in formulations(config, samples):
         _check_windows(config, sample, market_data, split)
+        own_doubts += own_env_doubts(config, sample, market_data, split, plan)
     corners = resolve_corners(sampled, config)
     _check_early_stop(config, corners)
     _check_models(config, list(zip(samples, corners, strict=True)), market_data, split)
@@ -242,7 +245,10 @@ def prepare_search(
         periods_per_year=settled_periods_per_year(config.evaluation),
         plan=plan,
         code=code,
-        doubts=_in_words([*doubts, *slow_formulations(config, samples, market_data, split)]),
+        doubts=(
+            *dict.fromkeys(own_doubts),
+            *_in_words([*doubts, *slow_formulations(config, samples, market_data, split)]),
+        ),
     )
 
 

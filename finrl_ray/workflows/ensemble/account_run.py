@@ -84,7 +84,7 @@ def join_histories(histories: Sequence[AccountHistory]) -> AccountHistory:
         trades=None if any(part is None for part in trades) else _steps(histories, "trades"),
         cost=_steps(histories, "cost"),
         traded_amount=_steps(histories, "traded_amount"),
-        n_trades=sum(history.n_trades for history in histories),
+        n_trades=sum(history.n_trades or 0 for history in histories),
         initial_amount=first.initial_amount,
         benchmark_value=_joined_benchmark(histories),
     )

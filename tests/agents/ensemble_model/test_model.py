@@ -7,7 +7,12 @@ from small_models import small_env, small_model
 from stable_baselines3.common.vec_env import VecNormalize
 from told_models import seen_by, told_member
 
-from finrl_ray.agents.ensemble_model.model import EnsembleModel, mean_action, shared_env_config
+from finrl_ray.agents.ensemble_model.model import (
+    EnsembleModel,
+    mean_action,
+    most_chosen,
+    shared_env_config,
+)
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import read_statistics
 from finrl_ray.config.env import EnvConfig
@@ -179,6 +184,11 @@ def test_choices_beside_numbers_are_weights_too() -> None:
 
 
 # -- refused ---------------------------------------------------------------------------------------
+
+
+def test_choices_in_an_own_env_are_put_to_the_vote() -> None:
+    votes = [np.array([2, 0, 1]), np.array([2, 1, 0]), np.array([0, 1, 2])]
+    assert most_chosen(votes).tolist() == [2, 1, 0]  # of three that are as many the least
 
 
 def test_no_member_at_all_is_refused() -> None:

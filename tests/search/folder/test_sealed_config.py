@@ -165,6 +165,11 @@ OTHER: dict[str, Any] = {
 }
 # with another scheme, scheduler or threshold alone
 DEPENDENT = {
+    "env.class": ({"env": {"class": "my_env:One"}}, {"env": {"class": "my_env:Two"}}),
+    "env.class_kwargs": (
+        {"env": {"class": "my_env:One", "class_kwargs": {"window": 1}}},
+        {"env": {"class": "my_env:One", "class_kwargs": {"window": 2}}},
+    ),
     "env.reward_kwargs": (
         {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 1.0}}},
         {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 2.0}}},

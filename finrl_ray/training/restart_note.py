@@ -1,0 +1,24 @@
+"""What the table says of a trial that went on without the exact state of its env."""
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from finrl_ray.agents.state.env import missing_state
+
+
+def with_restart_note(notes: str, env: VecEnv, timesteps: int) -> str:
+    """Return the notes of a restored trial, with a sentence where it is not exact.
+
+    Parameters
+    ----------
+    notes : what there is to say already
+    env : that the trial trains in
+    timesteps : at which its checkpoint was made
+    """
+    missing = missing_state(env)
+    if not missing:
+        return notes
+    sentence = (
+        f"went on from the networks and the optimizer of {timesteps:,} timesteps with new "
+        f"episodes, which is not exact: {missing}"
+    )
+    return "; ".join(filter(None, (notes, sentence)))
