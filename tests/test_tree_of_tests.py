@@ -12,6 +12,7 @@ OF_SEVERAL_MODULES = {
     "baselines/test_olps.py": "final wealth that is known, of two baselines",
     "compat/test_one_answer.py": "two ways to one number",
     "compat/test_tutorial.py": "FinRL's own tutorial, from data to backtest",
+    "data/test_published.py": "sources and features of installed packages",
     "env/test_crypto.py": "prices of every day of the week, and fractions of a share",
     "env/test_env_training.py": "SB3 trains on each kind of env",
     "env/test_finrl_parity.py": "trajectories that FinRL's own env has left",

@@ -36,7 +36,7 @@ def asked_arguments(
         If an argument is neither known nor in `kwargs` and has no default, can be given by position
         only, or if an entry of `kwargs` is no argument of the function, or is a known one.
     """
-    parameters = list(inspect.signature(function).parameters.values())
+    parameters = parameters_of(function, who)
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
     for name in kwargs:
@@ -76,6 +76,23 @@ def _check_parameter(
             f"{did_you_mean(name, list(known))} Known are {', '.join(known)}; give any other "
             f"argument a default, or an entry of {key}"
         )
+
+
+def parameters_of(function: Callable[..., Any], who: str) -> list[inspect.Parameter]:
+    """Return the parameters of a function.
+
+    Raises
+    ------
+    OwnCodeError
+        If Python does not know them, as of some functions that are written in C.
+    """
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise OwnCodeError(
+            f"{who} does not say which arguments it takes; call it in a function of your own, "
+            "written with def"
+        ) from None
 
 
 def in_its_file(function: Callable[..., Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from finrl_ray.own_code.arguments import in_its_file
+from finrl_ray.own_code.arguments import in_its_file, parameters_of
 from finrl_ray.own_code.failures import OwnCodeError
 from finrl_ray.own_code.kinds import KINDS
 
@@ -53,4 +53,4 @@ class OwnFunction:
         return takes_any or keyword in self.names
 
     def _parameters(self) -> list[inspect.Parameter]:
-        return list(inspect.signature(self.function).parameters.values())
+        return parameters_of(self.function, self.who)

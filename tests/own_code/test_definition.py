@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from finrl_ray.own_code.definition import OwnFunction
+from finrl_ray.own_code.failures import OwnCodeError
 
 
 def read(tickers: Any, *others: Any, days: int = 5) -> None:
@@ -19,3 +22,11 @@ def test_who_it_is_and_what_it_takes() -> None:
         f"data.source my_source:read ({__file__}, line {line}) is late; be early"
     )
     assert OwnFunction(reference="m:f", kind="source", function=lambda **options: 1).takes("weeks")
+
+
+def test_a_function_whose_arguments_python_does_not_know() -> None:
+    own = OwnFunction(reference="builtins:max", kind="features", function=max)
+    with pytest.raises(
+        OwnCodeError, match=r"data\.features builtins:max does not say which arguments it takes"
+    ):
+        own.takes("window")
