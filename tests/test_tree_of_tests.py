@@ -8,6 +8,7 @@ OTHER_FOLDERS = ("benchmarks", "docs", "faults", "helpers", "integration")
 """Tests of benchmarks, of documents, of the tests' own parts, and of many modules together."""
 OF_SEVERAL_MODULES = {
     "agents/test_changed_keywords.py": "what SB3 renamed, wherever it is taken",
+    "agents/test_known_answers.py": "algorithms learn what is known to be best",
     "agents/callbacks/test_trading_evaluation.py": "`TradingEvalCallback`, beside `EvalCallback`",
     "baselines/test_olps.py": "final wealth that is known, of two baselines",
     "compat/test_one_answer.py": "two ways to one number",

@@ -2,12 +2,14 @@
 
 import copy
 import inspect
+import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import (
     ActionNoise,
@@ -23,16 +25,20 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import nn
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS, AlgorithmEntry
+from finrl_ray.agents.algorithm_entry import AlgorithmEntry
+from finrl_ray.agents.algorithm_registry import ALGORITHMS, entry_of, installed_algorithms
 from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES, named_noise
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.config.agent import EXTRACTOR
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.base import SB3
 from finrl_ray.learners.names import LEARNER_NAMES
 from finrl_ray.learners.on_policy.per_ticker import PER_TICKER, PerTickerPolicy
 from finrl_ray.own_code.load import load_object
 from finrl_ray.own_code.reference import is_reference, names_a_place
 from finrl_ray.support.text import and_list, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 ACTION_NOISES: Mapping[str, Callable[..., ActionNoise]] = MappingProxyType(
     dict(zip(ACTION_NOISE_NAMES, (NormalActionNoise, OrnsteinUhlenbeckActionNoise), strict=True))
@@ -55,6 +61,23 @@ EXTRACTORS: Mapping[str, type[BaseFeaturesExtractor]] = MappingProxyType(
 )
 """SB3's features extractors by name."""
 
+LSTM_POLICIES: Mapping[str, str] = MappingProxyType(
+    {
+        "MlpPolicy": "MlpLstmPolicy",
+        "CnnPolicy": "CnnLstmPolicy",
+        "MultiInputPolicy": "MultiInputLstmPolicy",
+    }
+)
+"""What SB3's names of policies stand for with an algorithm whose policy is recurrent."""
+_ACTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "continuous": "continuous actions (gymnasium's Box)",
+        "discrete": "one discrete action (gymnasium's Discrete)",
+    }
+)
+_told: set[type[BaseAlgorithm]] = set()
+"""Classes of which the log has said that they have no learner but their own."""
+
 SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 """Keywords that take a schedule."""
 
@@ -65,10 +88,12 @@ def find_algorithm(algorithm: str) -> AlgorithmEntry:
     Raises
     ------
     ConfigError
-        If there is no algorithm of that name.
+        If there is no algorithm of that name, or its package is not installed.
     """
     _require_choice("the algorithm", algorithm, ALGORITHMS)
-    return ALGORITHMS[algorithm]
+    entry = entry_of(algorithm)
+    entry.require_installed()
+    return entry
 
 
 def find_learner(model_class: type[BaseAlgorithm], learner: str) -> type[BaseAlgorithm]:
@@ -85,27 +110,66 @@ def find_learner(model_class: type[BaseAlgorithm], learner: str) -> type[BaseAlg
     for entry in ALGORITHMS.values():
         if learner in entry.learners and entry.model_class is model_class:
             return entry.learner_class(learner)
+    if learner != SB3 and model_class not in _told:
+        _told.add(model_class)
+        logger.info(
+            "%s is trained by its own code: there is no %s learner of it",
+            model_class.__name__,
+            learner,
+        )
     return model_class
 
 
 def find_policy(algorithm: str, policy: Any) -> Any:
     """Return what SB3 takes for a policy's name: the name, or the class of one that is not SB3's.
 
+    With a recurrent algorithm SB3's names stand for the policies with an LSTM.
+
     Raises
     ------
     ConfigError
         If the algorithm has no such policy.
     """
+    entry = find_algorithm(algorithm)
     if names_a_place(policy) or is_reference(policy, "policy"):
         return _own_policy(algorithm, policy)
-    if policy != PER_TICKER:
+    if not isinstance(policy, str):
         return policy
-    if not find_algorithm(algorithm).on_policy:
-        names = [name for name, entry in ALGORITHMS.items() if entry.on_policy]
-        raise ConfigError(
-            f"{PER_TICKER} is a policy of {' and '.join(names)}, got {algorithm}; use MlpPolicy"
-        )
-    return PerTickerPolicy
+    if policy not in entry.policies:
+        owners = [name for name, other in ALGORITHMS.items() if policy in other.policies[-1:]]
+        if owners and policy != "MlpPolicy":
+            raise ConfigError(
+                f"{policy} is a policy of {and_list(owners)}, got {algorithm}; use MlpPolicy"
+            )
+    if policy == PER_TICKER:
+        return PerTickerPolicy
+    return LSTM_POLICIES.get(policy, policy) if entry.is_recurrent else policy
+
+
+def check_actions(algorithm: str, space: spaces.Space[Any]) -> None:
+    """Refuse an action space that an algorithm cannot act in.
+
+    Raises
+    ------
+    ConfigError
+        With the algorithms that can, and the key that decides on the actions of this package's env.
+    """
+    entry = find_algorithm(algorithm)
+    if _can_act(entry, space):
+        return
+    others = [name for name, other in ALGORITHMS.items() if _can_act(other, space)]
+    wanted = " or ".join(_ACTIONS[kind] for kind in entry.actions)
+    raise ConfigError(
+        f"agent.algorithm {algorithm} needs {wanted}, and the env has {space}. Set agent.algorithm "
+        f"to one of {', '.join(others)}, or give it an env with such actions: see "
+        "env.discrete_actions in docs/environment.md"
+    )
+
+
+def _can_act(entry: AlgorithmEntry, space: spaces.Space[Any]) -> bool:
+    if len(entry.actions) > 1:
+        return True
+    return isinstance(space, spaces.Box if entry.actions == ("continuous",) else spaces.Discrete)
 
 
 def _own_policy(algorithm: str, reference: str) -> type[BasePolicy]:
@@ -162,9 +226,11 @@ def check_model_kwargs(algorithm: str, model_kwargs: Mapping[str, Any]) -> None:
     for name in model_kwargs:
         if name in known:
             continue
-        others = [other for other in ALGORITHMS if name in model_keywords(other)]
+        others = [other for other in installed_algorithms() if name in model_keywords(other)]
         message = f"{algorithm} has no keyword {name!r} in model_kwargs{_nearest(name, known)}"
-        if others:
+        if name in entry_of(algorithm).policy_keywords:
+            message += "; it is a keyword of the policy and stands in policy_kwargs"
+        elif others:
             message += f" ({', '.join(others)} would accept {name!r})"
         raise ConfigError(f"{message}; it accepts {', '.join(sorted(known))}")
 
@@ -191,7 +257,7 @@ def resolve_model_kwargs(
     """
     given = copy.deepcopy(dict(model_kwargs or {}))
     check_model_kwargs(algorithm, given)
-    kwargs = {**ALGORITHMS[algorithm].defaults, **given}
+    kwargs = {**entry_of(algorithm).defaults, **given}
     for name in SCHEDULED:
         if kwargs.get(name) is not None:
             kwargs[name] = parse_schedule(kwargs[name])

@@ -16,6 +16,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from finrl_ray.agents.algorithms import (
+    check_actions,
     find_algorithm,
     find_learner,
     find_policy,
@@ -66,8 +67,10 @@ class DRLAgent:
 
         Parameters
         ----------
-        model_name : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
-        policy : SB3's name of the policy, or, of `a2c` and `ppo`, `PerTickerPolicy`
+        model_name : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`, `dqn`, and of sb3-contrib `tqc`,
+            `crossq`, `recurrent_ppo`, `trpo`
+        policy : SB3's name of the policy, or, of `a2c`, `ppo` and `trpo`, `PerTickerPolicy`; with
+            `recurrent_ppo` `MlpPolicy` is `MlpLstmPolicy`
         policy_kwargs : SB3's; `activation_fn` may be a name such as `"relu"`
         model_kwargs : keywords of the SB3 class, each winning over FinRL's default. `verbose`,
             `seed`, `tensorboard_log` and `policy_kwargs` in it win over the arguments;
@@ -88,9 +91,11 @@ class DRLAgent:
         Raises
         ------
         ConfigError
-            If a name, learner or keyword is not known, `tensorboard_log` is given without
+            If a name, learner or keyword is not known, the algorithm's package is not installed,
+            it cannot act in the env's action space, `tensorboard_log` is given without
             TensorBoard, or advantages would be normalised over a single sample.
         """
+        check_actions(model_name, self.env.action_space)
         kwargs: dict[str, Any] = {
             "verbose": verbose,
             "seed": seed,
@@ -206,7 +211,7 @@ class DRLAgent:
 
         Parameters
         ----------
-        model_name : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
+        model_name : as in `get_model`
         environment : the env or vec env to run in
         cwd : the saved model, with or without `.zip`; a `vecnormalize.pkl` in the same folder holds
             the statistics that it was trained under, and is applied

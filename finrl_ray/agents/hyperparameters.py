@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_entry import AlgorithmEntry
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.keyword_checks import INTEGERS, WHOLE_LISTS, check_advantages, check_values
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
@@ -28,10 +29,12 @@ DERIVED_NAMES = (
     "activation_fn",
     "n_envs",
 )
+"""Such names of every algorithm; `derived_names` has the keywords of its policy too."""
 # names that say the same thing: the later one given replaces the earlier one
 ALIASES: Mapping[str, str] = MappingProxyType(
     {"one_minus_gamma": "gamma", "one_minus_gae_lambda": "gae_lambda"}
 )
+_DROPPED = 2  # of sb3-contrib: quantiles per critic that TQC drops
 SEED_DRAW = "seed_draw"
 """A number that random search draws for each trial, so that equal samples differ in their seed."""
 
@@ -99,9 +102,9 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     ConfigError
         If a value is one that its keyword cannot be trained with.
     """
-    kwargs = _translate(agent.model_kwargs)
+    kwargs = _translate(agent.model_kwargs, agent.algorithm)
     own = _of_the_algorithm(sample, agent.algorithm)
-    drawn = _translate({name: to_python(value) for name, value in own.items()})
+    drawn = _translate({name: to_python(value) for name, value in own.items()}, agent.algorithm)
     policy_kwargs = {**kwargs.pop("policy_kwargs", {}), **drawn.pop("policy_kwargs", {})}
     kwargs |= drawn
     n_envs = kwargs.pop("n_envs", agent.n_envs)
@@ -110,7 +113,7 @@ def resolve_sample(sample: Mapping[str, Any], agent: AgentConfig) -> TrialSettin
     check_values(agent.algorithm, {**kwargs, "n_envs": n_envs})
     _check_together(kwargs, n_envs, agent.total_timesteps)
     repaired = repair(kwargs, agent.algorithm, n_envs, agent.total_timesteps)
-    check_advantages(agent.algorithm, {**ALGORITHMS[agent.algorithm].defaults, **repaired}, n_envs)
+    check_advantages(agent.algorithm, {**entry_of(agent.algorithm).defaults, **repaired}, n_envs)
     return TrialSettings(model_kwargs=repaired, n_envs=n_envs)
 
 
@@ -138,7 +141,15 @@ def _check_together(kwargs: Mapping[str, Any], n_envs: int, total_timesteps: int
         )
 
 
-def _translate(given: Mapping[str, Any]) -> dict[str, Any]:
+def derived_names(algorithm: str) -> tuple[str, ...]:
+    """Return the names that are no keywords of an algorithm's class, and are translated into one.
+
+    They are `DERIVED_NAMES` and the keywords of the policy, such as `lstm_hidden_size`.
+    """
+    return (*DERIVED_NAMES, *entry_of(algorithm).policy_keywords)
+
+
+def _translate(given: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
     """Return derived names as SB3's own; `policy_kwargs` is merged, the rest copied."""
     kwargs = {name: _whole(name, value) for name, value in given.items()}
     for alias, name in ALIASES.items():
@@ -146,7 +157,7 @@ def _translate(given: Mapping[str, Any]) -> dict[str, Any]:
             kwargs[name] = 1.0 - _number(alias, kwargs.pop(alias))
     policy_kwargs = kwargs.pop("policy_kwargs", None) or {}
     check_values("", {"policy_kwargs": policy_kwargs})
-    for name in ("net_arch", "activation_fn"):
+    for name in ("net_arch", "activation_fn", *entry_of(algorithm).policy_keywords):
         if name in kwargs:
             policy_kwargs = {**policy_kwargs, name: kwargs.pop(name)}
     if isinstance(policy_kwargs.get("net_arch"), str):
@@ -181,11 +192,13 @@ def repair(
     """Return `kwargs` with combinations that SB3 cannot train replaced by the nearest that it can.
 
     On-policy: a rollout (`n_steps` x `n_envs`) no longer than training, a batch no larger than the
-    rollout. Off-policy: learning starts within training, a batch no larger than the buffer.
-    Values that are absent stay absent unless the algorithm's default would be impossible.
+    rollout, and with an LSTM no last batch of one sample; a subsample of at least two; a critic
+    that shares the policy's LSTM has none of its own. Off-policy: learning starts within training,
+    a batch no larger than the buffer, fewer quantiles dropped than there are. Values that are
+    absent stay absent unless the algorithm's default would be impossible.
     """
     fixed = dict(kwargs)
-    entry = ALGORITHMS[algorithm]
+    entry = entry_of(algorithm)
     filled = {**entry.defaults, **fixed}
     if entry.on_policy:
         longest = max(1, total_timesteps // n_envs)
@@ -193,15 +206,43 @@ def repair(
         if entry.minibatches:
             n_steps = max(n_steps, 2 if n_envs == 1 else 1)  # SB3: more than one row per rollout
             batch_size = min(filled.get("batch_size", 64), n_steps * n_envs)
+            if entry.is_recurrent and batch_size > 1:
+                batch_size = _without_single(batch_size, n_steps * n_envs)
             _keep(fixed, filled, "batch_size", batch_size)
+            if "sub_sampling_factor" in fixed:
+                most = max(1, n_steps * n_envs // 2)
+                fixed["sub_sampling_factor"] = min(fixed["sub_sampling_factor"], most)
         _keep(fixed, filled, "n_steps", n_steps)
-        return fixed
+        return _with_possible_policy(fixed, entry)
     batch_size = min(filled.get("batch_size", 256), filled.get("buffer_size", 1_000_000))
     _keep(fixed, filled, "batch_size", batch_size)
     starts = filled.get("learning_starts", 100)
     if starts >= total_timesteps:
         starts = total_timesteps // 10
     _keep(fixed, filled, "learning_starts", starts)
+    return _with_possible_policy(fixed, entry)
+
+
+def _without_single(batch_size: int, rollout: int) -> int:
+    """Return the nearest smaller batch that leaves no last batch of one sample of a rollout.
+
+    sb3-contrib's RecurrentPPO normalises the advantages of each batch, and those of one sample have
+    no deviation: every parameter would be NaN. SB3's PPO leaves such a batch as it is.
+    """
+    smaller = (size for size in range(batch_size, 1, -1) if rollout % size != 1)
+    return next(smaller, rollout)
+
+
+def _with_possible_policy(fixed: dict[str, Any], entry: AlgorithmEntry) -> dict[str, Any]:
+    """Return keywords that go with those of the policy."""
+    given = fixed.get("policy_kwargs") or {}
+    if given.get("shared_lstm") and entry.is_recurrent:
+        fixed["policy_kwargs"] = {**given, "enable_critic_lstm": False}
+    if "n_quantiles" in entry.policy_keywords:
+        n_quantiles = given.get("n_quantiles", entry.policy_keywords["n_quantiles"])
+        dropped = fixed.get("top_quantiles_to_drop_per_net", _DROPPED)
+        if dropped >= n_quantiles:
+            fixed["top_quantiles_to_drop_per_net"] = n_quantiles - 1
     return fixed
 
 

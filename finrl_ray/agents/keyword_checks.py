@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import ALGORITHMS, entry_of
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
 
@@ -22,6 +22,15 @@ INTEGERS: Mapping[str, int] = MappingProxyType(
         "sde_sample_freq": -1,
         "stats_window_size": 1,
         "n_envs": 1,
+        "n_quantiles": 1,
+        "n_critics": 1,
+        "top_quantiles_to_drop_per_net": 0,
+        "lstm_hidden_size": 1,
+        "n_lstm_layers": 1,
+        "sub_sampling_factor": 1,
+        "cg_max_steps": 1,
+        "line_search_max_iter": 1,
+        "n_critic_updates": 1,
     }
 )
 WHOLE_LISTS = ("net_arch", "train_freq", "gradient_steps")
@@ -42,10 +51,24 @@ RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
         "rms_prop_eps": (0.0, math.inf, False, False),
         "target_policy_noise": (0.0, math.inf, True, False),
         "target_noise_clip": (0.0, math.inf, True, False),
+        "cg_damping": (0.0, math.inf, True, False),
+        "line_search_shrinking_factor": (0.0, 1.0, False, False),
+        "exploration_fraction": (0.0, 1.0, True, True),
+        "exploration_initial_eps": (0.0, 1.0, True, True),
+        "exploration_final_eps": (0.0, 1.0, True, True),
     }
 )
 OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
-SWITCHES = ("use_sde", "normalize_advantage", "optimize_memory_usage", "use_rms_prop")
+_REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType({"trpo": ("target_kl",)})
+"""What of `OPTIONAL` an algorithm cannot do without."""
+SWITCHES = (
+    "use_sde",
+    "normalize_advantage",
+    "optimize_memory_usage",
+    "use_rms_prop",
+)
+_POLICY_SWITCHES = ("enable_critic_lstm", "shared_lstm")
+_OF_POLICIES = ("n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers")
 ACTION_NOISE_NAMES = ("normal", "ornstein_uhlenbeck")
 ACTION_NOISE_SIGMA = 0.1
 """Deviation of a noise given by name alone, as in FinRL; actions are within [-1, 1]."""
@@ -65,7 +88,7 @@ def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
         Naming the keyword, what must hold and what came.
     """
     for name, value in kwargs.items():
-        if value is None and name in OPTIONAL:
+        if value is None and name in OPTIONAL and name not in _REQUIRED.get(algorithm, ()):
             continue
         if name in INTEGERS:
             _require_integer(name, value, INTEGERS[name])
@@ -89,11 +112,14 @@ def check_advantages(algorithm: str, kwargs: Mapping[str, Any], n_envs: int) -> 
     Raises
     ------
     ConfigError
-        If A2C would update on one sample, or PPO have rollouts or batches of one, and
-        `normalize_advantage` is set.
+        If A2C or TRPO would update on one sample, or PPO have rollouts or batches of one, or
+        RecurrentPPO a last batch of one, and `normalize_advantage` is set; or if CrossQ had
+        batches of one.
     """
-    entry = ALGORITHMS[algorithm]
+    entry = entry_of(algorithm)
     normalizes = entry.normalize_advantage
+    if not entry.on_policy:
+        _check_least_batch(algorithm, kwargs.get("batch_size"), entry.least_batch)
     if normalizes is None or not kwargs.get("normalize_advantage", normalizes):
         return
     n_steps = kwargs.get("n_steps")
@@ -104,9 +130,32 @@ def check_advantages(algorithm: str, kwargs: Mapping[str, Any], n_envs: int) -> 
             f"{rule} update, and of n_steps {n_steps} x n_envs {n_envs} = 1 sample there is none: "
             f"the first update would make every parameter NaN. Raise n_steps or n_envs, {remedy}"
         )
-    if entry.minibatches and kwargs.get("batch_size") == 1:
+    if entry.least_batch > 1 and kwargs.get("batch_size") == 1:
         raise ConfigError(
             f"{rule} batch, and batch_size 1 has none; batch_size must be >= 2, {remedy}"
+        )
+    if entry.is_recurrent:
+        _check_last_batch(kwargs, n_envs)
+
+
+def _check_last_batch(kwargs: Mapping[str, Any], n_envs: int) -> None:
+    """Refuse a last batch of one sample, of which SB3's PPO alone makes an exception."""
+    n_steps, batch_size = kwargs.get("n_steps"), kwargs.get("batch_size")
+    if n_steps is None or batch_size is None or n_steps * n_envs % batch_size != 1:
+        return
+    raise ConfigError(
+        f"the last batch of a rollout of n_steps {n_steps} x n_envs {n_envs} in batches of "
+        f"{batch_size} is one sample, whose advantage has no deviation to be divided by: every "
+        "parameter would be NaN. Choose a batch_size that divides the rollout, or set "
+        "normalize_advantage to false"
+    )
+
+
+def _check_least_batch(algorithm: str, batch_size: int | None, least: int) -> None:
+    if batch_size is not None and batch_size < least:
+        raise ConfigError(
+            f"batch_size must be >= {least}, got {batch_size}: {algorithm} divides by the "
+            "deviation of each batch, and that of one sample is not a number"
         )
 
 
@@ -203,6 +252,12 @@ def _check_policy_kwargs(value: Any) -> None:
         raise ConfigError(f"policy_kwargs must be keys and values, got {value!r}")
     if "net_arch" in value and not isinstance(value["net_arch"], str):
         _check_net_arch(value["net_arch"])
+    for name in _OF_POLICIES:
+        if name in value:
+            _require_integer(name, value[name], INTEGERS[name])
+    for name in _POLICY_SWITCHES:
+        if not isinstance(value.get(name, False), bool):
+            raise ConfigError(f"{name} must be true or false, got {value[name]!r}")
 
 
 def _check_net_arch(arch: Any) -> None:

@@ -18,6 +18,7 @@ from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import forgotten_statistics
 from finrl_ray.agents.sb3_internals import require_reset
 from finrl_ray.agents.state.env import base_vec_env, wrappers
+from finrl_ray.agents.state.model import capture_action_space, restore_action_space
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.errors import ConfigError, DataError
 
@@ -115,7 +116,7 @@ def evaluate_episodes(
         stack.enter_context(preserved_random_state(cuda=model.device.type == "cuda"))
         normalize: Normalize = _unchanged
         if not isinstance(model, EnsembleModel):
-            stack.enter_context(_preserved_policy_mode(model))
+            stack.enter_context(_undisturbed_policy(model))
             normalize = stack.enter_context(_training_statistics(model, env))
         if seed is not None:
             env.seed(seed)
@@ -197,12 +198,15 @@ def _add_to_checksums(checksums: list[int], observations: Any) -> None:
 
 
 @contextmanager
-def _preserved_policy_mode(model: BaseAlgorithm) -> Iterator[None]:
+def _undisturbed_policy(model: BaseAlgorithm) -> Iterator[None]:
     training = model.policy.training
+    # from which DQN draws the actions that it takes at random
+    drawn = capture_action_space(model)
     try:
         yield
     finally:
         model.policy.set_training_mode(training)
+        restore_action_space(model, drawn)
 
 
 @contextmanager

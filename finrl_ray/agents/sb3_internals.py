@@ -1,5 +1,7 @@
 """Everything private of Stable-Baselines3 that this package uses, tried with SB3 2.9.2.
 
+The same of sb3-contrib, tried with 2.9.2.
+
 Private names (with a leading underscore) may change in any release of SB3. Whoever upgrades it
 reads this file: the functions below are the only places that reach into an SB3 object from outside,
 and `OF_SUBCLASSES` lists what subclasses of SB3's classes use of their own base. A test compares
@@ -27,6 +29,8 @@ COUNTERS = (
 """Attributes of a model that count, which a state keeps: SB3's files hold only some of them."""
 LAST_VALUES = ("_last_obs", "_last_episode_starts", "_last_original_obs")
 """Attributes of a model that hold what its env gave last, from which the next rollout goes on."""
+DQN_VALUES = ("_n_calls", "exploration_rate")
+"""Attributes of DQN: steps, the rhythm of its target network, and the share of random actions."""
 NOISE_FIELDS = ("_mu", "_sigma")
 """Attributes of a `NormalActionNoise`: its constructor's arguments, which it has no names for."""
 OU_NOISE_FIELDS = ("_mu", "_sigma", "_theta", "_dt")
@@ -80,6 +84,20 @@ def has_started(model: BaseAlgorithm) -> bool:
 def last_observations(model: BaseAlgorithm) -> Any:
     """Return the observations that the next step of training acts on; None before the first."""
     return model._last_obs
+
+
+def memory_states(model: BaseAlgorithm) -> Any:
+    """Return what a recurrent model remembers of its accounts' episodes; None of other models.
+
+    It is sb3-contrib's `RNNStates`: for the policy and for the critic a hidden and a cell state,
+    each a tensor of shape (layers, E, units).
+    """
+    return getattr(model, "_last_lstm_states", None)
+
+
+def set_memory_states(model: BaseAlgorithm, states: Any) -> None:
+    """Let a recurrent model go on from states as `memory_states` returns them."""
+    model._last_lstm_states = states  # type: ignore[attr-defined]  # of RecurrentPPO
 
 
 def require_reset(model: BaseAlgorithm) -> None:

@@ -10,10 +10,15 @@ from .config_tickers import SP_500_TICKER as SP_500_TICKER
 from .environments import StockPortfolioEnv as StockPortfolioEnv
 from .environments import StockTradingEnv as StockTradingEnv
 from .model_parameters import A2C_PARAMS as A2C_PARAMS
+from .model_parameters import CROSSQ_PARAMS as CROSSQ_PARAMS
 from .model_parameters import DDPG_PARAMS as DDPG_PARAMS
+from .model_parameters import DQN_PARAMS as DQN_PARAMS
 from .model_parameters import PPO_PARAMS as PPO_PARAMS
+from .model_parameters import RECURRENT_PPO_PARAMS as RECURRENT_PPO_PARAMS
 from .model_parameters import SAC_PARAMS as SAC_PARAMS
 from .model_parameters import TD3_PARAMS as TD3_PARAMS
+from .model_parameters import TQC_PARAMS as TQC_PARAMS
+from .model_parameters import TRPO_PARAMS as TRPO_PARAMS
 from .names import DATA_SAVE_DIR as DATA_SAVE_DIR
 from .names import INDICATORS as INDICATORS
 from .names import RESULTS_DIR as RESULTS_DIR

@@ -11,7 +11,7 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.sample import Categorical, Float, Integer, LogUniform, Quantized, Uniform
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.cluster.scheduler_internals import asha_settings
 from finrl_ray.errors import ConfigError
 
@@ -70,7 +70,7 @@ def translate_params(params: Mapping[str, Any], algorithm: str, num_workers: int
 def _sb3_name(name: str, algorithm: str, num_workers: int) -> str:
     if name != "train_batch_size":
         return RLLIB_NAMES.get(name, name)
-    if not ALGORITHMS[algorithm].on_policy:
+    if not entry_of(algorithm).on_policy:
         return "batch_size"
     if num_workers > 1:
         raise ConfigError(

@@ -37,7 +37,7 @@ class DRLlibv2:
 
     Parameters
     ----------
-    trainable : name of an algorithm, in any case: `PPO`, `A2C`, `SAC`, `DDPG`, `TD3`
+    trainable : name of an algorithm, in any case: `PPO`, `A2C`, `SAC`, `TQC`, ...
     train_env_name : taken for the name of the run if `run_name` is not given
     params : keywords of the algorithm: values, Ray Tune's domains (`tune.loguniform(...)`), or
         entries of `search.space`; under RLlib's names (`lr`, `entropy_coeff`, `lambda`) or SB3's.

@@ -50,7 +50,7 @@ class TuneSB3Optuna:
     ----------
     env_train : StockTradingEnv, a vec env of it (`get_sb_env()`), or StockTradingVecEnv; its number
         of accounts and its VecNormalize are used in trials too
-    model_name : `a2c`, `ppo`, `ddpg`, `td3` or `sac`
+    model_name : name of the algorithm, as in `DRLAgent.get_model`
     env_trade : such an env over later days
     logging_callback : called with the study and each trial when the search has ended, in order
     total_timesteps : per trial

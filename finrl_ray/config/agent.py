@@ -1,6 +1,8 @@
 """The `agent` section of the YAML: which algorithm is trained, and for how long."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from finrl_ray.config.checks import (
@@ -12,20 +14,26 @@ from finrl_ray.config.checks import (
 )
 from finrl_ray.learners.names import LearnerName
 from finrl_ray.own_code.reference import is_reference, reference_of
-from finrl_ray.support.text import did_you_mean
+from finrl_ray.support.text import and_list, did_you_mean
 
-Algorithm = Literal["a2c", "ppo", "ddpg", "td3", "sac"]
+Algorithm = Literal[
+    "a2c", "ppo", "ddpg", "td3", "sac", "tqc", "crossq", "recurrent_ppo", "trpo", "dqn"
+]
 WITHOUT_CHOICES = ("ddpg", "td3", "sac", "tqc", "crossq")
 """The algorithms whose actions are numbers, and never `env.discrete_actions`."""
 OF_ONE_CHOICE = ("dqn",)
 """The algorithms that choose one of so many actions."""
-POLICIES = ("MlpPolicy", "PerTickerPolicy", "MultiInputPolicy", "CnnPolicy")
+POLICIES = ("MlpPolicy", "PerTickerPolicy", "MlpLstmPolicy", "MultiInputPolicy", "CnnPolicy")
 """Policies by name: SB3's, and this package's."""
 EXTRACTOR = "features_extractor_class"
 """The keyword of a policy that may name own code."""
 _PER_TICKER = "PerTickerPolicy"
-_WITH_TICKERS: tuple[Algorithm, ...] = ("a2c", "ppo")
+_WITH_TICKERS: tuple[Algorithm, ...] = ("a2c", "ppo", "trpo")
 """The algorithms that have the policy `PerTickerPolicy`."""
+_OWNERS: Mapping[str, tuple[Algorithm, ...]] = MappingProxyType(
+    {_PER_TICKER: _WITH_TICKERS, "MlpLstmPolicy": ("recurrent_ppo",)}
+)
+"""The policies that only some algorithms have, and these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +61,8 @@ class AgentConfig:
         metadata=formulation(only_with=("algorithm", _WITH_TICKERS), of=(_PER_TICKER,)),
     )
     """`MlpPolicy`: SB3's, whose networks see all tickers at once and have weights of their own for
-    each. `PerTickerPolicy` (of a2c and ppo): one network, through which every ticker goes; it sees
+    each; of recurrent_ppo it is `MlpLstmPolicy`, with a memory of the episode so far.
+    `PerTickerPolicy` (of a2c, ppo and trpo): one network, through which every ticker goes; it sees
     the ticker's entries of the observation, their means over all tickers, and the account's.
     `MultiInputPolicy` and `CnnPolicy`: SB3's, for own envs. Or one of your own, a class of an SB3
     policy by its import path: `my_policy:MyPolicy` (see docs/bring/policy.md)."""
@@ -90,6 +99,7 @@ class AgentConfig:
     def __post_init__(self) -> None:
         self._name_own_code()
         require_numbers(self)
+        owners = _OWNERS.get(self.policy)
         require(
             self.policy in POLICIES or is_reference(self.policy, "policy"),
             f"policy must be one of {', '.join(map(repr, POLICIES))}, or a class of your own by "
@@ -98,8 +108,8 @@ class AgentConfig:
         )
         self._check_callbacks()
         require(
-            self.policy != _PER_TICKER or self.algorithm in _WITH_TICKERS,
-            f"policy {self.policy} is of {' and '.join(_WITH_TICKERS)}, got algorithm "
+            owners is None or self.algorithm in owners,
+            f"policy {self.policy} is of {and_list(owners or ('',))}, got algorithm "
             f"{self.algorithm}; set policy to MlpPolicy",
         )
         require(self.n_stack >= 1, f"n_stack must be >= 1 observation, got {self.n_stack}")

@@ -139,8 +139,8 @@ class ExperimentConfig:
         require(
             kind == "none" or algorithm not in WITHOUT_CHOICES,
             f"env.discrete_actions must be none with agent.algorithm {algorithm}, whose actions "
-            f"are numbers, got {kind!r}; a choice for each ticker is made by ppo and a2c, and one "
-            "of a product by them and dqn",
+            f"are numbers, got {kind!r}; a choice for each ticker is made by ppo, a2c, trpo and "
+            "recurrent_ppo, and one of a product by them and dqn",
         )
         require(
             kind == "none" or self.agent.policy != "PerTickerPolicy",

@@ -22,9 +22,12 @@ MODEL_KEYWORDS = frozenset(
         *("seed", "stats_window_size", "target_entropy", "target_kl", "target_noise_clip"),
         *("target_policy_noise", "target_update_interval", "tau", "tensorboard_log", "train_freq"),
         *("use_rms_prop", "use_sde", "use_sde_at_warmup", "verbose", "vf_coef"),
+        *("cg_damping", "cg_max_steps", "exploration_final_eps", "exploration_fraction"),
+        *("exploration_initial_eps", "line_search_max_iter", "line_search_shrinking_factor"),
+        *("n_critic_updates", "sub_sampling_factor", "top_quantiles_to_drop_per_net"),
     }
 )
-"""Keywords of SB3's five classes; which algorithm has which is checked with the model."""
+"""Keywords of the classes of SB3 and sb3-contrib; which has which is checked with the model."""
 
 _RENAMED = {"n_timesteps": "total_timesteps", "frame_stack": "n_stack"}
 ZOO_KEYS = (*_RENAMED, "noise_type", "noise_std", *sorted(MODEL_KEYWORDS))

@@ -22,7 +22,7 @@ def create_memory_efficient_config(
 
     Parameters
     ----------
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
+    algorithm : name of the algorithm, as in `DRLAgent.get_model`
     observation_size : entries of one observation, for the estimate; None: per entry
     n_envs : accounts stepped together, for the estimate
 
@@ -68,7 +68,7 @@ def create_stable_config(algorithm: str = "ppo") -> dict[str, Any]:
 
     Parameters
     ----------
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
+    algorithm : name of the algorithm, as in `DRLAgent.get_model`
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Packages that only some searchers, schedulers and trackers need, and their extras."""
+"""Packages that only some algorithms, searchers, schedulers and trackers need: the extras."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pb2": ("sklearn",),
         "mlflow": ("mlflow",),
         "wandb": ("wandb",),
+        "contrib": ("sb3_contrib",),
     }
 )
 """Modules that each extra brings."""

@@ -24,7 +24,10 @@ def test_the_config_has_the_same_names() -> None:
 def test_an_entry_says_what_its_class_is(name: str) -> None:
     entry = ALGORITHMS[name]
     assert entry.on_policy != issubclass(entry.model_class, OffPolicyAlgorithm)
-    assert set(entry.learners) == set(LEARNER_NAMES) - {"sb3"}
+    assert entry.class_name == entry.model_class.__name__
+    faster = name in ("a2c", "ppo", "ddpg", "td3", "sac")
+    assert set(entry.learners) == (set(LEARNER_NAMES) - {"sb3"} if faster else set())
+    assert entry.learner_class("exact" if not faster else "sb3") is entry.model_class
     assert entry.learner_class("sb3") is entry.model_class
     for learner in entry.learners:
         assert issubclass(entry.learner_class(learner), entry.model_class)
@@ -57,18 +60,47 @@ OFF_POLICY = COMMON | {
 }
 OU = "ornstein_uhlenbeck"
 NOISE = {"action_noise": {"choice": [None, "normal", "normal_0.3", OU, f"{OU}_0.3"]}}
+ENTROPY = {"ent_coef": {"choice": ["auto", "auto_0.1", 0.01, 0.1]}}
+PPO = {
+    "n_steps": {"choice": [32, 64, 128, 256, 512, 1024, 2048]},
+    "batch_size": {"choice": [32, 64, 128, 256, 512, 1024]},
+    "n_epochs": {"choice": [1, 5, 10, 20]},
+    "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
+}
 SPACES: dict[str, dict[str, object]] = {
     "a2c": ON_POLICY | {"n_steps": {"choice": [5, 16, 32, 64, 128, 256, 512]}},
-    "ppo": ON_POLICY
-    | {
-        "n_steps": {"choice": [32, 64, 128, 256, 512, 1024, 2048]},
-        "batch_size": {"choice": [32, 64, 128, 256, 512, 1024]},
-        "n_epochs": {"choice": [1, 5, 10, 20]},
-        "clip_range": {"choice": [0.1, 0.2, 0.3, 0.4]},
-    },
+    "ppo": ON_POLICY | PPO,
     "ddpg": OFF_POLICY | NOISE,
     "td3": OFF_POLICY | NOISE | {"policy_delay": {"choice": [1, 2, 4]}},
-    "sac": OFF_POLICY | {"ent_coef": {"choice": ["auto", "auto_0.1", 0.01, 0.1]}},
+    "sac": OFF_POLICY | ENTROPY,
+    "tqc": OFF_POLICY
+    | ENTROPY
+    | {"n_quantiles": {"randint": [5, 51]}, "top_quantiles_to_drop_per_net": {"randint": [0, 6]}},
+    "crossq": {name: entry for name, entry in OFF_POLICY.items() if name != "tau"}
+    | ENTROPY
+    | {"policy_delay": {"choice": [1, 2, 3, 4]}},
+    "recurrent_ppo": ON_POLICY
+    | PPO
+    | {
+        "lstm_hidden_size": {"choice": [16, 32, 64, 128, 256]},
+        "enable_critic_lstm": {"choice": [True, False]},
+    },
+    "trpo": {
+        **{name: ON_POLICY[name] for name in ("learning_rate", "net_arch", "activation_fn")},
+        **{name: ON_POLICY[name] for name in ("one_minus_gamma", "one_minus_gae_lambda")},
+        **{name: PPO[name] for name in ("n_steps", "batch_size")},
+        "n_critic_updates": {"randint": [5, 31]},
+        "cg_max_steps": {"randint": [5, 31]},
+        "target_kl": {"loguniform": [0.001, 0.1]},
+    },
+    "dqn": {
+        **COMMON,
+        **{name: OFF_POLICY[name] for name in ("batch_size", "train_freq", "net_arch")},
+        "gradient_steps": {"choice": [-1, 1]},
+        "target_update_interval": {"choice": [1, 10, 100, 1000, 10_000]},
+        "exploration_fraction": {"uniform": [0.0, 0.5]},
+        "exploration_final_eps": {"uniform": [0.0, 0.2]},
+    },
 }
 
 
@@ -99,8 +131,8 @@ def test_reading_the_registry_loads_no_sb3() -> None:
 ENTRY = """    one_pass_ppo=AlgorithmEntry(
         model_path="finrl_ray.agents.one_pass_ppo:OnePassPPO",
         on_policy=True,
-        defaults=_read_only(n_steps=32, batch_size=32),
-        space=_read_only(learning_rate={"loguniform": [1e-5, 1e-3]}),
+        defaults=read_only(n_steps=32, batch_size=32),
+        space=read_only(learning_rate={"loguniform": [1e-5, 1e-3]}),
         net_arch=(64, 64),
         activation_fn="tanh",
         minibatches=True,
@@ -156,7 +188,7 @@ def test_a_new_algorithm_is_its_class_an_entry_and_a_name(tmp_path: Path) -> Non
     (package / "agents" / "one_pass_ppo.py").write_text(MODULE, encoding="utf-8")
     _replace(package / "agents" / "algorithm_registry.py", "    sac=AlgorithmEntry(", ENTRY)
     config = package.joinpath(*agent.__name__.split(".")[1:]).with_suffix(".py")
-    _replace(config, '"td3", "sac"]', '"td3", "sac", "one_pass_ppo"]')
+    _replace(config, '"trpo", "dqn"', '"trpo", "dqn", "one_pass_ppo"')
     (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
 

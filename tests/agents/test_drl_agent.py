@@ -88,8 +88,8 @@ class TestGetModel:
         assert capsys.readouterr().out == ""
 
     def test_an_unknown_name_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match=r"must be one of .* got 'dqn'"):
-            DRLAgent(MarketEnv()).get_model("dqn")
+        with pytest.raises(ConfigError, match=r"must be one of .* got 'sarsa'"):
+            DRLAgent(MarketEnv()).get_model("sarsa")
 
     def test_missing_tensorboard_is_told(self, monkeypatch) -> None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

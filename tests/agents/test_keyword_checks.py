@@ -147,6 +147,10 @@ def test_a_batch_of_one_is_refused_where_its_advantages_are_normalised() -> None
         ("a2c", {"n_steps": 1, "normalize_advantage": True}, "= 1 sample"),
         ("ppo", {"n_steps": 1}, "= 1 sample"),
         ("ppo", {"n_steps": 8, "batch_size": 1}, "batch_size must be >= 2"),
+        ("trpo", {"n_steps": 1, "batch_size": 1}, "= 1 sample"),
+        ("recurrent_ppo", {"n_steps": 8, "batch_size": 1}, "batch_size must be >= 2"),
+        ("recurrent_ppo", {"n_steps": 17, "batch_size": 8}, "the last batch .* is one sample"),
+        ("crossq", {"batch_size": 1}, "batch_size must be >= 2, got 1: crossq divides"),
     ],
 )
 @pytest.mark.parametrize("learner", ["fused", "exact", "sb3"])
@@ -156,3 +160,42 @@ def test_get_model_says_why_too(
     agent = DRLAgent(gym.make("Pendulum-v1"))
     with pytest.raises(ConfigError, match=words):
         agent.get_model(algorithm, model_kwargs=kwargs, learner=learner)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "wrong"),
+    [
+        ("tqc", "n_quantiles", 0),
+        ("tqc", "n_critics", 1.5),
+        ("tqc", "top_quantiles_to_drop_per_net", -1),
+        ("crossq", "n_critics", 0),
+        ("crossq", "policy_delay", 0),
+        ("recurrent_ppo", "lstm_hidden_size", 0),
+        ("recurrent_ppo", "n_lstm_layers", "two"),
+        ("recurrent_ppo", "enable_critic_lstm", 1),
+        ("recurrent_ppo", "shared_lstm", "yes"),
+        ("trpo", "target_kl", None),
+        ("trpo", "target_kl", 0.0),
+        ("trpo", "cg_max_steps", 0),
+        ("trpo", "cg_damping", -0.1),
+        ("trpo", "sub_sampling_factor", 0),
+        ("trpo", "n_critic_updates", 0),
+        ("trpo", "line_search_shrinking_factor", 1.0),
+        ("dqn", "exploration_fraction", 1.5),
+        ("dqn", "exploration_final_eps", -0.1),
+        ("dqn", "target_update_interval", 0),
+    ],
+)
+def test_values_of_other_algorithms_that_cannot_be_trained_with(
+    algorithm: Any, name: str, wrong: Any
+) -> None:
+    for agent, sample in (
+        (AgentConfig(algorithm=algorithm), {name: wrong}),
+        (AgentConfig(algorithm=algorithm, model_kwargs={name: wrong}), {}),
+    ):
+        with pytest.raises(ConfigError, match=name):
+            resolve_sample(sample, agent)
+
+
+def test_none_is_no_limit_of_ppo() -> None:
+    assert resolve_sample({"target_kl": None}, AgentConfig()).model_kwargs == {"target_kl": None}

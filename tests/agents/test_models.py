@@ -9,6 +9,8 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -138,6 +140,47 @@ def test_a_loaded_model_trains_on_as_sb3_loads_it(algorithm: str, tmp_path: Path
     one = trained(type(model).load(tmp_path / "model.zip", env=small_env()))
     other = trained(load_model(algorithm, tmp_path / "model.zip", env=small_env(), learner="fused"))
     assert all(th.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+ACT = """
+import json, sys
+import numpy as np
+
+def acted(model):
+    rng, state, starts, actions = np.random.default_rng(0), None, np.array([True]), []
+    for step in range(5):
+        seen = rng.normal(size=(1, 5)).astype(np.float32)
+        action, state = model.predict(seen, state=state, episode_start=starts, deterministic=True)
+        starts = np.array([step == 2])
+        actions.append(action.tolist())
+    return actions
+"""
+
+
+@pytest.mark.slow
+def test_stock_sb3_and_contrib_load_a_model_and_predict_the_same(tmp_path: Path) -> None:
+    names = ("tqc", "crossq", "recurrent_ppo", "trpo", "dqn")
+    here: dict[str, Any] = {}
+    exec(ACT, here)
+    classes, actions = [], []
+    for name in names:
+        model = small_model(name, normalize=False, learning_rate=1e-3)
+        model.learn(64)
+        save_model(model, tmp_path / f"{type(model).__name__}.zip")
+        classes.append(type(model).__name__)
+        actions.append(here["acted"](model))
+    code = f"""{ACT}
+import sb3_contrib, stable_baselines3
+for name in {classes}:
+    library = sb3_contrib if hasattr(sb3_contrib, name) else stable_baselines3
+    print(json.dumps(acted(getattr(library, name).load(sys.argv[1] + "/" + name, device="cpu"))))
+assert not any(name.startswith("finrl_ray") for name in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == actions
 
 
 def test_what_is_written_can_be_read_by_sb3_itself(folder: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch as th
 from bit_equality import assert_equal_bits
 from market_env import MarketEnv
-from small_models import SMALL_KWARGS, small_env, small_model
+from small_models import SMALL_KWARGS, env_of, small_env, small_model
 from stable_baselines3 import A2C
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
@@ -43,7 +43,7 @@ def assert_undisturbed(algorithm: str) -> None:
     learn_from(alone, 128)
     end = capture_state(alone)
     watched = small_model(algorithm, 2)
-    learn_from(watched, 128, EvaluateOften(small_env(normalize=True), deterministic=False))
+    learn_from(watched, 128, EvaluateOften(env_of(algorithm), deterministic=False))
     assert_equal_bits(end, capture_state(watched))
 
 

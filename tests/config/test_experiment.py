@@ -154,7 +154,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
         ({"serach": {}}, "unknown key 'serach'. Did you mean 'search'"),
         ({"agent": {"total_timestep": 5}}, "Did you mean 'agent.total_timesteps'"),
         # what two keys share with the section's name is no likeness
-        ({"agent": {"exploration_fraction": 1}}, "'agent.exploration_fraction'; known keys here"),
+        ({"agent": {"zebra_stripes": 1}}, "'agent.zebra_stripes'; known keys here"),
         (
             {"total_timesteps": 5},
             "unknown key 'total_timesteps'. Did you mean 'agent.total_timesteps'",
@@ -363,7 +363,7 @@ def test_windows_cannot_overlap(windows: Any, words: str) -> None:
 
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_config({"nam": "x", "agent": {"algorithm": "dqn", "n_envs": "2"}})
+        parse_config({"nam": "x", "agent": {"algorithm": "sarsa", "n_envs": "2"}})
     text = str(caught.value)
     assert "nam" in text
     assert "agent.algorithm" in text

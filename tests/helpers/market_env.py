@@ -13,7 +13,7 @@ class MarketEnv(gym.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
 
-    def __init__(self, days=30, market_seed=0, noise=0.0, end_on=None, flat=False):
+    def __init__(self, days=30, market_seed=0, noise=0.0, end_on=None, flat=False, discrete=False):
         rng = np.random.default_rng(market_seed)
         steps = rng.normal(0.0005, 0.02, size=(days, 2))
         self.prices = 100.0 * np.exp(np.cumsum(steps, axis=0))
@@ -22,7 +22,10 @@ class MarketEnv(gym.Env):
         self.dates = np.datetime64("2020-01-01", "ns") + np.arange(days) * np.timedelta64(1, "D")
         self.noise, self.end_on = noise, end_on
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
+        self.discrete = discrete
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        if discrete:  # sell, hold, buy of the one asset, and of the other
+            self.action_space = gym.spaces.Discrete(9)
         self._start()
 
     def _start(self):
@@ -41,6 +44,8 @@ class MarketEnv(gym.Env):
 
     def step(self, action):
         price = self.prices[self.day]
+        if self.discrete:
+            action = np.array([int(action) // 3 - 1, int(action) % 3 - 1])
         traded = np.clip(np.asarray(action, dtype=np.float64) * 10, -self.shares, None)
         spent = traded.clip(min=0) @ price
         traded = np.where(traded > 0, traded * min(1.0, self.cash / max(spent, 1e-9)), traded)

@@ -26,9 +26,9 @@ MAX_TICKER_LENGTH = 20  # SB3's stdout format refuses long keys that begin alike
 class ActionAnalysisCallback(BaseCallback):
     """Logs statistics of the last `window` steps of all envs, every `log_freq` timesteps.
 
-    Actions are those that the env was given: clipped to its bounds for PPO and A2C, which sample
-    outside them, and unscaled for SAC, TD3 and DDPG; of `discrete_actions` the numbers that choices
-    stand for (-1, 0 and 1). Logged under `actions/`:
+    Actions are those that the env was given: clipped to its bounds for algorithms that sample
+    outside them (PPO, A2C, TRPO, RecurrentPPO), and unscaled for the others; of `discrete_actions`
+    the numbers that choices stand for (-1, 0 and 1). Logged under `actions/`:
 
     - `mean_magnitude`, `asset_{i}_mean`, `asset_{i}_std`, over steps and envs, and the latter two
       as `{ticker}/mean` and `{ticker}/std` where the env names at most 50 tickers;

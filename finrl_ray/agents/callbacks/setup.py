@@ -41,13 +41,14 @@ def setup_callbacks(
        stopping after more than 15 evaluations without improvement, the first 5 not counted;
     3. figures of the training episodes every 5 000 in `plots/`;
     4. statistics of the actions every 5 000;
-    5. for `ppo` and `a2c`, a learning rate that is multiplied by 0.98 every 25 000.
+    5. for `ppo`, `a2c` and `recurrent_ppo`, a learning rate that is multiplied by 0.98 every
+       25 000.
 
     Parameters
     ----------
     experiment_dir : folder of the run; made absolute at once
     val_env : env of the validation window; several accounts are several windows
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
+    algorithm : name of the algorithm, as in `DRLAgent.get_model`
     total_timesteps : of the run; intervals 1 to 4 are cut down to it, so that a short run has one
         evaluation and one checkpoint at its end; None: as they are
     metric : what the best model and early stopping follow, one of `measures.MODES`

@@ -270,7 +270,7 @@ def _algorithm(model_path: Path) -> str | None:
         module = data["policy_class"]["__module__"]
     except (*_ZIP_ERRORS, KeyError, TypeError, ValueError):
         return None
-    if not module.startswith("stable_baselines3."):
+    if not module.startswith(("stable_baselines3.", "sb3_contrib.")):
         return None
     return algorithm_of(data)
 

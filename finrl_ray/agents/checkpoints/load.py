@@ -78,8 +78,8 @@ def load_checkpoint(
     env : to train or run in; None: load without. Where the checkpoint has statistics of
         VecNormalize, they are put into the env's VecNormalize; an env without one is wrapped.
     name_prefix : as in `newest_checkpoint`, for a folder
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`; needed only for a model with a policy of
-        your own that has no manifest
+    algorithm : its name, such as `ppo`; needed only for a model with a policy of your own that has
+        no manifest
     device : torch device
     learner : the code that trains it on, as in `DRLAgent.get_model`
     trust : run code that is in the files; needed for a replay buffer that this user's own callback
@@ -163,9 +163,9 @@ class _MovedUnpickler(pickle.Unpickler):
 def _model_class(checkpoint: Checkpoint, algorithm: str | None) -> type[BaseAlgorithm]:
     if algorithm is not None:
         return find_algorithm(algorithm).model_class
-    classes = {entry.model_class.__name__: entry.model_class for entry in ALGORITHMS.values()}
+    classes = {entry.class_name: entry for entry in ALGORITHMS.values()}
     if checkpoint.algorithm in classes:
-        return classes[checkpoint.algorithm]
+        return classes[checkpoint.algorithm].model_class
     raise ConfigError(
         f"{checkpoint.model_path} does not say which algorithm it is of; pass algorithm=, one of "
         f"{', '.join(ALGORITHMS)}"

@@ -27,8 +27,19 @@ logger = logging.getLogger(__name__)
 SIGNATURE_MEMBER = "finrl_ray.signature"
 _SERIALIZED = ":serialized:"
 """Key under which SB3's JSON holds the pickle of a value."""
-_TOLD_APART = ("A2C", "PPO", "DDPG", "TD3", "SAC")
+_TOLD_APART = (
+    *("A2C", "PPO", "DDPG", "TD3", "SAC", "DQN"),
+    *("TQC", "CrossQ", "RecurrentPPO", "TRPO"),
+)
 """Classes that `algorithm_of` can tell apart."""
+
+
+_ONLY_HAS = (
+    ("TRPO", "cg_max_steps"),
+    ("TQC", "top_quantiles_to_drop_per_net"),
+    ("DQN", "exploration_fraction"),
+)
+"""Classes that have an attribute which no other has."""
 
 
 def read_attributes(
@@ -141,10 +152,13 @@ def _completed(data: Mapping[str, Any], kind: type[BaseAlgorithm]) -> dict[str, 
 
 def algorithm_of(data: Mapping[str, Any]) -> str | None:
     """Return SB3's class name of a model, judged by its attributes; None where they do not tell."""
+    for name, attribute in _ONLY_HAS:
+        if attribute in data:
+            return name
     if "clip_range" in data:
-        return "PPO"
+        return "RecurrentPPO" if _has_memory(data) else "PPO"
     if "target_entropy" in data:
-        return "SAC"
+        return "CrossQ" if "policy_delay" in data else "SAC"
     if "policy_delay" in data:
         # a TD3 model of these settings is a DDPG model
         kwargs = data.get("policy_kwargs")
@@ -154,11 +168,18 @@ def algorithm_of(data: Mapping[str, Any]) -> str | None:
     return "A2C" if "gae_lambda" in data else None
 
 
+def _has_memory(data: Mapping[str, Any]) -> bool:
+    """Return whether the policy of a model, in SB3's JSON, is one with an LSTM."""
+    policy = data.get("policy_class")
+    words = policy if isinstance(policy, dict) else {}
+    return "recurrent" in str(words.get("__module__")) or "Lstm" in str(words)
+
+
 def _check_algorithm(found: str | None, kind: type[BaseAlgorithm], *, judged: bool) -> None:
     """Refuse a model of another algorithm, which was `judged` by attributes or is named."""
     known: dict[str, str] = {}
     for name, entry in ALGORITHMS.items():
-        known.setdefault(entry.model_class.__name__, name)
+        known.setdefault(entry.class_name, name)
     named = _TOLD_APART if judged else known
     wanted = next((k.__name__ for k in kind.__mro__ if k.__name__ in named), None)
     if found is None or wanted is None or found == wanted:
@@ -168,7 +189,9 @@ def _check_algorithm(found: str | None, kind: type[BaseAlgorithm], *, judged: bo
 
 def algorithm_name(kind: type[BaseAlgorithm]) -> str:
     """Return the name of a class as users know it, such as `ppo`."""
-    return kind.__name__.removeprefix("Fused").removeprefix("Exact").lower()
+    name = kind.__name__.removeprefix("Fused").removeprefix("Exact")
+    names = {entry.class_name: known for known, entry in ALGORITHMS.items()}
+    return names.get(name, name.lower())
 
 
 def with_article(name: str) -> str:

@@ -17,7 +17,9 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray
 
-LIBRARIES = ("stable_baselines3", "gymnasium", "gym", "torch", "finrl_ray", "numpy")
+LIBRARIES = (
+    *("stable_baselines3", "sb3_contrib", "gymnasium", "gym", "torch", "finrl_ray", "numpy"),
+)
 """Packages whose names become records; anything else in a pickle is refused."""
 
 MOVED_MODULES: Mapping[str, str] = MappingProxyType(

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import ConstantSchedule as Sb3Constant
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.utils import LinearSchedule as Sb3Linear
+from stable_baselines3.dqn import policies as dqn_policies
 from stable_baselines3.sac import policies as sac_policies
 from stable_baselines3.td3 import policies as td3_policies
 from torch import nn
@@ -30,6 +33,13 @@ from finrl_ray.learners.flat import optimizers as flat_optimizers
 from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 from finrl_ray.own_code.load import own_classes
 
+_CONTRIB_MODULES = (
+    "sb3_contrib.tqc.policies",
+    "sb3_contrib.crossq.policies",
+    "sb3_contrib.common.recurrent.policies",
+    "sb3_contrib.ppo_recurrent.policies",
+)
+
 
 def class_name(kind: type[Any]) -> str:
     """Return a class's name with its module."""
@@ -38,9 +48,15 @@ def class_name(kind: type[Any]) -> str:
 
 @cache
 def known_classes() -> Mapping[str, type[Any]]:
-    """Return the policies, feature extractors, optimizers and activations of SB3 and torch."""
+    """Return the policies, feature extractors, optimizers and activations of SB3 and torch.
+
+    Those of sb3-contrib too, where it is installed.
+    """
     bases = (policies.BaseModel, torch_layers.BaseFeaturesExtractor, th.optim.Optimizer)
-    modules = (policies, torch_layers, sac_policies, td3_policies, flat_optimizers, th.optim)
+    modules = [policies, torch_layers, sac_policies, td3_policies, dqn_policies]
+    modules += [flat_optimizers, th.optim]
+    if find_spec("sb3_contrib") is not None:
+        modules += [import_module(name) for name in _CONTRIB_MODULES]
     found = {class_name(kind): kind for module in modules for kind in _classes(module, bases)}
     for kind in (RMSpropTFLike, PerTickerPolicy):
         found[class_name(kind)] = kind
@@ -99,7 +115,9 @@ def recorded(value: Any) -> Any:
     """
     if isinstance(value, type):
         if class_name(value) not in known_classes() and class_name(value) not in own_classes():
-            raise RefusedError(f"{class_name(value)} is no class of SB3, torch or the search")
+            raise RefusedError(
+                f"{class_name(value)} is no class of SB3, sb3-contrib, torch or the search"
+            )
         return record_class(class_name(value))
     fields = _FIELDS.get(class_name(type(value)))
     if fields is not None:

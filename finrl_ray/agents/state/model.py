@@ -13,8 +13,11 @@ from stable_baselines3.common.utils import update_learning_rate
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.sb3_internals import (
+    DQN_VALUES,
+    memory_states,
     n_updates,
     progress_remaining,
+    set_memory_states,
     trained_parts,
     trained_variables,
 )
@@ -122,6 +125,44 @@ def _noises(noise: ActionNoise | None) -> list[ActionNoise]:
     if noise is None:
         return []
     return noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
+
+
+def capture_memory(model: BaseAlgorithm) -> list[th.Tensor]:
+    """Return the hidden and cell states of a recurrent model's policy and critic; else nothing."""
+    states = memory_states(model)
+    return [] if states is None else [to_cpu(one) for part in states for one in part]
+
+
+def restore_memory(model: BaseAlgorithm, tensors: list[th.Tensor]) -> None:
+    """Undo `capture_memory`.
+
+    Raises
+    ------
+    ConfigError
+        If the model's memory is of another size.
+    """
+    own = memory_states(model)
+    if own is None or not tensors:
+        return
+    shapes = [tuple(one.shape) for part in own for one in part]
+    if shapes != [tuple(one.shape) for one in tensors]:
+        raise ConfigError(
+            f"the state has LSTM states of shape {tuple(tensors[0].shape)}, the model's are "
+            f"{shapes[0]}; build it with the captured lstm_hidden_size, n_lstm_layers and n_envs"
+        )
+    hidden, cell, critic_hidden, critic_cell = (one.to(model.device, copy=True) for one in tensors)
+    set_memory_states(model, type(own)((hidden, cell), (critic_hidden, critic_cell)))
+
+
+def capture_greed(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return how far DQN's share of random actions, and the rhythm of its target, have come."""
+    return {name: getattr(model, name) for name in DQN_VALUES if hasattr(model, name)}
+
+
+def restore_greed(model: BaseAlgorithm, values: dict[str, Any]) -> None:
+    """Undo `capture_greed`."""
+    for name, value in values.items():
+        setattr(model, name, value)
 
 
 def capture_exploration(model: BaseAlgorithm) -> dict[str, th.Tensor]:

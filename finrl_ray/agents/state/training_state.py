@@ -34,12 +34,16 @@ from finrl_ray.agents.state.env import capture_env_state, missing_state, restore
 from finrl_ray.agents.state.model import (
     capture_action_space,
     capture_exploration,
+    capture_greed,
+    capture_memory,
     capture_noise,
     capture_replay,
     capture_variables,
     keep_learning_rate,
     restore_action_space,
     restore_exploration,
+    restore_greed,
+    restore_memory,
     restore_noise,
     restore_parameters,
     restore_replay,
@@ -71,7 +75,8 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
     -------
     dict
         Parameters and optimizers, entropy coefficient, counters, last observations, episode
-        statistics, action noise, gSDE matrices, replay buffer, env stack and every random stream.
+        statistics, action noise, gSDE matrices, LSTM states, DQN's exploration, replay buffer, env
+        stack and every random stream.
 
     Raises
     ------
@@ -99,6 +104,8 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
         "action_space": capture_action_space(model),
         "random": get_random_state(cuda=model.device.type == "cuda"),
     }
+    parts = {"memory": capture_memory(model), "greed": capture_greed(model)}
+    state |= {name: part for name, part in parts.items() if part}
     if replay_buffer and isinstance(model, OffPolicyAlgorithm):
         state["replay"] = capture_replay(model)
     return state
@@ -137,6 +144,8 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     keep_learning_rate(model)
     restore_noise(model, state["noise"])
     restore_exploration(model, state["exploration"])
+    restore_memory(model, state.get("memory", []))
+    restore_greed(model, state.get("greed", {}))
     if "replay" in state and isinstance(model, OffPolicyAlgorithm):
         restore_replay(model, state["replay"])
     restore_env_state(model.env, state["env"])

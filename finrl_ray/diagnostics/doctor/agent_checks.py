@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of, installed_algorithms
 from finrl_ray.agents.algorithms import model_keywords
-from finrl_ray.agents.hyperparameters import DERIVED_NAMES, resolve_sample
+from finrl_ray.agents.hyperparameters import derived_names, resolve_sample
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.options import (
@@ -22,7 +22,7 @@ from finrl_ray.config.trial.options import (
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.errors import ConfigError
 from finrl_ray.search.sampling.domains import Domain, build_space, corner_values, parse_domain
-from finrl_ray.search.sampling.entries import entries_of
+from finrl_ray.search.sampling.entries import accepts, entries_of
 from finrl_ray.support.text import counted, did_you_mean
 
 LEARNING_RATES = (1e-6, 1e-2)
@@ -82,7 +82,7 @@ def check_agent(config: ExperimentConfig, findings: FindingList) -> ExperimentCo
         own = entries_of(space, one.algorithm)
         trial = dataclasses.replace(config, agent=one)
         _check_learning_rate(trial, own, findings)
-        if ALGORITHMS[one.algorithm].on_policy:
+        if entry_of(one.algorithm).on_policy:
             _check_rollouts(trial, own, findings)
         else:
             _check_buffers(trial, own, findings)
@@ -145,9 +145,10 @@ def _option_is_right(name: str, entry: Any, findings: FindingList) -> bool:
 
 def _name_is_right(algorithm: str, name: str, where: str, findings: FindingList) -> bool:
     known = model_keywords(algorithm)
-    if name in known or name in DERIVED_NAMES:
+    derived = derived_names(algorithm)
+    if name in known or name in derived:
         return True
-    others = [other for other in ALGORITHMS if name in model_keywords(other)]
+    others = [other for other in installed_algorithms() if accepts(other, name)]
     if others:
         verb = "has" if len(others) == 1 else "have"
         findings.error(
@@ -158,7 +159,7 @@ def _name_is_right(algorithm: str, name: str, where: str, findings: FindingList)
     else:
         findings.error(
             where,
-            f"no algorithm has a keyword {name!r}.{did_you_mean(name, (*known, *DERIVED_NAMES))}",
+            f"no algorithm has a keyword {name!r}.{did_you_mean(name, (*known, *derived))}",
         )
     return False
 
@@ -174,7 +175,7 @@ def options_of(config: ExperimentConfig, space: Mapping[str, Domain], name: str)
     agent = config.agent
     if name == "n_envs":
         return [agent.model_kwargs.get("n_envs", agent.n_envs)]
-    kwargs = {**_SB3_DEFAULTS, **ALGORITHMS[agent.algorithm].defaults, **agent.model_kwargs}
+    kwargs = {**_SB3_DEFAULTS, **entry_of(agent.algorithm).defaults, **agent.model_kwargs}
     return [kwargs[name]] if name in kwargs else []
 
 
@@ -213,7 +214,7 @@ def _check_rollouts(
     n_steps, n_envs = (options_of(config, space, name) for name in ("n_steps", "n_envs"))
     total = config.agent.total_timesteps
     shortest, longest = min(n_steps) * min(n_envs), max(n_steps) * max(n_envs)
-    if config.agent.algorithm == "ppo":
+    if entry_of(config.agent.algorithm).minibatches:
         _check_batches(config, space, (shortest, longest), findings)
     updates = total / longest
     if updates < FEW_UPDATES:

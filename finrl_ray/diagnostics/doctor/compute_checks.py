@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
@@ -70,7 +70,7 @@ def check_compute(
         words = f"one trial ({parts}) takes"
     words += f" about {readable_bytes(needed)} by the config alone, before anything is measured"
     words += f"; {readable_bytes(available)} are available"
-    on_policy = ALGORITHMS[config.agent.algorithm].on_policy
+    on_policy = entry_of(config.agent.algorithm).on_policy
     remedy = f"lower {'n_steps, n_envs' if on_policy else 'buffer_size'}, net_arch"
     remedy += " or search.max_concurrent_trials" if concurrent > 1 else ""
     if needed > available:

@@ -21,9 +21,9 @@ from finrl_ray.diagnostics.doctor.data_checks import check_data, check_windows
 from finrl_ray.diagnostics.doctor.search_estimate import check_duration, measure_training
 from finrl_ray.diagnostics.findings import Finding, FindingList, FindingsReport
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
+from finrl_ray.diagnostics.learning.episodes import random_policy
 from finrl_ray.diagnostics.learning.sentences import policy_sentences
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
-from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.errors import ConfigError, FinRLRayError
 from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.search.folder.own_code import code_of, run_code
@@ -195,10 +195,10 @@ def _with_small_buffer(config: ExperimentConfig) -> ExperimentConfig:
 
 def _settle(env: VecEnv) -> None:
     """Let VecNormalize see some observations, as it would before the first update."""
-    rng = np.random.default_rng(0)
-    env.reset()
+    act = random_policy(env, 0)
+    observations, starts = env.reset(), np.ones(env.num_envs, dtype=bool)
     for _ in range(-(-_SETTLING_STEPS // env.num_envs)):
-        env.step(random_actions(env.action_space, env.num_envs, rng))
+        env.step(act(observations, starts))
 
 
 def _before_training(measures: dict[str, float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ import psutil
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.algorithms import model_keywords
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample
 from finrl_ray.agents.rollout import evaluate_episodes
@@ -118,7 +118,7 @@ class _Watch:
 
 def _cut_short(config: ExperimentConfig) -> ExperimentConfig:
     agent, known = config.agent, model_keywords(config.agent.algorithm)
-    kwargs = {**ALGORITHMS[agent.algorithm].defaults, **agent.model_kwargs}
+    kwargs = {**entry_of(agent.algorithm).defaults, **agent.model_kwargs}
     short = dict(agent.model_kwargs)
     if "learning_starts" in known:
         short["learning_starts"] = min(int(kwargs.get("learning_starts", 100)), _RANDOM_STEPS)

@@ -7,7 +7,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -28,7 +27,6 @@ from finrl_ray.diagnostics.learning.policy_measures import (
 )
 from finrl_ray.diagnostics.learning.sentences import comparison_sentences, policy_sentences
 from finrl_ray.diagnostics.setup.probe import copy_model, probe_env, untrained_copy
-from finrl_ray.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +89,12 @@ def diagnose_learning(
     Raises
     ------
     ConfigError
-        If the env can be neither copied nor put back after the episodes, or the policy is
-        recurrent: its critic has no value of an observation without what came before it.
+        If the env can be neither copied nor put back after the episodes.
     ValueError
         If `n_episodes` is less than 1.
     """
     if n_episodes < 1:
         raise ValueError(f"n_episodes must be >= 1, got {n_episodes}")
-    _refuse_recurrent(model)
     with ExitStack() as stack:
         probe = stack.enter_context(probe_env(model, env))
         # on a copy, so that the original's modes and gSDE matrices stay as they are
@@ -123,20 +119,6 @@ def diagnose_learning(
     # one that stands for all is returned as often as it was asked for
     rewards = own.rewards * n_episodes if len(own.rewards) == 1 else own.rewards
     return LearningDiagnosis(rewards, measures, sentences)
-
-
-def _refuse_recurrent(model: BaseAlgorithm) -> None:
-    # sb3-contrib's RecurrentPPO and its like carry states of an LSTM from step to step
-    recurrent = any(
-        isinstance(part, th.nn.RNNBase | th.nn.RNNCellBase) for part in model.policy.modules()
-    )
-    if recurrent:
-        raise ConfigError(
-            f"diagnose_learning does not work with recurrent policies, got a "
-            f"{type(model).__name__} whose {type(model.policy).__name__} has a memory: what its "
-            "critic and its exploration say of single observations is not defined. Evaluate it "
-            "with DRLAgent.DRL_prediction, which carries its memory along"
-        )
 
 
 def _small_buffer(model: BaseAlgorithm) -> dict[str, Any]:

@@ -11,14 +11,14 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.agents.rollout import HISTORY_KEY
 from finrl_ray.agents.state.env import wrappers
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.orders.discrete import choices_of
 
-Policy: TypeAlias = Callable[[Any], AnyArray]
-"""Takes the observations of all accounts and returns their actions."""
+Policy: TypeAlias = Callable[[Any, BoolArray], AnyArray]
+"""Takes the observations of all accounts, and whether each begins an episode; returns actions."""
 
 MAX_STEPS = 100_000
 """Steps after which an episode is cut, for envs that never end one."""
@@ -90,10 +90,12 @@ def _run(env: VecEnv, policy: Policy, n_episodes: int, seed: int | None) -> Epis
     totals, lengths = np.zeros(n_envs), np.zeros(n_envs, dtype=np.int64)
     found, observations = Episodes(), env.reset()
     checksums = [0] * n_envs
+    starts = np.ones(n_envs, dtype=bool)
     for step in range(MAX_STEPS * n_episodes):
-        actions = policy(observations)
+        actions = policy(observations, starts)
         seen = observations
         observations, rewards, dones, infos = env.step(actions)
+        starts = np.array(dones, dtype=bool)
         totals += rewards
         lengths += 1
         for index in range(n_envs):
@@ -145,8 +147,17 @@ def _cut(dones: AnyArray, infos: Sequence[dict[str, Any]]) -> dict[int, Any]:
 
 
 def model_policy(model: BaseAlgorithm, deterministic: bool = True) -> Policy:
-    """Return the policy of a model."""
-    return lambda observations: model.predict(observations, deterministic=deterministic)[0]
+    """Return the policy of a model, with the memory that a recurrent one has of each episode."""
+    memory: Any = None
+
+    def act(observations: Any, starts: BoolArray) -> AnyArray:
+        nonlocal memory
+        actions, memory = model.predict(
+            observations, state=memory, episode_start=starts, deterministic=deterministic
+        )
+        return actions
+
+    return act
 
 
 def buying_policy(env: VecEnv) -> Policy | None:
@@ -161,7 +172,7 @@ def buying_policy(env: VecEnv) -> Policy | None:
     if not isinstance(space, gym.spaces.Box) or not bool(np.isfinite(space.high).all()):
         return None
     highest = np.tile(space.high, (env.num_envs, *(1 for _ in space.shape)))
-    return lambda _: highest.copy()
+    return lambda _, __: highest.copy()
 
 
 def hold_policy(env: VecEnv) -> Policy | None:
@@ -183,13 +194,13 @@ def hold_policy(env: VecEnv) -> Policy | None:
     ):
         return None
     zeros = np.zeros((env.num_envs, *space.shape), dtype=space.dtype)
-    return lambda _: zeros.copy()
+    return lambda _, __: zeros.copy()
 
 
 def _choosing(env: VecEnv, choice: Any) -> Policy:
     """Return the policy that always makes one choice, of an account."""
     chosen = np.array([choice] * env.num_envs)
-    return lambda _: chosen.copy()
+    return lambda _, __: chosen.copy()
 
 
 def _last_choice(space: Any) -> Any:
@@ -213,6 +224,6 @@ def random_policy(env: VecEnv, seed: int) -> Policy:
     space = env.action_space
     if isinstance(space, gym.spaces.Box):
         rng, shape = np.random.default_rng(seed), (env.num_envs, *space.shape)
-        return lambda _: rng.uniform(space.low, space.high, shape).astype(space.dtype)
+        return lambda _, __: rng.uniform(space.low, space.high, shape).astype(space.dtype)
     space.seed(seed)
-    return lambda _: np.array([space.sample() for _ in range(env.num_envs)])
+    return lambda _, __: np.array([space.sample() for _ in range(env.num_envs)])

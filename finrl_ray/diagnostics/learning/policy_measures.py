@@ -5,12 +5,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch as th
-from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from finrl_ray._typing import BoolArray, FloatArray
+from finrl_ray._typing import FloatArray, IntArray
+from finrl_ray.agents.sb3_internals import memory_states
 from finrl_ray.diagnostics.learning.episodes import Episodes
+from finrl_ray.diagnostics.learning.memory import Memory, memories
 
 SATURATED = 0.99
 """An action at or beyond this share of its bound counts as saturated."""
@@ -39,40 +40,59 @@ def action_measures(model: BaseAlgorithm, episodes: Episodes) -> dict[str, float
 def exploration_measures(model: BaseAlgorithm, episodes: Episodes) -> dict[str, float]:
     """Return `action_std` and `entropy` (nats per action entry) of a stochastic policy's samples.
 
-    Deterministic policies (ddpg, td3) have neither.
+    Deterministic policies (ddpg, td3, dqn) have neither, and discrete actions have no deviation.
     """
-    observations = _sample(model, episodes)
-    if observations is None:
+    if not episodes.observations or isinstance(episodes.observations[0], dict | tuple):
         return {}
-    policy: Any = model.policy
     with th.no_grad():
         if isinstance(model, OnPolicyAlgorithm):
-            distribution = policy.get_distribution(observations)
-            entropy = distribution.entropy()
-            spread = getattr(distribution.distribution, "stddev", None)
-        elif isinstance(model, SAC):
-            mean, log_std, kwargs = policy.actor.get_action_dist_params(observations)
-            _, log_prob = policy.actor.action_dist.log_prob_from_params(mean, log_std, **kwargs)
-            entropy, spread = -log_prob, log_std.exp()
+            entropy, spread = _of_distribution(model, episodes)
+        elif hasattr(getattr(model, "actor", None), "get_action_dist_params"):
+            entropy, spread = _of_actor(model, episodes)
         else:
             return {}
     found: dict[str, float] = {}
     size = int(np.prod(model.action_space.shape or (1,)))
     if entropy is not None:
         found["entropy"] = float(entropy.mean()) / size
-    if spread is not None:
+    if spread is not None and isinstance(model.action_space, gym.spaces.Box):
         found["action_std"] = float(spread.mean())
     return found
 
 
-def _sample(model: BaseAlgorithm, episodes: Episodes) -> Any:
-    if not episodes.observations:
-        return None
-    if isinstance(episodes.observations[0], dict | tuple):
-        return None
+def _of_actor(model: BaseAlgorithm, episodes: Episodes) -> tuple[Any, Any]:
+    """Return entropies and deviations of SAC's kind of policy, whose samples are squashed."""
+    actor: Any = model.actor  # type: ignore[attr-defined]  # asked for by exploration_measures
     stacked = np.concatenate(episodes.observations)
-    rows = np.unique(np.linspace(0, len(stacked) - 1, _SAMPLE).astype(np.int64))
-    return model.policy.obs_to_tensor(stacked[rows])[0]
+    observations, _ = model.policy.obs_to_tensor(stacked[_sample(len(stacked))])
+    mean, log_std, kwargs = actor.get_action_dist_params(observations)
+    _, log_prob = actor.action_dist.log_prob_from_params(mean, log_std, **kwargs)
+    return -log_prob, log_std.exp()
+
+
+def _of_distribution(model: BaseAlgorithm, episodes: Episodes) -> tuple[Any, Any]:
+    """Return entropies and deviations of an on-policy model; None what its policy has not."""
+    if memory_states(model) is None:
+        stacked = np.concatenate(episodes.observations)
+        pairs = [(Memory(), stacked[_sample(len(stacked))])]
+    else:
+        seen, remembered = episodes.observations, memories(model, episodes)
+        pairs = [(remembered[step], seen[step]) for step in _sample(len(seen)).tolist()]
+    entropies, spreads = [], []
+    for memory, observations in pairs:
+        distribution = memory.distribution(model, observations)
+        entropies.append(distribution.entropy())
+        spreads.append(getattr(distribution.distribution, "stddev", None))
+    return _joined(entropies), _joined(spreads)
+
+
+def _joined(tensors: list[Any]) -> Any:
+    return None if any(one is None for one in tensors) else th.cat(tensors)
+
+
+def _sample(n_rows: int) -> IntArray:
+    """Return some rows, evenly spread."""
+    return np.unique(np.linspace(0, n_rows - 1, _SAMPLE).astype(np.int64))
 
 
 def explained_variance(model: BaseAlgorithm, episodes: Episodes) -> float | None:
@@ -92,13 +112,23 @@ def explained_variance(model: BaseAlgorithm, episodes: Episodes) -> float | None
         return None
     if isinstance(episodes.observations[0], dict | tuple):
         return None
-    values = np.stack([_values(model, seen) for seen in episodes.observations])
+    remembered = memories(model, episodes)
+    values = np.stack(
+        [
+            memory.values(model, seen)
+            for memory, seen in zip(remembered[:-1], episodes.observations, strict=True)
+        ]
+    )
     rewards = np.stack(episodes.step_rewards)
     normalizer = model.get_vec_normalize_env()
     if normalizer is not None and normalizer.norm_reward:
         rewards = normalizer.normalize_reward(rewards)
     going_on = ~np.stack(episodes.dones).astype(bool)
-    surprises = rewards + model.gamma * _next_values(model, episodes, values, going_on) - values
+    after = _next_values(model, episodes, remembered, values) * going_on
+    for step, ends in _ends(model, episodes, remembered).items():
+        for index, value in ends.items():
+            after[step, index] = value
+    surprises = rewards + model.gamma * after - values
     advantages = np.zeros_like(surprises)
     running = np.zeros(surprises.shape[1])
     for step in range(len(surprises) - 1, -1, -1):
@@ -109,20 +139,25 @@ def explained_variance(model: BaseAlgorithm, episodes: Episodes) -> float | None
 
 
 def _next_values(
-    model: OnPolicyAlgorithm, episodes: Episodes, values: FloatArray, going_on: BoolArray
+    model: OnPolicyAlgorithm, episodes: Episodes, remembered: list[Memory], values: FloatArray
 ) -> FloatArray:
-    """Return what the critic says of the state after each step; 0 where an episode really ended."""
-    after = np.concatenate([values[1:], _values(model, episodes.last_observations)[np.newaxis]])
-    after *= going_on
-    for step, ends in enumerate(episodes.cut_at):
-        for index, observation in ends.items():
-            after[step, index] = _values(model, np.asarray(observation)[np.newaxis])[0]
-    return after
+    """Return what the critic says of what is seen after each step."""
+    last = remembered[-1].values(model, episodes.last_observations)
+    return np.concatenate([values[1:], last[np.newaxis]])
 
 
-def _values(model: OnPolicyAlgorithm, observations: Any) -> FloatArray:
-    tensor, _ = model.policy.obs_to_tensor(observations)
-    with th.no_grad():
-        values = model.policy.predict_values(tensor)
-    result: FloatArray = values.cpu().numpy().reshape(-1).astype(np.float64)
-    return result
+def _ends(
+    model: OnPolicyAlgorithm, episodes: Episodes, remembered: list[Memory]
+) -> dict[int, dict[int, float]]:
+    """Return what the critic says of the ends of episodes that were cut, by step and account."""
+    return {
+        step: {
+            index: float(
+                remembered[step + 1]
+                .of_account(index)
+                .values(model, np.asarray(observation)[np.newaxis])[0]
+            )
+            for index, observation in ends.items()
+        }
+        for step, ends in enumerate(episodes.cut_at)
+    }

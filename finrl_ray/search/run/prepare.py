@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.hyperparameters import TrialSettings
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.evaluation import earliest_stop, settled_periods_per_year
@@ -319,7 +319,7 @@ def _check_early_stop(config: ExperimentConfig, corners: Sequence[TrialSettings]
     most = 0
     for settings in corners:
         algorithm = settings.options.get(ALGORITHM, config.agent.algorithm)
-        n_steps = {**ALGORITHMS[algorithm].defaults, **settings.model_kwargs}.get("n_steps", 1)
+        n_steps = {**entry_of(algorithm).defaults, **settings.model_kwargs}.get("n_steps", 1)
         rollout = n_steps * settings.n_envs
         between = -(-config.evaluation.eval_freq // rollout) * rollout
         most = max(most, -(-config.agent.total_timesteps // between))

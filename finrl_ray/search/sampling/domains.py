@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.hyperparameters import (
     ALIASES,
-    DERIVED_NAMES,
     SEED_DRAW,
     TrialSettings,
+    derived_names,
     resolve_sample,
     settings_of_sample,
 )
@@ -234,7 +234,8 @@ def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
             )
         if where == "search.space":
             require_entries_of(agent.algorithm, names)
-        plain = {name: None for name in names if name not in DERIVED_NAMES}
+        derived = derived_names(agent.algorithm)
+        plain = {name: None for name in names if name not in derived}
         try:
             check_model_kwargs(agent.algorithm, plain)
         except ConfigError as error:
@@ -246,7 +247,7 @@ def _check_names(space: Mapping[str, Domain], agent: AgentConfig) -> None:
                 f"search.space.{name}: {name} is a whole number; use randint, quniform or choice "
                 f"instead of {domain.kind}"
             )
-    if "one_minus_gae_lambda" in space and not ALGORITHMS[agent.algorithm].on_policy:
+    if "one_minus_gae_lambda" in space and not entry_of(agent.algorithm).on_policy:
         raise ConfigError(f"search.space.one_minus_gae_lambda: {agent.algorithm} has no GAE")
 
 

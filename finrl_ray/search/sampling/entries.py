@@ -8,8 +8,8 @@ name means the same as `n_steps`, which is the name in samples and tables.
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.hyperparameters import ALIASES, DERIVED_NAMES
+from finrl_ray.agents.algorithm_registry import entry_of, installed_algorithms
+from finrl_ray.agents.hyperparameters import ALIASES, derived_names
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.options import (
     ALGORITHM,
@@ -45,7 +45,7 @@ def space_entries(config: ExperimentConfig) -> dict[str, Any]:
     if ALGORITHM not in given:
         own = entries_of(given, algorithms[0])
         return {**_default_entries(config, algorithms[0], own), **own}
-    kinds = {ALGORITHMS[algorithm].on_policy for algorithm in algorithms}
+    kinds = {entry_of(algorithm).on_policy for algorithm in algorithms}
     if len(kinds) > 1 and "n_steps" in config.agent.model_kwargs:
         raise ConfigError(
             "agent.model_kwargs: n_steps are a rollout on-policy and the steps of returns "
@@ -84,8 +84,8 @@ def accepts(algorithm: str, name: str) -> bool:
     from finrl_ray.agents.algorithms import model_keywords
 
     if name in _OF_ROLLOUTS:
-        return ALGORITHMS[algorithm].on_policy
-    return name in DERIVED_NAMES or name in model_keywords(algorithm)
+        return entry_of(algorithm).on_policy
+    return name in derived_names(algorithm) or name in model_keywords(algorithm)
 
 
 def canonical(given: Mapping[str, Any]) -> set[str]:
@@ -107,7 +107,7 @@ def _default_entries(
 ) -> dict[str, Any]:
     """Return the entries of an algorithm's default space that nothing else settles."""
     agent = config.agent
-    defaults = ALGORITHMS[algorithm].space if config.search.default_space else {}
+    defaults = entry_of(algorithm).space if config.search.default_space else {}
     settled = canonical(agent.model_kwargs) | canonical(given)
     if "train_freq" in agent.model_kwargs and "train_freq" not in given:
         settled.add("gradient_steps")  # an agent's own rhythm stays whole
@@ -154,12 +154,14 @@ def require_entries_of(algorithm: str, names: Iterable[str]) -> None:
         If the algorithm lacks several of the names, and another one has all of these.
     """
     lacking = [name for name in names if not accepts(algorithm, name) and name != "n_steps"]
-    others = [other for other in ALGORITHMS if all(accepts(other, name) for name in lacking)]
+    others = [
+        other for other in installed_algorithms() if all(accepts(other, name) for name in lacking)
+    ]
     if len(lacking) < 2 or not others:
         return
     raise ConfigError(
         f"search.space is written for {' or '.join(others)}: {algorithm} has no "
         f"{', no '.join(lacking)}. To search over {algorithm} write `space: {{}}`, which leaves "
-        f"its own default space ({', '.join(ALGORITHMS[algorithm].space)}), or entries of "
+        f"its own default space ({', '.join(entry_of(algorithm).space)}), or entries of "
         f"{algorithm} in the place of these"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, settings_of_sample
 from finrl_ray.config.checks import default_of
 from finrl_ray.config.experiment import ExperimentConfig
@@ -151,7 +151,7 @@ def _value(algorithm: str, name: str, whose: str, domain: Domain) -> Any:
         # rounded, because 1 - 0.99 is 0.010000000000000009
         return round(1.0 - _keyword(algorithm, ALIASES[name], whose), 12)
     if name == "net_arch":
-        return _as_option(list(ALGORITHMS[algorithm].net_arch), domain)
+        return _as_option(list(entry_of(algorithm).net_arch), domain)
     if name == "n_envs":
         return 1
     if name == "policy_kwargs":
@@ -160,12 +160,14 @@ def _value(algorithm: str, name: str, whose: str, domain: Domain) -> Any:
 
 
 def _keyword(algorithm: str, name: str, whose: str) -> Any:
-    entry = ALGORITHMS[algorithm]
+    entry = entry_of(algorithm)
     if name == "activation_fn":
         return entry.activation_fn
     defaults = entry.defaults if whose == FINRL_POINT else entry.zoo_defaults
     if name in defaults:
         return defaults[name]
+    if name in entry.policy_keywords:
+        return entry.policy_keywords[name]
     return inspect.signature(entry.model_class).parameters[name].default
 
 

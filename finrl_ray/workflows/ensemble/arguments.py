@@ -1,11 +1,10 @@
 """Which algorithms take part, with which keywords and for how many steps."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.errors import ConfigError
 
 
@@ -26,7 +25,7 @@ def training_arguments(
         If no algorithm takes part, or its steps are missing or no whole number >= 1.
     """
     given = dict(model_kwargs)
-    if timesteps is None and _are_timesteps(given["sac"]) and given["td3"] is None:
+    if timesteps is None and _are_timesteps(given["sac"], given) and given["td3"] is None:
         timesteps, given["sac"] = given["sac"], None
     chosen = {name: kwargs for name, kwargs in given.items() if kwargs is not None}
     if not chosen:
@@ -38,14 +37,16 @@ def training_arguments(
     for name, kwargs in chosen.items():
         if not isinstance(kwargs, Mapping):
             raise ConfigError(f"{name.upper()}_model_kwargs must be a dict or None, got {kwargs!r}")
-    return chosen, _steps(chosen, timesteps)
+    return chosen, _steps(chosen, timesteps, list(given))
 
 
-def _are_timesteps(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(name in ALGORITHMS for name in value)
+def _are_timesteps(value: Any, names: Collection[str]) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(name in names for name in value)
 
 
-def _steps(chosen: Mapping[str, Any], timesteps: Mapping[str, int] | None) -> dict[str, int]:
+def _steps(
+    chosen: Mapping[str, Any], timesteps: Mapping[str, int] | None, names: Collection[str]
+) -> dict[str, int]:
     if timesteps is not None and not isinstance(timesteps, Mapping):
         raise ConfigError(
             "timesteps_dict must be a dict of steps per algorithm such as {'a2c': 10_000}, got "
@@ -59,9 +60,9 @@ def _steps(chosen: Mapping[str, Any], timesteps: Mapping[str, int] | None) -> di
                 f"timesteps_dict must have a whole number >= 1 for {name!r}, got {value!r} (in "
                 f"{timesteps}); leave the algorithm out by {name.upper()}_model_kwargs=None"
             )
-    unknown = [name for name in steps if name not in ALGORITHMS]
+    unknown = [name for name in steps if name not in names]
     if unknown:
-        raise ConfigError(f"timesteps_dict must name {list(ALGORITHMS)}, got {unknown}")
+        raise ConfigError(f"timesteps_dict must name {list(names)}, got {unknown}")
     return {name: int(steps[name]) for name in chosen}
 
 

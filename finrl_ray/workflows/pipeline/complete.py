@@ -76,7 +76,7 @@ def complete_training_pipeline(
     Parameters
     ----------
     train_data, val_data : frames in FinRL's long format, or MarketData; see `create_env`
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
+    algorithm : name of the algorithm, as in `DRLAgent.get_model`
     total_timesteps : env steps, summed over the accounts
     experiment_name : names the folder
     test_data : read once, after training, by the best model alone; None: no test
@@ -163,7 +163,7 @@ class PipelineSettings:
 
     Parameters
     ----------
-    algorithm : one of `a2c`, `ppo`, `ddpg`, `td3`, `sac`
+    algorithm : name of the algorithm, as in `DRLAgent.get_model`
     total_timesteps : env steps, summed over the accounts
     experiment_name : names the folder
     env_kwargs : arguments of `StockTradingEnv`

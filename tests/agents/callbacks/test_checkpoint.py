@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from market_env import MarketEnv
-from small_models import small_env, small_model
+from small_models import env_of, small_env, small_model
 from stable_baselines3 import SAC
 from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import CallbackList
@@ -369,7 +369,7 @@ class TestDamage:
         code = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from small_models import small_model
+from small_models import env_of, small_model
 from stable_baselines3 import SAC
 from finrl_ray.agents.callbacks.checkpoint import CheckpointCallback
 whole = SAC.save
@@ -420,7 +420,7 @@ class TestLoading:
     @pytest.mark.parametrize("wrapped", [False, True])
     def test_everything_comes_back(self, tmp_path, algorithm, wrapped) -> None:
         model, _ = saved(tmp_path, algorithm, total=64, n_envs=2, save_freq=64)
-        env = small_env(2, normalize=wrapped)
+        env = env_of(algorithm, 2, normalize=wrapped)
         loaded = load_checkpoint(tmp_path, env)
         assert type(loaded) is type(model)
         assert loaded.num_timesteps == 64

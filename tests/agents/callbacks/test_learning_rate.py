@@ -5,13 +5,16 @@ import pickle
 
 import numpy as np
 import pytest
-from small_models import SMALL_KWARGS, small_env, small_model
+from small_models import SMALL_KWARGS, env_of, small_model
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback, optimizers
 from finrl_ray.errors import ConfigError
 
-N_OPTIMIZERS = {"a2c": 1, "ppo": 1, "ddpg": 2, "td3": 2, "sac": 3}
+N_OPTIMIZERS = {
+    **{"a2c": 1, "ppo": 1, "ddpg": 2, "td3": 2, "sac": 3},
+    **{"tqc": 3, "crossq": 3, "recurrent_ppo": 1, "trpo": 1, "dqn": 1},
+}
 
 
 def rates(model) -> set[float]:
@@ -48,7 +51,7 @@ def test_every_optimizer_follows_also_after_save_and_load(algorithm, n_envs, tmp
     assert pickle.loads(pickle.dumps(model.lr_schedule))(0.0) == last
 
     model.save(tmp_path / "model.zip")
-    loaded = type(model).load(tmp_path / "model.zip", env=small_env(n_envs, normalize=True))
+    loaded = type(model).load(tmp_path / "model.zip", env=env_of(algorithm, n_envs))
     assert rates(loaded) == {last}
     loaded.learn(32 * n_envs, reset_num_timesteps=False)
     assert loaded._n_updates > model._n_updates

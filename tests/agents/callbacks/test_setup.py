@@ -72,18 +72,20 @@ class TestNumbers:
             setup_callbacks(tmp_path, small_env(), total_timesteps=0)
 
 
-def vec_env(kind: str, n_envs: int, market):
+def vec_env(kind: str, n_envs: int, market, discrete: bool = False):
     if kind == "dummy":
-        return DummyVecEnv([lambda: Monitor(MarketEnv()) for _ in range(n_envs)])
+        return DummyVecEnv([lambda: Monitor(MarketEnv(discrete=discrete)) for _ in range(n_envs)])
     if kind == "subproc":
         return SubprocVecEnv([MarketEnv] * n_envs)
-    return StockTradingVecEnv(market, n_envs, initial_amount=1e5, hmax=10)
+    choices = "product" if discrete else "none"
+    return StockTradingVecEnv(market, n_envs, initial_amount=1e5, hmax=10, discrete_actions=choices)
 
 
 def run_all(folder, kind, algorithm, n_envs, market) -> None:
     """Train under the whole list, and check each callback's output."""
-    env = VecNormalize(vec_env(kind, n_envs, market))
-    eval_env = vec_env(kind, 1, market)
+    discrete = algorithm == "dqn"
+    env = VecNormalize(vec_env(kind, n_envs, market, discrete))
+    eval_env = vec_env(kind, 1, market, discrete)
     try:
         model = DRLAgent(env).get_model(
             algorithm,
@@ -104,7 +106,7 @@ def run_all(folder, kind, algorithm, n_envs, market) -> None:
         assert any((folder / "tensorboard").glob("*/events*"))
         loaded = load_checkpoint(folder / "checkpoints", env)
         assert loaded.num_timesteps == 256
-        assert getattr(loaded, "replay_buffer", None) is not None or algorithm in ("ppo", "a2c")
+        assert getattr(loaded, "replay_buffer", None) is not None or ALGORITHMS[algorithm].on_policy
     finally:
         env.close()
         eval_env.close()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_models import small_env, small_model
+from small_models import env_of, small_model
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
@@ -120,7 +120,8 @@ class TestWithoutManifest:
         model = small_model(algorithm, normalize=False)
         model.save(tmp_path / "m_40_steps.zip")
         assert newest_checkpoint(tmp_path).algorithm == sb3_class(model).__name__
-        assert type(load_checkpoint(tmp_path, small_env())) is type(model)
+        env = env_of(algorithm, normalize=False)
+        assert type(load_checkpoint(tmp_path, env)) is type(model)
 
     def test_a_policy_of_ones_own_does_not(self, tmp_path) -> None:
         class Own(ActorCriticPolicy):

@@ -9,6 +9,7 @@ from told_models import seen_by, told_member
 
 from finrl_ray.agents.ensemble_model.model import (
     EnsembleModel,
+    Member,
     mean_action,
     most_chosen,
     shared_env_config,
@@ -218,3 +219,31 @@ def test_other_tickers_are_refused() -> None:
 def test_one_view_is_of_one_size() -> None:
     with pytest.raises(ConfigError, match=r"observations of shape \(4,\) and another member"):
         EnsembleModel([told_member([[0.0]]), told_member([[0.0]], size=4)])
+
+
+def test_recurrent_members_keep_their_own_memory_of_each_account() -> None:
+    orders = EnvConfig()
+    models = [
+        small_model("recurrent_ppo", normalize=False, policy_kwargs={"lstm_hidden_size": size})
+        for size in (4, 6)
+    ]
+    feedforward = small_model("ppo", normalize=False)
+    members = [Member(model=model, env=orders) for model in (*models, feedforward)]
+    together = EnsembleModel(members)
+    rng, state, starts = np.random.default_rng(3), None, np.ones(2, dtype=bool)
+    alone: list = [None, None, None]
+    for step in range(6):
+        seen = rng.normal(size=(2, 5)).astype(np.float32)
+        action, state = together.predict(
+            seen, state=state, episode_start=starts, deterministic=True
+        )
+        expected = []
+        for number, member in enumerate(members):
+            one, alone[number] = member.model.predict(
+                seen, state=alone[number], episode_start=starts, deterministic=True
+            )
+            expected.append(one)
+        mean = np.mean(expected, axis=0, dtype=np.float64).astype(np.float32)
+        np.testing.assert_array_equal(action, mean)
+        starts = np.array([step == 3, False])  # of which one account begins again
+    assert [None if one is None else one[0].shape for one in state] == [(1, 2, 4), (1, 2, 6), None]

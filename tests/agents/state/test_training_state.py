@@ -87,6 +87,12 @@ def test_every_algorithm_resumes_exactly(algorithm, n_envs, normalize, tmp_path)
         ("ddpg", {"optimize_memory_usage": True,
                   "replay_buffer_kwargs": {"handle_timeout_termination": False}}),
         ("td3", {"n_steps": 3}),
+        ("tqc", {"ent_coef": 0.1, "top_quantiles_to_drop_per_net": 4}),
+        ("crossq", {"use_sde": True, "policy_delay": 2}),
+        ("recurrent_ppo", {"use_sde": True, "policy_kwargs": {"enable_critic_lstm": False}}),
+        ("recurrent_ppo", {"policy_kwargs": {"shared_lstm": True, "enable_critic_lstm": False}}),
+        ("trpo", {"sub_sampling_factor": 2}),
+        ("dqn", {"exploration_fraction": 1.0, "train_freq": 3, "n_steps": 2}),
     ],
 )  # fmt: skip
 def test_options_resume_exactly(algorithm, changes, tmp_path) -> None:

@@ -15,12 +15,12 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.state.training_state import capture_state, learn_from
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
 from finrl_ray.diagnostics.learning.sentences import comparison_sentences, policy_sentences
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
-from finrl_ray.errors import ConfigError
 
 pytestmark = pytest.mark.slow  # they train, or start a server
 
@@ -86,9 +86,11 @@ def test_every_algorithm_and_vector_rewards(algorithm: str, n_envs: int) -> None
     assert len(diagnosis) == 3
     assert all(isinstance(reward, float) for reward in diagnosis)
     assert diagnosis.measures["model"] == pytest.approx(np.mean(diagnosis))
-    assert {"hold", "random", "untrained", "saturation", "empty_trades"} <= set(diagnosis.measures)
-    assert ("explained_variance" in diagnosis.measures) == (algorithm in ("a2c", "ppo"))
-    assert ("action_std" in diagnosis.measures) == (algorithm in ("a2c", "ppo", "sac"))
+    known = {"random", "untrained", "empty_trades"}
+    known |= {"hold", "saturation"} if algorithm != "dqn" else set()
+    assert known <= set(diagnosis.measures)
+    assert ("explained_variance" in diagnosis.measures) == ALGORITHMS[algorithm].on_policy
+    assert ("action_std" in diagnosis.measures) == (algorithm not in ("ddpg", "td3", "dqn"))
 
 
 def test_stationary_observations(caplog: Any) -> None:
@@ -285,11 +287,3 @@ def test_weights_are_not_taken_for_orders() -> None:
 def test_nothing_odd_nothing_said() -> None:
     measures = {"saturation": 0.1, "action_std": 0.5, "explained_variance": 0.6}
     assert policy_sentences(measures) == []
-
-
-def test_a_recurrent_policy_is_refused_with_the_reason() -> None:
-    model = A2C("MlpPolicy", Bandit(), seed=0)
-    # what sb3-contrib's RecurrentPPO has in its policy
-    model.policy.lstm_actor = th.nn.LSTM(2, 4)
-    with pytest.raises(ConfigError, match="does not work with recurrent policies, got a A2C"):
-        diagnose_learning(model, Bandit())

@@ -84,14 +84,14 @@ def test_with_one_algorithm_its_name_before_an_entry_changes_nothing() -> None:
 
 def test_a_new_config_with_another_algorithm_says_what_to_do(tmp_path: Path) -> None:
     path = new_experiment("mine", tmp_path)
-    for algorithm in ("a2c", "ddpg", "td3", "sac"):
+    for algorithm in ("a2c", "ddpg", "td3", "sac", "tqc", "trpo"):
         sets = [f"agent.algorithm={algorithm}"]
         if not ALGORITHMS[algorithm].on_policy:
             with pytest.raises(ConfigError, match="set policy to MlpPolicy"):
                 load_config(path, sets)
             sets.append("agent.policy=MlpPolicy")
         changed = load_config(path, sets)
-        with pytest.raises(ConfigError, match=f"for ppo: {algorithm} has no .*no n_epochs") as e:
+        with pytest.raises(ConfigError, match=f"for ppo .*: {algorithm} has no .*n_epochs") as e:
             build_space(changed)
         assert "write `space: {}`, which leaves its own default space (" in str(e.value)
         followed = load_config(path, [*sets, "search.space={}"])
@@ -122,8 +122,8 @@ def test_every_option_of_each_algorithm_is_in_a_corner() -> None:
         ({"ppo.n_step": 64}, "Did you mean 'n_steps'"),
         (
             {"tau": 0.1, "ppo.n_steps": 64, "learning_starts": 5},
-            r"written for ddpg or td3 or sac: ppo has no tau, no learning_starts\. To search over "
-            r"ppo write `space: \{\}`, which leaves its own default space \(.*learning_rate",
+            r"written for ddpg or td3 or sac or tqc or dqn: ppo has no tau, no learning_starts\. "
+            r"To search over ppo write `space: \{\}`, which leaves its own default space \(.*lea",
         ),
         (
             {"agent.algorithm": {"choice": ["ppo", "sac"]}, "ppo.env.hmax": {"choice": [1, 2]}},
