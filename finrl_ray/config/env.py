@@ -1,7 +1,7 @@
 """`EnvConfig`: the `env` section of the YAML: the account, what trading costs, and the rules.
 
 Its options are fields of `env_options.account.AccountOptions` (FinRL's own),
-`env_options.trading.TradingOptions` (what FinRL's env has not) and
+`env_options.trading.TradingOptions` (what FinRL's env has not), `env_options.kind.KindOptions` and
 `env_options.own_class.OwnClassOptions` (an env of the user's).
 """
 
@@ -16,6 +16,12 @@ from finrl_ray.config.checks import (
     require_numbers,
 )
 from finrl_ray.config.env_options.account import AccountOptions
+from finrl_ray.config.env_options.kind import (
+    COVARIANCE_LOOKBACK,
+    CRYPTO_HMAX,
+    KindOptions,
+    check_portfolio,
+)
 from finrl_ray.config.env_options.own_class import OwnClassOptions, check_own_class
 from finrl_ray.config.env_options.reward import settled_reward_scaling
 from finrl_ray.config.env_options.trading import TradingOptions, options_beyond_finrl
@@ -28,7 +34,7 @@ PER_TICKER = ("hmax", "lot_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EnvConfig(OwnClassOptions, TradingOptions, AccountOptions):
+class EnvConfig(OwnClassOptions, KindOptions, TradingOptions, AccountOptions):
     """The account and the trading rules. Cost rates are fractions (0.001 is 0.1 %)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
@@ -57,12 +63,32 @@ class EnvConfig(OwnClassOptions, TradingOptions, AccountOptions):
         """
         return replace(self, class_=None, class_kwargs={}) if self.class_ is not None else self
 
+    @property
+    def paid(self) -> str:
+        """What a step pays: `reward`, but of a portfolio, which has no choice, its log return."""
+        return "log_return" if self.type == "portfolio" else self.reward
+
+    def of_stocks(self) -> "EnvConfig":
+        """Return this account as one of a StockTradingEnv, where it is a portfolio's."""
+        if self.type != "portfolio":
+            return self
+        return replace(
+            self,
+            type="stock_trading",
+            action="orders",
+            covariance_lookback=COVARIANCE_LOOKBACK,
+            cash_weight=False,
+            action_scale=1.0,
+        )
+
     def __post_init__(self) -> None:
         require_numbers(self)
         if callable(self.reward):
             object.__setattr__(self, "reward", reference_of(self.reward, "reward"))
         check_own_class(self)
         self.check_kinds()
+        self.check_kind()
+        self._settle_kind()
         for name in PER_TICKER:
             object.__setattr__(self, name, settled(getattr(self, name)))
         check_hmax(self.hmax, self.hmax_unit, fractional=self.fractional_shares)
@@ -86,9 +112,28 @@ class EnvConfig(OwnClassOptions, TradingOptions, AccountOptions):
             f"{changed} at the default or set parity to false",
         )
 
+    def _settle_kind(self) -> None:
+        """Take what `type` says of the other options; a section that is settled stays as it is."""
+        if self.type == "stock_trading":
+            return
+        require(
+            not self.parity,
+            f"parity reproduces FinRL's StockTradingEnv; with it type must be stock_trading, got "
+            f"{self.type}",
+        )
+        if self.type == "portfolio":
+            of_account = {"hmax": 100, "observation_scaling": "none"}
+            changed = [n for n, value in of_account.items() if getattr(self, n) != value]
+            check_portfolio(self, changed + self.changed_options())
+            object.__setattr__(self, "action", "target_weights")
+        elif self.action == "orders" and (self.hmax, self.hmax_unit) == (100, "shares"):
+            object.__setattr__(self, "hmax", CRYPTO_HMAX)
+            object.__setattr__(self, "hmax_unit", "account_share")
+        object.__setattr__(self, "fractional_shares", True)
+
     def _check_float32(self) -> None:
         """Refuse what the float32 of actions, observations and rewards cannot hold."""
-        scaling = settled_reward_scaling(self.reward, self.reward_scaling)
+        scaling = settled_reward_scaling(self.paid, self.reward_scaling)
         values = {
             "hmax": max(values_of(self.hmax)),
             "initial_amount": self.initial_amount,
@@ -101,7 +146,7 @@ class EnvConfig(OwnClassOptions, TradingOptions, AccountOptions):
                 f"act, see their account and are paid; got {value:g}",
             )
         # a step that moves the account by a hundredth of a per cent must still be seen
-        in_currency = self.reward == "account_change"
+        in_currency = self.paid == "account_change"
         least = (self.initial_amount if in_currency else 1.0) * scaling * 1e-4
         factors = f"initial_amount ({self.initial_amount:g}) times " if in_currency else ""
         require(

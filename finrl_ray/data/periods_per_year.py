@@ -93,13 +93,31 @@ def _periods(dates: DateArray) -> float:
 def config_periods_per_year(config: ExperimentConfig, dates: DateArray) -> float:
     """Return `evaluation.periods_per_year`, or what the spacing of `dates` says where it is null.
 
+    With `env.type: crypto` equal gaps are bars around the clock, on every day of the week.
+
     Raises
     ------
     DataError
         If the config has none and the dates follow no pattern.
     """
     given = config.evaluation.periods_per_year
-    return periods_per_year(dates) if given is None else given
+    if given is not None:
+        return given
+    coins = _around_the_clock(dates) if config.env.type == "crypto" else None
+    return periods_per_year(dates) if coins is None else coins
+
+
+def _around_the_clock(dates: DateArray) -> float | None:
+    """Return bars in a year of 365 days without nights, or None where gaps are not alike.
+
+    Of coins that is known without having seen a weekend.
+    """
+    gaps_s = np.diff(np.asarray(dates).astype("datetime64[s]")).astype(np.float64)
+    if not gaps_s.size:
+        return None
+    typical_s = float(np.median(gaps_s))
+    alike = (np.abs(gaps_s - typical_s) <= _EQUAL_S).mean()
+    return DAYS_AROUND_THE_CLOCK * _DAY_S / typical_s if alike >= _REGULAR else None
 
 
 def with_periods_per_year(config: ExperimentConfig, dates: DateArray) -> ExperimentConfig:

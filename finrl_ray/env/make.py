@@ -18,6 +18,7 @@ from finrl_ray.data.columns import TRADABLE_COLUMN
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.orders.sizes import settled_hmax
 from finrl_ray.env.own.make import make_own_vec_env
+from finrl_ray.env.portfolio.make import make_portfolio_vec_env
 from finrl_ray.env.scaling import ObservationScaling, standardising
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -57,12 +58,12 @@ def make_env(
     ConfigError
         If `scaling` and what the config says of observations contradict each other, the data lacks
         what the config needs, or `hmax` has not one number for each ticker; if the config has an
-        own class, of which `make_vec_env` makes accounts.
+        own class or a portfolio, of which `make_vec_env` makes accounts.
     """
-    if config.class_ is not None:
+    if config.class_ is not None or config.type == "portfolio":
+        kind = f"class is {config.class_}" if config.class_ else "type is portfolio"
         raise ConfigError(
-            f"make_env makes this package's env, and env.class is {config.class_}; make_vec_env "
-            "makes accounts of it"
+            f"make_env makes a StockTradingEnv, and env.{kind}; make_vec_env makes accounts of it"
         )
     options = _options(market_data, config, scaling, training, record_trades)
     env = StockTradingEnv(market_data, **options)
@@ -83,12 +84,17 @@ def make_vec_env(
 ) -> VecEnv:
     """Return `n_envs` accounts over a window; account i has seed `seed + i`.
 
-    They are of `config.class_` where the user has an env of their own, which takes no `scaling` and
-    no `record_trades`, and else a `StockTradingVecEnv`. The other parameters and the errors are
-    those of `make_env` and of `make_own_vec_env`.
+    They are of `config.class_` where the user has an env of their own, of `type: portfolio` a
+    DummyVecEnv of `StockPortfolioEnv`, both of which take no `scaling` and no `record_trades`, and
+    else a `StockTradingVecEnv`. The other parameters and the errors are those of `make_env` and of
+    `make_own_vec_env`.
     """
     if config.class_ is not None:
         return make_own_vec_env(market_data, config, n_envs=n_envs, seed=seed, training=training)
+    if config.type == "portfolio":
+        return make_portfolio_vec_env(
+            market_data, config, n_envs=n_envs, seed=seed, training=training
+        )
     return make_trading_vec_env(
         market_data,
         config,
@@ -110,7 +116,7 @@ def make_trading_vec_env(
     training: bool = True,
     record_trades: bool | None = None,
 ) -> StockTradingVecEnv:
-    """Return what `make_vec_env` does for a config without an own class."""
+    """Return what `make_vec_env` does without an own class and without a portfolio."""
     options = _options(market_data, config, scaling, training, record_trades)
     env = StockTradingVecEnv(market_data, n_envs, **options)
     if seed is not None:

@@ -35,6 +35,7 @@ FACTS = {
     "fractional_shares",
     "lot_size",
     "maintenance_margin",
+    "type",
     "parity",
     "short",
 }

@@ -160,7 +160,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
             "unknown key 'total_timesteps'. Did you mean 'agent.total_timesteps'",
         ),
         # of other sections' types and names none is meant
-        ({"env": {"type": "portfolio"}}, r"unknown key 'env\.type'; known keys here: \['env\.hmax"),
+        ({"env": {"wxyz": 1}}, r"unknown key 'env\.wxyz'; known keys here: \['env\.hmax"),
         ({"agent": {"type": "ppo"}}, "'agent.type'. Did you mean 'agent.algorithm'"),
         ({"data": {"path": "x.csv"}}, "'data.path'. Did you mean 'data.source'"),
         ({"validation": {"type": "cpcv"}}, "Did you mean 'validation.scheme'"),

@@ -45,6 +45,7 @@ def test_the_factory_knows_every_field():
         "profit_loss_ratio", "lot_size", "cooldown", "observation", "lookback", "return_horizons",
         "nearest_spread",
         "action", "discrete_actions", "zero_action", "max_weight", "no_trade_band", "trade_rate",
+        "type", "covariance_lookback", "cash_weight", "action_scale",
         "hmax_unit", "volume_slippage", "short", "borrow_rate", "maintenance_margin",
         "reward", "reward_kwargs", "differential_sharpe_rate", "class_", "class_kwargs",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Searches over kinds of env: discrete actions and stacked observations, from start to report."""
+"""Searches over kinds of env: choices, portfolios and stacks, from start to report."""
 
 from typing import Any
 
@@ -42,6 +42,23 @@ KINDS: dict[str, dict[str, Any]] = {
             "ensemble": 2,
         },
     },
+    "portfolio": {
+        "env": {"type": "portfolio", "random_start": True},
+        "agent": {**AGENT, "n_envs": 2, "normalize": "observations"},
+        "search": {
+            "space": {
+                **PPO,
+                "env.covariance_lookback": {"choice": [20, 60]},
+                "env.action_scale": {"choice": [1.0, 3.0]},
+            },
+            "initial_points": [
+                {"env.covariance_lookback": 20, "env.action_scale": 1.0},
+                {"env.covariance_lookback": 60, "env.action_scale": 3.0},
+            ],
+            "num_samples": 2,
+            "ensemble": 2,
+        },
+    },
     "stacks": {
         "agent": {**AGENT, "algorithm": "sac"},
         "search": {
@@ -66,7 +83,7 @@ def test_a_search_from_start_to_report(kind, tmp_path) -> None:
     folder = open_folder(run.path)
     assert run.finished
     record, model, source = load_winner(folder)
-    assert isinstance(model, EnsembleModel) == (kind == "choices")
+    assert isinstance(model, EnsembleModel) == (kind != "stacks")
     env = winners_env(folder, record, folder.validation_data, source)
     (history,) = evaluate_account(model, env)
     account = validation_account(read_search(folder.path))

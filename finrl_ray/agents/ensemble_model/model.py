@@ -27,6 +27,7 @@ from finrl_ray.agents.normalization import Statistics
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.trial.shared_rules import other_rules
 from finrl_ray.env.orders.discrete import choices_of_space
+from finrl_ray.env.portfolio.weights import project_to_simplex
 from finrl_ray.env.target_weights import settled_band, weights_of_actions
 from finrl_ray.errors import ConfigError
 
@@ -204,6 +205,8 @@ def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> An
         by its agent's `trade_rate`; with `orders` the mean of the signed orders, as fractions of
         `hmax`.
     """
+    if options[0].type == "portfolio":
+        return mean_portfolio(actions, options)
     if options[0].action == "orders":
         return np.mean(np.stack(actions), axis=0, dtype=np.float64).astype(actions[0].dtype)
     wanted = [
@@ -221,6 +224,24 @@ def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> An
     return averaged
 
 
+def mean_portfolio(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> AnyArray:
+    """Return the mean of the weights that several agents of a portfolio choose, shape (..., N).
+
+    Parameters
+    ----------
+    actions : of each agent, of shape (..., N), with `cash_weight` (..., N + 1)
+    options : of each agent, for its `action_scale`
+    """
+    wanted = [
+        np.apply_along_axis(
+            project_to_simplex, -1, own.action_scale * np.asarray(action, dtype=np.float64)
+        )
+        for action, own in zip(actions, options, strict=True)
+    ]
+    mean: AnyArray = np.mean(np.stack(wanted), axis=0)
+    return mean
+
+
 def shared_env_config(options: Sequence[EnvConfig], n_assets: int) -> EnvConfig:
     """Return the options of the account that several agents trade together.
 
@@ -235,6 +256,8 @@ def shared_env_config(options: Sequence[EnvConfig], n_assets: int) -> EnvConfig:
     """
     # what is told are numbers, whatever the agents choose among
     first = replace(options[0], discrete_actions="none")
+    if first.type == "portfolio":
+        return replace(first, action_scale=1.0)  # what is told are weights, which stay as they are
     if first.action == "orders":
         return first
     changes: dict[str, float | str | None] = {

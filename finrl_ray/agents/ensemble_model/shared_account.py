@@ -11,11 +11,18 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from finrl_ray._typing import Float32Array
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.make import make_trading_vec_env, make_vec_env
+from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
-_OBSERVED = ("observation", "observation_scaling", "lookback", "return_horizons", "nearest_spread")
+_OBSERVED = (
+    "observation",
+    "observation_scaling",
+    "lookback",
+    "return_horizons",
+    "nearest_spread",
+    "covariance_lookback",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,20 +59,20 @@ def make_shared_env(account: EnvConfig, views: Mapping[str, View]) -> VecEnv:
     Returns
     -------
     VecEnv
-        With one view an ordinary `StockTradingVecEnv`; with several a `SharedAccountVecEnv`.
+        With one view what `make_vec_env` makes; with several a `SharedAccountVecEnv`.
     """
     first = next(iter(views.values()))
     if account.class_ is not None:
         # views of one class and its keywords alone; see `View.key`
         return make_vec_env(first.market_data, account, training=False)
     own = {name: getattr(first.env, name) for name in _OBSERVED}
-    traded = make_trading_vec_env(
+    traded = make_vec_env(
         first.market_data, replace(account, **own), scaling=first.scaling, training=False
     )
     if len(views) == 1:
         return traded
     observers = {
-        name: make_trading_vec_env(view.market_data, view.env, scaling=view.scaling, training=False)
+        name: make_vec_env(view.market_data, view.env, scaling=view.scaling, training=False)
         for name, view in views.items()
     }
     return SharedAccountVecEnv(traded, observers)
@@ -83,11 +90,7 @@ class SharedAccountVecEnv(VecEnvWrapper):
     observers : envs over the same rows, of as many accounts, which are shown and never stepped
     """
 
-    venv: StockTradingVecEnv
-
-    def __init__(
-        self, venv: StockTradingVecEnv, observers: Mapping[str, StockTradingVecEnv]
-    ) -> None:
+    def __init__(self, venv: VecEnv, observers: Mapping[str, VecEnv]) -> None:
         shown = spaces.Dict({name: one.observation_space for name, one in observers.items()})
         super().__init__(venv, observation_space=shown)
         self.observers = dict(observers)
@@ -103,11 +106,18 @@ class SharedAccountVecEnv(VecEnvWrapper):
         return self._observations(), rewards, dones, infos
 
     def _observations(self) -> dict[str, Float32Array]:
-        traded = self.venv.accounts.books
-        found = {}
-        for name, observer in self.observers.items():
-            books = observer.accounts.books
+        return {name: self._seen_by(observer) for name, observer in self.observers.items()}
+
+    def _seen_by(self, observer: VecEnv) -> Float32Array:
+        """Return what an observer shows of the traded accounts, of shape (E, S)."""
+        if isinstance(self.venv, StockTradingVecEnv) and isinstance(observer, StockTradingVecEnv):
+            traded, books = self.venv.accounts.books, observer.accounts.books
             books.records[:], books.shares[:] = traded.records, traded.shares
-            seen = [observer.accounts.observation(index) for index in range(self.num_envs)]
-            found[name] = np.stack(seen)
-        return found
+            return np.stack([observer.accounts.observation(i) for i in range(self.num_envs)])
+        accounts, shown = self.venv.get_attr("account"), observer.get_attr("unwrapped")
+        return np.stack(
+            [
+                env.observation_of(account.day, account.weights)
+                for account, env in zip(accounts, shown, strict=True)
+            ]
+        )

@@ -12,6 +12,8 @@ _SHARED = (
     "stop_loss",
     "profit_loss_ratio",
     "cooldown",
+    "type",
+    "cash_weight",
     "class_",
     "class_kwargs",
 )

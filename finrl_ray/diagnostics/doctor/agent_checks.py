@@ -290,7 +290,14 @@ def check_experiment(config: ExperimentConfig, findings: FindingList) -> None:
     """Look at how observations, evaluations and trials go together."""
     raw = config.agent.normalize in (False, "rewards")
     raw = raw and not _SCALES & set(config.search.space)
-    if raw and not config.env.scales_observations and config.env.class_ is None:
+    if raw and config.env.type == "portfolio":
+        findings.warning(
+            "agent.normalize",
+            "observations are not normalised: covariances of daily returns, of about 0.0001, stand "
+            "beside indicators and weights, and are drowned by them",
+            "set agent.normalize to true or observations",
+        )
+    elif raw and not config.env.scales_observations and config.env.class_ is None:
         findings.warning(
             "agent.normalize",
             f"observations are not normalised: cash of {config.env.initial_amount:,.0f} stands "

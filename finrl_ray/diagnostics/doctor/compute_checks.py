@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
@@ -15,6 +16,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.memory_estimate import FLOAT_BYTES, PROCESS_BYTES, memory_estimate
 from finrl_ray.env.observed_columns import observation_size
+from finrl_ray.env.portfolio.market import portfolio_size
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.machine.resources import cgroup_memory_limit
@@ -111,7 +113,9 @@ def largest_trial(
         except FinRLRayError:
             continue  # reported with the space
         trial = config_of_sample(config, sample)
-        single = observation_size(trial.env, n_assets, len(seen.feature_names))
+        portfolio = trial.env.type == "portfolio"
+        size_of = portfolio_size if portfolio else partial(observation_size, trial.env)
+        single = size_of(n_assets, len(seen.feature_names))
         entries = single * trial.agent.n_stack
         size = memory_estimate(
             trial.agent.algorithm,
@@ -119,7 +123,7 @@ def largest_trial(
             entries,
             n_assets,
             settings.n_envs,
-            shares_market=trial.agent.n_stack == 1,
+            shares_market=trial.agent.n_stack == 1 and not portfolio,
         )
         largest, longest = max(largest, size), max(longest, single)
     # the observation table of the env, in float32, beside the market's own float64 arrays

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.data.columns import PRICE_COLUMNS
@@ -11,9 +12,10 @@ from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.diagnostics.findings import FindingList
 from finrl_ray.diagnostics.leaks.sample import SEED, Sample
-from finrl_ray.env.make import make_trading_vec_env
+from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.orders.discrete import random_actions
 from finrl_ray.env.scaling import fitted_scaling
+from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.support.text import counted
 
@@ -133,15 +135,15 @@ def _check_episode(
     scaling = fitted_scaling(env, own.rows(sample.split.train.first_row, row + 1))
     seen: list[tuple[AnyArray, AnyArray]] = []
     for data in (own, other):
-        vec_env = make_trading_vec_env(data.rows(first, stop), env, scaling=scaling, training=False)
+        vec_env = make_vec_env(data.rows(first, stop), env, scaling=scaling, training=False)
         rng = np.random.default_rng(SEED)
-        observations: list[AnyArray] = [vec_env.reset()]
-        values = [float(vec_env.accounts.books.records["value"][0])]
+        observations: list[AnyArray] = [np.asarray(vec_env.reset())]
+        values = [_account_value(vec_env)]
         for _ in range(row - first):
             actions = random_actions(vec_env.action_space, 1, rng)
             stepped: AnyArray = np.asarray(vec_env.step(actions)[0])
             observations.append(stepped)
-            values.append(float(vec_env.accounts.books.records["value"][0]))
+            values.append(_account_value(vec_env))
         seen.append((np.concatenate(observations), np.array(values)))
     for what, one, two in zip(("an observation", "an account"), seen[0], seen[1], strict=True):
         if not np.array_equal(one, two):
@@ -150,6 +152,13 @@ def _check_episode(
                 f"{what} up to {date_label(date)} depends on prices after it",
                 "a market series or feature of the data holds the future",
             )
+
+
+def _account_value(env: VecEnv) -> float:
+    """Return what the first account of an env of this package is worth."""
+    if isinstance(env, StockTradingVecEnv):
+        return float(env.accounts.books.records["value"][0])
+    return float(env.get_attr("portfolio_value", indices=[0])[0])
 
 
 def check_scaling(sample: Sample, findings: FindingList) -> None:

@@ -119,5 +119,5 @@ def _rule_sharpe(sample: Sample, data: MarketData, rule: str, fill: str) -> floa
 
 def _with_fill(config: EnvConfig, fill: str) -> EnvConfig:
     # parity has no other fill; its quirks do not matter to the comparison
-    account = replace(config.of_this_package(), parity=False, discrete_actions="none")
+    account = replace(config.of_this_package().of_stocks(), parity=False, discrete_actions="none")
     return replace(account, fill=fill)  # type: ignore[arg-type]  # one of the two

@@ -23,20 +23,26 @@ class PortfolioAccount:
     initial_amount : currency
     cost_rate : fraction of all that is bought and sold
     first_day : row of the market
+    last_day : row on which the first episode ends; None: the last one
     """
 
     def __init__(
-        self, market: PortfolioMarket, initial_amount: float, cost_rate: float, first_day: int
+        self,
+        market: PortfolioMarket,
+        initial_amount: float,
+        cost_rate: float,
+        first_day: int,
+        last_day: int | None = None,
     ) -> None:
         self.market = market
         self.initial_amount = initial_amount
         self.cost_rate = cost_rate
-        self.first_day = first_day
-        self.start()
+        self.start(first_day, len(market.dates) - 1 if last_day is None else last_day)
 
-    def start(self) -> None:
-        """Begin an episode."""
-        days, n = len(self.market.dates) - self.first_day, len(self.market.tickers)
+    def start(self, first_day: int, last_day: int) -> None:
+        """Begin an episode that ends on `last_day`, both rows of the market."""
+        self.first_day, self.last_day = first_day, last_day
+        days, n = last_day + 1 - first_day, len(self.market.tickers)
         self.day = self.first_day
         self.weights: FloatArray = np.zeros(n)
         """(N,) held at today's close, before trading; the rest is cash."""
@@ -53,7 +59,7 @@ class PortfolioAccount:
     @property
     def finished(self) -> bool:
         """Whether there is no day left to hold over."""
-        return self.day == len(self.market.dates) - 1
+        return self.day == self.last_day
 
     @property
     def values(self) -> FloatArray:
@@ -121,6 +127,7 @@ class PortfolioAccount:
         return {
             "market": self.market.fingerprint,
             "first_day": self.first_day,
+            "last_day": self.last_day,
             "day": self.day,
             "weights": self.weights.copy(),
             "ledger": self._ledger[:rows].copy(),
@@ -134,15 +141,16 @@ class PortfolioAccount:
         Raises
         ------
         ConfigError
-            If the state belongs to another market or another first day.
+            If the state belongs to another market.
         """
-        own = (self.market.fingerprint, self.first_day)
-        if (state["market"], state["first_day"]) != own:
+        own = self.market.fingerprint
+        if state["market"] != own:
             raise ConfigError(
-                f"this state belongs to another market ({state['market']}, day "
-                f"{state['first_day']}), the env trades {own}; build it on the same data"
+                f"this state belongs to another market ({state['market']}), the env trades {own}; "
+                "build it on the same data"
             )
-        self.start()
+        # a state of an earlier version does not say where its episode ends: with the market
+        self.start(state["first_day"], state.get("last_day", len(self.market.dates) - 1))
         self.day, self.weights = state["day"], state["weights"].copy()
         rows = self.n_rows
         self._ledger[:rows] = state["ledger"]

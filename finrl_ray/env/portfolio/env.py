@@ -13,7 +13,7 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.constructor import DEFAULTS
 from finrl_ray.env.portfolio.account import PortfolioAccount
-from finrl_ray.env.portfolio.market import portfolio_market
+from finrl_ray.env.portfolio.market import PortfolioMarket, portfolio_market, portfolio_size
 from finrl_ray.env.portfolio.weights import wanted_weights
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.float32_range import FLOAT32_MAX
@@ -42,7 +42,8 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
     Parameters
     ----------
     df : frame in FinRL's long format, or MarketData. The first `lookback` days only fill the
-        covariance, unless the frame has FinRL's column `cov_list`.
+        covariance, unless the frame has FinRL's column `cov_list`, or with `every_day`. Or what
+        `portfolio_market` made of one, so that several envs share it.
     stock_dim : N
     hmax : accepted and not used, as in FinRL: weights have no number of shares
     initial_amount : currency, all cash at the start
@@ -56,6 +57,11 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
     cash_weight : a last entry of the action is the weight of cash; without it all is invested
     action_scale : the action is multiplied by it before the projection
     risk_indicator_col : the series compared with the threshold
+    every_day : begin on the first day: covariances of the first days are of the returns so far,
+        zeros where there are fewer than 2
+    random_start : begin episodes on a random day of the first half of the data, or of a part of it
+    first_segment : of a market with seams (`MarketData.take`), the part of the first episode;
+        episodes take turns through the parts
 
     Raises
     ------
@@ -69,7 +75,7 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
 
     def __init__(
         self,
-        df: "pd.DataFrame | MarketData",
+        df: "pd.DataFrame | MarketData | PortfolioMarket",
         stock_dim: int | None = None,
         hmax: Any = None,
         initial_amount: float = DEFAULTS.initial_amount,
@@ -85,9 +91,20 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
         cash_weight: bool = False,
         action_scale: float = 1.0,
         risk_indicator_col: str = DEFAULTS.risk_indicator_col,
+        every_day: bool = False,
+        random_start: bool = False,
+        first_segment: int = 0,
     ) -> None:
-        self.market = portfolio_market(
-            df, tech_indicator_list, lookback=lookback, risk_name=risk_indicator_col
+        self.market = (
+            df
+            if isinstance(df, PortfolioMarket)
+            else portfolio_market(
+                df,
+                tech_indicator_list,
+                lookback=lookback,
+                risk_name=risk_indicator_col,
+                every_day=every_day,
+            )
         )
         n, f = len(self.market.tickers), len(self.market.feature_names)
         for name, came, must in (
@@ -110,6 +127,8 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
             transaction_cost_pct,
         )
         _require(0 <= day <= last and int(day) == day, "day", f"within 0..{last}", day)
+        parts = len(self.market.segments)
+        _require(day == 0 or parts == 1, "day", f"0 with a market of {parts} parts", day)
         if turbulence_threshold is not None and self.market.risk is None:
             raise ConfigError(
                 f"turbulence_threshold needs the series {risk_indicator_col!r}, which the data "
@@ -120,13 +139,15 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
         self.turbulence_threshold = turbulence_threshold
         self.tech_indicator_list = list(self.market.feature_names)
         self.observation_space: spaces.Space[Any] = spaces.Box(
-            -np.inf, np.inf, shape=((n + f + 1) * n,), dtype=np.float32
+            -np.inf, np.inf, shape=(portfolio_size(n, f),), dtype=np.float32
         )
         self.action_space: spaces.Space[Any] = spaces.Box(
             -1.0, 1.0, shape=(n + cash_weight,), dtype=np.float32
         )
         amount, cost_rate = float(initial_amount), float(transaction_cost_pct)
-        self.account = PortfolioAccount(self.market, amount, cost_rate, int(day))
+        self.random_start, self.first_segment = bool(random_start), int(first_segment)
+        self._start_day, self._episode = int(day), 0
+        self.account = PortfolioAccount(self.market, amount, cost_rate, *self._next_days())
         self.reward = 0.0
 
     # -- episodes -----------------------------------------------------------------------------
@@ -136,9 +157,19 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
     ) -> tuple[Float32Array, dict[str, Any]]:
         """Start an episode with all cash."""
         super().reset(seed=seed)
-        self.account.start()
+        first, last = self._next_days()
+        if self.random_start:
+            first += int(self.np_random.integers(0, max(1, (last + 1 - first) // 2)))
+        self._episode += 1
+        self.account.start(first, last)
         self.reward = 0.0
         return self._observation(), {}
+
+    def _next_days(self) -> tuple[int, int]:
+        """Return the first and the last day of the part of the market that is traded next."""
+        segments = self.market.segments
+        first, stop = segments[(self._episode + self.first_segment) % len(segments)]
+        return (first if len(segments) > 1 else self._start_day), stop - 1
 
     def step(self, action: AnyArray) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Rebalance at today's close and hold until the next.
@@ -175,16 +206,23 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
         return wanted_weights(values, self.action_scale, self.market.tradable[self.day])
 
     def _observation(self) -> Float32Array:
-        return self.state.astype(np.float32).ravel()
+        return self.observation_of(self.day, self.account.weights)
+
+    def observation_of(self, day: int, weights: FloatArray) -> Float32Array:
+        """Return what is seen on a day of the market by a portfolio of weights (N,)."""
+        return self._rows(day, weights).astype(np.float32).ravel()
+
+    def _rows(self, day: int, weights: FloatArray) -> FloatArray:
+        market = self.market
+        rows = (market.covariance[day], market.features[day], weights[np.newaxis])
+        return np.concatenate(rows)
 
     # -- where the portfolio stands ----------------------------------------------------------------
 
     @property
     def state(self) -> FloatArray:
         """Covariance, indicators and weights of today, of shape (N + F + 1, N)."""
-        market, day = self.market, self.day
-        rows = (market.covariance[day], market.features[day], self.account.weights[np.newaxis])
-        return np.concatenate(rows)
+        return self._rows(self.day, self.account.weights)
 
     @property
     def day(self) -> int:
@@ -270,6 +308,7 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
         """Return everything the env's future depends on, as a dict that can be pickled."""
         return {
             "account": self.account.get_state(),
+            "episode": self._episode,
             "reward": self.reward,
             "rng": None if self._np_random is None else self.np_random.bit_generator.state,
             "rng_seed": self._np_random_seed,
@@ -281,9 +320,10 @@ class StockPortfolioEnv(gym.Env[Float32Array, Float32Array]):
         Raises
         ------
         ConfigError
-            If the state belongs to another market or another first day.
+            If the state belongs to another market.
         """
         self.account.set_state(state["account"])
+        self._episode = state.get("episode", 0)
         self.reward = state["reward"]
         self._np_random = None
         if state["rng"] is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class PortfolioMarket:
     covariance : array of shape (D, N, N)
         Of simple returns up to and including the day's own.
     risk : array of shape (D,), or None without the risk series
+    segments : first day and day after the last of each part that episodes stay in, 2 days or more
     """
 
     dates: DateArray
@@ -46,6 +48,7 @@ class PortfolioMarket:
     features: FloatArray
     covariance: FloatArray
     risk: FloatArray | None
+    segments: tuple[tuple[int, int], ...]
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
@@ -53,6 +56,11 @@ class PortfolioMarket:
         ends = (str(self.dates[0]), str(self.dates[-1]), len(self.dates))
         sums = (float(self.close[0].sum()), float(self.close[-1].sum()))
         return (self.tickers, self.feature_names, *ends, *sums)
+
+
+def portfolio_size(n_assets: int, n_features: int) -> int:
+    """Return the entries of an observation: covariances, indicators and weights, (N + F + 1) N."""
+    return (n_assets + n_features + 1) * n_assets
 
 
 def rolling_covariance(close: FloatArray, lookback: int) -> FloatArray:
@@ -75,22 +83,50 @@ def rolling_covariance(close: FloatArray, lookback: int) -> FloatArray:
     return np.array(matrices).reshape(len(matrices), n, n)
 
 
+def covariance_so_far(
+    close: FloatArray, lookback: int, segments: Sequence[tuple[int, int]]
+) -> FloatArray:
+    """Return the covariance of the last `lookback` simple returns, or of as many as there are.
+
+    Parameters
+    ----------
+    close : array of shape (D, N)
+    lookback : returns per matrix, >= 2
+    segments : days in whose first one nothing is known of a day before
+
+    Returns
+    -------
+    array of shape (D, N, N)
+        Row t ends with the return of day t (ddof 1); zeros where there are fewer than 2 returns.
+    """
+    n = close.shape[1]
+    matrices = np.zeros((len(close), n, n))
+    for first, stop in segments:
+        returns = close[first + 1 : stop] / close[first : stop - 1] - 1.0
+        for t in range(2, stop - first):
+            seen = returns[max(0, t - lookback) : t]
+            matrices[first + t] = np.atleast_2d(np.cov(seen, rowvar=False))
+    return matrices
+
+
 def portfolio_market(
     data: "pd.DataFrame | MarketData",
     tech_indicator_list: Sequence[str] | None,
     *,
     lookback: int,
     risk_name: str,
+    every_day: bool = False,
 ) -> PortfolioMarket:
     """Return the days of a frame or of a MarketData that a portfolio can be held over.
 
     The first `lookback` days only fill the first covariance; a frame with FinRL's `cov_list`
-    brings its own, and loses no day.
+    brings its own, and loses no day. With `every_day` no day is lost either: covariances of the
+    first days are of the returns so far (`covariance_so_far`).
 
     Raises
     ------
     ConfigError
-        If indicators are missing.
+        If indicators are missing, or rows were taken out of the market without `every_day`.
     DataError
         If fewer than 2 days are left, or a covariance is not an (N, N) matrix of numbers.
     """
@@ -107,17 +143,27 @@ def portfolio_market(
             )
     else:
         market, labels, brought = _from_frame(data, tech_indicator_list, risk_name)
-    first = max(market.warmup, 0 if brought is not None else lookback)
+    if market.seams and not every_day:
+        raise ConfigError(
+            "rows were taken out of the middle of this market (MarketData.take); covariances are "
+            "then of the returns of each part so far: set every_day=True"
+        )
+    own = brought is None and not every_day
+    first = max(market.warmup, lookback if own else 0)
     if market.n_periods - first < 2:
         raise DataError(
             f"a portfolio needs at least 2 days after the first {first}, which fill the covariance "
             f"(lookback {lookback}) and the indicators, got {market.n_periods} days in all; use "
             "more data or a shorter lookback"
         )
-    if brought is None:
-        covariance = rolling_covariance(market.close, lookback)[first - lookback :]
-    else:
+    edges = (first, *(row for row in market.seams if row > first), market.n_periods)
+    spans = [(a - first, b - first) for a, b in pairwise(edges)]
+    if brought is not None:
         covariance = brought[first:]
+    elif every_day:
+        covariance = covariance_so_far(market.close[first:], lookback, spans)
+    else:
+        covariance = rolling_covariance(market.close, lookback)[first - lookback :]
     known = risk_name in (*market.market_feature_names, *market.feature_names)
     risk = market.market_series(risk_name)[first:] if known else None
     if risk is not None and not np.isfinite(risk).all():
@@ -133,6 +179,7 @@ def portfolio_market(
         features=market.features[first:].transpose(0, 2, 1),
         covariance=covariance,
         risk=risk,
+        segments=tuple((a, b) for a, b in spans if b - a >= 2),
     )
 
 

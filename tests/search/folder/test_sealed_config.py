@@ -220,6 +220,21 @@ DEPENDENT = {
         {"data": {"turbulence": True}},
         {"data": {"turbulence": True}, "env": {"turbulence_threshold": 100.0}},
     ),
+    "env.type": (
+        {"env": {"action": "target_weights", "fractional_shares": True}},
+        {"env": {"action": "target_weights", "fractional_shares": True, "type": "crypto"}},
+    ),
+    **{
+        f"env.{name}": (
+            {"env": {"type": "portfolio"}},
+            {"env": {"type": "portfolio", name: value}},
+        )
+        for name, value in (
+            ("covariance_lookback", 20),
+            ("cash_weight", True),
+            ("action_scale", 2.0),
+        )
+    },
     "env.max_weight": (
         {"env": {"action": "target_weights"}},
         {"env": {"action": "target_weights", "max_weight": 0.5}},
