@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from finrl_ray.config.reference.reference_page import config_reference
 from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.env.own_reward.terms import TERMS
 from finrl_ray.env.rules import FINRL_RULES, TradingRules
+from finrl_ray.metrics.own import METRIC_TERMS
 
 DOCS = Path(__file__).parent
 
@@ -30,9 +32,18 @@ def search_page() -> str:
 
 def reward_page() -> str:
     """Return docs/bring/reward.md with the table of what a reward is told."""
+    return _with_table("bring/reward.md", "terms", _terms_table(TERMS))
+
+
+def metric_page() -> str:
+    """Return docs/bring/metric.md with the table of what a metric is told."""
+    return _with_table("bring/metric.md", "terms", _terms_table(METRIC_TERMS))
+
+
+def _terms_table(terms: Mapping[str, Any]) -> str:
     rows = ["| Name | Shape | Unit | What it is |", "|---|---|---|---|"]
-    rows += [f"| `{n}` | {t.shape} | {t.unit} | {t.text} |" for n, t in TERMS.items()]
-    return _with_table("bring/reward.md", "terms", "".join(f"{row}\n" for row in rows))
+    rows += [f"| `{n}` | {t.shape or 'number'} | {t.unit} | {t.text} |" for n, t in terms.items()]
+    return "".join(f"{row}\n" for row in rows)
 
 
 def _with_table(page: str, what: str, table: str) -> str:
@@ -76,6 +87,7 @@ PAGES = {
     "environment.md": environment_page,
     "search.md": search_page,
     "bring/reward.md": reward_page,
+    "bring/metric.md": metric_page,
 }
 
 if __name__ == "__main__":

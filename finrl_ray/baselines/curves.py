@@ -1,12 +1,12 @@
 """All baselines of one window, by name, with their measures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from finrl_ray._typing import FloatArray
+from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.baselines.names import BUY_AND_HOLD, LABELS
 from finrl_ray.baselines.portfolios import held_curve, rebalanced_curve
@@ -19,9 +19,11 @@ from finrl_ray.baselines.weights import (
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.metrics.own import MeasuredAccount
 from finrl_ray.metrics.performance import sharpe_ratio
 from finrl_ray.metrics.registry import performance_summary
 from finrl_ray.metrics.returns import active_returns, simple_returns
+from finrl_ray.own_code.metric import OwnMetric
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,7 +115,12 @@ def _index_curve(market_data: MarketData, column: str, amount: float) -> FloatAr
 
 
 def curve_measures(
-    curves: Mapping[str, FloatArray], *, periods_per_year: float, risk_free_rate: float
+    curves: Mapping[str, FloatArray],
+    *,
+    periods_per_year: float,
+    risk_free_rate: float,
+    own_metrics: Sequence[OwnMetric] = (),
+    dates: DateArray | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return the performance measures of each curve, and its Sharpe ratio beyond buy & hold.
 
@@ -122,6 +129,8 @@ def curve_measures(
     curves : by name; one of them is `buy_and_hold`
     periods_per_year : periods/year
     risk_free_rate : 1/year
+    own_metrics : of the user, NaN of a curve where they ask for more than is known of it
+    dates : of the curves, for own metrics
     """
     held, found = curves[BUY_AND_HOLD], {}
     for name, curve in curves.items():
@@ -133,7 +142,14 @@ def curve_measures(
         )
         active = active_returns(curve, held)
         measures["active_sharpe_ratio"] = sharpe_ratio(active, periods_per_year=periods_per_year)
-        found[name] = measures
+        account = MeasuredAccount(
+            account_value=curve,
+            periods_per_year=periods_per_year,
+            risk_free_rate=risk_free_rate,
+            dates=dates,
+            benchmark_value=held,
+        )
+        found[name] = measures | {own.name: own.value(account) for own in own_metrics}
     return found
 
 

@@ -11,10 +11,9 @@ from rich.table import Table
 
 from finrl_ray.cluster.nodes import current_dashboard
 from finrl_ray.cluster.security import token_place
-from finrl_ray.metrics.registry import SHOWN
 from finrl_ray.report.terminal_tables import (
-    RANKED_MEASURES,
     formatted,
+    measures_with_own,
     number,
     percent,
     short_label,
@@ -154,7 +153,7 @@ class LiveView(tune.Callback):
             show_edge=False,
             pad_edge=False,
         )
-        measures = [SHOWN[name] for name in RANKED_MEASURES]
+        measures = measures_with_own(list(self.config.own_metrics))
         for name in ("trial", "state", "steps", *map(short_label, measures)):
             panel.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         running = [r for r in self._records() if r.state == "running"]

@@ -1,11 +1,13 @@
 """The `evaluation` section of the YAML: how often, and by which measure, agents are judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from finrl_ray.config.checks import FORBID_UNKNOWN, require, require_numbers
+from finrl_ray.config.checks import FORBID_UNKNOWN, not_searched, require, require_numbers
 from finrl_ray.config.search import Metric
+from finrl_ray.config.trial.own_metrics import check_metric_name, is_own_metric
 from finrl_ray.errors import ConfigError
+from finrl_ray.own_code.reference import reference_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,9 +19,15 @@ class EvaluationConfig:
     eval_freq: int = 2_000
     """Timesteps between evaluations; the last one always falls on the end of training, the only one
     if this is more than `agent.total_timesteps`."""
-    metric: Metric = "sharpe_ratio"
+    metric: Metric | str = "sharpe_ratio"
     """What schedulers compare and searchers maximise (max_drawdown is <= 0, so it is maximised
-    too). The winner is ranked by `search.rank_by`."""
+    too). The winner is ranked by `search.rank_by`. Or your own, by import path: `my_metric:metric`
+    (see docs/bring/metric.md)."""
+    metric_kwargs: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=not_searched("trials are compared by one measure, the same for all of them"),
+    )
+    """Keywords of your own `metric`, beside what it is told of an account."""
     periods_per_year: float | None = None
     """Bars in a year; null: from the spacing of the dates (252 for daily bars without weekends,
     365 with them; see docs/environment.md for bars within the day)."""
@@ -35,6 +43,14 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require_numbers(self)
+        if callable(self.metric):
+            object.__setattr__(self, "metric", reference_of(self.metric, "metric"))
+        check_metric_name("metric", self.metric)
+        require(
+            is_own_metric(self.metric) or not self.metric_kwargs,
+            f"metric_kwargs are keywords of an own metric, and metric is {self.metric!r}; leave "
+            f"out {dict(self.metric_kwargs)}, or name your function in metric",
+        )
         require(self.eval_freq >= 1, f"eval_freq must be >= 1 timestep, got {self.eval_freq}")
         periods = self.periods_per_year
         require(

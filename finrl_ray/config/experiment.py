@@ -6,6 +6,7 @@ values and hold no defaults of their own.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -17,7 +18,9 @@ from finrl_ray.config.env_options.trading import check_combinations
 from finrl_ray.config.evaluation import EvaluationConfig, earliest_stop
 from finrl_ray.config.search import SEARCHERS, SearchConfig
 from finrl_ray.config.trial.order_size import check_tickers
+from finrl_ray.config.trial.own_metrics import is_own_metric
 from finrl_ray.config.validation import OneWindow, ValidationScheme
+from finrl_ray.metrics.registry import measure_name
 from finrl_ray.storage.url import check_url, require_no_secret
 
 
@@ -54,6 +57,20 @@ class ExperimentConfig:
         self._check_tickers()
         self._check_actions()
 
+    @property
+    def own_metrics(self) -> Mapping[str, Mapping[str, Any]]:
+        """The references of the user's metrics that are named, each with its keywords.
+
+        `evaluation.metric_kwargs` are those of `evaluation.metric`; others have none.
+        """
+        evaluation, search = self.evaluation, self.search
+        named = dict.fromkeys((evaluation.metric, *search.objectives, search.rank_by))
+        return {
+            metric: evaluation.metric_kwargs if metric == evaluation.metric else {}
+            for metric in named
+            if is_own_metric(metric)
+        }
+
     def _check_evaluations(self) -> None:
         total, evaluation = self.agent.total_timesteps, self.evaluation
         patience = evaluation.max_no_improvement_evals
@@ -75,6 +92,12 @@ class ExperimentConfig:
             not objectives or objectives[0] == metric,
             f"search.objectives must begin with evaluation.metric ({metric}), by which trials are "
             f"stopped, got {list(objectives)}",
+        )
+        names = [measure_name(metric) for metric in self.own_metrics]
+        require(
+            len(set(names)) == len(names),
+            "own metrics must differ in the last part of their import path, which is their name in "
+            f"results, got {list(self.own_metrics)}; rename one of the functions",
         )
 
     def _check_paths(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 from finrl_ray.config.agent import Algorithm
 from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require, require_numbers
 from finrl_ray.config.schedulers import AshaConfig, Scheduler
+from finrl_ray.config.trial.own_metrics import check_metric_name
 from finrl_ray.metrics.registry import METRICS
 
 
@@ -131,14 +132,15 @@ class SearchConfig:
     """Samples to run first, as they are: values by name of the space (what is missing is drawn),
     `finrl` for FinRL's defaults of the algorithm, or `rl_zoo3` for rl-zoo3's; `sac.rl_zoo3` where
     `agent.algorithm` is searched. They count towards `num_samples`, except beside a grid."""
-    objectives: tuple[Metric, ...] = ()
-    """Two or more measures that Optuna maximises together; the first must be `evaluation.metric`,
-    by which trials are stopped."""
-    rank_by: RankBy = "appraisal_ratio"
+    objectives: tuple[Metric | str, ...] = ()
+    """Two or more measures that Optuna maximises together, your own by import path among them; the
+    first must be `evaluation.metric`, by which trials are stopped."""
+    rank_by: RankBy | str = "appraisal_ratio"
     """By what the winner and the table are ranked: a measure on the validation window, or where
     trials train several times its mean less its standard error. The default is what the verdict
     judges: the return beside the market per risk. `objective`: what schedulers compare
-    (`evaluation.metric` or `validation.objective`), as searches of earlier versions were ranked."""
+    (`evaluation.metric` or `validation.objective`), as searches of earlier versions were ranked. Or
+    your own by import path."""
     select: Literal["last", "best", "mean"] = "last"
     """Which evaluation stands for a trial. `last` counts one look per trial; `best` is the one
     that ranks highest of its evaluations, which flatters trials that are evaluated more often;
@@ -317,6 +319,9 @@ class SearchConfig:
 
     def _check_objectives(self) -> None:
         names = self.objectives
+        check_metric_name("rank_by", self.rank_by, (RANK_BY_OBJECTIVE,))
+        for name in names:
+            check_metric_name("objectives", name)
         if not names:
             return
         require(

@@ -16,6 +16,7 @@ import numpy as np
 from finrl_ray._typing import FloatArray
 from finrl_ray.errors import DataError
 from finrl_ray.metrics.beside_benchmark import appraisal_ratio, beta, information_ratio
+from finrl_ray.metrics.own import UNDEFINED_OWN
 from finrl_ray.metrics.performance import (
     annual_return,
     annual_volatility,
@@ -252,6 +253,9 @@ SHOWN: Mapping[str, Measure | ShownMeasure] = MappingProxyType(
 )
 """What tables can show of an account: the measures, and the numbers beside them."""
 
+OTHER_MEASURES = ("n_trades", "mean_reward", "mean_ep_length", "objective")
+"""What an evaluation records beside these: no own metric can have one of these names."""
+
 METRICS: tuple[str, ...] = tuple(
     measure.name
     for kind in ("ratio", "return", "risk")
@@ -267,14 +271,37 @@ HEADLINES: tuple[Measure, ...] = tuple(m for m in MEASURES.values() if m.headlin
 """The measures that tables with little room show."""
 
 
+def shown_measure(metric: str) -> "Measure | ShownMeasure":
+    """Return how a metric that the config names is shown, one of the user's own included."""
+    name = measure_name(metric)
+    return SHOWN.get(name) or ShownMeasure(name=name, label=name.replace("_", " "), format=".4g")
+
+
 def leading_with(*names: str) -> tuple[Measure, ...]:
     """Return all measures, those of these names first and in this order."""
     first = [MEASURES[name] for name in names]
     return (*first, *(m for m in MEASURES.values() if m.name not in names))
 
 
-def title_of(name: str) -> str:
+def measure_name(metric: str) -> str:
+    """Return the key of a metric in results and tables: of `my_metric:ulcer_index` the last part.
+
+    Parameters
+    ----------
+    metric : as the config names it
+    """
+    return metric.rpartition(":")[2].rpartition(".")[2]
+
+
+def undefined_value(metric: str) -> float:
+    """Return what stands in for a metric that is not a number where trials are compared."""
+    measure = MEASURES.get(metric)
+    return UNDEFINED_OWN if measure is None else measure.undefined
+
+
+def title_of(metric: str) -> str:
     """Return what a measure is called in a sentence; of an unknown one its name in words."""
+    name = measure_name(metric)
     measure = MEASURES.get(name)
     return name.replace("_", " ") if measure is None else measure.title
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from finrl_ray.errors import SearchError
 from finrl_ray.files.bounded_reading import read_json
-from finrl_ray.metrics.registry import SHOWN
+from finrl_ray.metrics.registry import SHOWN, measure_name
 from finrl_ray.report.timeline import result_times
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.lock import is_driven
@@ -152,7 +152,8 @@ class SearchReport:
         row = dict(self.table[self.table["trial"] == self.winner].to_dict("records")[0])
         if self.ensemble is None:
             return row
-        together = {name: self.ensemble.measures.get(str(name)) for name in row if name in SHOWN}
+        shown = {*SHOWN, *map(measure_name, self.folder.config.own_metrics)}
+        together = {name: self.ensemble.measures.get(str(name)) for name in row if name in shown}
         return {**row, **together, "score": self.ensemble.score, "state": "ensemble"}
 
     @property

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finrl_ray.baselines.names import LABELS
-from finrl_ray.metrics.registry import SHOWN, Measure, ShownMeasure, title_of
+from finrl_ray.metrics.registry import SHOWN, Measure, ShownMeasure, shown_measure, title_of
 from finrl_ray.report.long_table import LongTable
 from finrl_ray.search.results.table import IN_ENSEMBLE, PARETO
 
@@ -38,6 +38,7 @@ RANKED_MEASURES = (
 )
 """Measures of a trial that every table of trials shows."""
 _SHORT = {"appraisal_ratio": "appr.", "exposure": "inv.", "turnover": "turn."}
+_LONGEST_LABEL = 12
 # wider than any table, to measure how wide one would be
 _WIDE = Console(width=1_000)
 
@@ -59,7 +60,8 @@ def formatted(value: Any, style: str) -> str:
 
 def short_label(measure: Measure | ShownMeasure) -> str:
     """Return the heading of a measure for which there is room in 80 columns; see docs/search.md."""
-    return _SHORT.get(measure.name, measure.label)
+    own = measure.label[:_LONGEST_LABEL] if measure.name not in SHOWN else measure.label
+    return _SHORT.get(measure.name, own)
 
 
 def _is_number(value: Any) -> bool:
@@ -89,11 +91,12 @@ def ranking(
         all(not _differ(row["score"], row.get(name)) for row in every) for name in RANKED_MEASURES
     )
     front = any(PARETO in row for row in every)
+    measures = measures_with_own(_own_metric(every))
     names = ["#", "trial", *(["score"] if scored else [])]
-    names += [short_label(SHOWN[name]) for name in RANKED_MEASURES]
+    names += [short_label(measure) for measure in measures]
     names += ["steps", *(["Pareto"] if front else [])]
     rows = every[:limit]
-    cells = [_ranked(row, scored=scored, front=front) for row in rows]
+    cells = [_ranked(row, measures, scored=scored, front=front) for row in rows]
     # rich would measure each cell of each column
     widths = [
         max([len(name), *(len(texts[place]) for texts in cells)])
@@ -120,18 +123,46 @@ def ranking(
     return LongTable(make=empty, rows=shown)
 
 
+def measures_with_own(metrics: Sequence[str]) -> list[Measure | ShownMeasure]:
+    """Return what tables of trials show, metrics of the user's first, in the place of turnover.
+
+    Parameters
+    ----------
+    metrics : as the config names them
+    """
+    own = [shown_measure(metric) for metric in metrics]
+    names = RANKED_MEASURES[:-1] if own else RANKED_MEASURES
+    return [*own, *(SHOWN[name] for name in names)]
+
+
+def _own_metric(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Return the user's own metric by which the trials of a table were compared, if there is one.
+
+    It is the only one with a column of its best value that is no measure of the package.
+    """
+    columns = map(str, rows[0] if rows else ())
+    named = [name.removeprefix("best_") for name in columns if name.startswith("best_")]
+    return [name for name in named if name not in SHOWN and name in rows[0]]
+
+
 def _differ(one: Any, other: Any) -> bool:
     if _is_number(one) and _is_number(other):
         return bool(one != other)
     return _is_number(one) or _is_number(other)
 
 
-def _ranked(row: Mapping[Any, Any], *, scored: bool, front: bool) -> list[str]:
+def _ranked(
+    row: Mapping[Any, Any],
+    measures: Sequence[Measure | ShownMeasure],
+    *,
+    scored: bool,
+    front: bool,
+) -> list[str]:
     return [
         str(row["rank"]) if _is_number(row["rank"]) else "-",
         str(row["trial"]),
         *([number(row["score"])] if scored else []),
-        *(formatted(row.get(name), SHOWN[name].format) for name in RANKED_MEASURES),
+        *(formatted(row.get(one.name), one.format) for one in measures),
         f"{row['timesteps']:,}",
         *(["yes" if row[PARETO] else ""] if front else []),
     ]
@@ -196,10 +227,14 @@ def backtest_table(result: "Backtest") -> Table:
     title = f"Test window {start} to {end}, {result.who}"
     view = Table(title=title, title_justify="left", min_width=len(title) + 2)
     view.add_column("")
-    for measure in _BACKTEST_COLUMNS:
-        view.add_column(measure.label, justify="right", no_wrap=True)
+    agent = result.measures.get("agent", {})
+    # an own metric stands last in place of what is left out for it
+    own = [shown_measure(name) for name in agent if name not in SHOWN]
+    columns = [*_BACKTEST_COLUMNS[: -1 if own else None], *own]
+    for measure in columns:
+        view.add_column(measure.label[:_LONGEST_LABEL], justify="right", no_wrap=True)
     for name, measures in result.measures.items():
-        cells = [formatted(measures.get(one.name), one.format) for one in _BACKTEST_COLUMNS]
+        cells = [formatted(measures.get(one.name), one.format) for one in columns]
         view.add_row(LABELS.get(name, name), *cells, style="bold" if name == "agent" else "")
     return view
 

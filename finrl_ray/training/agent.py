@@ -39,10 +39,12 @@ from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.files.manifest import write_folder_manifest
+from finrl_ray.own_code.metric import OwnMetric
 from finrl_ray.support.text import counted
 from finrl_ray.training.build_model import build_model, device_of
 from finrl_ray.training.divergence import check_finite
 from finrl_ray.training.own_agent import OwnCallbacks
+from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.restart_note import with_restart_note
 
 MODEL_FILE = "model.zip"
@@ -218,7 +220,10 @@ class SafePointCallback(BaseCallback):
         self.config = config
         self.seed = seed
         self.evaluation = make_evaluation(
-            config.evaluation, eval_env, periods_per_year=periods_per_year
+            config.evaluation,
+            eval_env,
+            periods_per_year=periods_per_year,
+            own_metrics=metrics_of(config),
         )
         self.objectives: list[float] = []
 
@@ -312,6 +317,7 @@ def make_evaluation(
     periods_per_year: float,
     log_path: str | None = None,
     best_model_save_path: str | None = None,
+    own_metrics: Sequence[OwnMetric] = (),
 ) -> TradingEvalCallback:
     """Return the evaluation that a config asks for, early stopping included."""
     patience = evaluation.max_no_improvement_evals
@@ -327,6 +333,7 @@ def make_evaluation(
         metric=evaluation.metric,
         periods_per_year=periods_per_year,
         risk_free_rate=evaluation.risk_free_rate,
+        own_metrics=own_metrics,
         verbose=0,
     )
 

@@ -6,17 +6,16 @@ whole paths they make. A checkpoint holds the folds that are done; a trial that 
 trains the next fold as if it had never been stopped.
 """
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray._typing import AnyArray, DateArray, FloatArray
+from finrl_ray._typing import FloatArray
+from finrl_ray.agents.callbacks.measures import own_values
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.state.training_state import learn_from
@@ -32,12 +31,17 @@ from finrl_ray.data.windows.folds import Fold, ValidationPlan
 from finrl_ray.env.account_history import AccountHistory, trading_of
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
-from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.metrics.beside_benchmark import residual_returns
 from finrl_ray.metrics.performance import sharpe_ratio
-from finrl_ray.metrics.registry import MEASURES, performance_summary
+from finrl_ray.metrics.registry import (
+    MEASURES,
+    measure_name,
+    performance_summary,
+    undefined_value,
+)
 from finrl_ray.metrics.returns import account_values, active_returns, simple_returns
+from finrl_ray.own_code.metric import OwnMetric
 from finrl_ray.training.agent import (
     FRESH_START,
     Report,
@@ -49,41 +53,9 @@ from finrl_ray.training.build_model import build_model, device_of
 from finrl_ray.training.divergence import check_finite
 from finrl_ray.training.fold_error import standard_error
 from finrl_ray.training.fold_models import FoldModels, write_fold_models
+from finrl_ray.training.fold_results import FoldResult, read_folds, write_folds
 from finrl_ray.training.own_agent import OwnCallbacks
-
-FOLDS_FILE = "folds.npz"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FoldResult:
-    """What one training has come to on its judged rows.
-
-    Parameters
-    ----------
-    fold : its number in the plan
-    seed : of the training
-    timesteps : that it took
-    dates : array of shape (R,), the days on which returns were earned
-    returns : array of shape (R,), the account's simple returns; one fewer per segment than rows
-    active : array of shape (R,), `returns` less those of buy & hold on the same days
-    turnover : per year, the mean over the segments; NaN where an env of the user's does not say it
-    exposure : mean share of the account that was invested; NaN where an earlier version has not
-        kept it, or an env of the user's does not say it
-    """
-
-    fold: int
-    seed: int
-    timesteps: int
-    dates: DateArray
-    returns: FloatArray
-    active: FloatArray
-    turnover: float
-    exposure: float = math.nan
-
-    @property
-    def benchmark(self) -> FloatArray:
-        """Simple returns of buy & hold on the same days, shape (R,)."""
-        return self.returns - self.active
+from finrl_ray.training.own_metrics import metrics_of
 
 
 def train_folds(
@@ -211,6 +183,8 @@ def _run_fold(
         seed=seed,
         timesteps=int(model.num_timesteps),
         periods_per_year=periods_per_year,
+        risk_free_rate=config.evaluation.risk_free_rate,
+        own_metrics=metrics_of(config),
     )
     assert model.env is not None
     model.env.close()
@@ -227,6 +201,8 @@ def judge_fold(
     seed: int,
     timesteps: int,
     periods_per_year: float,
+    risk_free_rate: float = 0.0,
+    own_metrics: Sequence[OwnMetric] = (),
 ) -> FoldResult:
     """Return what an agent comes to on the judged rows of a fold.
 
@@ -239,8 +215,10 @@ def judge_fold(
     number : of the fold in the plan
     seed, timesteps : of the training, as `FoldResult` has them
     periods_per_year : periods/year
+    risk_free_rate : 1/year
+    own_metrics : of the user
     """
-    dates, returns, active, traded, invested = [], [], [], [], []
+    dates, returns, active, traded, invested, own = [], [], [], [], [], []
     for first, stop in fold.judged:
         judged = development.rows(first, stop)
         history = act(judged)
@@ -250,6 +228,7 @@ def judge_fold(
         of_account = trading_of(history, periods_per_year)
         traded.append(of_account.get("turnover", math.nan))
         invested.append(of_account.get("exposure", math.nan))
+        own.append(own_values(own_metrics, history, periods_per_year, risk_free_rate))
     lengths = [len(part) for part in returns]
     return FoldResult(
         fold=number,
@@ -260,6 +239,10 @@ def judge_fold(
         active=np.concatenate(active),
         turnover=float(np.average(traded, weights=lengths)),
         exposure=float(np.average(invested, weights=lengths)),
+        own={
+            name: float(np.average([values[name] for values in own], weights=lengths))
+            for name in own[0]
+        },
     )
 
 
@@ -286,19 +269,21 @@ def fold_metrics(
     year = np.sqrt(periods_per_year)
     sharpes = [m["active_sharpe_ratio"] for m in measures]
     metrics["eval/active_sharpe_se"] = standard_error(sharpes, done[0].active, year)
-    ranked = config.search.rank_by
+    ranked = measure_name(config.search.rank_by)
     if ranked != RANK_BY_OBJECTIVE:
         series = _series_behind(ranked, done[0])
         values = [m[ranked] for m in measures]
         metrics[f"eval/{ranked}_se"] = standard_error(values, series, year)
     if config.validation.objective == "metric":
-        name = config.evaluation.metric
+        name = measure_name(config.evaluation.metric)
         objective = metrics[f"eval/{name}"]
+        for own in metrics_of(config):
+            objective = own.objective(objective) if own.name == name else objective
     else:
         name = "sharpe_ratio"
         objective = metrics["eval/active_sharpe_ratio"] - metrics["eval/active_sharpe_se"]
     if not np.isfinite(objective):
-        objective = MEASURES[name].undefined
+        objective = undefined_value(name)
     own_path = config.validation.trainings_per_path
     return {
         **metrics,
@@ -325,7 +310,7 @@ def fold_measures(
     active = sharpe_ratio(result.active, periods_per_year=periods_per_year)
     beside = {"exposure": result.exposure, "turnover": result.turnover}
     known = {name: value for name, value in beside.items() if not math.isnan(value)}
-    return {**summary, **known, "active_sharpe_ratio": active}
+    return {**summary, **known, "active_sharpe_ratio": active, **result.own}
 
 
 def _series_behind(measure: str, result: FoldResult) -> FloatArray | None:
@@ -363,44 +348,3 @@ def _report(
         write_folder_manifest(folder, timesteps=metrics["timesteps"])
 
     report(metrics, save)
-
-
-def write_folds(done: Sequence[FoldResult], folder: Path) -> None:
-    """Write the folds that are done into a checkpoint's folder."""
-    lengths = [len(result.returns) for result in done]
-    np.savez(
-        folder / FOLDS_FILE,
-        seed=np.array([result.seed for result in done]),
-        timesteps=np.array([result.timesteps for result in done]),
-        turnover=np.array([result.turnover for result in done]),
-        exposure=np.array([result.exposure for result in done]),
-        length=np.array(lengths),
-        dates=np.concatenate([result.dates for result in done]),
-        returns=np.concatenate([result.returns for result in done]),
-        active=np.concatenate([result.active for result in done]),
-    )
-
-
-def read_folds(folder: Path) -> list[FoldResult]:
-    """Return the folds of a checkpoint's folder, in order."""
-    return folds_of((folder / FOLDS_FILE).read_bytes())
-
-
-def folds_of(content: bytes) -> list[FoldResult]:
-    """Return the folds that `write_folds` wrote, from the content of the file."""
-    arrays: dict[str, AnyArray] = read_arrays(io.BytesIO(content))
-    bounds = np.cumsum(arrays["length"])[:-1]
-    # kept since the measure is there
-    invested = arrays.get("exposure", np.full(len(arrays["length"]), np.nan))
-    series = {name: np.split(arrays[name], bounds) for name in ("dates", "returns", "active")}
-    return [
-        FoldResult(
-            fold=number,
-            seed=int(arrays["seed"][number]),
-            timesteps=int(arrays["timesteps"][number]),
-            turnover=float(arrays["turnover"][number]),
-            exposure=float(invested[number]),
-            **{name: parts[number] for name, parts in series.items()},
-        )
-        for number in range(len(arrays["length"]))
-    ]

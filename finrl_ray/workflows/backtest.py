@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
+from finrl_ray.agents.callbacks.measures import own_values
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.curves import baseline_curves, curve_measures
 from finrl_ray.baselines.names import BUY_AND_HOLD
@@ -36,6 +37,7 @@ from finrl_ray.statistics.sharpe_difference import sharpe_difference
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
 from finrl_ray.statistics.verdict import FORMER_RULE, RULE, Rule
 from finrl_ray.support.text import and_list
+from finrl_ray.training.own_metrics import metrics_of
 
 RESULT_FILE = "backtest.json"
 TRADES_FILE = "trades.csv"
@@ -136,9 +138,16 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             test_data, folder.final_train_data, folder.config, periods_per_year=periods
         )
         curves = {"agent": history.account_value, **baselines.curves}
-        measures = curve_measures(curves, periods_per_year=periods, risk_free_rate=rate)
+        own_metrics = metrics_of(folder.config)
+        measures = curve_measures(
+            curves,
+            periods_per_year=periods,
+            risk_free_rate=rate,
+            own_metrics=own_metrics,
+            dates=history.dates,
+        )
         trading = trading_of(history, periods)
-        measures["agent"] |= trading
+        measures["agent"] |= trading | own_values(own_metrics, history, periods, rate)
         own, held = (simple_returns(curves[name]) for name in ("agent", BUY_AND_HOLD))
         result = Backtest(
             trial=record.index,

@@ -18,6 +18,7 @@ from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import RANK_BY_OBJECTIVE
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.atomic import atomic_path
+from finrl_ray.metrics.registry import measure_name
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.journal.records import TrialRecord
@@ -28,7 +29,8 @@ from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
 from finrl_ray.support.text import and_list
-from finrl_ray.training.folds import FoldResult, fold_measures, fold_metrics
+from finrl_ray.training.fold_results import FoldResult
+from finrl_ray.training.folds import fold_measures, fold_metrics
 from finrl_ray.workflows.confirmation_config import (
     CONFIRMATION_FOLDER,
     confirmation_config,
@@ -309,7 +311,7 @@ def confirmed_measure(config: ExperimentConfig) -> str:
     Of searches of earlier versions it is the Sharpe ratio of returns beyond buy & hold.
     """
     ranked = config.search.rank_by
-    return FORMER_MEASURE if ranked == RANK_BY_OBJECTIVE else ranked
+    return FORMER_MEASURE if ranked == RANK_BY_OBJECTIVE else measure_name(ranked)
 
 
 def _error_name(measure: str) -> str:

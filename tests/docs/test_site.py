@@ -27,7 +27,7 @@ def _pages():
     "name",
     [
         *("config_reference.md", "cli_reference.md", "config.schema.json", "environment.md"),
-        "bring/reward.md",
+        *("bring/reward.md", "bring/metric.md"),
     ],
 )
 def test_generated_pages_are_up_to_date(name: str) -> None:

@@ -19,7 +19,8 @@ from finrl_ray.data.windows.split import make_split
 from finrl_ray.search.folder.folder import SearchFolder, create_folder
 from finrl_ray.search.journal.lines import JOURNAL_FILE, Event
 from finrl_ray.training.agent import EVALUATIONS_FILE
-from finrl_ray.training.folds import FoldResult, fold_metrics, write_folds
+from finrl_ray.training.fold_results import FoldResult, write_folds
+from finrl_ray.training.folds import fold_metrics
 
 KINDS: Mapping[str, dict[str, dict[str, Any]]] = {
     "one_window": {},

@@ -27,14 +27,8 @@ from finrl_ray.metrics.performance import max_drawdown, sharpe_ratio
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.results.ranking import result_score
 from finrl_ray.training.agent import StartPoint
-from finrl_ray.training.folds import (
-    FoldResult,
-    fold_metrics,
-    fold_seed,
-    read_folds,
-    train_folds,
-    write_folds,
-)
+from finrl_ray.training.fold_results import FoldResult, read_folds, write_folds
+from finrl_ray.training.folds import fold_metrics, fold_seed, train_folds
 
 SAMPLE = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "net_arch": "tiny"}
 

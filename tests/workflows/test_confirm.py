@@ -18,7 +18,7 @@ from finrl_ray.metrics.beside_benchmark import appraisal_ratio
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.folder.test_openings import count_openings
 from finrl_ray.search.run.runner import run_search
-from finrl_ray.training.folds import FoldResult
+from finrl_ray.training.fold_results import FoldResult
 from finrl_ray.workflows.backtest import backtest
 from finrl_ray.workflows.confirm import (
     best_records,

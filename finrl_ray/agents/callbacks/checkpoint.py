@@ -32,6 +32,7 @@ from finrl_ray.agents.checkpoints.load import load_checkpoint, newest_checkpoint
 from finrl_ray.agents.models import save_model
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.base import sb3_class
+from finrl_ray.metrics.registry import Mode
 
 # the training guide imports the last two from here
 __all__ = [
@@ -242,8 +243,14 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
                 checkpoint.timesteps,
                 self.keep_last or 1,
                 self.keep_best or 0,
-                MODES.get((metric or {}).get("name", ""), "max"),
+                self._mode_of((metric or {}).get("name", "")),
             )
+
+    def _mode_of(self, name: str) -> Mode:
+        evaluation = self.evaluation or self._sibling_evaluation()
+        if evaluation is not None and evaluation.metric == name:
+            return evaluation.mode
+        return MODES.get(name, "max")
 
     def _measured(self, timesteps: int) -> dict[str, Any] | None:
         """Return the metric of the latest evaluation until then."""

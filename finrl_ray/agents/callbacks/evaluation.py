@@ -1,6 +1,7 @@
 """`EvalCallback`: SB3's, counted in timesteps and judged by any measure, leaving no trace."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ from finrl_ray.agents.callbacks.callback_state import (
 )
 from finrl_ray.agents.callbacks.evaluation_log import EvaluationLog
 from finrl_ray.agents.callbacks.interval import TimestepInterval
-from finrl_ray.agents.callbacks.measures import MODES, REWARD_METRIC, Judge
+from finrl_ray.agents.callbacks.measures import REWARD_METRIC, judge_of
 from finrl_ray.agents.checkpoints.disk_errors import surviving_disk_errors
 from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import as_vec_env, save_model
@@ -27,6 +28,7 @@ from finrl_ray.agents.sb3_internals import n_updates
 from finrl_ray.agents.state.env import base_vec_env
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path
+from finrl_ray.own_code.metric import OwnMetric
 
 if TYPE_CHECKING:
     from finrl_ray.env.account_history import AccountHistory
@@ -62,10 +64,13 @@ class EvalCallback(sb3_callbacks.EvalCallback):
     deterministic : take the policy's mean action instead of a random one
     render, warn : accepted as SB3's; nothing is rendered
     verbose : 1 logs each evaluation at INFO level
-    metric : one of `measures.MODES`; all but `mean_reward` need an env that gives accounts; None:
+    metric : one of `measures.MODES`, or your own, a function or its import path (see
+        docs/bring/metric.md); all but `mean_reward` need an env that gives accounts; None:
         `mean_reward`, of `TradingEvalCallback` `sharpe_ratio`
     periods_per_year : periods/year; None: read from the dates of the env
     risk_free_rate : 1/year
+    metric_kwargs : keywords of your own metric
+    own_metrics : your own, loaded already, that are measured beside the others
 
     Attributes
     ----------
@@ -104,13 +109,18 @@ class EvalCallback(sb3_callbacks.EvalCallback):
         verbose: int = 1,
         warn: bool = True,
         *,
-        metric: str | None = None,
+        metric: str | Callable[..., float] | None = None,
         periods_per_year: float | None = None,
         risk_free_rate: float = 0.0,
+        metric_kwargs: Mapping[str, Any] | None = None,
+        own_metrics: Sequence[OwnMetric] = (),
     ) -> None:
-        metric = self.default_metric if metric is None else metric
-        self._judge = Judge(
-            metric=metric, periods_per_year=periods_per_year, risk_free_rate=risk_free_rate
+        self._judge = judge_of(
+            self.default_metric if metric is None else metric,
+            metric_kwargs=metric_kwargs,
+            own_metrics=own_metrics,
+            periods_per_year=periods_per_year,
+            risk_free_rate=risk_free_rate,
         )
         self._interval = TimestepInterval("eval_freq", eval_freq)
         if not isinstance(n_eval_episodes, int | np.integer) or n_eval_episodes < 1:
@@ -130,8 +140,8 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             verbose,
             warn,
         )
-        self.metric = metric
-        self.mode = MODES[metric]
+        self.metric = self._judge.metric
+        self.mode = self._judge.mode
         self.account_histories: list[AccountHistory] = []
         self.continue_training = True
         self._n_episodes = max(n_eval_episodes, self.eval_env.num_envs)

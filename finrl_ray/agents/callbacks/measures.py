@@ -1,10 +1,10 @@
 """What an evaluation measures, and the one number that it is judged by."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agents.rollout import Episode
 from finrl_ray.data.periods_per_year import DAYS_OF_EXCHANGES, periods_per_year
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.metrics.own import UNDEFINED_OWN, MeasuredAccount
 from finrl_ray.metrics.performance import is_constant, undefined_reason
 from finrl_ray.metrics.registry import BESIDE_BENCHMARK, MEASURES, Mode, performance_summary
 from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.own_code.metric import OwnMetric, load_metric
+from finrl_ray.own_code.reference import is_reference
 
 if TYPE_CHECKING:
     from finrl_ray.env.account_history import AccountHistory
@@ -52,9 +55,10 @@ class Judge:
 
     Parameters
     ----------
-    metric : one of `MODES`
+    metric : one of `MODES`, or the name of one of `own_metrics`
     periods_per_year : periods/year; None: read from the dates of the longest account
     risk_free_rate : 1/year
+    own_metrics : of the user, measured beside those of the package
 
     Raises
     ------
@@ -65,15 +69,29 @@ class Judge:
     metric: str
     periods_per_year: float | None = None
     risk_free_rate: float = 0.0
+    own_metrics: tuple[OwnMetric, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.metric not in MODES:
-            raise ConfigError(f"metric must be one of {', '.join(MODES)}, got {self.metric!r}")
+        if self.metric not in MODES and self.own is None:
+            raise ConfigError(
+                f"metric must be one of {', '.join(MODES)}, or your own (a function, or its import "
+                f"path such as 'my_metric:metric'), got {self.metric!r}"
+            )
         periods = self.periods_per_year
         if periods is not None and not 0 < periods < np.inf:
             raise ConfigError(f"periods_per_year must be > 0, got {periods}")
         if not np.isfinite(self.risk_free_rate):
             raise ConfigError(f"risk_free_rate must be finite, got {self.risk_free_rate}")
+
+    @property
+    def own(self) -> OwnMetric | None:
+        """The user's metric by which agents are judged; None where it is one of the package."""
+        return next((own for own in self.own_metrics if own.name == self.metric), None)
+
+    @property
+    def mode(self) -> Mode:
+        """Whether more or less of the metric is better."""
+        return MODES[self.metric] if self.own is None else self.own.mode
 
     def measure(self, episodes: Sequence[Episode]) -> tuple[dict[str, float], str]:
         """Return the means over the episodes, and why the metric is NaN (empty where it is not).
@@ -84,6 +102,8 @@ class Judge:
         ------
         DataError
             If `periods_per_year` is needed, not given, and cannot be read from the dates.
+        OwnCodeError
+            If an own metric raises or returns no number.
         """
         measures: dict[str, float] = {}
         histories = [e.history for e in episodes if e.history is not None]
@@ -96,9 +116,9 @@ class Judge:
         measures["mean_ep_length"] = float(np.mean([episode.length for episode in episodes]))
         value = measures[self.metric]
         if np.isfinite(value):
-            measures["objective"] = value if MODES[self.metric] == "max" else -value
+            measures["objective"] = value if self.mode == "max" else -value
             return measures, ""
-        measures["objective"] = UNDEFINED_OBJECTIVE[self.metric]
+        measures["objective"] = UNDEFINED_OBJECTIVE.get(self.metric, UNDEFINED_OWN)
         return measures, f"{self.metric} is undefined: {self._reason(histories)}"
 
     def settled_by(self, episodes: Sequence[Episode]) -> "Judge":
@@ -128,10 +148,10 @@ class Judge:
         return replace(self, periods_per_year=periods)
 
     def _summary(self, history: "AccountHistory") -> dict[str, float]:
-        periods = self.periods_per_year
+        periods = DAYS_OF_EXCHANGES if self.periods_per_year is None else self.periods_per_year
         summary = performance_summary(
             history.account_value,
-            periods_per_year=DAYS_OF_EXCHANGES if periods is None else periods,
+            periods_per_year=periods,
             risk_free_rate=self.risk_free_rate,
             traded_amount=history.traded_amount,
             position_value=_finite(history.position_value),
@@ -139,7 +159,7 @@ class Judge:
         )
         if history.n_trades is not None:
             summary["n_trades"] = float(history.n_trades)
-        return summary
+        return summary | own_values(self.own_metrics, history, periods, self.risk_free_rate)
 
     def _reason(self, histories: "Sequence[AccountHistory]") -> str:
         if self.metric == REWARD_METRIC:
@@ -147,12 +167,92 @@ class Judge:
         bad = next(h for h in histories if not np.isfinite(self._summary(h)[self.metric]))
         if not np.isfinite(bad.account_value).all():
             return "the account value is infinite"
+        if self.own is not None:
+            missing = self.own.missing(measured_account(bad, DAYS_OF_EXCHANGES, 0.0))
+            value = self._summary(bad)[self.metric]
+            gave = f"the env gives no {' and no '.join(missing)}"
+            return gave if missing else f"{self.own.who} returned {value!r}"
         if self.metric in BESIDE_BENCHMARK:
             if bad.benchmark_value is None:
                 return "the env gives no buy & hold to compare the account with"
             if is_constant(simple_returns(bad.benchmark_value)):
                 return "the returns of buy & hold are constant"
         return undefined_reason(simple_returns(bad.account_value))
+
+
+def measured_account(
+    history: "AccountHistory", periods_per_year: float, risk_free_rate: float
+) -> MeasuredAccount:
+    """Return an env's account as own metrics are told of it."""
+    return MeasuredAccount(
+        account_value=history.account_value,
+        periods_per_year=periods_per_year,
+        risk_free_rate=risk_free_rate,
+        dates=history.dates,
+        benchmark_value=history.benchmark_value,
+        cash=history.cash,
+        position_value=history.position_value,
+        cost=history.cost,
+        traded_amount=history.traded_amount,
+        n_trades=history.n_trades,
+    )
+
+
+def own_values(
+    own_metrics: Iterable[OwnMetric],
+    history: "AccountHistory",
+    periods_per_year: float,
+    risk_free_rate: float,
+) -> dict[str, float]:
+    """Return what the user's metrics say of an account, by their names.
+
+    Raises
+    ------
+    OwnCodeError
+        If one of them raises or returns no number.
+    """
+    account = measured_account(history, periods_per_year, risk_free_rate)
+    return {own.name: own.value(account) for own in own_metrics}
+
+
+def judge_of(
+    metric: Any,
+    *,
+    metric_kwargs: Mapping[str, Any] | None = None,
+    own_metrics: Sequence[OwnMetric] = (),
+    periods_per_year: float | None = None,
+    risk_free_rate: float = 0.0,
+) -> Judge:
+    """Return a judge by a metric of the package or of the user.
+
+    Parameters
+    ----------
+    metric : one of `MODES`, the reference of a user's metric, or the function itself
+    metric_kwargs : keywords of the user's metric
+    own_metrics : of the user, loaded already; measured whether or not `metric` is one of them
+    periods_per_year, risk_free_rate : see `Judge`
+
+    Raises
+    ------
+    ConfigError
+        If the metric is not known, or is one of the user's and does not pass `check_metric`.
+    """
+    loaded = tuple(own_metrics)
+    names = {own.reference: own.name for own in loaded}
+    if callable(metric) or (metric not in names and is_reference(metric, "metric")):
+        own = load_metric(metric, metric_kwargs or {})
+        loaded, names[metric] = (own, *loaded), own.name
+    elif metric_kwargs and metric not in names:
+        raise ConfigError(
+            f"metric_kwargs are keywords of an own metric, and metric is {metric!r}; leave out "
+            f"{dict(metric_kwargs)}"
+        )
+    return Judge(
+        metric=names.get(metric, metric),
+        periods_per_year=periods_per_year,
+        risk_free_rate=risk_free_rate,
+        own_metrics=loaded,
+    )
 
 
 def _finite(values: FloatArray | None) -> FloatArray | None:

@@ -20,6 +20,7 @@ from finrl_ray.config.checks import formulation, key_of
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.dump import plain_value
 from finrl_ray.config.env import EnvConfig
+from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.support.text import did_you_mean
@@ -171,8 +172,11 @@ def check_option(name: str) -> None:
     if option_of(name).item is not None:
         return
     section, _, key = name.partition(".")
-    own = fields(SECTIONS[section]) if section in SECTIONS else ()
+    sections = {**SECTIONS, "evaluation": EvaluationConfig}
+    own = fields(sections[section]) if section in sections else ()
     known = {key_of(item.name): item for item in own}
+    if section == "evaluation":
+        key = key.partition(".")[0]
     if key in known:
         reason = known[key].metadata.get("not_searched", _THE_DATA)
         raise ConfigError(f"{name} cannot be searched over: {reason}")

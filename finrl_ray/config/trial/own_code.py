@@ -55,6 +55,10 @@ def own_references(config: ExperimentConfig) -> list[OwnReference]:
     for number, point in enumerate(search["initial_points"] or ()):
         if isinstance(point, Mapping):
             parts += _leaves(point, where=f"search.initial_points[{number}].")
+    metrics = {"search.rank_by": [search["rank_by"]], "search.objectives": search["objectives"]}
+    parts += [
+        (where, "evaluation.metric", name) for where, named in metrics.items() for name in named
+    ]
     for where, key, value in parts:
         kind = KIND_OF_KEY.get(key)
         if kind is not None and names_a_place(value):

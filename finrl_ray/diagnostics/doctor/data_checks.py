@@ -192,7 +192,8 @@ def _check_length(config: ExperimentConfig, split: Split, findings: FindingList)
         "on it has a "
         f"standard error of about {error:.1f}"
     )
-    if MEASURES[config.evaluation.metric].kind == "ratio" and error > LARGEST_ERROR:
+    measure = MEASURES.get(config.evaluation.metric)
+    if (measure is None or measure.kind == "ratio") and error > LARGEST_ERROR:
         findings.warning(
             "split.validation",
             f"{words}, so trials are ranked mostly by luck",

@@ -1,7 +1,7 @@
 """The report page of one search: its sections, tables, figures and texts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from finrl_ray.baselines.names import LABELS
 from finrl_ray.config.dump import config_text
 from finrl_ray.config.trial.options import searched_algorithms
-from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with
+from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with, shown_measure
 from finrl_ray.report import figures
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.figures.hyperparameters import compared
@@ -249,26 +249,32 @@ def _winner(search: SearchReport) -> list[Block]:
             first = search.table[search.table["trial"] == search.winner].to_dict("records")[0]
             rows.insert(1, {**first, "strategy": f"trial {search.winner} alone"})
             note = f"The agent is {search.ensemble.name}."
-    blocks: list[Block] = [_strategies(title, {str(row["strategy"]): row for row in rows}, note)]
+    metrics = search.folder.config.own_metrics
+    by_name = {str(row["strategy"]): row for row in rows}
+    blocks: list[Block] = [_strategies(title, by_name, metrics, note)]
     opened = search.backtest
     if opened is not None:
         start, end = opened.window
         title = f"On the test window, {start} to {end} (not included)"
         p_value = number(opened.difference_p)
         note = f"p-value that agent and buy & hold have one Sharpe ratio: {p_value}. "
-        blocks.append(_strategies(title, opened.measures, note + " ".join(opened.notes)))
+        blocks.append(_strategies(title, opened.measures, metrics, note + " ".join(opened.notes)))
     return blocks
 
 
 def _strategies(
-    title: str, measures: Mapping[str, Mapping[Any, Any]], note: str = ""
+    title: str,
+    measures: Mapping[str, Mapping[Any, Any]],
+    own: Iterable[str],
+    note: str = "",
 ) -> TableBlock:
+    shown = [*_STRATEGY_MEASURES, *map(shown_measure, own)]
     columns = [Column(label="strategy")]
-    columns += [Column(label=one.label, numeric=True) for one in _STRATEGY_MEASURES]
+    columns += [Column(label=one.label, numeric=True) for one in shown]
     rows = []
     for name, values in measures.items():
         cells = [Cell(text=LABELS.get(name, name))]
-        cells += [number_cell(values.get(m.name), m.format) for m in _STRATEGY_MEASURES]
+        cells += [number_cell(values.get(m.name), m.format) for m in shown]
         rows.append(Row(cells=cells, tone="first" if name == "agent" else ""))
     caption = f"All at the same costs on the same days. {note}".strip()
     return TableBlock(title=title, columns=columns, rows=rows, caption=caption)
@@ -279,7 +285,8 @@ def _trials(search: SearchReport) -> list[Block]:
     if not len(table):
         return [TextBlock(title="Trials", text="No trial has been started.", open=True)]
     varied = [axis.name for axis in compared(search)[2] if axis.name in table]
-    columns_of_measures = [f"eval/{one.name}" for one in _TRIAL_MEASURES]
+    measures = [*_TRIAL_MEASURES, *map(shown_measure, search.folder.config.own_metrics)]
+    columns_of_measures = [f"eval/{one.name}" for one in measures]
     own = search.folder.config.validation.has_paths or search.metric not in columns_of_measures
     columns = [
         Column(label="#", numeric=True),
@@ -287,7 +294,7 @@ def _trials(search: SearchReport) -> list[Block]:
         Column(label="state"),
     ]
     columns += [Column(label="score", numeric=True)] if own else []
-    columns += [Column(label=one.label, numeric=True) for one in _TRIAL_MEASURES]
+    columns += [Column(label=one.label, numeric=True) for one in measures]
     columns += [Column(label="timesteps", numeric=True), Column(label="how it ended")]
     columns += [Column(label=name, numeric=_numeric(table[name])) for name in varied]
     names = ("evaluations", "crashes", "time, s")
@@ -299,7 +306,7 @@ def _trials(search: SearchReport) -> list[Block]:
             number_cell(row["trial"], ".0f"),
             Cell(text=str(row["state"])),
             *([number_cell(row["score"])] if own else []),
-            *(number_cell(row.get(one.name), one.format) for one in _TRIAL_MEASURES),
+            *(number_cell(row.get(one.name), one.format) for one in measures),
             number_cell(row["timesteps"], ",.0f"),
             Cell(text="; ".join(str(row[k]) for k in ("reason", "notes") if row[k])),
             *(cell(None if row[name] is pd.NA else row[name]) for name in varied),

@@ -25,7 +25,7 @@ from torch.utils.tensorboard.summary import hparams
 from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full
-from finrl_ray.metrics.registry import HEADLINES
+from finrl_ray.metrics.registry import HEADLINES, measure_name
 from finrl_ray.search.folder.names import TENSORBOARD_FOLDER
 from finrl_ray.search.journal.records import ENDED, TrialRecord
 from finrl_ray.search.loggers.ray_dashboard import HasRecords, trial_name
@@ -160,7 +160,8 @@ class TensorBoardLog(tune.Callback):
         self.writers[record.index] = writer
         settings = settings_of_sample(self.config, record.sample).flat()
         plain = {key: _as_hparam(value) for key, value in settings.items() if value is not None}
-        shown = dict.fromkeys(METRICS, 0.0)
+        own = [f"eval/{measure_name(metric)}" for metric in self.config.own_metrics]
+        shown = dict.fromkeys((*METRICS, *own), 0.0)
         experiment, start, _ = hparams(plain, shown)  # type: ignore[no-untyped-call]  # torch
         _add(writer, experiment, step=0)
         _add(writer, start, step=0)

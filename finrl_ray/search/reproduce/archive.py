@@ -46,7 +46,7 @@ from finrl_ray.search.journal.lineage import Segment, segments
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.reproduce.rerun import TrialInputs, inputs_of
 from finrl_ray.training.agent import EVALUATIONS_FILE, MODEL_FILE
-from finrl_ray.training.folds import FOLDS_FILE
+from finrl_ray.training.fold_results import FOLDS_FILE
 from finrl_ray.training.threads import threads_per_trial
 
 FORMAT = 1

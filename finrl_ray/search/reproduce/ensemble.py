@@ -11,7 +11,8 @@ from finrl_ray.search.results.ensemble_on_folds import judge_on_folds
 from finrl_ray.search.results.ensemble_parts import account_values_of, describe_members
 from finrl_ray.search.results.returns import fold_frame
 from finrl_ray.training.agent import MODEL_FILE
-from finrl_ray.training.folds import read_folds
+from finrl_ray.training.fold_results import read_folds
+from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.threads import threads_of_a_trial
 
 
@@ -51,6 +52,8 @@ def ensemble_account(
             inputs.plan,
             folds=[read_folds(place) for place in places],
             periods_per_year=config_periods_per_year(inputs.config, market.dates),
+            risk_free_rate=inputs.config.evaluation.risk_free_rate,
+            own_metrics=metrics_of(inputs.config),
         )
         returns: AnyArray = fold_frame(done)["return"].to_numpy()
         return returns

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from finrl_ray._typing import DateArray, FloatArray
-from finrl_ray.agents.callbacks.measures import Judge
+from finrl_ray.agents.callbacks.measures import judge_of
 from finrl_ray.agents.ensemble_model.files import SavedMember, load_ensemble, save_ensemble
 from finrl_ray.agents.rollout import evaluate_episodes
 from finrl_ray.agents.torch_startup import skip_dynamo_import
@@ -31,7 +31,9 @@ from finrl_ray.search.results.refit import refitted
 from finrl_ray.search.results.returns import fold_frame
 from finrl_ray.search.results.table import chosen_checkpoint, in_order_of_rank
 from finrl_ray.training.agent import MODEL_FILE
-from finrl_ray.training.folds import FoldResult, fold_metrics
+from finrl_ray.training.fold_results import FoldResult
+from finrl_ray.training.folds import fold_metrics
+from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.threads import threads_of_a_trial
 
 logger = logging.getLogger(__name__)
@@ -116,8 +118,9 @@ def _judged_once(
     episodes = evaluate_episodes(load_ensemble(target), env)
     (history,) = (episode.history for episode in episodes)
     assert history is not None
-    judge = Judge(
-        metric=config.evaluation.metric,
+    judge = judge_of(
+        config.evaluation.metric,
+        own_metrics=metrics_of(config),
         periods_per_year=folder.periods_per_year,
         risk_free_rate=config.evaluation.risk_free_rate,
     )

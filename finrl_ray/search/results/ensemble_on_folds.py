@@ -12,13 +12,16 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
 from finrl_ray.env.account_history import AccountHistory
+from finrl_ray.own_code.metric import OwnMetric
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ensemble_parts import account_options, ensembles_env
 from finrl_ray.search.results.table import chosen_checkpoint
 from finrl_ray.training.fold_models import fold_model_file
-from finrl_ray.training.folds import FoldResult, judge_fold
+from finrl_ray.training.fold_results import FoldResult
+from finrl_ray.training.folds import judge_fold
+from finrl_ray.training.own_metrics import metrics_of
 
 
 def judge_on_folds(
@@ -29,6 +32,8 @@ def judge_on_folds(
     *,
     folds: Sequence[Sequence[FoldResult]],
     periods_per_year: float,
+    risk_free_rate: float = 0.0,
+    own_metrics: Sequence[OwnMetric] = (),
 ) -> list[FoldResult]:
     """Return what an ensemble comes to on each fold that all of its trials have done.
 
@@ -42,6 +47,8 @@ def judge_on_folds(
     plan : the folds
     folds : what each member has come to
     periods_per_year : periods/year
+    risk_free_rate : 1/year
+    own_metrics : of the user
     """
     account = account_options(members, market_data.n_assets)
     return [
@@ -54,6 +61,8 @@ def judge_on_folds(
             seed=folds[0][number].seed,
             timesteps=sum(one[number].timesteps for one in folds),
             periods_per_year=periods_per_year,
+            risk_free_rate=risk_free_rate,
+            own_metrics=own_metrics,
         )
         for number, fold in enumerate(plan.folds[: min(map(len, folds))])
     ]
@@ -90,6 +99,8 @@ def judge_records_on_folds(
             plan,
             folds=[folds[record.index] for record in records],
             periods_per_year=folder.periods_per_year,
+            risk_free_rate=folder.config.evaluation.risk_free_rate,
+            own_metrics=metrics_of(folder.config),
         )
 
 

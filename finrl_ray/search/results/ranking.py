@@ -6,7 +6,7 @@ from typing import Any
 
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import RANK_BY_OBJECTIVE
-from finrl_ray.metrics.registry import MEASURES, title_of
+from finrl_ray.metrics.registry import measure_name, title_of, undefined_value
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.support.text import counted
 
@@ -28,8 +28,10 @@ def curve_key(config: ExperimentConfig) -> str:
     """Return the key of the results that is nearest to what trials are ranked by."""
     name = config.search.rank_by
     if name != RANK_BY_OBJECTIVE:
-        return f"eval/{name}"
-    return "objective" if config.validation.has_paths else f"eval/{config.evaluation.metric}"
+        return f"eval/{measure_name(name)}"
+    if config.validation.has_paths:
+        return "objective"
+    return f"eval/{measure_name(config.evaluation.metric)}"
 
 
 def result_score(result: Mapping[str, Any], config: ExperimentConfig) -> float | None:
@@ -44,7 +46,7 @@ def result_score(result: Mapping[str, Any], config: ExperimentConfig) -> float |
     result : of the journal
     config : of the search
     """
-    name = config.search.rank_by
+    name = measure_name(config.search.rank_by)
     if name == RANK_BY_OBJECTIVE:
         value = _number(result.get("eval_objective", result.get("objective")))
         return value if math.isfinite(value) else None
@@ -53,7 +55,7 @@ def result_score(result: Mapping[str, Any], config: ExperimentConfig) -> float |
     value = _number(result[f"eval/{name}"])
     if _is_lower_bound(config):
         value -= _number(result.get(f"eval/{name}_se"))
-    return value if math.isfinite(value) else MEASURES[name].undefined
+    return value if math.isfinite(value) else undefined_value(name)
 
 
 def standing_result(record: TrialRecord, config: ExperimentConfig) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ensemble_facts import ENSEMBLE
 from finrl_ray.search.results.ranking import scores_by_timesteps
 from finrl_ray.search.results.table import chosen_checkpoint
-from finrl_ray.training.folds import FOLDS_FILE, FoldResult, folds_of
+from finrl_ray.training.fold_results import FOLDS_FILE, FoldResult, folds_of
 
 _READERS = 8
 

@@ -10,8 +10,9 @@ import numpy as np
 from finrl_ray.agents.hyperparameters import settings_of_sample, trial_seed
 from finrl_ray.config.dump import yaml_value
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.own_metrics import is_own_metric
 from finrl_ray.errors import SearchError
-from finrl_ray.metrics.registry import leading_with
+from finrl_ray.metrics.registry import leading_with, measure_name
 from finrl_ray.search.journal.lineage import lineage, segments
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ensemble_members import choose_members
@@ -107,7 +108,7 @@ def _mark_members(
 
 def _mark_front(rows: Sequence[dict[str, Any]], config: ExperimentConfig) -> None:
     """Mark the trials that are best when all objectives count, of those that can win."""
-    names = config.search.objectives
+    names = [measure_name(name) for name in config.search.objectives]
     if not names:
         return
     values = [[row[name] if _eligible(row) else None for name in names] for row in rows]
@@ -120,11 +121,14 @@ def _row(
     record: TrialRecord, config: ExperimentConfig, records: Sequence[TrialRecord]
 ) -> dict[str, Any]:
     last = record.last
-    metric = config.evaluation.metric
+    metric = measure_name(config.evaluation.metric)
     population = config.search.scheduler.is_population
     paths = config.validation.has_paths
     values = [r[f"eval/{metric}"] for r in record.results if f"eval/{metric}" in r]
     finite = [value for value in values if math.isfinite(value)]
+    best = max(finite, default=None)
+    if is_own_metric(config.evaluation.metric):
+        best = _best_of_own(record, f"eval/{metric}")
     return {
         "rank": None,
         "trial": record.index,
@@ -133,7 +137,7 @@ def _row(
         "score": trial_score(record, config),
         "objective": last.get("objective"),
         **{name: last.get(f"eval/{name}") for name in _measures_of(config)},
-        f"best_{metric}": max(finite, default=None),
+        f"best_{metric}": best,
         "timesteps": last.get("timesteps", 0),
         **({name: last.get(name, 0) for name in ("folds", "paths")} if paths else {}),
         "evaluations": len(record.results),
@@ -150,8 +154,17 @@ def _row(
     }
 
 
+def _best_of_own(record: TrialRecord, key: str) -> float | None:
+    """Return the best value of an own metric, of which less may be better: the objective says."""
+    known = [result for result in record.results if math.isfinite(result.get(key, math.nan))]
+    best = max(known, key=lambda result: float(result["eval_objective"]), default=None)
+    return None if best is None else float(best[key])
+
+
 def _measures_of(config: ExperimentConfig) -> tuple[str, ...]:
-    return (*_PATH_MEASURES, *_MEASURES) if config.validation.has_paths else _MEASURES
+    own = [measure_name(metric) for metric in config.own_metrics]
+    names = (*_MEASURES[: len(_LEADING)], *own, *_MEASURES[len(_LEADING) :])
+    return (*_PATH_MEASURES, *names) if config.validation.has_paths else names
 
 
 def trial_settings(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.bounded_reading import read_arrays
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.metrics.returns import account_values
+from finrl_ray.own_code.metric import OwnMetric
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import (
@@ -60,7 +61,8 @@ from finrl_ray.search.results.table import (
 from finrl_ray.search.results.verdict import judge_search, write_verdict
 from finrl_ray.storage.object_store import in_words
 from finrl_ray.training.agent import EVALUATIONS_FILE
-from finrl_ray.training.folds import FoldResult
+from finrl_ray.training.fold_results import FoldResult
+from finrl_ray.training.own_metrics import metrics_of
 
 
 def write_outputs(folder: SearchFolder, records: Sequence[TrialRecord]) -> None:
@@ -185,18 +187,26 @@ def _write_models(
 
 def write_baselines(folder: SearchFolder) -> None:
     """Write `baselines.csv` (measures) and `baseline_curves.csv` of the validation window."""
-    measures, curves = baseline_tables(folder)
+    measures, curves = baseline_tables(folder, metrics_of(folder.config))
     _write(folder.path / BASELINES_FILE, lambda path: measures.to_csv(path, index=False))
     _write(folder.path / BASELINE_CURVES_FILE, lambda path: curves.to_csv(path, index=False))
 
 
-def baseline_tables(folder: SearchFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+def baseline_tables(
+    folder: SearchFolder, own_metrics: Sequence[OwnMetric] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the measures of the baselines, and their account values by date, on validation."""
     periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
     found = baseline_curves(
         folder.validation_data, folder.train_data, folder.config, periods_per_year=periods
     )
-    measures = curve_measures(found.curves, periods_per_year=periods, risk_free_rate=rate)
+    measures = curve_measures(
+        found.curves,
+        periods_per_year=periods,
+        risk_free_rate=rate,
+        own_metrics=own_metrics,
+        dates=folder.validation_data.dates,
+    )
     return measures_table(measures, found), pd.DataFrame(
         {"date": folder.validation_data.dates, **found.curves}
     )

@@ -49,6 +49,7 @@ from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import make_trial_envs
 from finrl_ray.training.own_agent import check_own_agent
+from finrl_ray.training.own_metrics import metrics_of
 
 MIN_VALIDATION_ROWS = 4
 _MOST_DOUBTS = 12
@@ -233,6 +234,7 @@ def prepare_search(
     corners = resolve_corners(sampled, config)
     _check_early_stop(config, corners)
     _check_models(config, list(zip(samples, corners, strict=True)), market_data, split)
+    metrics_of(config)  # refuses those of the user that fail on made-up accounts
     planned = count_trials(space, config.search)
     require_usable("search.storage_path", config.search.storage_path)
     return PreparedSearch(

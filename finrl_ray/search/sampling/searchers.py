@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SEARCHERS
 from finrl_ray.config.trial.options import ALGORITHM, own_entry
+from finrl_ray.metrics.registry import measure_name
 from finrl_ray.search.sampling.domains import Domain, count_trials, grid_options
 from finrl_ray.search.sampling.drawn_samples import DrawnSamples
 from finrl_ray.search.sampling.initial_points import complete_points, contains
@@ -89,7 +90,7 @@ class ModelSearcher(Searcher):
         self.domains = dict(domains)
         self.constants = dict(constants)
         self.total_timesteps = config.agent.total_timesteps
-        self.objectives = [f"eval/{name}" for name in config.search.objectives]
+        self.objectives = [f"eval/{measure_name(name)}" for name in config.search.objectives]
         self.random = GlobalRandomState(config.seed)
         self.own_entries = SEARCHERS[config.search.searcher].own_entries
         # the points still to come, and whether the inner searcher has them queued

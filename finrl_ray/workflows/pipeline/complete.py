@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from finrl_ray.agents.algorithms import find_algorithm, resolve_model_kwargs
 from finrl_ray.agents.callbacks.callback_state import find_callbacks
 from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
-from finrl_ray.agents.callbacks.measures import Judge
+from finrl_ray.agents.callbacks.measures import judge_of
 from finrl_ray.agents.callbacks.setup import setup_callbacks
 from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.drl_agent import DRLAgent
@@ -207,8 +207,8 @@ class PipelineSettings:
         if self.seed is not None:
             _require_whole("seed", self.seed, 0, 2**32 - 1)
         # refuses what it cannot measure
-        Judge(
-            metric=self.metric,
+        judge_of(
+            self.metric,
             periods_per_year=self.periods_per_year,
             risk_free_rate=self.risk_free_rate,
         )

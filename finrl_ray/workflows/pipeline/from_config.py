@@ -43,6 +43,7 @@ from finrl_ray.training.agent import (
 )
 from finrl_ray.training.build_model import build_model
 from finrl_ray.training.own_agent import OwnCallbacks
+from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.workflows.pipeline.experiment_folder import (
     CHECKPOINTS_FOLDER,
     EVAL_LOGS_FOLDER,
@@ -260,6 +261,7 @@ def _callbacks(folder: SearchFolder, eval_env: VecEnv, log: "_Log") -> list[Base
         periods_per_year=folder.periods_per_year,
         log_path=str(path / EVAL_LOGS_FOLDER),
         best_model_save_path=str(path / BEST_MODEL_FOLDER),
+        own_metrics=metrics_of(folder.config),
     )
     total = folder.config.agent.total_timesteps
     return [

@@ -55,12 +55,23 @@ def test_facts_are_refused_with_the_reason(name: str, words: str) -> None:
         ("data.feature", "Did you mean 'data.features'"),
         ("agent.learning_rate", "stands without 'agent.': learning_rate"),
         ("agent.model_kwargs.gamma", "stands without 'agent.': gamma"),
-        ("evaluation.metric", "The options are env.hmax"),
+        ("report.metric", "The options are env.hmax"),
     ],
 )
 def test_a_misspelt_option_gets_the_right_name(name: str, words: str) -> None:
     with pytest.raises(ConfigError, match=f"no option '{name}'.*{words}"):
         check_option(name)
+
+
+def test_the_measure_that_trials_are_compared_by_is_not_searched() -> None:
+    with pytest.raises(
+        ConfigError, match=r"evaluation\.metric cannot be searched over: it is what"
+    ):
+        check_option("evaluation.metric")
+    with pytest.raises(
+        ConfigError, match=r"metric_kwargs\.power cannot be searched over: trials are compared by"
+    ):
+        check_option("evaluation.metric_kwargs.power")
 
 
 def test_values_are_those_of_the_config() -> None:

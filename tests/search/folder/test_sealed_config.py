@@ -170,6 +170,10 @@ DEPENDENT = {
         {"env": {"class": "my_env:One", "class_kwargs": {"window": 1}}},
         {"env": {"class": "my_env:One", "class_kwargs": {"window": 2}}},
     ),
+    "evaluation.metric_kwargs": (
+        {"evaluation": {"metric": "my_metric:metric", "metric_kwargs": {"power": 1.0}}},
+        {"evaluation": {"metric": "my_metric:metric", "metric_kwargs": {"power": 2.0}}},
+    ),
     "env.reward_kwargs": (
         {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 1.0}}},
         {"env": {"reward": "my_reward:reward", "reward_kwargs": {"scale": 2.0}}},

@@ -69,7 +69,9 @@ def test_the_appraisal_ratio_is_the_default_and_stopping_goes_on_by_the_sharpe_r
 
 
 def test_an_unknown_measure_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"search\.rank_by.*'appraisal_ratio'"):
+    with pytest.raises(
+        ConfigError, match=r"search: rank_by must be .*Did you mean 'appraisal_ratio'"
+    ):
         config(search={"rank_by": "apraisal_ratio"})
 
 
