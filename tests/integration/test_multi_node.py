@@ -5,6 +5,7 @@
 The nodes are raylets with loopback addresses of their own, see tests/faults/local_nodes.py.
 """
 
+import copy
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from kill_cells import raw_config
 from local_nodes import LocalNodes
+from own_search import own_config, write_files
 from searches import Search, results_by, whole_results
 
 pytestmark = pytest.mark.cluster
@@ -126,3 +128,20 @@ def test_a_quarter_of_a_gpu_means_four_trials_at_once(tmp_path: Path) -> None:
 
 def _at_once(moment: float, starts: list[dict[str, Any]]) -> int:
     return sum(start["started"] <= moment < start["ended"] for start in starts)
+
+
+def test_own_code_runs_on_every_node(nodes, tmp_path: Path) -> None:
+    raw = own_config(hidden=(2, 3, 4, 5))
+    for name in ("one", "two"):
+        write_files(tmp_path / name)
+    with Search(home=tmp_path / "one", raw=copy.deepcopy(raw)) as search:
+        search.start()
+        assert search.wait() == 0, search.tail()
+        expected = whole_results(search.folder)
+    raw["search"]["max_concurrent_trials"] = None
+    with Search(home=tmp_path / "two", raw=raw, env=nodes.driver_env) as search:
+        started = time.time()
+        search.start()
+        assert search.wait() == 0, search.tail()
+        assert {start["node"] for start in nodes.starts(started)} == set(NODES)
+        assert whole_results(search.folder) == expected

@@ -55,6 +55,18 @@ def test_the_config_is_sent_with_its_overrides_and_its_data(folders) -> None:
     assert package.job_id.startswith("a.b_")
 
 
+def test_own_code_is_sent_beside_the_config(folders) -> None:
+    here, sent = folders
+    (here / "my_reward.py").write_text("import my_parts\n", encoding="utf-8")
+    (here / "my_parts.py").write_text("X = 1\n", encoding="utf-8")
+    (here / "unrelated.py").write_text("X = 2\n", encoding="utf-8")
+    make_package(write(here, "env: {reward: 'my_reward:reward'}"), [], sent)
+    names = [path.name for path in sent.iterdir()]
+    assert sorted(names) == ["config.yaml", "my_parts.py", "my_reward.py"]
+    with pytest.raises(ConfigError, match=r"neither my_other\.py in"):
+        make_package(write(here, "env: {reward: 'my_other:reward'}"), [], sent)
+
+
 def test_a_source_that_is_no_file_here_is_left_as_it_is(folders) -> None:
     here, sent = folders
     for source in ("bundled", "/mnt/cluster/prices.parquet"):
