@@ -140,8 +140,9 @@ def required_columns(name: str) -> frozenset[str]:
         full = compute(path, [name])[0]
     except DataError:
         raise DataError(
-            f"unknown indicator {name!r}: it is neither a numeric column of the data nor a name "
-            f"that stockstats can compute.{did_you_mean(name, _known_names())}"
+            f"unknown indicator {name!r}: it is neither a numeric column of the data, nor a name "
+            "that stockstats can compute, nor the import path of a function of your own, such as "
+            f"my_features:compute.{did_you_mean(name, _known_names())}"
         ) from None
     _check_causal(name, path, full)
     needed = set()

@@ -3,8 +3,10 @@
 What the package can tell such a function has names; the function gets what its signature names.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from types import CodeType
 from typing import Any
 
 from finrl_ray.own_code.failures import OwnCodeError
@@ -96,9 +98,22 @@ def parameters_of(function: Callable[..., Any], who: str) -> list[inspect.Parame
 
 
 def in_its_file(function: Callable[..., Any]) -> str:
-    """Return ` (my_reward.py, line 4)`, where a function begins; empty where that is not known."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    """Return ` (my_reward.py, line 4)`, where a function or class begins; empty if not known."""
+    code = _code_of(function)
     if code is None:
         return ""
     name = active_code().name_of(code.co_filename) or code.co_filename
     return f" ({name}, line {code.co_firstlineno})"
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """Return what a function, a class, or an object that can be called runs when it is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    called = "__init__" if inspect.isclass(function) else "__call__"
+    for found in (function, getattr(function, called, None)):
+        code = getattr(found, "__code__", None)
+        if isinstance(code, CodeType):
+            return code
+    return None

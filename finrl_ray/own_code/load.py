@@ -73,6 +73,11 @@ def _from_place(reference: str, kind: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _import_failure(reference, kind, error) from error
+        if module_name.endswith(".py"):
+            raise ConfigError(
+                f"{KINDS[kind].key} {reference} must name a module, which has no .py; write "
+                f"{module_name.removesuffix('.py')}:{name}"
+            ) from None
         raise ConfigError(
             f"{KINDS[kind].key} {reference}: there is no module {error.name!r} here; put its file "
             "into the folder of the config, or install its package on every machine"

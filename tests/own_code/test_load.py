@@ -227,3 +227,9 @@ def test_this_package_is_no_own_code_in_a_working_copy_of_it(tmp_path: Path) -> 
     code = active(tmp_path, "my_reward:reward")
     assert list(code.files) == ["my_reward.py"]
     assert load_object("my_reward:reward", "reward")() is DataError
+
+
+def test_a_file_in_the_place_of_a_module(tmp_path: Path) -> None:
+    written(tmp_path, my_reward="def reward(): return 1\n")
+    with pytest.raises(ConfigError, match=r"has no \.py; write my_reward:reward"):
+        loaded(tmp_path, "my_reward.py:reward")

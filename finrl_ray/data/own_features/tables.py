@@ -206,7 +206,7 @@ def _check_index(call: Call, asked: Asked, table: pd.DataFrame) -> None:
 def _numbers(call: Call, asked: Asked, name: str, table: pd.DataFrame) -> FloatArray:
     for column in table.columns:
         dtype = table[column].dtype
-        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
+        if pd.api.types.is_complex_dtype(dtype) or not pd.api.types.is_numeric_dtype(dtype):
             raise call.refused(
                 f"returned {dtype} {f'in {name!r} ' if name else ''}for {asked.who}",
                 "return numbers, such as a code for each word",

@@ -152,5 +152,6 @@ def _no_such_source(source: str, path: Path, suffix: str, known: Sequence[str]) 
         return f"there is no file {shown_path(path)}.{_nearest_file(path, source)}"
     return (
         f"data.source must be one of {listed(known)} or the path of a "
-        f"{', '.join(SUFFIXES)} file, got {source!r}.{did_you_mean(source, known)}"
+        f"{', '.join(SUFFIXES)} file, or a function of your own such as my_source:read, got "
+        f"{source!r}.{did_you_mean(source, known)}"
     )

@@ -186,6 +186,10 @@ BROKEN = {
         "def compute(prices): return prices['close'].astype(str)",
         "returned (str|object) for A; return numbers",
     ),
+    "complex numbers": (
+        "def compute(prices): return prices['close'] * 1j",
+        "returned complex128 for A; return numbers",
+    ),
     "NaN later": (
         "def compute(prices): return prices['close'].where(prices['close'] != 7)",
         r"returned NaN for A on 2020-01-07, after numbers \(1 such cells\); NaN may stand at the",
