@@ -132,7 +132,9 @@ def _check_episode(
     row = int(np.searchsorted(own.dates, date))
     first, stop = max(own.warmup, row - _STEPS), min(row + 2, own.n_periods)
     env = sample.config.env.of_this_package()
-    scaling = fitted_scaling(env, own.rows(sample.split.train.first_row, row + 1))
+    # a train window may begin after the date
+    fitted_from = min(sample.split.train.first_row, first)
+    scaling = fitted_scaling(env, own.rows(fitted_from, row + 1))
     seen: list[tuple[AnyArray, AnyArray]] = []
     for data in (own, other):
         vec_env = make_vec_env(data.rows(first, stop), env, scaling=scaling, training=False)

@@ -134,6 +134,18 @@ def test_a_causal_column_and_the_bundled_data_are_clean(frame) -> None:
     )
 
 
+def test_a_train_window_may_begin_after_the_dates_that_are_looked_at(frame) -> None:
+    dates = sorted(frame["date"].unique())
+    windows = {
+        "train": [str(dates[600])[:10], str(dates[700])[:10]],
+        "validation": [str(dates[700])[:10], str(dates[800])[:10]],
+        "test": [str(dates[800])[:10], None],
+    }
+    for env in ({}, {"observation": "stationary"}):
+        found = audited(frame, causal, split=windows, env={"initial_amount": 1e5, **env})
+        assert not [item for item in found.findings if item.level == "error"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_random_markets_are_clean(seed) -> None:
     df = generated_market("noise", seed=seed, n_days=700, tickers=("A", "B", "C"))
