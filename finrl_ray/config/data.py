@@ -9,6 +9,7 @@ from finrl_ray.config.checks import (
     FORBID_UNKNOWN,
     formulation,
     may_change,
+    not_searched,
     require,
     require_numbers,
 )
@@ -31,7 +32,10 @@ class DataConfig:
     a relative path is looked up from the folder of the config file. docs/data.md has a table of the
     sources, such as `bundled`, `sp500`, `big_tech`, `yahoo`, and the generated markets `noise`
     (nothing to find) and `planted` (a known edge)."""
-    source_kwargs: dict[str, Any] = field(default_factory=dict)
+    source_kwargs: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=not_searched("all trials of a search are compared on the prices that they give"),
+    )
     """Keywords of a function of your own that is the source."""
     tickers: tuple[str, ...] | None = None
     """Names to keep, in this order; all of the source's in alphabetical order when null."""

@@ -175,7 +175,7 @@ def check_option(name: str) -> None:
     sections = {**SECTIONS, "evaluation": EvaluationConfig}
     own = fields(sections[section]) if section in sections else ()
     known = {key_of(item.name): item for item in own}
-    if section == "evaluation":
+    if section == "evaluation" or key.startswith("source_kwargs."):
         key = key.partition(".")[0]
     if key in known:
         reason = known[key].metadata.get("not_searched", _THE_DATA)

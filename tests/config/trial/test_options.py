@@ -69,6 +69,11 @@ def test_the_measure_that_trials_are_compared_by_is_not_searched() -> None:
     ):
         check_option("evaluation.metric")
     with pytest.raises(
+        ConfigError,
+        match=r"data\.source_kwargs\.days cannot be searched over: all trials of a search",
+    ):
+        check_option("data.source_kwargs.days")
+    with pytest.raises(
         ConfigError, match=r"metric_kwargs\.power cannot be searched over: trials are compared by"
     ):
         check_option("evaluation.metric_kwargs.power")
