@@ -43,8 +43,13 @@ class Call:
 
     def refused(self, why: str, remedy: str) -> OwnCodeError:
         """Return the error that the function is not what it must be."""
+        return self.own.refused(f"{self.given}{why}", remedy)
+
+    @property
+    def given(self) -> str:
+        """The keywords as a part of a message, with a blank after it; empty without any."""
         given = ", ".join(f"{name}={value!r}" for name, value in self.keywords.items())
-        return self.own.refused(f"with {given} {why}" if given else why, remedy)
+        return f"with {given} " if given else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +100,7 @@ def called(call: Call, asked: Asked) -> Columns:
         numbers with one row per row of the prices.
     """
     prices = _market_prices(asked) if call.is_market_wide else _ticker_prices(asked)
-    doing = f"on {len(asked.rows)} rows of {asked.who}"
+    doing = f"{call.given}on {len(asked.rows)} rows of {asked.who}"
     with calling(call.own.reference, "features", doing):
         returned = call.own.function(prices, **copy.deepcopy(dict(call.keywords)))
     if call.is_market_wide:

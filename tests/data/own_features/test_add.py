@@ -282,6 +282,11 @@ def test_keywords_are_said_where_there_are_several(load: Load) -> None:
         load(text, {"lag": EachOf((1, -1))})
 
 
+def test_keywords_are_said_where_a_call_fails(load: Load) -> None:
+    with pytest.raises(OwnCodeError, match=r"failed with window='x' on 40 rows of A: .*line 5"):
+        load(RATIO, {"window": "x"})
+
+
 def test_a_keyword_that_no_function_takes(load: Load) -> None:
     with pytest.raises(
         ConfigError, match=r"data.feature_kwargs has 'windows', which none of .*\['window'\].*mean"
