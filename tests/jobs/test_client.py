@@ -13,13 +13,21 @@ from finrl_ray.config.load import load_config
 CONFIG = """
 name: sent
 data: {source: prices.csv, features: [close_5_sma]}
-agent: {algorithm: ppo, total_timesteps: 256, n_envs: 2}
+agent: {algorithm: ppo, total_timesteps: 256, n_envs: 2, callbacks: [my_callback:Mine]}
 evaluation: {eval_freq: 128}
 search:
   num_samples: 2
   scheduler: {type: fifo}
   default_space: false
   space: {n_steps: 64, batch_size: 64, n_epochs: 1, learning_rate: {loguniform: [1.0e-4, 1.0e-2]}}
+"""
+CALLBACK = """
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+class Mine(BaseCallback):
+    def _on_step(self):
+        return True
 """
 PRICES = "date,tic,close\n" + "\n".join(
     f"2020-{month:02d}-{day:02d},{tic},{10 + (7 * day + 3 * month + add) % 11}"
@@ -38,10 +46,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 @pytest.fixture
 def at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a config and the prices that it names."""
+    """A folder with a config, and the prices and the code that it names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
     (tmp_path / "prices.csv").write_text(PRICES, encoding="utf-8")
+    (tmp_path / "my_callback.py").write_text(CALLBACK, encoding="utf-8")
     return tmp_path
 
 
@@ -58,6 +67,7 @@ def test_a_search_is_sent_followed_and_its_results_are_fetched(
     assert shown.count("1 trial of ppo") == 1
     assert "completed 256 timesteps" in shown
     (fetched,) = (at_work / "runs").iterdir()
+    assert (fetched / "code" / "my_callback.py").read_text(encoding="utf-8") == CALLBACK
     assert f"fetched: {Path('runs', fetched.name)}" in shown
     assert load_config(fetched / "config.yaml").search.num_samples == 1
     assert (fetched / "trials.csv").is_file()
