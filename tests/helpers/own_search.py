@@ -102,7 +102,7 @@ def own_config(hidden: tuple[int, ...] = (4, 8), **search: Any) -> dict[str, Any
                 "policy_kwargs": {"features_extractor_class": "my_policy:Squash"},
             },
         },
-        "evaluation": {"eval_freq": 64},
+        "evaluation": {"eval_freq": 64, "metric": "my_metric:metric"},
         "search": {
             "num_samples": 1,
             "scheduler": {"type": "fifo"},
