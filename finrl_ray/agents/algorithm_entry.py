@@ -1,5 +1,6 @@
 """What is known of one algorithm; the algorithms themselves are in `algorithm_registry`."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -8,6 +9,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from finrl_ray.own_code.load import load_object
 from finrl_ray.support.extras import require_extra
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class AlgorithmEntry:
     Parameters
     ----------
     model_path : the class of SB3 or sb3-contrib as `module:name`
+    reference : of a class of the user's own, by which the config names it; empty: `model_path`
     extra : the extra that brings the class's package; empty: it is there in any case
     learners : the subclasses that do the same training faster, as `module:name` by the learner's
         name ("fused", "exact"); a learner that is not named is the class itself
@@ -39,6 +42,7 @@ class AlgorithmEntry:
     space : default search space, as `search.space` of the config
     policy_keywords : keywords of its policy that a search and `model_kwargs` have under their own
         names, as they have `net_arch`, with the policy's own defaults
+    required : keywords that may not be None, as they may with other algorithms
     net_arch, activation_fn : what the policy is built of when nothing is given
     critic_arch : layers of the critics where they differ from those of the policy; empty: the same
     minibatches : a rollout is trained on in batches of `batch_size`
@@ -56,6 +60,7 @@ class AlgorithmEntry:
     """
 
     model_path: str
+    reference: str = ""
     extra: str = ""
     learners: Mapping[str, str] = field(default_factory=read_only)
     on_policy: bool
@@ -65,6 +70,7 @@ class AlgorithmEntry:
     zoo_defaults: Mapping[str, Any] = field(default_factory=read_only)
     space: Mapping[str, Any] = field(default_factory=read_only)
     policy_keywords: Mapping[str, Any] = field(default_factory=read_only)
+    required: tuple[str, ...] = ()
     net_arch: tuple[int, ...]
     activation_fn: str
     critic_arch: tuple[int, ...] = ()
@@ -84,7 +90,7 @@ class AlgorithmEntry:
     @property
     def class_name(self) -> str:
         """The name of the class, which is known without loading it."""
-        return self.model_path.partition(":")[2]
+        return (self.reference or self.model_path).partition(":")[2]
 
     @property
     def is_recurrent(self) -> bool:
@@ -98,13 +104,17 @@ class AlgorithmEntry:
 
     @property
     def model_class(self) -> "type[BaseAlgorithm]":
-        """The class of SB3 or sb3-contrib.
+        """The class of SB3 or sb3-contrib, or the user's own.
 
         Raises
         ------
         ConfigError
-            If its package is not installed, with the command that installs it.
+            If its package is not installed, with the command that installs it, or the user's own
+            cannot be imported.
         """
+        if self.reference:
+            own: type[BaseAlgorithm] = load_object(self.reference, "algorithm")
+            return own
         self.require_installed()
         return _load_class(self.model_path)
 
@@ -122,6 +132,26 @@ class AlgorithmEntry:
     def learner_class(self, learner: str) -> "type[BaseAlgorithm]":
         """Return the class that trains the algorithm with a learner such as `"fused"`."""
         return _load_class(self.learners[learner]) if learner in self.learners else self.model_class
+
+
+@cache
+def constructor_keywords(kind: type[Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class's constructor that may be given by name.
+
+    Of one that hands `**kwargs` on, those of the class that it is derived from too.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for one in kind.__mro__:
+        if "__init__" not in vars(one):
+            continue
+        own = inspect.signature(one.__init__).parameters  # type: ignore[misc]  # of a class
+        named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for name, parameter in own.items():
+            if parameter.kind in named and name != "self":
+                found.setdefault(name, parameter)
+        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in own.values()):
+            break
+    return MappingProxyType(found)
 
 
 @cache

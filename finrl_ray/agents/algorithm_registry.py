@@ -6,8 +6,11 @@ SB3 nor torch, which take seconds.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from finrl_ray.agents.algorithm_entry import AlgorithmEntry, read_only
+from finrl_ray.errors import ConfigError
+from finrl_ray.own_code.load import load_object
 
 _ON_POLICY_SPACE = read_only(
     one_minus_gamma={"loguniform": [1e-4, 0.03]},
@@ -259,6 +262,7 @@ ALGORITHMS: Mapping[str, AlgorithmEntry] = read_only(
             net_arch={"choice": ["tiny", "small", "medium"]},
             activation_fn={"choice": ["tanh", "relu"]},
         ),
+        required=("target_kl",),
         net_arch=(64, 64),
         activation_fn="tanh",
         minibatches=True,
@@ -298,9 +302,55 @@ ALGORITHMS: Mapping[str, AlgorithmEntry] = read_only(
 """The algorithms by the names that the config and `DRLAgent.get_model` know."""
 
 
+_bases: dict[str, str] = {}
+"""What classes of the user's own are derived from: names of `ALGORITHMS`, by reference."""
+
+
 def entry_of(algorithm: str) -> AlgorithmEntry:
-    """Return the entry of an algorithm that the config has been checked to have."""
-    return ALGORITHMS[algorithm]
+    """Return the entry of an algorithm; of the user's own, that of its nearest relative here.
+
+    Own code is imported only where `remember_bases` has not been told what it is derived from.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such algorithm, or it is not derived from one of `ALGORITHMS`.
+    """
+    if algorithm in ALGORITHMS:
+        return ALGORITHMS[algorithm]
+    base = ALGORITHMS[base_name(algorithm)]
+    return replace(base, reference=algorithm, extra="", learners=read_only())
+
+
+def base_name(reference: str) -> str:
+    """Return what `base_of` does, without importing a class of which it has been told."""
+    return _bases.get(reference) or base_of(reference)
+
+
+def base_of(reference: str) -> str:
+    """Return the name of the nearest algorithm that a class of the user's own is derived from.
+
+    Raises
+    ------
+    ConfigError
+        Naming what must hold, if it cannot be imported or is derived from none.
+    """
+    found = load_object(reference, "algorithm")
+    for kind in getattr(found, "__mro__", ()):
+        for name, entry in ALGORITHMS.items():
+            package = entry.model_path.partition(":")[0].partition(".")[0]
+            if kind.__name__ == entry.class_name and kind.__module__.startswith(f"{package}."):
+                return name
+    raise ConfigError(
+        f"agent.algorithm {reference} must be a class derived from one of SB3's or sb3-contrib's "
+        f"({', '.join(entry.class_name for entry in ALGORITHMS.values())}), got {found!r:.200}; "
+        "derive it from the nearest of these"
+    )
+
+
+def remember_bases(bases: Mapping[str, str]) -> None:
+    """Keep what classes of the user's own are derived from, by their references."""
+    _bases.update({own: base for own, base in bases.items() if base in ALGORITHMS})
 
 
 def installed_algorithms() -> tuple[str, ...]:

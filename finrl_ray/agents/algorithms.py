@@ -1,10 +1,8 @@
 """Keywords given by users: checked against the algorithm, and made the objects that SB3 takes."""
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable, Collection, Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +23,7 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import nn
 
-from finrl_ray.agents.algorithm_entry import AlgorithmEntry
+from finrl_ray.agents.algorithm_entry import AlgorithmEntry, constructor_keywords
 from finrl_ray.agents.algorithm_registry import ALGORITHMS, entry_of, installed_algorithms
 from finrl_ray.agents.keyword_checks import ACTION_NOISE_NAMES, named_noise
 from finrl_ray.agents.schedules import parse_schedule
@@ -90,7 +88,8 @@ def find_algorithm(algorithm: str) -> AlgorithmEntry:
     ConfigError
         If there is no algorithm of that name, or its package is not installed.
     """
-    _require_choice("the algorithm", algorithm, ALGORITHMS)
+    if not is_reference(algorithm, "algorithm"):
+        _require_choice("the algorithm", algorithm, ALGORITHMS)
     entry = entry_of(algorithm)
     entry.require_installed()
     return entry
@@ -201,7 +200,6 @@ def _own_extractor(reference: Any) -> type[BaseFeaturesExtractor]:
     )
 
 
-@cache
 def model_keywords(algorithm: str) -> frozenset[str]:
     """Return the keywords that an algorithm's constructor accepts, without `policy` and `env`.
 
@@ -210,7 +208,7 @@ def model_keywords(algorithm: str) -> frozenset[str]:
     ConfigError
         If there is no algorithm of that name.
     """
-    names = inspect.signature(find_algorithm(algorithm).model_class).parameters
+    names = constructor_keywords(find_algorithm(algorithm).model_class)
     return frozenset(n for n in names if n not in ("policy", "env") and not n.startswith("_"))
 
 

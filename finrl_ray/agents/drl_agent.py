@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.saved_models.zip_file import model_file
 from finrl_ray.agents.sb3_internals import end_of_training, require_reset, set_up
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.own_code.failures import calling
 
 if TYPE_CHECKING:
     from finrl_ray.env.account_history import AccountHistory
@@ -109,10 +111,13 @@ class DRLAgent:
         model_class = find_learner(find_algorithm(model_name).model_class, learner)
         # set up in a second step, because SB3 keeps a replay buffer that is there by then
         kwargs["_init_setup_model"] = not issubclass(model_class, OffPolicyAlgorithm)
-        model = model_class(policy=find_policy(model_name, policy), env=self.env, **kwargs)
-        if isinstance(model, OffPolicyAlgorithm):
-            model.replay_buffer = make_replay_buffer(model)
-            set_up(model)
+        known = find_policy(model_name, policy)
+        own = find_algorithm(model_name).reference
+        with calling(own, "algorithm", "when it was built") if own else nullcontext():
+            model = model_class(policy=known, env=self.env, **kwargs)
+            if isinstance(model, OffPolicyAlgorithm):
+                model.replay_buffer = make_replay_buffer(model)
+                set_up(model)
         normalizer = model.get_vec_normalize_env()
         if normalizer is not None and normalizer.norm_obs:
             setattr(model, UNDER_STATISTICS, True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS, entry_of
+from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.errors import ConfigError
 
@@ -59,8 +59,6 @@ RANGES: Mapping[str, tuple[float, float, bool, bool]] = MappingProxyType(
     }
 )
 OPTIONAL = ("clip_range_vf", "target_kl", "action_noise", "policy_kwargs")
-_REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType({"trpo": ("target_kl",)})
-"""What of `OPTIONAL` an algorithm cannot do without."""
 SWITCHES = (
     "use_sde",
     "normalize_advantage",
@@ -87,8 +85,9 @@ def check_values(algorithm: str, kwargs: Mapping[str, Any]) -> None:
     ConfigError
         Naming the keyword, what must hold and what came.
     """
+    required = entry_of(algorithm).required if algorithm else ()
     for name, value in kwargs.items():
-        if value is None and name in OPTIONAL and name not in _REQUIRED.get(algorithm, ()):
+        if value is None and name in OPTIONAL and name not in required:
             continue
         if name in INTEGERS:
             _require_integer(name, value, INTEGERS[name])
@@ -183,8 +182,7 @@ def _check_number(algorithm: str, name: str, value: Any) -> None:
 
 def _number_of_text(algorithm: str, name: str, text: str) -> Any:
     """Return the number in a text such as `lin_3e-4` or `auto_0.1`; None for `auto` itself."""
-    entry = ALGORITHMS.get(algorithm)
-    learns_entropy = entry is not None and entry.learns_entropy
+    learns_entropy = bool(algorithm) and entry_of(algorithm).learns_entropy
     if name == "ent_coef" and learns_entropy and text.startswith("auto"):
         start = text.removeprefix("auto").removeprefix("_")
         return None if text == "auto" else _as_float(name, start, text)

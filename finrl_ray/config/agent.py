@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from finrl_ray.config.checks import (
     FORBID_UNKNOWN,
@@ -19,6 +19,8 @@ from finrl_ray.support.text import and_list, did_you_mean
 Algorithm = Literal[
     "a2c", "ppo", "ddpg", "td3", "sac", "tqc", "crossq", "recurrent_ppo", "trpo", "dqn"
 ]
+ALGORITHM_NAMES: tuple[str, ...] = get_args(Algorithm)
+"""The algorithms by name; others are classes of the user's own, by their references."""
 WITHOUT_CHOICES = ("ddpg", "td3", "sac", "tqc", "crossq")
 """The algorithms whose actions are numbers, and never `env.discrete_actions`."""
 OF_ONE_CHOICE = ("dqn",)
@@ -42,7 +44,10 @@ class AgentConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    algorithm: Algorithm = field(default="ppo", metadata=formulation())
+    algorithm: str = field(default="ppo", metadata=formulation())
+    """`a2c`, `ppo`, `ddpg`, `td3`, `sac` or `dqn` of SB3, or `tqc`, `crossq`, `recurrent_ppo` or
+    `trpo` of sb3-contrib (extra `contrib`). Or a subclass of one of these by its import path:
+    `my_algo:MyPPO` (see docs/bring/algorithm.md)."""
     total_timesteps: int = field(
         default=20_000,
         metadata=not_searched("it is what each trial may spend; trials are compared at the same"),
@@ -99,7 +104,9 @@ class AgentConfig:
     def __post_init__(self) -> None:
         self._name_own_code()
         require_numbers(self)
-        owners = _OWNERS.get(self.policy)
+        check_algorithm(self.algorithm)
+        # of an algorithm of the user's own it is known when its class is
+        owners = _OWNERS.get(self.policy) if self.algorithm in ALGORITHM_NAMES else None
         require(
             self.policy in POLICIES or is_reference(self.policy, "policy"),
             f"policy must be one of {', '.join(map(repr, POLICIES))}, or a class of your own by "
@@ -134,6 +141,7 @@ class AgentConfig:
             named = {EXTRACTOR: reference_of(of_policy[EXTRACTOR], "features_extractor")}
             keywords = {**self.model_kwargs, "policy_kwargs": {**of_policy, **named}}
             object.__setattr__(self, "model_kwargs", keywords)
+        object.__setattr__(self, "algorithm", reference_of(self.algorithm, "algorithm"))
         object.__setattr__(self, "policy", reference_of(self.policy, "policy"))
         object.__setattr__(self, "callbacks", callbacks)
 
@@ -150,6 +158,22 @@ class AgentConfig:
             not unknown,
             f"callback_kwargs must be of the callbacks {names}, got {', '.join(unknown)}",
         )
+
+
+def check_algorithm(algorithm: str) -> None:
+    """Refuse a name that is no algorithm's, and no reference to own code; nothing is imported.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest right name.
+    """
+    require(
+        algorithm in ALGORITHM_NAMES or is_reference(algorithm, "algorithm"),
+        f"algorithm must be one of {', '.join(map(repr, ALGORITHM_NAMES))}, or a class of your own "
+        f"by its import path, such as 'my_algo:MyPPO', got {algorithm!r}"
+        f".{did_you_mean(algorithm, ALGORITHM_NAMES)}",
+    )
 
 
 def callback_name(reference: str) -> str:

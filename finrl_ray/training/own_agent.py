@@ -152,6 +152,7 @@ def check_own_agent(config: ExperimentConfig, settings: TrialSettings, env: VecE
     OwnCallbacks(config.agent)
     model = build_model(config, settings, env, 0)
     owns = {
+        "agent.algorithm": config.agent.algorithm,
         "agent.policy": config.agent.policy,
         "features_extractor_class": (settings.model_kwargs.get("policy_kwargs") or {}).get(
             EXTRACTOR

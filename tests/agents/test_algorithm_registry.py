@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from own_code_files import active_code_of
 from repository import REPOSITORY, copy_package
+from small_models import small_env
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.algorithms import model_keywords
+from finrl_ray.agents.algorithm_registry import ALGORITHMS, entry_of, remember_bases
+from finrl_ray.agents.algorithms import model_keywords, resolve_model_kwargs
+from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.models import load_model, save_model
 from finrl_ray.config import agent
+from finrl_ray.config.load import parse_config
+from finrl_ray.errors import ConfigError
 from finrl_ray.learners.names import LEARNER_NAMES
+from finrl_ray.own_code.failures import OwnCodeError
+from finrl_ray.search.sampling.domains import build_space, planned_trials
+from finrl_ray.search.sampling.initial_points import named_point
 
 
 def test_the_config_has_the_same_names() -> None:
@@ -210,3 +220,111 @@ def test_a_new_algorithm_is_its_class_an_entry_and_a_name(tmp_path: Path) -> Non
     assert memory == "True"
     assert model == "OnePassPPO 64 2"
     assert loaded == "OnePassPPO"
+
+
+OWN = {
+    "own_tqc": """
+    from sb3_contrib import TQC
+
+    class MyTQC(TQC):
+        def __init__(self, *args, patience=7, **kwargs):
+            self.patience = patience
+            super().__init__(*args, **kwargs)
+
+    class Alone(TQC):
+        def __init__(self, policy, env, courage=1):
+            pass
+
+    def no_class():
+        pass
+
+    class Other:
+        pass
+"""
+}
+PLACE = "own_tqc:MyTQC"
+
+
+def test_an_algorithm_of_ones_own_is_its_nearest_relative_with_keywords_of_its_own(
+    tmp_path: Path,
+) -> None:
+    with active_code_of(tmp_path, {"agent.algorithm": PLACE}, **OWN):
+        entry, base = entry_of(PLACE), ALGORITHMS["tqc"]
+        assert (entry.class_name, entry.model_class.__name__) == ("MyTQC", "MyTQC")
+        assert (entry.space, entry.defaults, entry.critics) == (base.space, base.defaults, 2)
+        assert entry.learner_class("fused") is entry.model_class
+        assert model_keywords(PLACE) == model_keywords("tqc") | {"patience"}
+        # a constructor that hands nothing on accepts what it names
+        assert model_keywords("own_tqc:Alone") == {"courage"}
+        config = parse_config(
+            {
+                "agent": {"algorithm": PLACE},
+                "search": {"space": {"patience": {"choice": [3, 9]}, f"{PLACE}.n_quantiles": 9}},
+            }
+        )
+        space = build_space(config)
+        assert {"patience", "n_quantiles", "tau"} <= set(space)
+        assert named_point(config, "finrl", space)["patience"] == 7
+        settings = resolve_sample({"patience": 3, "n_quantiles": 2}, config.agent)
+        assert settings.model_kwargs == {
+            "patience": 3,
+            "policy_kwargs": {"n_quantiles": 2},
+            "top_quantiles_to_drop_per_net": 1,
+        }
+        with pytest.raises(ConfigError, match="own_tqc:MyTQC has no keyword 'patiense'"):
+            resolve_model_kwargs(PLACE, {"patiense": 1}, n_actions=1)
+        for name in ("no_class", "Other"):
+            with pytest.raises(ConfigError, match=f"own_tqc:{name} must be a class derived from"):
+                entry_of(f"own_tqc:{name}")
+        whole = {"agent": {"algorithm": PLACE}, "search": {"searcher": "grid", "num_samples": 1}}
+        with pytest.raises(ConfigError, match="a grid over the default space of own_tqc:MyTQC"):
+            build_space(parse_config(whole))
+        model = DRLAgent(small_env()).get_model(
+            PLACE, model_kwargs={"buffer_size": 50, "patience": 2}, verbose=0
+        )
+        assert (type(model).__name__, model.patience) == ("MyTQC", 2)
+        save_model(model, tmp_path / "model.zip")
+        loaded = load_model(PLACE, tmp_path / "model.zip", device="cpu")
+        assert (type(loaded).__name__, loaded.patience) == ("MyTQC", 2)
+
+
+def test_what_was_told_of_an_own_algorithm_needs_no_import() -> None:
+    with pytest.raises(ConfigError, match="there is no module 'never_there' here"):
+        entry_of("never_there:Mine")
+    remember_bases({"never_there:Mine": "ppo", "nor_this:One": "no algorithm"})
+    entry = entry_of("never_there:Mine")
+    assert (entry.on_policy, entry.class_name, dict(entry.learners)) == (True, "Mine", {})
+    assert entry.space == ALGORITHMS["ppo"].space
+    # what a command that reads a folder needs
+    config = parse_config(
+        {
+            "agent": {"algorithm": "never_there:Mine", "total_timesteps": 100},
+            "search": {"num_samples": 5},
+        }
+    )
+    assert planned_trials(config) == 5
+    assert resolve_sample({"batch_size": 512}, config.agent).model_kwargs == {
+        "batch_size": 100,
+        "n_steps": 100,
+    }
+    with pytest.raises(ConfigError, match="no module 'nor_this'"):
+        entry_of("nor_this:One")
+
+
+def test_a_misspelt_algorithm_is_told_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"algorithm must be one of 'a2c', .*Did you mean 'ppo'"):
+        parse_config({"agent": {"algorithm": "pppo"}})
+
+
+def test_a_class_that_raises_is_named_with_its_line(tmp_path: Path) -> None:
+    text = """
+        from stable_baselines3 import A2C
+
+        class Broken(A2C):
+            def __init__(self, *args, **kwargs):
+                raise RuntimeError("of no use")
+    """
+    with active_code_of(tmp_path, {"agent.algorithm": "broken:Broken"}, broken=text):
+        words = "broken:Broken failed when it was built: RuntimeError: of no use .*line 5: raise"
+        with pytest.raises(OwnCodeError, match=words):
+            DRLAgent(small_env()).get_model("broken:Broken")

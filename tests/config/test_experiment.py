@@ -363,10 +363,10 @@ def test_windows_cannot_overlap(windows: Any, words: str) -> None:
 
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_config({"nam": "x", "agent": {"algorithm": "sarsa", "n_envs": "2"}})
+        parse_config({"nam": "x", "agent": {"learner": "slow", "n_envs": "2"}})
     text = str(caught.value)
     assert "nam" in text
-    assert "agent.algorithm" in text
+    assert "agent.learner" in text
     assert "agent.n_envs" in text
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import inspect
 import json
 import logging
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from finrl_ray.agents.algorithm_entry import constructor_keywords
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.saved_models.description import ESSENTIAL, OF_TRAINING, read_description
 from finrl_ray.agents.saved_models.inert_pickle import RefusedError, read_inert
@@ -139,7 +139,7 @@ def _completed(data: Mapping[str, Any], kind: type[BaseAlgorithm]) -> dict[str, 
     """Return attributes that SB3 can set up a model from, and no others."""
     defaults = {
         name: parameter.default
-        for name, parameter in inspect.signature(kind).parameters.items()
+        for name, parameter in constructor_keywords(kind).items()
         if parameter.default is not parameter.empty
         and not name.startswith("_")
         and name not in ("device", "policy_kwargs")
@@ -182,7 +182,7 @@ def _check_algorithm(found: str | None, kind: type[BaseAlgorithm], *, judged: bo
         known.setdefault(entry.class_name, name)
     named = _TOLD_APART if judged else known
     wanted = next((k.__name__ for k in kind.__mro__ if k.__name__ in named), None)
-    if found is None or wanted is None or found == wanted:
+    if found is None or wanted is None or found in (wanted, kind.__name__):
         return
     raise RefusedError(f"it is {with_article(known.get(found, found))} model")
 

@@ -50,6 +50,7 @@ from finrl_ray.agents.state.model import (
     restore_variables,
     to_cpu,
 )
+from finrl_ray.agents.state.own_attributes import capture_own, restore_own
 from finrl_ray.agents.state.plain_file import load_plain, save_plain
 from finrl_ray.agents.state.random import get_random_state, set_random_state
 from finrl_ray.errors import ConfigError, SearchError
@@ -75,8 +76,8 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
     -------
     dict
         Parameters and optimizers, entropy coefficient, counters, last observations, episode
-        statistics, action noise, gSDE matrices, LSTM states, DQN's exploration, replay buffer, env
-        stack and every random stream.
+        statistics, action noise, gSDE matrices, LSTM states, DQN's exploration, what an algorithm
+        of the user's own has counted, replay buffer, env stack and every random stream.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def capture_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
         "action_space": capture_action_space(model),
         "random": get_random_state(cuda=model.device.type == "cuda"),
     }
-    parts = {"memory": capture_memory(model), "greed": capture_greed(model)}
+    parts: dict[str, Any] = {"memory": capture_memory(model), "greed": capture_greed(model)}
+    parts["own"] = capture_own(model)
     state |= {name: part for name, part in parts.items() if part}
     if replay_buffer and isinstance(model, OffPolicyAlgorithm):
         state["replay"] = capture_replay(model)
@@ -146,6 +148,7 @@ def restore_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     restore_exploration(model, state["exploration"])
     restore_memory(model, state.get("memory", []))
     restore_greed(model, state.get("greed", {}))
+    restore_own(model, state.get("own", {}))
     if "replay" in state and isinstance(model, OffPolicyAlgorithm):
         restore_replay(model, state["replay"])
     restore_env_state(model.env, state["env"])

@@ -15,7 +15,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from finrl_ray.config.agent import AgentConfig, Algorithm
+from finrl_ray.config.agent import ALGORITHM_NAMES, AgentConfig, check_algorithm
 from finrl_ray.config.checks import formulation, key_of
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.dump import plain_value
@@ -23,6 +23,7 @@ from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.evaluation import EvaluationConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError
+from finrl_ray.own_code.reference import is_reference
 from finrl_ray.support.text import did_you_mean
 from finrl_ray.support.values import nested_to_python
 from finrl_ray.support.whole_numbers import with_whole_numbers
@@ -36,7 +37,6 @@ N_ENVS = "agent.n_envs"
 """Also a name of the space without its section: `n_envs`."""
 ALGORITHM = "agent.algorithm"
 """The option by which a trial takes the entries of one algorithm: `ppo.n_steps`."""
-_ALGORITHMS: tuple[str, ...] = typing.get_args(Algorithm)
 _POLICY_KEYWORDS = "policy_kwargs"
 _OF_POLICY: Any = field(default=None, metadata=formulation(keywords=True))
 """What is said of the policy's keywords, which lie in `agent.model_kwargs`."""
@@ -50,8 +50,13 @@ def is_option(name: str) -> bool:
 
 def own_entry(name: str) -> tuple[str, str] | None:
     """Return algorithm and keyword of an entry of one algorithm, such as `ppo.n_steps`; or None."""
-    algorithm, dot, keyword = name.partition(".")
-    return (algorithm, keyword) if dot and algorithm in _ALGORITHMS else None
+    place, colon, rest = name.partition(":")
+    algorithm, dot, keyword = (rest if colon else name).partition(".")
+    if not dot or algorithm in SECTIONS:
+        return None
+    algorithm = f"{place}:{algorithm}" if colon else algorithm
+    known = algorithm in ALGORITHM_NAMES or is_reference(algorithm, "algorithm")
+    return (algorithm, keyword) if known else None
 
 
 def own_name(algorithm: str, keyword: str) -> str:
@@ -74,7 +79,10 @@ def searched_algorithms(config: ExperimentConfig) -> list[str]:
     if not isinstance(options, list | tuple) or not options:
         raise ConfigError(f"search.space.{ALGORITHM}: needs choice and a list, got {entry!r}")
     try:
-        return list(dict.fromkeys(option_value(ALGORITHM, option) for option in options))
+        names = list(dict.fromkeys(option_value(ALGORITHM, option) for option in options))
+        for name in names:
+            check_algorithm(name)
+        return names
     except ConfigError as error:
         raise ConfigError(f"search.space.{ALGORITHM}: {error}") from None
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finrl_ray.agents.algorithm_registry import base_name, base_of, remember_bases
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.own_code import own_references
 from finrl_ray.errors import SearchError
@@ -22,6 +23,8 @@ from finrl_ray.search.folder.names import CODE_FOLDER, EXPERIMENT_FILE
 
 OWN_CODE = "own_code"
 """Its key in `experiment.json` and in the manifest of a reproduction file."""
+ALGORITHMS_OF = "algorithms"
+"""Which algorithm each of the user's own is derived from, there."""
 
 
 def code_of(config: ExperimentConfig, base_dir: Path) -> CodeFiles:
@@ -44,6 +47,7 @@ def code_of(config: ExperimentConfig, base_dir: Path) -> CodeFiles:
 def run_code(config: ExperimentConfig, code: CodeFiles) -> None:
     """Make own code what the references of a config load in this process."""
     activate(code, [(one.reference, one.kind) for one in own_references(config)])
+    remember_bases({name: base_of(name) for name in _own_algorithms(config)})
 
 
 def code_facts(config: ExperimentConfig, code: CodeFiles) -> dict[str, Any]:
@@ -52,7 +56,15 @@ def code_facts(config: ExperimentConfig, code: CodeFiles) -> dict[str, Any]:
     if not references:
         return {}
     facts = {"references": references, "files": code.hashes}
-    return {OWN_CODE: {**facts, "signature": signature(_digest(facts))}}
+    found = {OWN_CODE: {**facts, "signature": signature(_digest(facts))}}
+    own = _own_algorithms(config)
+    if own:  # so that commands that read need not import them
+        found[OWN_CODE][ALGORITHMS_OF] = {name: base_name(name) for name in own}
+    return found
+
+
+def _own_algorithms(config: ExperimentConfig) -> list[str]:
+    return [one.reference for one in own_references(config) if one.kind == "algorithm"]
 
 
 def opened_code(path: Path, facts: Mapping[str, Any], config: ExperimentConfig) -> CodeFiles:
@@ -72,6 +84,9 @@ def opened_code(path: Path, facts: Mapping[str, Any], config: ExperimentConfig) 
     if not own_references(config):
         return CodeFiles()
     known = facts.get(OWN_CODE)
+    derived = known.get(ALGORITHMS_OF) if isinstance(known, Mapping) else None
+    if isinstance(derived, Mapping):
+        remember_bases({str(own): str(base) for own, base in derived.items()})
     try:
         hashes = {checked_relative_path(p, "own code"): h for p, h in known["files"].items()}  # type: ignore[index]
     except (TypeError, KeyError, AttributeError, ValueError) as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import entry_of
+from finrl_ray.agents.algorithm_registry import ALGORITHMS, entry_of
 from finrl_ray.agents.hyperparameters import (
     ALIASES,
     SEED_DRAW,
@@ -155,7 +155,7 @@ def build_space(config: ExperimentConfig) -> dict[str, Domain]:
             "search.space is empty, so all trials would be equal; add entries to search.space, "
             "set search.default_space to true, or set search.num_samples to 1"
         )
-    return _with_grids(space, search)
+    return _with_grids(space, search, searched_algorithms(config))
 
 
 def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
@@ -171,7 +171,9 @@ def _parsed(config: ExperimentConfig) -> dict[str, Domain]:
     return space
 
 
-def _with_grids(space: dict[str, Domain], search: SearchConfig) -> dict[str, Domain]:
+def _with_grids(
+    space: dict[str, Domain], search: SearchConfig, algorithms: Sequence[str]
+) -> dict[str, Domain]:
     searcher = SEARCHERS[search.searcher]
     grids = searcher.whole_grids or any(d.kind == "grid" for d in space.values())
     crossed = [name for name, d in space.items() if own_entry(name) and len(d.values) > 1]
@@ -182,6 +184,12 @@ def _with_grids(space: dict[str, Domain], search: SearchConfig) -> dict[str, Dom
             "another searcher"
         )
     if searcher.whole_grids:
+        own = [one for one in algorithms if one not in ALGORITHMS]
+        if own and search.default_space:
+            raise ConfigError(
+                f"a grid over the default space of {own[0]} cannot be counted without running it; "
+                "set search.default_space to false, and list the entries in search.space"
+            )
         return {name: _as_grid(name, domain) for name, domain in space.items()}
     if searcher.learns and any(d.kind == "grid" for d in space.values()):
         raise ConfigError(
@@ -357,8 +365,8 @@ def count_trials(space: Mapping[str, Domain], search: SearchConfig) -> int:
 def planned_trials(config: ExperimentConfig) -> int:
     """Return how many trials the search of a config starts, whose space was checked before."""
     search = config.search
-    if ALGORITHM in search.space:
-        # the entries of one algorithm are no grids, and to know them takes seconds
+    if ALGORITHM in search.space or config.agent.algorithm not in ALGORITHMS:
+        # the entries of one algorithm are no grids, and to know them takes seconds, or own code
         space = {name: parse_domain(entry) for name, entry in search.space.items()}
     else:
         space = _parsed(config)

@@ -1,11 +1,11 @@
 """The samples that a search runs first: given by the user, or FinRL's or rl-zoo3's defaults."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from finrl_ray.agents.algorithm_entry import constructor_keywords
 from finrl_ray.agents.algorithm_registry import entry_of
 from finrl_ray.agents.hyperparameters import ALIASES, NET_ARCHS, SEED_DRAW, settings_of_sample
 from finrl_ray.config.checks import default_of
@@ -168,7 +168,7 @@ def _keyword(algorithm: str, name: str, whose: str) -> Any:
         return defaults[name]
     if name in entry.policy_keywords:
         return entry.policy_keywords[name]
-    return inspect.signature(entry.model_class).parameters[name].default
+    return constructor_keywords(entry.model_class)[name].default
 
 
 def _as_option(widths: list[int], domain: Domain) -> Any:

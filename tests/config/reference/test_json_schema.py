@@ -54,7 +54,7 @@ def test_the_template_and_the_defaults_are_valid(validator) -> None:
     [
         {"agents": {}},
         {"agent": {"algoritm": "ppo"}},
-        {"agent": {"algorithm": "sarsa"}},
+        {"agent": {"algorithm": 3}},
         {"agent": {"total_timesteps": "many"}},
         {"search": {"scheduler": {"type": "ahsa"}}},
         {"search": {"trackers": ["tensorflow"]}},

@@ -9,6 +9,7 @@ from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.agent import AgentConfig
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.errors import ConfigError
@@ -23,7 +24,10 @@ from finrl_ray.search.sampling.domains import (
 
 
 def config(algorithm: Any = "ppo", **search: Any) -> ExperimentConfig:
-    return ExperimentConfig(agent=AgentConfig(algorithm=algorithm), search=SearchConfig(**search))
+    env = EnvConfig(discrete_actions="product" if algorithm == "dqn" else "none")
+    return ExperimentConfig(
+        agent=AgentConfig(algorithm=algorithm), env=env, search=SearchConfig(**search)
+    )
 
 
 @pytest.mark.parametrize(
