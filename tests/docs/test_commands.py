@@ -80,6 +80,7 @@ ELSEWHERE = {
     "finrl-ray dashboard": "tests/cli/test_cluster.py::"
     "test_dashboard_prints_each_dashboard_of_this_machine_once",
     "finrl-ray check ENV": "tests/cli/test_check.py",
+    "finrl-ray check my_env:MyTradingEnv": "tests/cli/test_check.py",
     "finrl-ray submit CONFIG": "tests/jobs/test_client.py",
     "finrl-ray submit experiments/quickstart/config.yaml": "tests/jobs/test_client.py",
     "finrl-ray tune CONFIG --address auto": "tests/integration/test_joining.py",
