@@ -35,6 +35,8 @@ def check_order_size(config: ExperimentConfig, train: MarketData, findings: Find
     """
     env = config.env
     searched = {"env.action", "env.hmax", "env.hmax_unit"} & set(config.search.space)
+    if env.class_ is not None:
+        return  # what an action does there is not known
     if env.action != "orders" or searched or not train.tradable.any():
         return
     largest = np.where(train.tradable, largest_orders(env, train), np.nan)

@@ -25,7 +25,8 @@ def adapter_of(made: Any) -> EnvAdapter | None:
     """Return the adapter of a class, or None where it is one that says all of itself.
 
     A class is known by its own place and by those of its base classes; a copy of FinRL's
-    StockTradingEnv in a user's file by the eleven words of its constructor.
+    StockTradingEnv in a user's file by the eleven words of its constructor, unless it has an exact
+    state of its own, as this package's has.
     """
     if not inspect.isclass(made):
         return None
@@ -34,6 +35,7 @@ def adapter_of(made: Any) -> EnvAdapter | None:
         if places & set(adapter.bases):
             return adapter
     named = set(inspect.signature(made).parameters)
-    if hasattr(made, "save_asset_memory") and named >= _FINRL_STOCK:
+    says_all = hasattr(made, "get_state")
+    if hasattr(made, "save_asset_memory") and named >= _FINRL_STOCK and not says_all:
         return ADAPTERS[0]
     return None

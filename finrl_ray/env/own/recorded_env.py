@@ -93,7 +93,8 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
             raise self._refuse(f"reset() must return (observation, info), got {_shape_of(result)}")
         observation, info = result
         if self._adapter is not None:
-            self._adapter.started(self.env.unwrapped)
+            with calling(self._reference, KIND):
+                self._adapter.started(self.env.unwrapped)
         self._note(info, "reset()")
         return self._observed(observation, "reset()"), dict(info)
 
@@ -176,7 +177,8 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
             raise self._refuse(f"the info of {what} must be a dict, got {_shape_of(info)}")
         inner = self.env.unwrapped
         if self._adapter is not None:
-            self._adapter.note(inner, self._rows)
+            with calling(self._reference, KIND):
+                self._adapter.note(inner, self._rows)
             return
         value = info.get("account_value", getattr(inner, "account_value", None))
         if isinstance(value, int | float | np.number | np.ndarray) and np.size(value) == 1:

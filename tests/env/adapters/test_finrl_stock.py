@@ -10,6 +10,7 @@ from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.adapters.choose import adapter_of
 from finrl_ray.env.adapters.finrl_stock import FinRLStockAdapter
 from finrl_ray.env.make import make_trading_vec_env, make_vec_env
+from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.errors import ConfigError
 
 
@@ -96,3 +97,4 @@ def test_it_needs_an_indicator_and_a_copy_of_it_is_known() -> None:
 
     assert isinstance(adapter_of(Copied), FinRLStockAdapter)
     assert adapter_of(FinRLStockAdapter) is None
+    assert adapter_of(StockTradingEnv) is None  # of this package, which says all of itself
