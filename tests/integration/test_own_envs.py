@@ -84,9 +84,7 @@ def test_a_search_is_stopped_early_killed_resumed_judged_and_shown(
     for reference in (FINRL_STOCK, GYM_TRADING, ANY_STOCKS):
         other_class(reference, monkeypatch)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = run_search(
-        load_config(write_config(whole, case)), base_dir=whole
-    )
+    undisturbed = run_search(load_config(write_config(whole, case)), base_dir=whole)
     process = start(write_config(killed, case))
     folder = wait_for_results(killed / "runs", 9, process)
     os.kill(process.pid, signal.SIGKILL)

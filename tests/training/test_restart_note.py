@@ -10,6 +10,7 @@ from own_envs import StatefulEnv, ValueEnv, wandering_market
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.load import parse_config
 from finrl_ray.training.agent import StartPoint, train_agent
+from finrl_ray.training.restart_note import notes_of_restarts
 
 MARKET = wandering_market(120)
 
@@ -48,6 +49,12 @@ def trained(
         StartPoint(checkpoint=start),
     )
     return reports, [part.detach().numpy() for part in model.policy.parameters()]
+
+
+def test_notes_of_restarts_are_told_from_others() -> None:
+    note = "went on from ..., which is not exact: MyEnv has no get_state"
+    results = [{"timesteps": 1}, {"notes": "checkpoint_1 is damaged"}, {"notes": note}]
+    assert notes_of_restarts(results) == [note]
 
 
 @pytest.mark.slow

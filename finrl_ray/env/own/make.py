@@ -99,6 +99,13 @@ def _gym_env(own: OwnEnv, built: Any) -> gym.Env[Any, Any]:
             f"env.class: {own.place} must make a Gymnasium env (gymnasium.Env) or a "
             f"Stable-Baselines3 VecEnv, got a {type(built).__module__}.{type(built).__name__}"
         )
+    for name in ("reset", "step", "close"):
+        if not callable(getattr(built, name)):
+            raise ConfigError(
+                f"env.class: {own.place} has an attribute {name}, a "
+                f"{type(getattr(built, name)).__name__}, which hides the method {name}() of "
+                "gymnasium.Env; give it another name"
+            )
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(built, name, None), gym.spaces.Space):
             raise ConfigError(

@@ -120,6 +120,12 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
             info |= self._last_info(info, terminated=terminated)
         return self._observed(observation, "step()"), self._rewards[-1], terminated, truncated, info
 
+    def close(self) -> None:
+        """Close the envs of all parts."""
+        for env in self._members:
+            with calling(self._reference, KIND, "when it was closed"):
+                env.close()
+
     def _refuse(self, what: str) -> ConfigError:
         return ConfigError(f"env.class {self._reference}: {self._windows[0].where}: {what}")
 

@@ -34,6 +34,7 @@ from finrl_ray.search.reproduce.ensemble import ensemble_account
 from finrl_ray.search.reproduce.rerun import NotReachedError, train_schedule
 from finrl_ray.support.text import counted
 from finrl_ray.training.divergence import TrialDivergedError
+from finrl_ray.training.restart_note import notes_of_restarts
 from finrl_ray.training.threads import threads_per_trial
 
 Say = Callable[[str], None]
@@ -174,6 +175,11 @@ def _compare_trial(
         differences.append(f"account values differ by up to {largest:.3g}")
     if parameters_hash(place, config.agent.algorithm) != trial.parameters:
         differences.append("the parameters of the final policy differ")
+    if differences:
+        differences += [
+            f"the recorded training {note}, so that it cannot come out the same again"
+            for note in notes_of_restarts(trial.results)
+        ]
     return differences, largest, _largest_of_measures(trial, results)
 
 

@@ -174,6 +174,18 @@ def test_keywords_that_nothing_reads_are_refused(options: dict[str, Any], messag
         make_own_vec_env(wandering_market(), config_of(ValueEnv, **options))
 
 
+def test_an_attribute_that_hides_a_method_is_refused() -> None:
+    class Hiding(ValueEnv):
+        def __init__(self, prices: Any) -> None:
+            super().__init__(prices)
+            self.close = prices
+
+    with pytest.raises(ConfigError, match=r"hides the method close\(\) of gymnasium.Env"):
+        make_own_vec_env(
+            wandering_market(), config_of(ValueEnv), own=OwnEnv("own_envs:Hiding", Hiding)
+        )
+
+
 def test_what_is_no_env_is_refused() -> None:
     config = config_of(ValueEnv)
     for made, message in (
