@@ -124,7 +124,7 @@ class OwnEnv:
         window = [name for name in WINDOW_NAMES if name in wanted]
         if not window and self.takes_any:
             wanted.add(WINDOW_NAMES[0])
-        elif not window:
+        elif not window and self.adapter is None:
             raise ConfigError(
                 f"env.class: {self.place} must name the window's data among its parameters: "
                 f"market (MarketData), df (FinRL's long format) or prices (closes), got "
