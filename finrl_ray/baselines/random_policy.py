@@ -37,6 +37,7 @@ def random_policy_curves(
     -------
     array of shape (E, T), currency
     """
+    config = config.without_own_reward()
     if config.class_ is not None:
         return _own_curves(market_data, config, seed, min(n_accounts, N_OWN_ACCOUNTS))
     # what is observed does not matter, but the env asks for a scaling where the config has one

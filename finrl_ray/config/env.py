@@ -23,7 +23,7 @@ from finrl_ray.config.env_options.kind import (
     check_portfolio,
 )
 from finrl_ray.config.env_options.own_class import OwnClassOptions, check_own_class
-from finrl_ray.config.env_options.reward import settled_reward_scaling
+from finrl_ray.config.env_options.reward import is_own_reward, settled_reward_scaling
 from finrl_ray.config.env_options.trading import TradingOptions, options_beyond_finrl
 from finrl_ray.config.trial.order_size import check_hmax, settled, values_of
 from finrl_ray.own_code.reference import reference_of
@@ -57,11 +57,21 @@ class EnvConfig(OwnClassOptions, KindOptions, TradingOptions, AccountOptions):
         return self.observation == "stationary" or self.observation_scaling == "train"
 
     def of_this_package(self) -> "EnvConfig":
-        """Return the options without an own class: those of this package's env, and of baselines.
+        """Return the options without an own class and reward: of this package's env, of baselines.
 
         What is asked of prices alone, such as what a rule earns at another fill, is asked in it.
         """
-        return replace(self, class_=None, class_kwargs={}) if self.class_ is not None else self
+        paid = self.without_own_reward()
+        return replace(paid, class_=None, class_kwargs={}) if paid.class_ is not None else paid
+
+    def without_own_reward(self) -> "EnvConfig":
+        """Return the same account, paid FinRL's reward where it is paid the user's own.
+
+        Accounts that no agent learns from need none of the user's code.
+        """
+        if not is_own_reward(self.reward):
+            return self
+        return replace(self, reward="account_change", reward_kwargs={}, reward_scaling=None)
 
     @property
     def paid(self) -> str:

@@ -9,7 +9,8 @@ after an update, before the next rollout. `learn_from` calls its `at_safe_point`
 import copy
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -234,15 +235,25 @@ def learn_from(
             + ("is in the middle of training" if under_way else "has no state to go on from")
         )
     listener = _begin(model, total_timesteps, callback, tb_log_name, progress_bar)
-    while at_safe_point is None or at_safe_point(model):
-        if model.num_timesteps >= total_timesteps:
-            break
-        if not _learn_one_rollout(model, total_timesteps, listener, log_interval):
-            # the env is one step ahead of the model: the next training must reset it
-            require_reset(model)
-            break
+    with _naming_timesteps(model):
+        while at_safe_point is None or at_safe_point(model):
+            if model.num_timesteps >= total_timesteps:
+                break
+            if not _learn_one_rollout(model, total_timesteps, listener, log_interval):
+                # the env is one step ahead of the model: the next training must reset it
+                require_reset(model)
+                break
     listener.on_training_end()
     return model.num_timesteps >= total_timesteps
+
+
+@contextmanager
+def _naming_timesteps(model: BaseAlgorithm) -> Iterator[None]:
+    """Say in errors of the user's code after how many timesteps they came."""
+    try:
+        yield
+    except OwnCodeError as error:
+        raise OwnCodeError(f"after {model.num_timesteps:,} timesteps: {error}") from error
 
 
 def _check_fits(model: BaseAlgorithm, state: dict[str, Any]) -> None:
@@ -276,13 +287,10 @@ def _learn_one_rollout(
     model: BaseAlgorithm, total: int, callback: BaseCallback, log_interval: int | None
 ) -> bool:
     """Run one pass of SB3's learning loop; False if a callback stopped it."""
-    try:
-        if isinstance(model, OnPolicyAlgorithm):
-            return _learn_on_policy(model, total, callback, log_interval)
-        if isinstance(model, OffPolicyAlgorithm):
-            return _learn_off_policy(model, callback, log_interval)
-    except OwnCodeError as error:
-        raise OwnCodeError(f"after {model.num_timesteps:,} timesteps: {error}") from error
+    if isinstance(model, OnPolicyAlgorithm):
+        return _learn_on_policy(model, total, callback, log_interval)
+    if isinstance(model, OffPolicyAlgorithm):
+        return _learn_off_policy(model, callback, log_interval)
     raise ConfigError(f"learn_from cannot train a {type(model).__name__}")
 
 

@@ -10,6 +10,7 @@ import pytest
 from bit_equality import assert_equal_bits
 from env_markets import hand_market, random_market
 
+from finrl_ray.baselines.random_policy import random_policy_curves
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.env.make import make_env, make_vec_env
 from finrl_ray.env.own_reward.terms import TERMS
@@ -311,6 +312,17 @@ def test_a_number_that_is_none_is_said_with_the_day_and_what_gave_it() -> None:
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_env(random_market(), EnvConfig(**options))
+
+
+def test_accounts_that_nobody_learns_from_need_no_code_of_the_users() -> None:
+    config = EnvConfig(reward="no_such_module:reward", reward_scaling=3.0, cooldown=2)
+    plain = EnvConfig(cooldown=2)
+    assert config.without_own_reward() == plain == config.of_this_package()
+    assert plain.without_own_reward() is plain
+    curves = random_policy_curves(random_market(), config, seed=1, n_accounts=3)
+    np.testing.assert_array_equal(
+        curves, random_policy_curves(random_market(), plain, seed=1, n_accounts=3)
+    )
 
 
 def test_finrls_last_step_has_no_own_reward() -> None:
