@@ -16,6 +16,7 @@ from finrl_ray.agents.rollout import HISTORY_KEY
 from finrl_ray.agents.state.env import wrappers
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.orders.discrete import choices_of
+from finrl_ray.env.portfolio.account import PortfolioAccount
 
 Policy: TypeAlias = Callable[[Any, BoolArray], AnyArray]
 """Takes the observations of all accounts, and whether each begins an episode; returns actions."""
@@ -178,8 +179,11 @@ def buying_policy(env: VecEnv) -> Policy | None:
 def hold_policy(env: VecEnv) -> Policy | None:
     """Return the policy whose actions are all 0, None where 0 is no action or does not hold.
 
-    A weight of 0 holds nothing: it is the same only where the account starts with cash alone.
+    A weight of 0 holds nothing: it is the same only where the account starts with cash alone. Zeros
+    of a portfolio (`StockPortfolioEnv`) are equal weights.
     """
+    if env.has_attr("account") and isinstance(env.get_attr("account")[0], PortfolioAccount):
+        return None
     space = env.action_space
     accounts = trading_accounts(env)
     if accounts is not None and _sells_by_zeros(accounts):
