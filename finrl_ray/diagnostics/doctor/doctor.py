@@ -174,11 +174,12 @@ def _try_agent(
         _settle(env)
         diagnosis = diagnose_learning(model, env, n_episodes=1, untrained_copies=0)
         numbers = diagnosis.measures
+        # not every env has an action that holds what there is
+        held = f"{numbers['hold']:.4g} by holding cash, " if "hold" in numbers else ""
         findings.ok(
             "rewards",
-            "an episode on the train window earns "
-            f"{numbers['hold']:.4g} by holding cash, {numbers['random']:.4g} by random trading and "
-            f"{numbers['model']:.4g} by the agent before training",
+            f"an episode on the train window earns {held}{numbers['random']:.4g} by random trading "
+            f"and {numbers['model']:.4g} by the agent before training",
         )
         for sentence in policy_sentences(_before_training(numbers)):
             findings.warning("policy", f"before training, {sentence}")

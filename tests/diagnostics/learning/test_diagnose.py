@@ -19,6 +19,7 @@ from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.state.training_state import capture_state, learn_from
 from finrl_ray.diagnostics.learning.diagnose import diagnose_learning
 from finrl_ray.diagnostics.learning.sentences import comparison_sentences, policy_sentences
+from finrl_ray.env.portfolio.env import StockPortfolioEnv
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
@@ -101,6 +102,25 @@ def test_stationary_observations(caplog: Any) -> None:
     diagnosis = diagnose_learning(model, env, n_episodes=3)
     assert len(diagnosis) == 3
     assert {"hold", "random", "untrained", "explained_variance"} <= set(diagnosis.measures)
+
+
+def test_zeros_of_a_portfolio_hold_nothing_that_it_had() -> None:
+    env = StockPortfolioEnv(random_market(40), lookback=5)
+    model = PPO("MlpPolicy", env, n_steps=16, batch_size=16)
+    assert "hold" not in diagnose_learning(model, env, n_episodes=1).measures
+
+
+@pytest.mark.parametrize("kind", ["per_ticker", "product"])
+def test_of_choices_those_that_hold_and_buy(kind: str) -> None:
+    found = []
+    for choices in (kind, "none"):
+        env = StockTradingEnv(random_market(40), discrete_actions=choices, hmax=10)
+        model = PPO("MlpPolicy", env, n_steps=16, batch_size=16)
+        measures = diagnose_learning(model, env, n_episodes=1).measures
+        found.append((measures["hold"], measures["buying"]))
+    assert found[0] == found[1]
+    assert found[0][0] == 0.0
+    assert found[0][1] != 0.0
 
 
 def test_equal_episodes_are_run_once_and_are_no_sign_of_not_learning(caplog: Any) -> None:

@@ -188,6 +188,18 @@ def test_a_product_is_bounded() -> None:
         make_env(random_market(n_assets=13), weights)
 
 
+def test_dqn_needs_one_choice() -> None:
+    dqn = AgentConfig(algorithm="dqn")
+    product, each = (EnvConfig(discrete_actions=kind) for kind in ("product", "per_ticker"))
+    ExperimentConfig(env=product, agent=dqn)
+    ExperimentConfig(env=each, agent=dqn, data=DataConfig(tickers=("GOOG",)))
+    # what an env of the user's takes is seen when it is built
+    ExperimentConfig(env=EnvConfig(class_="my_env:MyTradingEnv"), agent=dqn)
+    for env in (EnvConfig(), each):
+        with pytest.raises(ConfigError, match=r"set env\.discrete_actions to product"):
+            ExperimentConfig(env=env, agent=dqn, data=DataConfig(tickers=("GOOG", "MSFT")))
+
+
 def test_algorithms_without_choices_are_refused_before_a_search() -> None:
     choices = EnvConfig(discrete_actions="per_ticker")
     for algorithm in ("ddpg", "td3", "sac"):
