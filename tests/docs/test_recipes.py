@@ -16,6 +16,7 @@ MOST_FILES = {
     "Add a scheduler": 2,
     "Add a data source": 2,
     "Add an algorithm": 4,
+    "Add an adapter for another package's env": 2,
     "Add an env option": 4,
 }
 """How many source files each may touch."""
