@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from small_search import small_config
+from interrupted_search import start, table, undisturbed_table, wait_for_results
+from small_search import small_config, write_small_config
 
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.rollout import evaluate_account
@@ -15,7 +17,7 @@ from finrl_ray.report.write import write_report
 from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.reproduce.reproduce import reproduce
 from finrl_ray.search.results.winner import load_winner, winners_env
-from finrl_ray.search.run.runner import run_search
+from finrl_ray.search.run.runner import resume_search, run_search
 from finrl_ray.workflows.backtest import backtest
 from finrl_ray.workflows.confirm import confirm
 
@@ -100,3 +102,27 @@ def test_a_search_from_start_to_report(kind, tmp_path) -> None:
     assert write_report(folder.path).is_file()
     confirmed = confirm(folder.path, top=1, seeds=1, windows=1)
     assert confirmed.finished
+
+
+ONE_CHOICE = {
+    "env": {"action": "target_weights", "discrete_actions": "product", "random_start": True},
+    "agent": {**AGENT, "algorithm": "dqn", "normalize": True},
+    "search": {"space": {**SAC, "agent.n_stack": {"choice": [1, 3]}}, "num_samples": 3},
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [*KINDS, "dqn"])
+def test_a_killed_search_ends_with_the_table_of_one_undisturbed(kind, tmp_path) -> None:
+    sections = {**KINDS, "dqn": ONE_CHOICE}[kind]
+    sections = {name: dict(section) for name, section in sections.items()}
+    sections["agent"] |= {"total_timesteps": 1024}
+    sections["search"] |= {"default_space": False}
+    sections["evaluation"] = {"eval_freq": 128}
+    found = undisturbed_table(write_small_config(tmp_path / "w.yaml", tmp_path / "w", **sections))
+    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "c", **sections))
+    folder = wait_for_results(tmp_path / "c", 4, process)
+    process.kill()
+    process.communicate(timeout=300)
+    assert resume_search(folder).finished
+    pd.testing.assert_frame_equal(table(folder), found)
