@@ -100,8 +100,6 @@ def test_a_search_from_start_to_report(kind, tmp_path) -> None:
     assert np.isfinite(backtest(folder.path).measures["agent"]["total_return"])
     assert reproduce(folder.path).exact
     assert write_report(folder.path).is_file()
-    confirmed = confirm(folder.path, top=1, seeds=1, windows=1)
-    assert confirmed.finished
 
 
 ONE_CHOICE = {
@@ -126,3 +124,4 @@ def test_a_killed_search_ends_with_the_table_of_one_undisturbed(kind, tmp_path) 
     process.communicate(timeout=300)
     assert resume_search(folder).finished
     pd.testing.assert_frame_equal(table(folder), found)
+    assert confirm(folder, top=1, seeds=1, windows=1).finished
