@@ -79,7 +79,10 @@ def _check_meaning(
     possible = probes.get(other, [getattr(getattr(config, section), only_with[0])])
     beside = [option_value(other, value) for value in possible]
     if not any(has_a_meaning(item, value, own) for value in beside for own in probes[name]):
-        allowed = " or ".join(repr(value) for value in only_with[1]) or "a value"
+        # a function tells of the keys that may name the user's own code
+        listed_values = () if callable(only_with[1]) else only_with[1]
+        of_any = "code of your own" if callable(only_with[1]) else "a value"
+        allowed = " or ".join(map(repr, listed_values)) or of_any
         raise ConfigError(
             f"search.space.{name} would change nothing: it has a meaning where {other} is "
             f"{allowed}, and {other} is {listed(possible)}; set {other}, or search over it too"

@@ -36,6 +36,11 @@ def built(space: dict[str, Any], env: EnvConfig | None = None, **search: Any) ->
         ({"env.stop_loss": {"uniform": [0.5, 1.5]}}, "search.space.env.stop_loss: .*got 1.5"),
         ({"env.random_start": {"choice": [True, "no"]}}, "search.space.env.random_start"),
         ({"agent.normalize": {"choice": [True, "all"]}}, "search.space.agent.normalize"),
+        (
+            {"env.reward_kwargs.fear": {"uniform": [0.0, 1.0]}},
+            "reward_kwargs.fear would change nothing: .*env.reward is code of your own, and "
+            "env.reward is .*account_change",
+        ),
         ({"data.features": {"choice": ["macd"]}}, r"search.space.data.features: .*\[macd\]"),
         ({"data.features": {"choice": [["macd", "macd"]]}}, "twice: .*macd"),
         ({"agent.n_envs": {"choice": [1, 0]}}, "search.space.agent.n_envs: n_envs must be"),
