@@ -27,6 +27,14 @@ MODEL_KWARGS: Mapping[str, dict[str, Any]] = {
     "ddpg": {"action_noise": "ornstein_uhlenbeck"},
     "td3": {"train_freq": 2, "gradient_steps": 2},
     "sac": {"learning_rate": "lin_1e-3"},
+    "tqc": {"policy_kwargs": {"n_quantiles": 5}},
+    "crossq": {"policy_delay": 2},
+    "recurrent_ppo": {
+        **{"n_steps": 16, "batch_size": 16, "n_epochs": 2},
+        "policy_kwargs": {"lstm_hidden_size": 8},
+    },
+    "trpo": {"n_steps": 16, "batch_size": 16, "n_critic_updates": 2},
+    "dqn": {"target_update_interval": 20, "exploration_fraction": 0.8},
     "sac-gsde": {"use_sde": True, "sde_sample_freq": 4},
 }
 WEIGHTS = {
@@ -45,6 +53,8 @@ SHORT = {
     "reward": "active",
 }
 """The env of the `-short` variants, beside what all have."""
+LATER = ("tqc", "crossq", "recurrent_ppo", "trpo", "dqn")
+"""Algorithms that are struck in some phases alone."""
 FORMULATIONS: Mapping[str, dict[str, Any]] = {"weights": WEIGHTS, "short": SHORT}
 REPLAY = {"buffer_size": 1000, "learning_starts": 40, "batch_size": 16}
 TIMESTEPS = 192
@@ -110,6 +120,11 @@ def all_cells() -> list[Cell]:
         for phase in PHASES
     ]
     cells += [
+        Cell(variant=name, phase=phase, target="worker")
+        for name in LATER
+        for phase in ("rollout", "update", "save")
+    ]
+    cells += [
         Cell(variant="sac-gsde", phase="rollout", target="worker"),
         Cell(variant="ppo-asha", phase="update", target="worker"),
         Cell(variant="ppo-asha", phase="rollout", target="driver"),
@@ -153,7 +168,7 @@ def raw_config(
     """Return the config of a variant: short trials that differ in gamma, one at a time."""
     algorithm, _, extra = variant.partition("-")
     kwargs = dict(MODEL_KWARGS.get(variant, MODEL_KWARGS[algorithm]))
-    if algorithm in OFF_POLICY:
+    if algorithm in (*OFF_POLICY, "tqc", "crossq", "dqn"):
         kwargs = REPLAY | kwargs
     asha = {"type": "asha", "grace_period": EVAL_FREQ, "reduction_factor": 2}
     return {
@@ -164,7 +179,11 @@ def raw_config(
             "validation": ["2008-01-01", "2008-07-01"],
             "test": ["2008-07-01", "2009-01-01"],
         },
-        "env": {"random_start": True, **FORMULATIONS.get(extra, {})},
+        "env": {
+            "random_start": True,
+            "discrete_actions": "product" if algorithm == "dqn" else "none",
+            **FORMULATIONS.get(extra, {}),
+        },
         "agent": {
             "algorithm": algorithm,
             "total_timesteps": TIMESTEPS,

@@ -493,3 +493,20 @@ def test_it_is_eight_times_smaller_on_29_stocks() -> None:
     assert own_memory * 9 < sb3_memory
     assert own_file * 9 < sb3_file
     assert models[0].replay_buffer.filled_bytes == pytest.approx(own_memory, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["tqc", "crossq", "dqn"])
+def test_other_algorithms_learn_the_same_with_either_buffer(market, algorithm) -> None:
+    choices = "product" if algorithm == "dqn" else "none"
+    models = [
+        build(
+            trading_env(market, 2, random_start=True, discrete_actions=choices),
+            own=own,
+            algorithm=algorithm,
+        ).learn(120)
+        for own in (True, False)
+    ]
+    assert models[0]._n_updates == models[1]._n_updates > 0
+    assert_equal_bits(models[0].policy.state_dict(), models[1].policy.state_dict())
+    assert_same_contents(models[0].replay_buffer, models[1].replay_buffer)

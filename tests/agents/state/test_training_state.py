@@ -174,6 +174,23 @@ def test_choices_resume_exactly(algorithm, kind, market, tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["tqc", "crossq", "recurrent_ppo", "dqn"])
+def test_algorithms_of_contrib_and_dqn_resume_exactly_in_the_trading_env(
+    algorithm, market, tmp_path
+) -> None:
+    choices = "product" if algorithm == "dqn" else "none"
+
+    def build():
+        config = EnvConfig(hmax=10, initial_amount=1e5, random_start=True, discrete_actions=choices)
+        env = VecNormalize(make_vec_env(market, config, n_envs=2, seed=5))
+        return DRLAgent(env).get_model(
+            algorithm, model_kwargs=SMALL_KWARGS[algorithm], verbose=0, seed=5
+        )
+
+    assert_exact(build, tmp_path / "state.pt", 256)
+
+
+@pytest.mark.slow
 def test_envs_in_subprocesses_resume_exactly(tmp_path) -> None:
     envs = []
 

@@ -286,7 +286,8 @@ def patch_fused_critics(module):
 
 def patch_algorithm(module):
     own = ("ExactA2C", "ExactPPO", "ExactTD3", "ExactSAC")
-    for name in ("A2C", "PPO", "TD3", "SAC", *own):
+    of_contrib = ("TQC", "CrossQ", "RecurrentPPO", "TRPO")
+    for name in ("A2C", "PPO", "TD3", "SAC", "DQN", *of_contrib, *own):
         if hasattr(module, name) and "train" in vars(getattr(module, name)):
             wrap_flag(getattr(module, name), "train", "updating")
 
@@ -345,6 +346,11 @@ PATCHES = {
     "stable_baselines3.a2c.a2c": patch_algorithm,
     "stable_baselines3.ppo.ppo": patch_algorithm,
     "stable_baselines3.td3.td3": patch_algorithm,
+    "stable_baselines3.dqn.dqn": patch_algorithm,
+    "sb3_contrib.tqc.tqc": patch_algorithm,
+    "sb3_contrib.crossq.crossq": patch_algorithm,
+    "sb3_contrib.ppo_recurrent.ppo_recurrent": patch_algorithm,
+    "sb3_contrib.trpo.trpo": patch_algorithm,
     "stable_baselines3.sac.sac": patch_algorithm,
     "finrl_ray.learners.on_policy.exact": patch_algorithm,
     "finrl_ray.learners.off_policy.exact": patch_algorithm,
