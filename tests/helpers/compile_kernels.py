@@ -9,6 +9,7 @@ from typing import Any
 from small_models import SMALL_KWARGS
 from stable_baselines3.common.vec_env import VecNormalize
 
+from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
@@ -23,7 +24,10 @@ FORMULATIONS: tuple[dict[str, Any], ...] = (
 def main() -> None:
     market = MarketData.from_finrl(read_bundled()).rows(0, 100)
     for formulation in FORMULATIONS:
-        for algorithm, kwargs in SMALL_KWARGS.items():
+        for algorithm, entry in ALGORITHMS.items():
+            if not entry.learners:
+                continue  # trained by SB3's own code, of which nothing is compiled
+            kwargs = SMALL_KWARGS[algorithm]
             env = VecNormalize(StockTradingVecEnv(market, 2, **formulation))
             model = DRLAgent(env).get_model(algorithm, model_kwargs=kwargs, verbose=0, seed=0)
             DRLAgent.train_model(model, algorithm, 64)
