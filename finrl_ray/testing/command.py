@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finrl_ray.config.load import load_config
+from finrl_ray.config.trial.own_code import own_references
 from finrl_ray.data.load import load_market_data
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.own_code.code_files import collect_code
@@ -37,6 +38,10 @@ def check_reference(
         return check_trading_env(reference)
     loaded = load_config(config, overrides)
     market, _ = load_market_data(loaded.data, base_dir=folder)
+    # the env's file and the config's others, of which loading the data has left its own alone
+    named = [one for one in own_references(loaded) if one.kind != "env"]
+    files = {one.key: one.reference for one in named} | {KINDS["env"].key: reference}
+    activate(collect_code(files, folder), [(one.reference, one.kind) for one in named])
     window = make_split(market, loaded.split).validation.cut(market)
     account = loaded.env
     if account.class_ != reference:

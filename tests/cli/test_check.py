@@ -63,6 +63,20 @@ def test_a_config_gives_window_and_keywords(monkeypatch, capsys) -> None:
     assert "Did you mean 'window'" in capsys.readouterr().out
 
 
+def test_a_config_with_features_of_its_own_is_loaded_with_them(
+    monkeypatch, capsys, tmp_path: Path
+) -> None:
+    text = "def compute(prices):\n    return prices['close'] / prices['open']\n"
+    (tmp_path / "my_features.py").write_text(text, encoding="utf-8")
+    own = CONFIG.replace("[macd]", "['my_features:compute']")
+    (tmp_path / "config.yaml").write_text(own, encoding="utf-8")
+    # an env that is not the config's, in a file that is none of its features'
+    (tmp_path / "other_env.py").write_text("from my_env import ValueEnv\n", encoding="utf-8")
+    for reference in ("my_env:ValueEnv", "other_env:ValueEnv"):
+        assert run(monkeypatch, reference, "--config", "config.yaml") == 0
+        assert "an episode of 124 steps over 125 rows" in capsys.readouterr().out
+
+
 def test_a_class_that_is_not_there_is_an_error(monkeypatch, capsys) -> None:
     assert run(monkeypatch, "my_env:ValuEnv") == 2
     assert "Did you mean 'ValueEnv'" in capsys.readouterr().err
