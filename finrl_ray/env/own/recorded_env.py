@@ -245,16 +245,20 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
         """Why there is no exact state; empty where there is one."""
         if self._adapter is not None:
             return ""
-        lacks = [
-            name
-            for name in ("get_state", "set_state")
-            if any(not callable(getattr(env.unwrapped, name, None)) for env in self._members)
-        ]
-        return f"{self._windows[0].where} has no {' and no '.join(lacks)}" if lacks else ""
-
-    @staticmethod
-    def _inner(env: gym.Env[Any, Any]) -> Any:
-        return env.unwrapped
+        where = self._windows[0].where
+        for env in self._members:
+            wrapped = isinstance(env, gym.Wrapper)
+            # a wrapper has a state beside the env's, so one that only passes names on does not do
+            owner: Any = type(env) if wrapped else env
+            lacks = [
+                name
+                for name in ("get_state", "set_state")
+                if not callable(getattr(owner, name, None))
+            ]
+            if lacks:
+                who = f"the wrapper {type(env).__name__} of {where}" if wrapped else where
+                return f"{who} has no {' and no '.join(lacks)}"
+        return ""
 
     def get_state(self) -> dict[str, Any]:
         """Return everything that the rest of the episode, and later ones, depend on.
@@ -265,8 +269,9 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
         if self._adapter is not None:
             actions = np.array(self._actions) if self._actions else None
             return {**state, "start": self._start, "actions": actions}
+        members: list[Any] = self._members  # all of which have these methods
         with calling(self._reference, KIND):
-            inner = [self._inner(env).get_state() for env in self._members]
+            inner = [saved.get_state() for saved in members]
         noted = {"rewards": list(self._rewards), "values": list(self._values)}
         dates = [str(date) for date in self._dates]
         return {**state, **noted, "dates": dates, "members": inner}
@@ -279,8 +284,9 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
             self._repeat(state)
         else:
             with calling(self._reference, KIND):
-                for env, inner in zip(self._members, state["members"], strict=True):
-                    self._inner(env).set_state(inner)
+                members: list[Any] = self._members
+                for saved, inner in zip(members, state["members"], strict=True):
+                    saved.set_state(inner)
             self._begin()
             self._rewards, self._values = list(state["rewards"]), list(state["values"])
             self._dates = list(state["dates"])
