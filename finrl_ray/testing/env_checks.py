@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from finrl_ray.agents.state.plain_file import decode, encode
+from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.own.make import OwnAccounts
 from finrl_ray.errors import ConfigError
@@ -39,6 +40,7 @@ class EnvChecks:
     findings: list[EnvFinding] = field(default_factory=list)
     steps_per_second: float = 0.0
     covered: tuple[int, int] = (0, 0)
+    began: int = 0
 
     def add(self, name: str, level: Level, text: str, remedy: str = "") -> None:
         """Note a finding."""
@@ -78,6 +80,8 @@ class EnvChecks:
         seconds = max(time.perf_counter() - began, 1e-9)
         self.steps_per_second = len(episode.rewards) / seconds
         first, stop = self.covered = env.covered
+        # an account may say days before the first that is traded; each step is one day
+        self.began = max(first, stop - 1 - len(episode.rewards))
         self.add(
             "episode",
             "ok",
@@ -121,9 +125,9 @@ class EnvChecks:
 
     def _causality(self, episode: Run) -> bool:
         market = self.subject.market
-        row = self.covered[0] + self._compared(episode) // 2 + 1
+        row = self.began + self._compared(episode) // 2 + 1
         row = min(row, market.n_periods - 3)
-        n_steps = row - self.covered[0]
+        n_steps = row - self.began
         if n_steps < 1:
             self.add("causality", "missing", "the window is too short to tell")
             return True
@@ -157,23 +161,13 @@ class EnvChecks:
             )
             return True
         market = self.subject.market
-        short = market.rows(0, min(market.n_periods, 2 * COMPARED_STEPS))
-        env = self.subject.make(short, training=True)
-        actions = sampled_actions(env, short.n_periods + 10)
-        half = len(run(env, actions[: short.n_periods // 2]).rewards)
-        state = decode(encode(env.get_state(), "get_state()"))
-        one = run(env, actions[half:], reset=False)
-        other_env = self.subject.make(short, training=True)
-        other_env.reset()
-        other_env.set_state(state)
-        other = run(other_env, actions[half:], reset=False)
-        where = ""
-        if len(one.rewards) != len(other.rewards) or one.rewards != other.rewards:
-            where = "rewards"
-        elif first_difference(_from_here(one), _from_here(other), len(one.rewards) - 1):
-            where = "observations"
-        elif not _same_account(one, other):
-            where = "account values"
+        n_rows = min(market.n_periods, self.began + 2 * COMPARED_STEPS)
+        try:
+            where = self._difference_after_restoring(market.rows(0, n_rows))
+        except ConfigError:
+            if n_rows == market.n_periods:
+                raise
+            where = self._difference_after_restoring(market)  # it may need more rows than so few
         if where:
             self.add(
                 "exact state",
@@ -186,6 +180,23 @@ class EnvChecks:
             return False
         self.add("exact state", "ok", "set_state(get_state()) in a new env goes on bit for bit")
         return True
+
+    def _difference_after_restoring(self, market: MarketData) -> str:
+        """Return what differs after `set_state` in an episode over some rows; empty if nothing."""
+        env = self.subject.make(market, training=True)
+        actions = sampled_actions(env, market.n_periods + 10)
+        half = len(run(env, actions[: (market.n_periods - self.began) // 2]).rewards)
+        state = decode(encode(env.get_state(), "get_state()"))
+        one = run(env, actions[half:], reset=False)
+        other_env = self.subject.make(market, training=True)
+        other_env.reset()
+        other_env.set_state(state)
+        other = run(other_env, actions[half:], reset=False)
+        if len(one.rewards) != len(other.rewards) or one.rewards != other.rewards:
+            return "rewards"
+        if first_difference(_from_here(one), _from_here(other), len(one.rewards) - 1):
+            return "observations"
+        return "" if _same_account(one, other) else "account values"
 
     # -- the account ------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ def _check_cut(checks: EnvChecks) -> None:
     subject = checks.subject
     market = subject.market
     stop = market.n_periods * 3 // 4
-    n_steps = min(60, stop - checks.covered[0] - 3)
+    n_steps = min(60, stop - checks.began - 3)
     if n_steps < 1:
         return
     try:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from other_envs import ANY_STOCKS, FINRL_PORTFOLIO, FINRL_STOCK, GYM_TRADING, other_class
 from own_envs import (
@@ -32,6 +33,103 @@ def test_a_whole_env_is_ok() -> None:
         assert found[name] == "ok", report.lines()
     assert "own_envs.py, line" in report.name
     assert report.lines()[-1] == "a search takes this env"
+
+
+class LookingBackEnv(StatefulEnv):
+    """Begins after 150 rows, and cannot be built on fewer; says the days that it trades."""
+
+    first = 150
+    padded = False
+
+    def __init__(self, market: Any) -> None:
+        super().__init__(market.close)
+        self.dates = market.dates
+        assert len(self.prices) > self.first + 2, "too few rows"
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        _, info = super().reset(seed=seed, options=options)
+        self.day, self.values = self.first, [1e6]
+        return self._observation(), info
+
+    def step(self, action: Any) -> Any:
+        observation, reward, done, cut, info = super().step(action)
+        self.values.append(self.account_value)
+        if done:
+            missing = [1e6] * self.first if self.padded else []
+            dates = self.dates[0 if self.padded else self.first :]
+            info["account_history"] = {"account_value": missing + self.values, "dates": dates}
+        return observation, reward, done, cut, info
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "values": list(self.values)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self.values = list(state["values"])
+
+
+class PaddingEnv(LookingBackEnv):
+    """The same, with an account of every day."""
+
+    padded = True
+
+
+class ForgetfulLookingBackEnv(LookingBackEnv):
+    """Leaves its luck out of its state."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state({**state, "luck": 0.0})
+
+
+@pytest.mark.parametrize("days", [250, 400])
+@pytest.mark.parametrize("made", [LookingBackEnv, PaddingEnv])
+def test_a_long_look_back_is_no_fault(made: Any, days: int) -> None:
+    report = check_trading_env(made, wandering_market(days))
+    assert levels(report)["exact state"] == "ok", report.lines()
+    assert report.usable
+
+
+def test_a_state_that_forgets_is_found_after_a_long_look_back() -> None:
+    report = check_trading_env(ForgetfulLookingBackEnv, wandering_market(400))
+    assert levels(report)["exact state"] == "broken", report.lines()
+
+
+def limited(prices: Any) -> Any:
+    """Return an env inside a wrapper of Gymnasium's that counts steps."""
+    return gym.wrappers.TimeLimit(StatefulEnv(prices), 1000)
+
+
+def test_a_wrapper_without_a_state_gives_the_exact_state_up() -> None:
+    report = check_trading_env(limited, wandering_market())
+    (found,) = [one for one in report.findings if one.name == "exact state"]
+    assert found.level == "missing", report.lines()
+    assert "the wrapper TimeLimit of " in found.text
+    assert "has no get_state and no set_state" in found.text
+    assert report.usable
+
+
+def test_a_wrapper_with_a_state_is_the_one_that_is_asked() -> None:
+    class Counting(gym.Wrapper[Any, Any, Any, Any]):
+        steps = 0
+
+        def step(self, action: Any) -> Any:
+            self.steps += 1
+            observation, reward, *rest = super().step(action)
+            return observation, float(reward) + self.steps % 7, *rest
+
+        def reset(self, **arguments: Any) -> Any:
+            self.steps = 0
+            return super().reset(**arguments)
+
+        def get_state(self) -> Any:
+            return {"steps": self.steps, "env": self.env.get_state()}  # type: ignore[attr-defined]
+
+        def set_state(self, state: Any) -> None:
+            self.steps = state["steps"]
+            self.env.set_state(state["env"])  # type: ignore[attr-defined]
+
+    report = check_trading_env(lambda prices: Counting(StatefulEnv(prices)), wandering_market())
+    assert levels(report)["exact state"] == "ok", report.lines()
 
 
 def test_what_is_given_up_is_said_in_a_sentence() -> None:
