@@ -5,6 +5,7 @@ trials. So it covers all days of its window: on days before the env's first one 
 that looks back) and after its last one (where an account has lost all) it stays as it is.
 """
 
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -222,6 +223,21 @@ class AccountWindow:
             benchmark_value=benchmark,
             gross_value=daily(history.gross_value),
         )
+
+
+def noted_date(date: Any) -> Any:
+    """Return a day of an info as plain text or a number, of which a checkpoint keeps all."""
+    import pandas as pd
+
+    if isinstance(date, str):
+        return str(date)
+    if isinstance(date, numbers.Number):
+        return date.item() if isinstance(date, np.generic) else date
+    try:
+        stamp = pd.Timestamp(date).tz_localize(None).as_unit("ns")
+        return stamp.isoformat(timespec="nanoseconds")
+    except (ValueError, TypeError, OverflowError):
+        return str(date)
 
 
 def as_dates(given: Any, refuse: Any) -> DateArray:

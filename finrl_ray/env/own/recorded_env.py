@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.env.adapters.adapter import EnvAdapter
-from finrl_ray.env.own.account import AccountWindow
+from finrl_ray.env.own.account import AccountWindow, noted_date
 from finrl_ray.env.own.construct import KIND
 from finrl_ray.env.own.streams import global_streams, seed_global_streams, set_global_streams
 from finrl_ray.errors import ConfigError
@@ -190,7 +190,7 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
         if isinstance(value, int | float | np.number | np.ndarray) and np.size(value) == 1:
             self._values.append(float(np.asarray(value).item()))
             if "date" in info:
-                self._dates.append(info["date"])
+                self._dates.append(noted_date(info["date"]))
 
     def _last_info(self, info: dict[str, Any], *, terminated: bool) -> dict[str, Any]:
         given = self._account(info)
@@ -231,6 +231,13 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
                 "it in the info of reset too, and in that of every step"
             )
         dates = self._dates if len(self._dates) == len(values) else None
+        number = next((date for date in dates or () if not isinstance(date, str)), None)
+        if number is not None:
+            raise self._refuse(
+                f"info['date'] must be a day, such as '2020-01-31' or a time stamp, got the number "
+                f"{number!r}, which could be days or nanoseconds; leave it out where account_value "
+                "is said on each day of the window"
+            )
         return {"account_value": values, "dates": dates}
 
     @property
@@ -273,8 +280,7 @@ class RecordedEnv(gym.Wrapper[Any, Any, Any, Any]):
         with calling(self._reference, KIND):
             inner = [saved.get_state() for saved in members]
         noted = {"rewards": list(self._rewards), "values": list(self._values)}
-        dates = [str(date) for date in self._dates]
-        return {**state, **noted, "dates": dates, "members": inner}
+        return {**state, **noted, "dates": list(self._dates), "members": inner}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where `get_state` was called, in an env built alike."""

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import own_envs
+import pandas as pd
 import pytest
 from own_envs import (
     GivenVecEnv,
@@ -88,6 +89,68 @@ def test_a_state_goes_on_bit_for_bit_and_through_a_file() -> None:
         assert ours[0].tolist() == theirs[0].tolist()
         assert ours[1].tolist() == theirs[1].tolist()
     assert ours[3][0].keys() == theirs[3][0].keys()
+
+
+class DatedEnv(StatefulEnv):
+    """Says the day in each info, in the form that `write` gives it."""
+
+    write: Any = staticmethod(lambda day: day)
+
+    def __init__(self, prices: Any, dates: Any) -> None:
+        super().__init__(prices)
+        self.dates = dates
+
+    def _info(self) -> dict[str, Any]:
+        return {"date": self.write(self.dates[self.day])}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=seed, options=options)[0], self._info()
+
+    def step(self, action: Any) -> Any:
+        *result, _ = super().step(action)
+        return *result, self._info()
+
+
+def dated(write: Any) -> tuple[OwnAccounts, OwnAccounts]:
+    """Return an account after 20 steps, and another that goes on from its saved state."""
+    made = type("Written", (DatedEnv,), {"write": staticmethod(write)})
+    market = wandering_market()
+    own = OwnEnv("own_envs:ValueEnv", made)
+    env, other = (
+        make_own_vec_env(market, config_of(ValueEnv), seed=3, training=True, own=own)
+        for _ in range(2)
+    )
+    env.reset()
+    for _ in range(20):
+        env.step(np.full((1, 2), 0.5, dtype=np.float32))
+    restore_env_state(other, decode(encode(capture_env_state(env), "state")))
+    return env, other
+
+
+def to_the_end(env: OwnAccounts) -> Any:
+    for _ in range(39):
+        infos = env.step(np.full((1, 2), 0.5, dtype=np.float32))[3]
+    return infos[0]["account_history"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda day: day,
+        lambda day: np.datetime_as_string(day, "D"),
+        lambda day: pd.Timestamp(day, tz="US/Eastern"),
+        lambda day: pd.Timestamp(day).date(),
+    ],
+)
+def test_days_that_an_env_says_are_the_same_after_a_restart(write: Any) -> None:
+    for env in dated(write):
+        assert to_the_end(env).dates.tolist() == wandering_market().dates.tolist()
+
+
+def test_days_as_numbers_are_refused_with_and_without_a_restart() -> None:
+    for env in dated(lambda day: int(np.datetime_as_string(day, "D").replace("-", ""))):
+        with pytest.raises(ConfigError, match=r"info\['date'\] must be a day.*number 20200101"):
+            to_the_end(env)
 
 
 def test_an_env_without_a_state_says_so() -> None:
