@@ -141,9 +141,7 @@ class EnsembleModel:
             actions.append(action if chosen is None else chosen.actions_of(action))
             states.append(after)
         has_state = any(one is not None for one in states)
-        if chosen is None and isinstance(
-            self.action_space, (spaces.Discrete, spaces.MultiDiscrete)
-        ):
+        if chosen is None and isinstance(self.action_space, _CHOICES):
             return most_chosen(actions), tuple(states) if has_state else None
         options = [member.env for member in self.members]
         return mean_action(actions, options), tuple(states) if has_state else None
@@ -178,6 +176,9 @@ def _single_observations(model: BaseAlgorithm) -> spaces.Space[Any]:
     return spaces.Box(space.low[..., :width], space.high[..., :width], dtype=space.dtype.type)
 
 
+_CHOICES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
 def most_chosen(actions: Sequence[AnyArray]) -> AnyArray:
     """Return the choices that most agents make, of equally many the one with the least number.
 
@@ -186,8 +187,9 @@ def most_chosen(actions: Sequence[AnyArray]) -> AnyArray:
     actions : of each agent, choices in an env of the user's, of equal shapes
     """
     stacked = np.stack(actions)
-    counts = np.stack([(stacked == choice).sum(axis=0) for choice in range(int(stacked.max()) + 1)])
-    return np.asarray(counts.argmax(axis=0), dtype=stacked.dtype)
+    choices = np.unique(stacked)  # in increasing order; they may begin below 0
+    counts = np.stack([(stacked == choice).sum(axis=0) for choice in choices])
+    return np.asarray(choices[counts.argmax(axis=0)])
 
 
 def mean_action(actions: Sequence[AnyArray], options: Sequence[EnvConfig]) -> AnyArray:

@@ -192,6 +192,19 @@ def test_choices_in_an_own_env_are_put_to_the_vote() -> None:
     assert most_chosen(votes).tolist() == [2, 1, 0]  # of three that are as many the least
 
 
+def test_choices_that_begin_below_0_are_counted() -> None:
+    votes = [np.array([-1, 1]), np.array([-1, -1]), np.array([1, 0])]
+    assert most_chosen(votes).tolist() == [-1, -1]
+    assert most_chosen([np.array(-1), np.array(-1), np.array(1)]).tolist() == -1
+
+
+def test_bits_are_put_to_the_vote() -> None:
+    members = [told_member([bits]) for bits in ([1, 0, 1], [1, 1, 0], [0, 0, 0])]
+    for member in members:
+        member.model.action_space = spaces.MultiBinary(3)
+    assert act(*members).tolist() == [1, 0, 0]
+
+
 def test_no_member_at_all_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs at least one model"):
         EnsembleModel([])
