@@ -258,10 +258,12 @@ def fold_metrics(
     """
     measures = [fold_measures(result, config, periods_per_year) for result in done]
     worst = [name for name, measure in MEASURES.items() if measure.over_windows == "worst"]
+    # an account may say in one fold what it leaves out in another, such as its exposure
+    common = set(measures[0]).intersection(*measures)
     metrics = {
         f"eval/{name}": float(np.mean([m[name] for m in measures]))
         for name in measures[0]
-        if name not in worst
+        if name in common and name not in worst
     }
     for name in worst:
         worse = min if MEASURES[name].mode == "max" else max

@@ -192,6 +192,17 @@ def test_the_measure_of_the_ranking_has_its_standard_error() -> None:
     assert other["eval/total_return_se"] == abs(other["eval/total_return"])
 
 
+def test_a_measure_that_a_fold_lacks_is_left_out_of_the_mean() -> None:
+    settings = config(scheme="cpcv", n_groups=4)
+    first, second = dataclasses.replace(made_up(0), exposure=0.25), made_up(1)
+    for done in ([first, second], [second, first]):
+        metrics = fold_metrics(done, settings, 252.0)
+        assert "eval/exposure" not in metrics
+        assert metrics["eval/turnover"] == 2.0
+    second = dataclasses.replace(second, exposure=0.75)
+    assert fold_metrics([first, second], settings, 252.0)["eval/exposure"] == 0.5
+
+
 def test_folds_of_earlier_versions_have_no_exposure(tmp_path: Path) -> None:
     kept = dataclasses.replace(made_up(1), exposure=0.25)
     write_folds([kept], tmp_path)
