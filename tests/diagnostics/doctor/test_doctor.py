@@ -190,7 +190,7 @@ def test_every_problem_is_found_at_once(tmp_path: Path) -> None:
     assert "stop_loss is a fraction of the average buy price" in errors
     assert "cooldown must be >= 0 periods, got -2" in errors
     assert "early stopping can fire at timestep 6000 at the earliest" in errors
-    assert "ppo has no keyword 'buffer_size'; ddpg, td3, sac have it" in errors
+    assert "ppo has no keyword 'buffer_size'; ddpg, td3, sac, tqc, crossq, dqn have it" in errors
     assert "batch_size 64 is larger than the rollout of 32" in errors
     assert "close of BBB is no number on 2020-01-04" in errors
     warnings = "\n".join(said(report, "warning"))
