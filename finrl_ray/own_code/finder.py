@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
+from finrl_ray.errors import ConfigError
 from finrl_ray.own_code.code_files import CodeFiles
 
 
@@ -95,30 +96,27 @@ def activate(code: CodeFiles, named: Iterable[tuple[str, str]] = ()) -> None:
     ----------
     code : the files
     named : the references of the search's config, each with its kind
+
+    Raises
+    ------
+    ConfigError
+        If a file has the name of a module of Python or of this package.
     """
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
     former, _FINDER.named = _FINDER.code, tuple(named)
     if former.digest == code.digest:
         return
+    taken = sorted(code.modules & {*sys.stdlib_module_names, "finrl_ray"})
+    if taken:
+        raise ConfigError(
+            f"own code must not have the names of modules of Python or of this package, got "
+            f"{', '.join(taken)}; give the files other names"
+        )
     for name in list(sys.modules):
-        top = name.partition(".")[0]
         loader = getattr(getattr(sys.modules[name], "__spec__", None), "loader", None)
-        ours = isinstance(loader, _CodeLoader)
-        if (ours and not _same(former, code, top)) or (not ours and top in code.modules):
+        # also what has not changed itself: it may have imported what has
+        if isinstance(loader, _CodeLoader) or name.partition(".")[0] in code.modules:
             del sys.modules[name]
     _FINDER.code = code
     _FINDER.loader = _CodeLoader(code)
-
-
-def _same(former: CodeFiles, code: CodeFiles, top: str) -> bool:
-    """Return whether two codes have the same files below one name."""
-    return _below(former, top) == _below(code, top)
-
-
-def _below(code: CodeFiles, top: str) -> dict[str, bytes]:
-    return {
-        path: content
-        for path, content in code.files.items()
-        if path == f"{top}.py" or path.startswith(f"{top}/")
-    }

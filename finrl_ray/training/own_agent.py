@@ -4,6 +4,7 @@ Callbacks see every step of every training. What they have counted is kept in th
 checkpoints, so that a resumed trial goes on as if it had not been stopped.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class OwnCallbacks(CallbackList):
         self.references = agent.callbacks
         self.at_once = at_once
         self.stopped_by = ""
+        self._restored: dict[str, Any] | None = None
+        self._lost: dict[str, list[str]] = {}
         super().__init__([_made(one, agent) for one in agent.callbacks])
 
     def _on_step(self) -> bool:
@@ -67,15 +70,27 @@ class OwnCallbacks(CallbackList):
                 self.stopped_by = callback_name(reference)
         return not (self.at_once and self.stopped_by)
 
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        if self._restored is not None:
+            # only now: what a callback does when training starts is to begin anew
+            self._apply(self._restored)
+            self._restored = None
+
     def get_state(self) -> dict[str, Any]:
         """Return what the callbacks have counted, as plain values."""
+        if self._restored is not None:
+            return self._restored
         pairs = zip(self.references, self.callbacks, strict=True)
         each = {callback_name(reference): _state_of(reference, one) for reference, one in pairs}
         return {"each": each, "stopped_by": self.stopped_by}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Undo `get_state` on callbacks that were made with the same keywords."""
-        self.stopped_by = state["stopped_by"]
+        """Undo `get_state` when training starts, on callbacks made with the same keywords."""
+        self.stopped_by, self._restored = state["stopped_by"], state
+        self._lost = {name: list(found["lost"]) for name, found in state["each"].items()}
+
+    def _apply(self, state: dict[str, Any]) -> None:
         for reference, callback in zip(self.references, self.callbacks, strict=True):
             found = state["each"].get(callback_name(reference))
             if found is None:
@@ -88,18 +103,13 @@ class OwnCallbacks(CallbackList):
                 vars(callback).update(found["attributes"])
 
     def forgotten(self) -> str:
-        """Return in words what a checkpoint does not keep of the callbacks; empty for nothing."""
-        parts = []
-        for reference, callback in zip(self.references, self.callbacks, strict=True):
-            if hasattr(callback, "get_state"):
-                continue
-            names = [name for name, value in _attributes(callback) if not _is_plain(value)]
-            if names:
-                parts.append(
-                    f"callback {callback_name(reference)} began anew in {and_list(names)}, which "
-                    "a checkpoint cannot keep (give it get_state and set_state)"
-                )
-        return "; ".join(parts)
+        """Return in words what the checkpoint has not kept of the callbacks; empty for nothing."""
+        return "; ".join(
+            f"callback {name} began anew in {and_list(lost)}, which a checkpoint cannot keep (give "
+            "it get_state and set_state)"
+            for name, lost in self._lost.items()
+            if lost
+        )
 
 
 def _made(reference: str, agent: AgentConfig) -> BaseCallback:
@@ -127,12 +137,13 @@ def _is_plain(value: Any) -> bool:
 
 
 def _state_of(reference: str, callback: BaseCallback) -> dict[str, Any]:
-    state: dict[str, Any] = {"n_calls": callback.n_calls}
+    state: dict[str, Any] = {"n_calls": callback.n_calls, "lost": []}
     if hasattr(callback, "get_state"):
         with calling(reference, "callback", "in get_state"):
             return {**state, "own": callback.get_state()}
     kept = {name: value for name, value in _attributes(callback) if _is_plain(value)}
-    return {**state, "attributes": kept}
+    lost = [name for name, _ in _attributes(callback) if name not in kept]
+    return {**state, "attributes": copy.deepcopy(kept), "lost": lost}
 
 
 def check_own_agent(config: ExperimentConfig, settings: TrialSettings, env: VecEnv) -> None:

@@ -88,6 +88,28 @@ def test_two_searches_of_one_process_have_each_their_own(tmp_path: Path) -> None
         load_object("my_reward:reward", "reward")
 
 
+def test_what_imports_a_changed_file_is_imported_anew(tmp_path: Path) -> None:
+    codes = []
+    for name in ("A", "B"):
+        folder = written(
+            tmp_path / name,
+            my_reward="from my_part import NAME\ndef reward(): return NAME\n",
+            my_part=f"NAME = {name!r}\n",
+        )
+        codes.append(collect_code({"env.reward": "my_reward:reward"}, folder))
+    said = []
+    for code in codes:
+        activate(code)
+        said.append(load_object("my_reward:reward", "reward")())
+    assert said == ["A", "B"]
+
+
+@pytest.mark.parametrize("name", ["colorsys.py", "finrl_ray/errors.py"])
+def test_code_in_the_place_of_python_or_this_package_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="must not have the names of modules of Python"):
+        activate(CodeFiles(files={name: b"x = 1\n"}))
+
+
 def test_a_module_that_was_imported_before_is_taken_as_its_file_is_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

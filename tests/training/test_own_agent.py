@@ -164,6 +164,9 @@ def test_what_a_checkpoint_keeps_of_callbacks(own) -> None:
     told.last.append(2)
     first.stopped_by = "Told"
     second.set_state(first.get_state())
+    # a checkpoint that is made again before training goes on holds the same
+    assert second.get_state()["each"]["Counter"]["attributes"]["seen"] == [3, 8]
+    started(second)
     counter, forgetful, told = second.callbacks
     assert (counter.every, counter.seen, counter.n_calls) == (5, [3, 8], 9)
     assert counter.mean.tolist() == [1.0, 2.0]
@@ -173,6 +176,41 @@ def test_what_a_checkpoint_keeps_of_callbacks(own) -> None:
         "callback Forgetful began anew in last, which a checkpoint cannot keep (give it get_state "
         "and set_state)"
     )
+
+
+def started(callbacks: OwnCallbacks) -> OwnCallbacks:
+    for one in (callbacks, *callbacks.callbacks):
+        one.model = _Counted()
+    callbacks.on_training_start({}, {})
+    return callbacks
+
+
+def test_what_a_callback_does_at_the_start_does_not_undo_a_resume(tmp_path) -> None:
+    text = """
+        from collections import deque
+        from stable_baselines3.common.callbacks import BaseCallback
+
+        class Mine(BaseCallback):
+            late = None
+
+            def _on_training_start(self):
+                self.count, self.late = 0, None
+
+            def _on_step(self):
+                self.count += 1
+                self.late = deque([self.count])
+                return True
+    """
+    with active_code_of(tmp_path, {"agent.callbacks": "my_callback:Mine"}, my_callback=text):
+        agent = AgentConfig(callbacks=("my_callback:Mine",))
+        first = started(OwnCallbacks(agent))
+        for _ in range(5):
+            first.on_step()
+        second = OwnCallbacks(agent)
+        second.set_state(first.get_state())
+        assert second.forgotten().startswith("callback Mine began anew in late")
+        started(second).on_step()
+        assert second.callbacks[0].count == 6
 
 
 BROKEN_POLICIES = {

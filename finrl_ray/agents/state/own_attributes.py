@@ -1,10 +1,11 @@
 """What an algorithm of the user's own has counted, beyond what SB3's classes keep.
 
 It is asked for by `get_state()` and `set_state(state)` where the class has them. Else it is every
-attribute that no class of SB3, sb3-contrib or this package mentions.
+attribute that no class of SB3, sb3-contrib or this package has or stores.
 """
 
 import copy
+import dis
 import logging
 from collections.abc import Iterator
 from functools import cache
@@ -64,7 +65,7 @@ def _is_own(kind: type[Any]) -> bool:
 
 @cache
 def _names_of_sb3(kind: type[Any]) -> frozenset[str]:
-    """Return the names of attributes in the code of what a class is derived from."""
+    """Return the names of attributes that the code of what a class is derived from stores."""
     names: set[str] = set()
     for one in kind.__mro__:
         if _is_own(one):
@@ -72,7 +73,12 @@ def _names_of_sb3(kind: type[Any]) -> frozenset[str]:
         names |= set(vars(one))
         for value in vars(one).values():
             if isinstance(value, FunctionType):
-                names |= {name for code in _codes(value.__code__) for name in code.co_names}
+                names |= {
+                    str(step.argval)
+                    for code in _codes(value.__code__)
+                    for step in dis.get_instructions(code)
+                    if step.opname == "STORE_ATTR"
+                }
     return frozenset(names)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from finrl_ray.config.checks import default_of
 from finrl_ray.config.experiment import ExperimentConfig
-from finrl_ray.config.trial.options import option_of, option_value, options_among
+from finrl_ray.config.trial.options import check_option, option_of, option_value, options_among
 from finrl_ray.config.trial.own_code import require_named
 
 
@@ -35,6 +35,7 @@ def config_of_sample(config: ExperimentConfig, sample: Mapping[str, Any]) -> Exp
     chosen: dict[str, dict[str, Any]] = {}
     # a whole mapping of keywords before single ones of it
     for name in sorted(options_among(sample), key=lambda name: len(option_of(name).keyword)):
+        check_option(name)  # a sample may have been edited
         option = option_of(name)
         values = chosen.setdefault(option.section, {})
         value = option_value(name, sample[name])

@@ -8,6 +8,7 @@ from typing import Any
 from finrl_ray.config.agent import EXTRACTOR
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
+from finrl_ray.config.trial.options import own_entry
 from finrl_ray.errors import ConfigError
 from finrl_ray.own_code.kinds import KINDS
 from finrl_ray.own_code.reference import names_a_place
@@ -21,6 +22,8 @@ KIND_OF_KEY: Mapping[str, str] = MappingProxyType(
     }
 )
 """The dotted keys that may name own code, and of which kind."""
+_FILE_ENDINGS = (".csv", ".csv.gz", ".parquet")
+"""A source that ends so is a file, whatever its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,17 @@ def own_references(config: ExperimentConfig) -> list[OwnReference]:
         (where, "evaluation.metric", name) for where, named in metrics.items() for name in named
     ]
     for where, key, value in parts:
-        kind = KIND_OF_KEY.get(key)
-        if kind is not None and names_a_place(value):
+        kind = _kind_of(key)
+        file = kind == "source" and str(value).lower().endswith(_FILE_ENDINGS)
+        if kind is not None and names_a_place(value) and not file:
             found.setdefault((value, kind), OwnReference(where, value, kind))
     return list(found.values())
+
+
+def _kind_of(key: str) -> str | None:
+    """Return the kind of own code that a key may name; of one algorithm's, that of the keyword."""
+    own = own_entry(key)
+    return KIND_OF_KEY.get(key if own is None else own[1])
 
 
 def require_named(config: ExperimentConfig, sample: Mapping[str, Any]) -> None:
@@ -77,7 +87,7 @@ def require_named(config: ExperimentConfig, sample: Mapping[str, Any]) -> None:
     named = [
         (where, value)
         for where, key, value in _leaves(sample)
-        if key in KIND_OF_KEY and names_a_place(value)
+        if _kind_of(key) is not None and names_a_place(value)
     ]
     if not named:
         return

@@ -38,6 +38,7 @@ from finrl_ray.search.folder.names import (
 )
 from finrl_ray.search.folder.own_code import (
     code_facts,
+    named_in,
     opened_code,
     require_trusted_code,
     run_code,
@@ -109,7 +110,7 @@ class SearchFolder:
     @property
     def runs_code_here(self) -> bool:
         """Whether this process runs the search's own code already, or it has none."""
-        own = tuple((one.reference, one.kind) for one in own_references(self.config))
+        own = named_in(self.config)
         return not own or (named_code() == own and active_code().digest == self.code.digest)
 
     @property

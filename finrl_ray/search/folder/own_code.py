@@ -11,14 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.agents.algorithm_registry import base_name, base_of, remember_bases
+from finrl_ray.agents.algorithm_registry import (
+    ALGORITHMS,
+    base_name,
+    base_of,
+    remember_bases,
+)
+from finrl_ray.config.agent import POLICIES
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.own_code import own_references
 from finrl_ray.errors import SearchError
+from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.contained_path import checked_relative_path
 from finrl_ray.files.signature import is_own, key_file, signature
 from finrl_ray.own_code.code_files import CodeFiles, collect_code, read_code
 from finrl_ray.own_code.finder import activate
+from finrl_ray.own_code.reference import is_reference
 from finrl_ray.search.folder.names import CODE_FOLDER, EXPERIMENT_FILE
 
 OWN_CODE = "own_code"
@@ -41,13 +49,38 @@ def code_of(config: ExperimentConfig, base_dir: Path) -> CodeFiles:
         Naming key, file, line and remedy, where a file is missing or is not Python.
     """
     activate(CodeFiles())  # what an earlier search has left is not found in the place of a file
+    _refuse_anothers_folder(config, base_dir)
     return collect_code({one.key: one.reference for one in own_references(config)}, base_dir)
 
 
 def run_code(config: ExperimentConfig, code: CodeFiles) -> None:
     """Make own code what the references of a config load in this process."""
-    activate(code, [(one.reference, one.kind) for one in own_references(config)])
+    named = named_in(config)
+    activate(code if own_references(config) else CodeFiles(), named)
     remember_bases({name: base_of(name) for name in _own_algorithms(config)})
+
+
+def named_in(config: ExperimentConfig) -> tuple[tuple[str, str], ...]:
+    """Return the references of a config with their kinds, entry points of policies included."""
+    named = [(one.reference, one.kind) for one in own_references(config)]
+    policy = config.agent.policy
+    if policy not in POLICIES and is_reference(policy, "policy"):
+        named.append((policy, "policy"))
+    return tuple(dict.fromkeys(named))
+
+
+def _refuse_anothers_folder(config: ExperimentConfig, base_dir: Path) -> None:
+    """Refuse to run own code from the config in a search's folder that somebody else has made."""
+    if not (base_dir / EXPERIMENT_FILE).is_file() or not own_references(config):
+        return
+    try:
+        require_trusted_code(base_dir, read_json(base_dir / EXPERIMENT_FILE), config, trust=False)
+    except (SearchError, ValueError):
+        raise SearchError(
+            f"{base_dir} is the folder of a search that somebody else has made, and its config "
+            f"names code; copy config.yaml and the files of {CODE_FOLDER}/ into a folder of your "
+            "own, read them, and give the config there"
+        ) from None
 
 
 def code_facts(config: ExperimentConfig, code: CodeFiles) -> dict[str, Any]:
@@ -55,12 +88,11 @@ def code_facts(config: ExperimentConfig, code: CodeFiles) -> dict[str, Any]:
     references = {one.key: one.reference for one in own_references(config)}
     if not references:
         return {}
-    facts = {"references": references, "files": code.hashes}
-    found = {OWN_CODE: {**facts, "signature": signature(_digest(facts))}}
+    facts: dict[str, Any] = {"references": references, "files": code.hashes}
     own = _own_algorithms(config)
     if own:  # so that commands that read need not import them
-        found[OWN_CODE][ALGORITHMS_OF] = {name: base_name(name) for name in own}
-    return found
+        facts[ALGORITHMS_OF] = {name: base_name(name) for name in own}
+    return {OWN_CODE: {**facts, "signature": signature(_digest(facts))}}
 
 
 def _own_algorithms(config: ExperimentConfig) -> list[str]:
@@ -84,10 +116,12 @@ def opened_code(path: Path, facts: Mapping[str, Any], config: ExperimentConfig) 
     if not own_references(config):
         return CodeFiles()
     known = facts.get(OWN_CODE)
-    derived = known.get(ALGORITHMS_OF) if isinstance(known, Mapping) else None
-    if isinstance(derived, Mapping):
-        remember_bases({str(own): str(base) for own, base in derived.items()})
     try:
+        own = _own_algorithms(config)
+        derived = {name: known[ALGORITHMS_OF][name] for name in own}  # type: ignore[index]
+        if not set(derived.values()) <= set(ALGORITHMS):
+            raise ValueError(f"unknown algorithms {derived}")
+        remember_bases(derived)
         hashes = {checked_relative_path(p, "own code"): h for p, h in known["files"].items()}  # type: ignore[index]
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise SearchError(
@@ -128,8 +162,8 @@ def require_trusted_code(
         return
     known = facts.get(OWN_CODE)
     if isinstance(known, Mapping):
-        content = {name: known.get(name) for name in ("references", "files")}
-        listed = content["references"]
+        content = {name: value for name, value in known.items() if name != "signature"}
+        listed = content.get("references")
         complete = isinstance(listed, Mapping) and set(references) <= set(listed.values())
         if complete and is_own(_digest(content), str(known.get("signature"))):
             return

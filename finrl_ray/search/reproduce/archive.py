@@ -24,6 +24,7 @@ from finrl_ray.agents.models import load_model
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.load import parse_config
 from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.config.trial.own_code import own_references
 from finrl_ray.config.yaml_text import TEXT_BYTES, load_yaml
 from finrl_ray.data.npz import read_market_data, save_market_data
 from finrl_ray.data.windows.folds import Fold, ValidationPlan
@@ -271,7 +272,7 @@ def read_reproduction(path: Path) -> ReproductionArchive:
             data = read_market_data(Path(scratch) / _DATA, manifest["data_hash"])
             config = parse_config(load_yaml(read_member(file, _CONFIG, TEXT_BYTES).decode("utf-8")))
             curves = read_arrays(io.BytesIO(read_member(file, _CURVES, ARRAY_BYTES)))
-            code = _read_code(file, manifest)
+            code = _read_code(file, manifest) if own_references(config) else CodeFiles()
         inputs = TrialInputs(
             config=config,
             train_data=data.rows(*manifest["windows"]["train"]),

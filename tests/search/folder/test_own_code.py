@@ -9,16 +9,19 @@ import pytest
 from made_search import made_config, prices
 
 from finrl_ray.config.data import DataConfig
+from finrl_ray.config.load import parse_config
+from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.config.trial.own_code import own_references
 from finrl_ray.data.load import market_data_of
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files import signature
 from finrl_ray.own_code.code_files import CodeFiles
-from finrl_ray.own_code.finder import activate
+from finrl_ray.own_code.finder import activate, active_code
 from finrl_ray.own_code.load import load_object
 from finrl_ray.report.listing import list_searches
 from finrl_ray.search.folder.folder import SearchFolder, create_folder, open_folder
-from finrl_ray.search.folder.own_code import code_of
+from finrl_ray.search.folder.own_code import code_of, opened_code, run_code
 
 REFERENCE = "my_callback:Mine"
 TEXT = "import my_parts\n\nclass Mine:\n    parts = my_parts.COUNT\n"
@@ -135,12 +138,67 @@ def test_an_installed_function_of_somebody_elses_config_needs_trust_too(tmp_path
 
 
 def test_a_sample_that_names_other_code_than_the_config_is_refused() -> None:
-    from finrl_ray.config.load import parse_config
-    from finrl_ray.config.trial.config_of_sample import config_of_sample
-
     space = {"agent.policy": {"choice": ["MlpPolicy", "my_policy:Mine"]}}
     config = parse_config({"search": {"space": space}})
     trial = config_of_sample(config, {"agent.policy": "my_policy:Mine"})
     assert trial.agent.policy == "my_policy:Mine"
     with pytest.raises(ConfigError, match=r"trial's agent\.policy names os:system"):
         config_of_sample(config, {"agent.policy": "os:system"})
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        {"env.class_": "torch.hub:load", "env.class_kwargs": {"model": "m"}},
+        {"env.class": "torch.hub:load"},
+        {"agent.callbacks": ["os:system"]},
+        {"data.source": "os:system"},
+        {"policy_kwargs": {"features_extractor_class": "os:system"}},
+        {"ppo.policy_kwargs": {"features_extractor_class": "os:system"}},
+        {"agent.policy_kwargs.features_extractor_class": "os:system"},
+        {"agent.model_kwargs": {"policy_kwargs": {"features_extractor_class": "os:system"}}},
+        {"env.reward": "os:system"},
+        {"agent.algorithm": "os:system"},
+        {"data.features": ["os:system"]},
+    ],
+)
+def test_no_name_of_a_sample_lets_other_code_in(sample: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"names (os:system|torch\.hub:load)|no option|searched"):
+        config_of_sample(parse_config({}), sample)
+
+
+def test_code_that_no_key_names_is_not_run(tmp_path: Path) -> None:
+    """As in a reproduction file whose config names nothing and whose code/ is full."""
+    run_code(parse_config({}), CodeFiles(files={"my_trap.py": b"raise SystemExit('imported')"}))
+    assert not active_code().files
+
+
+def test_keywords_of_one_algorithm_name_code_too(tmp_path: Path) -> None:
+    extractor = {"features_extractor_class": "my_net:Net"}
+    space = {"ppo.policy_kwargs": {"choice": [extractor]}}
+    (found,) = own_references(parse_config({"search": {"space": space}}))
+    assert (found.reference, found.kind) == ("my_net:Net", "features_extractor")
+    named = {"data": {"source": "a:b.csv"}}
+    assert own_references(parse_config(named)) == []
+
+
+def test_the_algorithm_that_an_own_one_is_derived_from_is_known_without_it(
+    folder: SearchFolder,
+) -> None:
+    config = made_config(folder.path.parent, 2, agent={"algorithm": "my_algo:Mine"})
+    for algorithms in (None, {}, {"my_algo:Mine": "foo"}):
+        facts = {"own_code": {"files": {}, "references": {}}}
+        if algorithms is not None:
+            facts["own_code"]["algorithms"] = algorithms
+        with pytest.raises(SearchError, match="it was edited or damaged"):
+            opened_code(folder.path, facts, config)
+
+
+def test_a_config_in_somebody_elses_folder_is_not_run(
+    folder: SearchFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (folder.path / "my_callback.py").write_text("class Mine: ...\n", encoding="utf-8")
+    assert code_of(folder.config, folder.path).files
+    monkeypatch.setattr(signature, "key_file", lambda: tmp_path / "elsewhere" / "owner.key")
+    with pytest.raises(SearchError, match=r"copy config\.yaml and the files of code/"):
+        code_of(folder.config, folder.path)
