@@ -25,7 +25,10 @@ WITHOUT_CHOICES = ("ddpg", "td3", "sac", "tqc", "crossq")
 """The algorithms whose actions are numbers, and never `env.discrete_actions`."""
 OF_ONE_CHOICE = ("dqn",)
 """The algorithms that choose one of so many actions."""
-POLICIES = ("MlpPolicy", "PerTickerPolicy", "MlpLstmPolicy", "MultiInputPolicy", "CnnPolicy")
+PolicyName = Literal[
+    "MlpPolicy", "PerTickerPolicy", "MlpLstmPolicy", "MultiInputPolicy", "CnnPolicy"
+]
+POLICIES: tuple[str, ...] = get_args(PolicyName)
 """Policies by name: SB3's, and this package's."""
 EXTRACTOR = "features_extractor_class"
 """The keyword of a policy that may name own code."""
@@ -44,7 +47,7 @@ class AgentConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
-    algorithm: str = field(default="ppo", metadata=formulation())
+    algorithm: Algorithm | str = field(default="ppo", metadata=formulation())
     """`a2c`, `ppo`, `ddpg`, `td3`, `sac` or `dqn` of SB3, or `tqc`, `crossq`, `recurrent_ppo` or
     `trpo` of sb3-contrib (extra `contrib`). Or a subclass of one of these by its import path:
     `my_algo:MyPPO` (see docs/bring/algorithm.md)."""
@@ -61,7 +64,7 @@ class AgentConfig:
     )
     """The code that trains: `fused`, the fastest; `exact`, SB3's numbers bit for bit; or `sb3`.
     A model that needs a slower one gets it, and the log says why (see docs/performance.md)."""
-    policy: str = field(
+    policy: PolicyName | str = field(
         default="MlpPolicy",
         metadata=formulation(only_with=("algorithm", _WITH_TICKERS), of=(_PER_TICKER,)),
     )

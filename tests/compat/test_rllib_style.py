@@ -142,7 +142,7 @@ def test_the_three_forms_of_an_env(train_env: Any) -> None:
         ({"scheduler": ASHAScheduler(brackets=2)}, "brackets must be 1, got 2"),
         ({"scheduler": ASHAScheduler(time_attr="time_total_s")}, "time_attr must be one of"),
         ({"search_alg": object()}, "search_alg must be 'random'"),
-        ({"metric": "episode_len_mean"}, "evaluation.metric must be"),
+        ({"metric": "episode_len_mean"}, "evaluation: metric must be"),
         ({"num_samples": 0}, "num_samples must be >= 1"),
         ({"params": {"lr": 1e-3, "learning_rate": 1e-3}}, "learning_rate, which is given twice"),
         ({"params": {"lr": tune.sample_from(lambda spec: 1.0)}}, "lr is sampled by"),

@@ -40,7 +40,7 @@ def test_shared_dates_are_refused_with_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"model_name": "ppoo"}, "agent.algorithm must be .* got 'ppoo'. Did you mean 'ppo'"),
+        ({"model_name": "ppoo"}, "agent: algorithm must be .* got 'ppoo'. Did you mean 'ppo'"),
         ({"n_trials": 0}, "num_samples must be >= 1"),
         ({"validation_fraction": 1.0}, r"validation_fraction must be within \(0, 1\)"),
         ({"metric": "sharpe"}, "Did you mean 'sharpe_ratio'"),

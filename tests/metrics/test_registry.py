@@ -81,7 +81,9 @@ print(json.dumps({
     "mode": MODES[judge.metric],
     "undefined": UNDEFINED_OBJECTIVE[name],
     "problem": problem,
-    "schema": config_schema()["$defs"]["EvaluationConfig"]["properties"]["metric"]["enum"],
+    "schema": config_schema()["$defs"]["EvaluationConfig"]["properties"]["metric"]["anyOf"][0][
+        "enum"
+    ],
     "reference": config_reference().count(f"`{name}`"),
     "template": name in new_experiment("one", Path("experiments")).read_text(),
     "column": float(table[name].iloc[0]),

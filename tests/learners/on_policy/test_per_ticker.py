@@ -133,5 +133,7 @@ def test_other_observations_and_noises_are_refused() -> None:
         n_ticker_inputs(8, 3)
     with pytest.raises(ValueError, match="leave use_sde false, got a StateDependent"):
         make_model(FusedPPO, policy=PerTickerPolicy, use_sde=True)
-    with pytest.raises(ConfigError, match="is a policy of a2c and ppo, got sac; use MlpPolicy"):
+    with pytest.raises(
+        ConfigError, match="is a policy of a2c, ppo and trpo, got sac; use MlpPolicy"
+    ):
         DRLAgent(make_env()).get_model("sac", policy="PerTickerPolicy", verbose=0)

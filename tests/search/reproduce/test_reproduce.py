@@ -163,7 +163,7 @@ def test_another_processor_is_compared_to_a_tolerance(
     assert found.agreement == agreement
     assert found.to_dict()["agreement"] == agreement
     assert ("processor" in found.elsewhere) == known
-    monkeypatch.setattr("finrl_ray.search.reproduce.reproduce.reproduce", lambda *_: found)
+    monkeypatch.setattr("finrl_ray.search.reproduce.reproduce.reproduce", lambda *_, trust: found)
     result = CliRunner().invoke(app, ["reproduce", str(searched)])
     assert result.exit_code == code
     output = result.output

@@ -116,18 +116,24 @@ def test_a_missing_extra_is_named(search, command, monkeypatch) -> None:
         check(**search)
 
 
+def env_for(algorithm: str) -> EnvConfig:
+    return EnvConfig(discrete_actions="product" if algorithm == "dqn" else "none")
+
+
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_finrls_point_trains_with_finrls_defaults(algorithm: str) -> None:
-    config = ExperimentConfig(agent=AgentConfig(algorithm=algorithm, total_timesteps=50_000))
+    agent = AgentConfig(algorithm=algorithm, total_timesteps=50_000)
+    config = ExperimentConfig(env=env_for(algorithm), agent=agent)
     point = named_point(config, "finrl", build_space(config))
     settings = resolve_sample(point, config.agent).model_kwargs
     for name, value in ALGORITHMS[algorithm].defaults.items():
         assert settings.get(name, value) == value
     assert settings["gamma"] == 0.99
-    widths = {"sac": [256, 256], "ppo": [64, 64], "a2c": [64, 64]}.get(algorithm, [400, 300])
-    assert settings["policy_kwargs"]["net_arch"] == widths
-    named = {"sac": "medium", "ppo": "small", "a2c": "small"}.get(algorithm, "big")
-    assert point["net_arch"] == named
+    named = {"ddpg": "big", "td3": "big", "sac": "medium", "tqc": "medium", "crossq": "medium"}
+    size = named.get(algorithm, "small")
+    widths = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
+    assert settings["policy_kwargs"]["net_arch"] == widths[size]
+    assert point["net_arch"] == size
 
 
 # rl-zoo3 2.9.2, section `default` of hyperparams/ALGORITHM.yml, over SB3 2.9's signatures
@@ -145,6 +151,22 @@ ZOO: dict[str, dict[str, Any]] = {
     "td3": ZOO_OFF_POLICY
     | {"learning_rate": 1e-3, "net_arch": "big", "action_noise": "normal", "policy_delay": 2},
     "sac": ZOO_OFF_POLICY | {"learning_rate": 3e-4, "net_arch": "medium", "ent_coef": "auto"},
+    "tqc": ZOO_OFF_POLICY
+    | {"learning_rate": 3e-4, "net_arch": "medium", "ent_coef": "auto"}
+    | {"n_quantiles": 25, "top_quantiles_to_drop_per_net": 2},
+    "crossq": {name: value for name, value in ZOO_OFF_POLICY.items() if name != "tau"}
+    | {"learning_rate": 1e-3, "net_arch": "medium", "ent_coef": "auto", "policy_delay": 3},
+    "recurrent_ppo": ZOO_ON_POLICY
+    | {"learning_rate": 3e-4, "n_steps": 128, "batch_size": 128, "n_epochs": 10}
+    | {"one_minus_gae_lambda": 0.05, "clip_range": 0.2, "vf_coef": 0.5}
+    | {"lstm_hidden_size": 256, "enable_critic_lstm": True},
+    "trpo": {"one_minus_gamma": 0.01, "net_arch": "small", "activation_fn": "tanh"}
+    | {"learning_rate": 1e-3, "n_steps": 2048, "batch_size": 128, "one_minus_gae_lambda": 0.05}
+    | {"n_critic_updates": 10, "cg_max_steps": 15, "target_kl": 0.01},
+    "dqn": {"learning_rate": 1e-4, "batch_size": 32, "one_minus_gamma": 0.01, "train_freq": 4}
+    | {"gradient_steps": 1, "learning_starts": 100, "net_arch": "small"}
+    | {"target_update_interval": 10_000, "exploration_fraction": 0.1}
+    | {"exploration_final_eps": 0.05},
 }
 
 
@@ -158,6 +180,7 @@ def test_rl_zoo3s_point_has_its_defaults(algorithm: str) -> None:
     space = {name: {"choice": o} for name, o in searched.items() if name in ZOO[algorithm]}
     space["n_envs"] = {"choice": [1, 16]}
     config = ExperimentConfig(
+        env=env_for(algorithm),
         agent=AgentConfig(algorithm=algorithm, total_timesteps=50_000),
         search=SearchConfig(space=space),
     )
@@ -241,7 +264,7 @@ def test_rl_zoo3s_point_leaves_the_env_as_the_config_has_it() -> None:
 
 def test_the_extras_are_real_modules() -> None:
     assert importlib.util.find_spec("sklearn") is not None
-    assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2", "mlflow", "wandb"}
+    assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2", "mlflow", "wandb", "contrib"}
 
 
 @pytest.mark.parametrize(

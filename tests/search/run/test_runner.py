@@ -256,7 +256,7 @@ def test_an_agent_that_no_longer_improves_is_ended_and_ranked_by_its_best(tmp_pa
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"agent": {"policy": "MlpPolycy"}}, "agent.policy must be 'MlpPolicy' or"),
+        ({"agent": {"policy": "MlpPolycy"}}, "agent: policy must be one of 'MlpPolicy'"),
         ({"agent": {"model_kwargs": {"learning_rate": "fast"}}}, "fast"),
         ({"data": {"source": "bundeld"}}, "bundled"),
         ({"split": {"validation": ["2008-01-02", "2008-01-05"]}}, "at least 4 dates"),
