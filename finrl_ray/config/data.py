@@ -17,6 +17,8 @@ from finrl_ray.own_code.reference import reference_of
 from finrl_ray.support.time_zones import require_timezone
 
 Window = tuple[date | None, date | None]
+FILE_ENDINGS = (".csv", ".csv.gz", ".parquet")
+"""A `data.source` that ends so is a file, whatever its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

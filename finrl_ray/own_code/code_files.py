@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,17 +42,17 @@ class CodeFiles:
     files: Mapping[str, bytes] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def modules(self) -> frozenset[str]:
         """The names of the modules and packages at the top."""
         return frozenset(PurePosixPath(p).parts[0].removesuffix(".py") for p in self.files)
 
-    @property
+    @cached_property
     def hashes(self) -> dict[str, str]:
         """The SHA-256 of each file, by its path."""
         return {path: hashlib.sha256(self.files[path]).hexdigest() for path in sorted(self.files)}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 over paths and contents; empty without files."""
         if not self.files:

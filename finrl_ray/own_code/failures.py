@@ -44,6 +44,12 @@ def _last_place(error: BaseException) -> str:
     return ""
 
 
+def _said(error: BaseException) -> str:
+    """Return an error's class and text, cut to what a message has room for."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return what[:_LONGEST]
+
+
 def failure(reference: str, kind: str, error: BaseException, doing: str = "") -> OwnCodeError:
     """Return an error of own code in words.
 
@@ -55,11 +61,10 @@ def failure(reference: str, kind: str, error: BaseException, doing: str = "") ->
     doing : what it was asked for, as what comes after "failed", such as "at the first step"
     """
     place = place_of(error) or _last_place(error)
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     where = f" ({place})" if place else ""
     return OwnCodeError(
         f"{KINDS[kind].key} {reference} failed{' ' + doing if doing else ''}: "
-        f"{what[:_LONGEST]}{where}; mend it there{'' if place else ', or its keywords'}"
+        f"{_said(error)}{where}; mend it there{'' if place else ', or its keywords'}"
     )
 
 
@@ -95,8 +100,7 @@ def naming_own_code(doing: str = "") -> Iterator[None]:
         place = place_of(error)
         if not place:
             raise
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise OwnCodeError(
-            f"your code failed{' ' + doing if doing else ''}: {what[:_LONGEST]} ({place}); mend it "
+            f"your code failed{' ' + doing if doing else ''}: {_said(error)} ({place}); mend it "
             "there"
         ) from error

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from finrl_ray.errors import ConfigError
 from finrl_ray.own_code.kinds import KINDS
@@ -20,7 +20,7 @@ _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PLACE = re.compile(rf"{_NAME}:{_NAME}")
 
 
-def names_a_place(text: object) -> bool:
+def names_a_place(text: object) -> TypeGuard[str]:
     """Return whether a value has the form `module:name`."""
     return isinstance(text, str) and _PLACE.fullmatch(text) is not None
 

@@ -4,7 +4,6 @@ Callbacks see every step of every training. What they have counted is kept in th
 checkpoints, so that a resumed trial goes on as if it had not been stopped.
 """
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.hyperparameters import TrialSettings
-from finrl_ray.agents.state.plain_file import encode
+from finrl_ray.agents.state.plain_file import split_plain
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.config.agent import EXTRACTOR, AgentConfig, callback_name
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.errors import ConfigError
 from finrl_ray.own_code.failures import OwnCodeError, calling
 from finrl_ray.own_code.load import load_object
+from finrl_ray.own_code.reference import names_a_place
 from finrl_ray.support.text import and_list
 from finrl_ray.training.build_model import build_model
 
@@ -124,26 +124,13 @@ def _made(reference: str, agent: AgentConfig) -> BaseCallback:
         return kind(**keywords)
 
 
-def _attributes(callback: BaseCallback) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in vars(callback).items() if name not in _OF_SB3]
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        encode(value, "state")
-    except (ConfigError, RecursionError):
-        return False
-    return True
-
-
 def _state_of(reference: str, callback: BaseCallback) -> dict[str, Any]:
     state: dict[str, Any] = {"n_calls": callback.n_calls, "lost": []}
     if hasattr(callback, "get_state"):
         with calling(reference, "callback", "in get_state"):
             return {**state, "own": callback.get_state()}
-    kept = {name: value for name, value in _attributes(callback) if _is_plain(value)}
-    lost = [name for name, _ in _attributes(callback) if name not in kept]
-    return {**state, "attributes": copy.deepcopy(kept), "lost": lost}
+    kept, lost = split_plain({n: v for n, v in vars(callback).items() if n not in _OF_SB3})
+    return {**state, "attributes": kept, "lost": lost}
 
 
 def check_own_agent(config: ExperimentConfig, settings: TrialSettings, env: VecEnv) -> None:
@@ -169,7 +156,7 @@ def check_own_agent(config: ExperimentConfig, settings: TrialSettings, env: VecE
             EXTRACTOR
         ),
     }
-    named = {key: value for key, value in owns.items() if isinstance(value, str) and ":" in value}
+    named = {key: value for key, value in owns.items() if names_a_place(value)}
     if named:
         _check_repeats(model, build_model(config, settings, env, 0), env, named)
 
@@ -201,13 +188,12 @@ def _check_repeats(
 
 
 def _actions(model: BaseAlgorithm, env: VecEnv) -> Any:
-    """Return the deterministic action for an observation of zeros and ones."""
-    space = env.observation_space
-    zeros = space.sample()
+    """Return the deterministic action for an observation of ones."""
+    drawn = env.observation_space.sample()
     observation = (
-        {name: np.ones_like(part) for name, part in zeros.items()}
-        if isinstance(zeros, dict)
-        else np.ones_like(zeros)
+        {name: np.ones_like(part) for name, part in drawn.items()}
+        if isinstance(drawn, dict)
+        else np.ones_like(drawn)
     )
     with preserved_random_state(cuda=False):
         return np.asarray(model.predict(observation, deterministic=True)[0])

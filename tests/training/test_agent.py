@@ -1,14 +1,13 @@
 """One agent without Ray: seeds, safe points, and checkpoints that continue the same trajectory."""
 
 import dataclasses
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch as th
 from bit_equality import assert_equal_bits
 from stable_baselines3.common.save_util import recursive_getattr
+from trial_reports import Reports
 
 from finrl_ray.agents.hyperparameters import trial_seed
 from finrl_ray.config.agent import AgentConfig
@@ -52,20 +51,6 @@ def config(algorithm: Any = "ppo", env: EnvConfig = FINRL, **search: Any) -> Exp
         evaluation=EvaluationConfig(eval_freq=256),
         search=SearchConfig(**search),
     )
-
-
-class Reports:
-    """Keeps what a run reports, and the checkpoint of each report."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.metrics: list[dict[str, Any]] = []
-
-    def __call__(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
-        place = self.folder / str(metrics["timesteps"])
-        place.mkdir(parents=True)
-        save(place)
-        self.metrics.append(metrics)
 
 
 def test_a_seed_depends_on_experiment_and_sample_alone() -> None:

@@ -10,6 +10,8 @@ import pytest
 import torch as th
 from bit_equality import assert_equal_bits
 from own_code_files import active_code_of
+from own_search import FILES
+from trial_reports import Reports
 
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.config.agent import AgentConfig
@@ -22,25 +24,6 @@ from finrl_ray.own_code.failures import OwnCodeError, naming_own_code
 from finrl_ray.training.agent import StartPoint, make_trial_envs, train_agent
 from finrl_ray.training.own_agent import OwnCallbacks, check_own_agent
 
-POLICY = """
-    import torch as th
-    from stable_baselines3.common.policies import ActorCriticPolicy
-    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-    from torch import nn
-
-    class Squash(BaseFeaturesExtractor):
-        def __init__(self, observation_space, features_dim=8):
-            super().__init__(observation_space, features_dim)
-            self.layer = nn.Linear(observation_space.shape[0], features_dim)
-
-        def forward(self, observations):
-            return th.tanh(self.layer(observations))
-
-    class MyPolicy(ActorCriticPolicy):
-        def __init__(self, *args, hidden=4, **kwargs):
-            kwargs["net_arch"] = [hidden]
-            super().__init__(*args, **kwargs)
-"""
 CALLBACK = """
     from collections import deque
 
@@ -101,19 +84,10 @@ def config(**agent: Any) -> ExperimentConfig:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Path]:
     references = {"agent.policy": "my_policy:MyPolicy", "agent.callbacks": "my_callback:Counter"}
-    with active_code_of(tmp_path, references, my_policy=POLICY, my_callback=CALLBACK) as folder:
+    with active_code_of(
+        tmp_path, references, my_policy=FILES["my_policy.py"], my_callback=CALLBACK
+    ) as folder:
         yield folder
-
-
-class Reports:
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.metrics = folder, []
-
-    def __call__(self, metrics: dict[str, Any], save: Any) -> None:
-        place = self.folder / str(metrics["timesteps"])
-        place.mkdir(parents=True)
-        save(place)
-        self.metrics.append(metrics)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 import torch as th
 from bit_equality import assert_equal_bits
 from own_code_files import active_code_of
+from trial_reports import Reports
 
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.data import SplitConfig
@@ -77,17 +78,6 @@ def config(
         ),
         **sections,
     )
-
-
-class Reports:
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.metrics = folder, []
-
-    def __call__(self, metrics: dict[str, Any], save: Any) -> None:
-        place = self.folder / str(metrics["timesteps"])
-        place.mkdir(parents=True)
-        save(place)
-        self.metrics.append(metrics)
 
 
 @pytest.mark.slow

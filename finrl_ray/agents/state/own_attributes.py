@@ -14,8 +14,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from finrl_ray.agents.state.plain_file import encode
-from finrl_ray.errors import ConfigError
+from finrl_ray.agents.state.plain_file import split_plain
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +30,8 @@ def capture_own(model: BaseAlgorithm) -> dict[str, Any]:
         return {}
     if hasattr(model, "get_state"):
         return {"own": copy.deepcopy(model.get_state())}
-    kept, lost = {}, []
-    for name, value in vars(model).items():
-        if name in _names_of_sb3(type(model)):
-            continue
-        try:
-            encode(value, name)
-        except ConfigError:
-            lost.append(name)
-        else:
-            kept[name] = copy.deepcopy(value)
+    of_sb3 = _names_of_sb3(type(model))
+    kept, lost = split_plain({n: value for n, value in vars(model).items() if n not in of_sb3})
     if lost:
         logger.warning(
             "%s: a checkpoint cannot keep %s, which begin anew in a resumed training: give the "

@@ -3,7 +3,9 @@
 Such a file cannot run code when it is opened, unlike a pickle.
 """
 
+import copy
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -80,6 +82,20 @@ def encode(value: Plain, where: str) -> Plain:
         f"{where} must be a number, text, array, tensor, or a list, tuple or dict of these, "
         f"got a {type(value).__name__}; let get_state() return plain values"
     )
+
+
+def split_plain(values: Mapping[str, Any]) -> tuple[dict[str, Plain], list[str]]:
+    """Return copies of the values that a file can keep, and the names of the others."""
+    kept: dict[str, Plain] = {}
+    lost: list[str] = []
+    for name, value in values.items():
+        try:
+            encode(value, name)
+        except (ConfigError, RecursionError):
+            lost.append(name)
+        else:
+            kept[name] = copy.deepcopy(value)
+    return kept, lost
 
 
 def decode(value: Plain) -> Plain:

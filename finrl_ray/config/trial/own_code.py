@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.config.agent import EXTRACTOR
+from finrl_ray.config.data import FILE_ENDINGS
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.options import own_entry
@@ -22,8 +23,6 @@ KIND_OF_KEY: Mapping[str, str] = MappingProxyType(
     }
 )
 """The dotted keys that may name own code, and of which kind."""
-_FILE_ENDINGS = (".csv", ".csv.gz", ".parquet")
-"""A source that ends so is a file, whatever its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def own_references(config: ExperimentConfig) -> list[OwnReference]:
     ]
     for where, key, value in parts:
         kind = _kind_of(key)
-        file = kind == "source" and str(value).lower().endswith(_FILE_ENDINGS)
+        file = kind == "source" and str(value).lower().endswith(FILE_ENDINGS)
         if kind is not None and names_a_place(value) and not file:
             found.setdefault((value, kind), OwnReference(where, value, kind))
     return list(found.values())

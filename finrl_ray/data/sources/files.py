@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from finrl_ray.config.data import FILE_ENDINGS
 from finrl_ray.errors import DataError
 from finrl_ray.files.shown_path import shown_path
 from finrl_ray.support.text import did_you_mean, listed
-
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 # the default of pandas 2 is off by a unit in the last place, so hashes would differ
 EXACT_FLOATS: dict[str, Any] = (
@@ -45,18 +44,18 @@ def read_file(source: str, base_dir: Path, *, known: Sequence[str]) -> pd.DataFr
         is_folder, exists = path.is_dir(), path.exists()
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"data.source {source!r} cannot be read: {error}") from error
-    suffix = next((s for s in (*SUFFIXES, "") if path.name.lower().endswith(s)), "")
+    suffix = next((s for s in (*FILE_ENDINGS, "") if path.name.lower().endswith(s)), "")
     if is_folder:
         raise DataError(
             f"data.source {source!r} must be a file, but {shown_path(path)} is a folder; name a "
-            f"{' or '.join(SUFFIXES)} file in it"
+            f"{' or '.join(FILE_ENDINGS)} file in it"
         )
     if not exists:
         raise DataError(_no_such_source(source, path, suffix, known))
     if not suffix:
         raise DataError(
             f"data.source must be one of {listed(known)} or end in "
-            f"{' or '.join(SUFFIXES)}, got {source!r}"
+            f"{' or '.join(FILE_ENDINGS)}, got {source!r}"
         )
     try:
         if suffix == ".parquet":
@@ -140,7 +139,7 @@ def _nearest_file(path: Path, source: str) -> str:
     if not folder.is_dir():
         return f" There is no folder {folder} either"
     # of other kinds there are always some beside it, such as the config itself
-    readable = [item for item in folder.iterdir() if item.name.lower().endswith(SUFFIXES)]
+    readable = [item for item in folder.iterdir() if item.name.lower().endswith(FILE_ENDINGS)]
     nearest = did_you_mean(path.name, sorted(item.name for item in readable))
     if nearest or Path(source).is_absolute():
         return nearest
@@ -152,6 +151,6 @@ def _no_such_source(source: str, path: Path, suffix: str, known: Sequence[str]) 
         return f"there is no file {shown_path(path)}.{_nearest_file(path, source)}"
     return (
         f"data.source must be one of {listed(known)} or the path of a "
-        f"{', '.join(SUFFIXES)} file, or a function of your own such as my_source:read, got "
+        f"{', '.join(FILE_ENDINGS)} file, or a function of your own such as my_source:read, got "
         f"{source!r}.{did_you_mean(source, known)}"
     )

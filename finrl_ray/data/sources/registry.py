@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from finrl_ray.config.data import DataConfig
+from finrl_ray.config.data import FILE_ENDINGS, DataConfig
 from finrl_ray.data.sources.big_tech import BIG_TECH
 from finrl_ray.data.sources.bundled import BUNDLED
-from finrl_ray.data.sources.files import SUFFIXES, read_file
+from finrl_ray.data.sources.files import read_file
 from finrl_ray.data.sources.generated import NOISE, PLANTED
 from finrl_ray.data.sources.own_source import own_source, read_own_source
 from finrl_ray.data.sources.source import Source
@@ -88,7 +88,7 @@ def source_notes(config: DataConfig) -> list[str]:
 
 def is_own_source(config: DataConfig) -> bool:
     """Return whether the source is a function of the user's; nothing is imported."""
-    if config.source in SOURCES or config.source.lower().endswith(SUFFIXES):
+    if config.source in SOURCES or config.source.lower().endswith(FILE_ENDINGS):
         return False
     return is_reference(config.source, "source")
 

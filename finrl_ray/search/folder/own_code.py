@@ -26,7 +26,7 @@ from finrl_ray.files.contained_path import checked_relative_path
 from finrl_ray.files.signature import is_own, key_file, signature
 from finrl_ray.own_code.code_files import CodeFiles, collect_code, read_code
 from finrl_ray.own_code.finder import activate
-from finrl_ray.own_code.reference import is_reference
+from finrl_ray.own_code.reference import is_reference, names_a_place
 from finrl_ray.search.folder.names import CODE_FOLDER, EXPERIMENT_FILE
 
 OWN_CODE = "own_code"
@@ -56,8 +56,8 @@ def code_of(config: ExperimentConfig, base_dir: Path) -> CodeFiles:
 def run_code(config: ExperimentConfig, code: CodeFiles) -> None:
     """Make own code what the references of a config load in this process."""
     named = named_in(config)
-    activate(code if own_references(config) else CodeFiles(), named)
-    remember_bases({name: base_of(name) for name in _own_algorithms(config)})
+    activate(code if any(names_a_place(name) for name, _ in named) else CodeFiles(), named)
+    remember_bases({name: base_of(name) for name, kind in named if kind == "algorithm"})
 
 
 def named_in(config: ExperimentConfig) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from finrl_ray.config.data import FILE_ENDINGS
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import changeable_keys, sealed_keys
@@ -37,7 +38,6 @@ _FORMERLY: Mapping[str, str] = MappingProxyType(
 _THREADS = "search.threads_per_trial"
 _NOT_IN = object()
 _SHOWN_CHARACTERS = 200
-_FILE_ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
 class EditedConfigError(SearchError):
@@ -255,7 +255,7 @@ def _settled(config: ExperimentConfig) -> dict[str, Any]:
 
 def _source(value: str) -> str:
     """Return what a source counts as: the folder has the data, wherever the file lies."""
-    return "a file" if value.lower().endswith(_FILE_ENDINGS) else value
+    return "a file" if value.lower().endswith(FILE_ENDINGS) else value
 
 
 _COUNTS_AS: Mapping[str, Any] = MappingProxyType(
