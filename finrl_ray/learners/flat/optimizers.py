@@ -118,6 +118,13 @@ class _FlatOptimizer(Optimizer):
         if self.n_steps == 1:
             self._show_state()
 
+    def count_steps(self, n_steps: int) -> None:
+        """Count steps that the caller has taken itself, on a `flat` that it had just checked."""
+        first = not self.n_steps and n_steps > 0
+        self.n_steps += n_steps
+        if first:
+            self._show_state()
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set all gradients to zero; they are never None, whatever `set_to_none` says."""
         flat = self.flat

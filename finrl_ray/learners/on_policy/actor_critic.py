@@ -69,6 +69,8 @@ class Weights:
         self.bias = joined(flat.values, "bias")
         self.weight_slope = joined(flat.gradients, "weight")
         self.bias_slope = joined(flat.gradients, "bias")
+        self.weight_place = flat.place(parts[0].weight).start
+        self.bias_place = flat.place(parts[0].bias).start
         self.transposed = self.weight.t()
         self.width = self.weight.shape[0]
 
@@ -95,6 +97,7 @@ class ActorCritic:
         self.places = layer_places(flat, actor), layer_places(flat, critic)
         self.values = flat.values.numpy()
         self.log_std = policy.log_std.data.numpy()
+        self.log_std_place = flat.place(policy.log_std).start
         self.per_ticker = isinstance(policy.mlp_extractor, PerTickerExtractor)
         width = actor[0].in_features
         self.n_entries = 1 + (width - 1) // 2 * len(self.log_std) if self.per_ticker else width

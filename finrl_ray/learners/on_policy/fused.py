@@ -24,21 +24,15 @@ from finrl_ray.learners.on_policy.actor_critic import (
     parameter_order,
     reason_against_arrays,
 )
+from finrl_ray.learners.on_policy.epoch import Loss
 from finrl_ray.learners.on_policy.exact import (
     ExactA2C,
     ExactOnPolicy,
     ExactPPO,
     flatten_rollout,
 )
-from finrl_ray.learners.on_policy.kernels import (
-    advantages_of,
-    clipped_surrogate,
-    explained_variance,
-    normalize,
-    policy_gradient,
-    sum_of_squares,
-)
-from finrl_ray.learners.on_policy.updates import Acting, Fused, Update, step_flat
+from finrl_ray.learners.on_policy.kernels import advantages_of, explained_variance
+from finrl_ray.learners.on_policy.updates import Acting, Fused, Update
 
 _f32 = np.float32
 
@@ -135,14 +129,6 @@ class FusedOnPolicy(ExactOnPolicy):
             buffer.returns,
         )
 
-    def _take_fused_step(self, fused: Fused, update: Update) -> None:
-        """Fill all gradients, and move the parameters along them, clipped."""
-        update.rows.backward(update.observations)
-        norm = math.sqrt(sum_of_squares(fused.gradients))
-        # of a NaN norm everything becomes NaN, as in torch
-        scale = self.max_grad_norm / (norm + 1e-6)
-        step_flat(fused, _f32(1.0 if scale > 1.0 else scale))
-
     def train(self) -> None:
         """Update the policy on the rollouts that were collected last."""
         if self.learner != FUSED:
@@ -177,44 +163,34 @@ class FusedPPO(FusedOnPolicy, ExactPPO):
         clip_range_vf = None
         if self.clip_range_vf is not None:
             clip_range_vf = float(self.clip_range_vf(progress))  # type: ignore[operator]
+        loss = self._loss_settings(clip_range, clip_range_vf)
         fused, arrays = self._current(), self._rollout_arrays()
-        n_rows, size = len(arrays[0]), self.batch_size
+        n_rows = len(arrays[0])
+        update = self._update_for(fused, min(self.batch_size, n_rows))
         parts: list[list[float]] = []
         for epoch in range(self.n_epochs):
-            divergences: list[float] = []
-            stopped = False
             order = np.random.permutation(n_rows)  # noqa: NPY002  # SB3's own random stream
-            for start in range(0, n_rows, size):
-                update = self._update_for(fused, min(size, n_rows - start))
-                update.load(order[start : start + size], arrays)
-                part, divergence = self._fused_loss(update, clip_range, clip_range_vf)
-                parts.append(part)
-                divergences.append(divergence)
-                if self.target_kl is not None and divergence > 1.5 * self.target_kl:
-                    stopped = True
-                    self._say_early_stop(epoch, divergence)
-                    break
-                self._take_fused_step(fused, update)
+            done, stopped = update.run(fused, order, self.batch_size, arrays, loss)
+            parts += done[:, :4].tolist()
+            divergences = done[:, 4].tolist()
             self._n_updates += 1
             if stopped:
+                self._say_early_stop(epoch, divergences[-1])
                 break
         policy_loss, value_loss, entropy_loss, _ = parts[-1]
-        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
-        self._log(parts, divergences, loss, clip_range, clip_range_vf)
+        last = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
+        self._log(parts, divergences, last, clip_range, clip_range_vf)
 
-    def _fused_loss(
-        self, update: Update, clip_range: float, clip_range_vf: float | None
-    ) -> tuple[list[float], float]:
-        """Fill the slopes of the outputs; return the parts of the loss and the KL divergence."""
-        entropy = update.evaluate_actions()
-        if self.normalize_advantage and len(update.advantages) > 1:
-            normalize(update.advantages)
-        policy_loss, outside, divergence = clipped_surrogate(
-            update.log_probs, update.old_log_probs, update.advantages, clip_range, update.weights
+    def _loss_settings(self, clip_range: float, clip_range_vf: float | None) -> Loss:
+        return Loss(
+            clip_range=clip_range,
+            clip_range_vf=math.nan if clip_range_vf is None else clip_range_vf,
+            ent_coef=float(self.ent_coef),
+            vf_coef=float(self.vf_coef),
+            target_kl=math.nan if self.target_kl is None else float(self.target_kl),
+            normalize=bool(self.normalize_advantage),
+            max_grad_norm=float(self.max_grad_norm),
         )
-        limit = math.nan if clip_range_vf is None else clip_range_vf
-        value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), limit)
-        return [policy_loss, value_loss, -entropy, outside], divergence
 
 
 class FusedA2C(FusedOnPolicy, ExactA2C):
@@ -223,14 +199,18 @@ class FusedA2C(FusedOnPolicy, ExactA2C):
     def _train_fused(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
         fused, arrays = self._current(), self._rollout_arrays()
-        update = self._update_for(fused, len(arrays[0]))
-        order = np.random.permutation(len(arrays[0]))  # noqa: NPY002  # SB3's own random stream
-        update.load(order, arrays)
-        entropy = update.evaluate_actions()
-        if self.normalize_advantage:
-            normalize(update.advantages)
-        policy_loss = policy_gradient(update.log_probs, update.advantages, update.weights)
-        value_loss = update.fill_slopes(float(self.ent_coef), float(self.vf_coef), math.nan)
-        self._take_fused_step(fused, update)
+        n_rows = len(arrays[0])
+        order = np.random.permutation(n_rows)  # noqa: NPY002  # SB3's own random stream
+        loss = Loss(
+            clip_range=math.nan,
+            clip_range_vf=math.nan,
+            ent_coef=float(self.ent_coef),
+            vf_coef=float(self.vf_coef),
+            target_kl=math.nan,
+            normalize=bool(self.normalize_advantage),
+            max_grad_norm=float(self.max_grad_norm),
+        )
+        parts, _ = self._update_for(fused, n_rows).run(fused, order, n_rows, arrays, loss)
+        policy_loss, value_loss, entropy_loss = parts[-1, :3].tolist()
         self._n_updates += 1
-        self._log(policy_loss, value_loss, -entropy)
+        self._log(policy_loss, value_loss, entropy_loss)

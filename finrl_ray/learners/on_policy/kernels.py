@@ -187,10 +187,9 @@ def policy_slopes(
     scaled: Float32Array,
     ent_coef: float,
     mean_slope: Float32Array,
-    bias_slope: Float32Array,
     log_std_slope: Float32Array,
 ) -> None:
-    """Fill the slopes of means, of the bias under them, and of log deviations.
+    """Fill the slopes of means and of log deviations.
 
     Parameters
     ----------
@@ -198,21 +197,17 @@ def policy_slopes(
         The slopes of log probabilities.
     scaled : array of shape (B, A)
         Distances of actions from their means, in deviations.
-    bias_slope : array of shape (A,)
     """
     n_actions = log_std.shape[0]
     inverse = np.empty(n_actions, dtype=np.float32)
     for j in range(n_actions):
         inverse[j] = math.exp(-log_std[j])
-        bias_slope[j] = _ZERO
         log_std_slope[j] = -np.float32(ent_coef)
     for i in range(weights.shape[0]):
         weight = weights[i]
         for j in range(n_actions):
             z = scaled[i, j]
-            slope = weight * z * inverse[j]
-            mean_slope[i, j] = slope
-            bias_slope[j] += slope
+            mean_slope[i, j] = weight * z * inverse[j]
             log_std_slope[j] += weight * (z * z - _ONE)
 
 
@@ -275,9 +270,8 @@ def value_slopes(
     clip_range: float,
     vf_coef: float,
     slopes: Float32Array,
-    bias_slope: Float32Array,
 ) -> float:
-    """Fill the slopes of values (B, 1) and of the bias under them; return the mean squared error.
+    """Fill the slopes of values (B, 1); return the mean squared error.
 
     Parameters
     ----------
@@ -286,7 +280,7 @@ def value_slopes(
     n = values.shape[0]
     factor = np.float32(2.0 * vf_coef / n)
     limit = np.float32(clip_range)
-    loss, total = 0.0, _ZERO
+    loss = 0.0
     for i in range(n):
         value, moves = values[i, 0], True
         if not math.isnan(clip_range):
@@ -296,10 +290,7 @@ def value_slopes(
             value = old_values[i] + (limit if change > limit else change)
         error = value - returns[i]
         loss += error * error
-        slope = factor * error if moves else _ZERO
-        slopes[i, 0] = slope
-        total += slope
-    bias_slope[0] = total
+        slopes[i, 0] = factor * error if moves else _ZERO
     return float(loss / n)
 
 

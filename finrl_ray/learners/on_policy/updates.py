@@ -1,31 +1,37 @@
-"""Memory and steps that the fused PPO and A2C share: for acting, updates and the optimizer."""
+"""Memory that the fused PPO and A2C share: for acting and for updates."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch as th
 
-from finrl_ray._typing import AnyArray, Float32Array
+from finrl_ray._typing import AnyArray, Float32Array, FloatArray
 from finrl_ray.learners.flat.optimizers import (
     FlatAdam,
     FlatOptimizer,
+    FlatRMSprop,
     FlatRMSpropTFLike,
 )
 from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.on_policy.actor_critic import ActorCritic
-from finrl_ray.learners.on_policy.kernels import (
-    clipped_adam,
-    clipped_rmsprop,
-    gather,
-    log_probability,
-    policy_slopes,
-    sample_actions,
-    value_slopes,
+from finrl_ray.learners.on_policy.epoch import (
+    ADAM,
+    RMSPROP,
+    RMSPROP_TF_LIKE,
+    STOPPED,
+    UNDEFINED,
+    Loss,
+    Memory,
+    Optimizing,
+    run_epoch,
 )
+from finrl_ray.learners.on_policy.kernels import sample_actions
 from finrl_ray.learners.on_policy.per_ticker_rows import rows_of
+from finrl_ray.learners.on_policy.planned_networks import plan_networks
 from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, act_on_rows, judge_rows
 
 _f32 = np.float32
+_KINDS = {FlatAdam: ADAM, FlatRMSprop: RMSPROP, FlatRMSpropTFLike: RMSPROP_TF_LIKE}
 
 
 class Acting:
@@ -88,64 +94,71 @@ class Acting:
 
 
 class Update:
-    """Memory for the update by a minibatch of B steps."""
+    """Memory for updates by minibatches of up to B steps."""
 
     def __init__(self, networks: ActorCritic, n_rows: int) -> None:
         self.networks = networks
-        self.rows = rows_of(networks, n_rows)
-        self.observations = th.zeros(n_rows, networks.n_entries)
-        self.actions: Float32Array = np.zeros(self.rows.mean.shape, dtype=_f32)
-        vectors = np.zeros((4, n_rows), dtype=_f32)
-        self.vectors: Float32Array = vectors
-        self.old_values, self.old_log_probs, self.advantages, self.returns = vectors
-        self.log_probs: Float32Array = np.zeros(n_rows, dtype=_f32)
-        self.weights: Float32Array = np.zeros(n_rows, dtype=_f32)
-        self.scaled = np.zeros_like(self.actions)
-        self._observation_array = self.observations.numpy()
-        self._mean_array, self._value_array = self.rows.mean.numpy(), self.rows.values.numpy()
+        self.planned = plan_networks(networks, n_rows)
+        n_actions = len(networks.log_std)
 
-    def load(self, rows: AnyArray, arrays: tuple[AnyArray, ...]) -> None:
-        """Copy a minibatch out of the rollout and evaluate the policy and the values on it."""
-        gather(rows, arrays, self._observation_array, self.actions, self.vectors)
-        self.rows.forward(self.observations)
+        def zeros(*shape: int) -> Float32Array:
+            return np.zeros(shape, dtype=_f32)
 
-    def evaluate_actions(self) -> float:
-        """Fill the log probabilities of the actions; return the policy's entropy.
+        self.memory = Memory(
+            observations=zeros(n_rows, networks.n_entries),
+            actions=zeros(n_rows, n_actions),
+            vectors=zeros(4, n_rows),
+            scaled=zeros(n_rows, n_actions),
+            log_probs=zeros(n_rows),
+            weights=zeros(n_rows),
+            values=zeros(n_rows, 1),
+            value_slopes=zeros(n_rows, 1),
+        )
+
+    def run(
+        self,
+        fused: "Fused",
+        order: AnyArray,
+        batch_size: int,
+        arrays: tuple[AnyArray, ...],
+        loss: Loss,
+    ) -> tuple[FloatArray, bool]:
+        """Update by each minibatch of an epoch.
+
+        Returns
+        -------
+        tuple
+            For each minibatch the five numbers that `run_epoch` fills; and whether the divergence
+            has stopped the epoch.
 
         Raises
         ------
         ValueError
             If the means or deviations of the policy are NaN, as torch says it.
         """
-        log_std = self.networks.log_std
-        entropy, fine = log_probability(
-            self._mean_array, log_std, self.actions, self.scaled, self.log_probs
+        optimizer = fused.optimizer
+        parts = np.zeros((-(-len(order) // batch_size), 5))
+        done, ended = run_epoch(
+            order,
+            batch_size,
+            arrays,
+            self.planned,
+            self.memory,
+            self.networks.log_std_place,
+            loss,
+            optimizing(fused),
+            optimizer.n_steps,
+            parts,
         )
-        if not fine:
-            require_distribution(self.rows.mean, th.from_numpy(np.exp(log_std)))
-        return float(entropy)
+        optimizer.count_steps(done - (ended == STOPPED))
+        if ended == UNDEFINED:
+            self._require_distribution(min(batch_size, len(order) - done * batch_size))
+        return parts[:done], ended == STOPPED
 
-    def fill_slopes(self, ent_coef: float, vf_coef: float, clip_range_vf: float) -> float:
-        """Fill the slopes of both outputs from `weights`; return the loss of the values."""
-        policy_slopes(
-            self.weights,
-            self.networks.log_std,
-            self.scaled,
-            ent_coef,
-            self.rows.mean_slope,
-            self.rows.mean_bias_slope,
-            self.networks.log_std_slope,
-        )
-        loss = value_slopes(
-            self._value_array,
-            self.old_values,
-            self.returns,
-            clip_range_vf,
-            vf_coef,
-            self.rows.value_slope,
-            self.rows.value_bias_slope,
-        )
-        return float(loss)
+    def _require_distribution(self, n_rows: int) -> None:
+        planned, n_actions = self.planned, len(self.networks.log_std)
+        means = planned.work[planned.means :][: n_rows * n_actions].reshape(n_rows, n_actions)
+        require_distribution(th.from_numpy(means), th.from_numpy(np.exp(self.networks.log_std)))
 
 
 class Fused(NamedTuple):
@@ -160,17 +173,10 @@ class Fused(NamedTuple):
     moments: list[Float32Array]
 
 
-def step_flat(fused: Fused, scale: Any) -> None:
-    """Take a step of the optimizer with the gradients times `scale`."""
-    optimizer = fused.optimizer
-    optimizer.count_step()
-    if isinstance(optimizer, FlatAdam):
-        average, square = fused.moments
-        rates = (scale, *optimizer.step_rates())
-        clipped_adam(fused.values, fused.gradients, average, square, rates)
-        return
-    settings = optimizer.settings
-    alpha = settings["alpha"]
-    settled = (scale, _f32(settings["lr"]), _f32(alpha), _f32(1 - alpha), _f32(settings["eps"]))
-    eps_inside = isinstance(optimizer, FlatRMSpropTFLike)
-    clipped_rmsprop(fused.values, fused.gradients, fused.moments[0], settled, eps_inside)
+def optimizing(fused: Fused) -> Optimizing:
+    """Return a model's optimizer for compiled code."""
+    optimizer, settings, moments = fused.optimizer, fused.optimizer.settings, fused.moments
+    beta1, beta2 = settings.get("betas", (settings.get("alpha"), 0.0))
+    kind = _KINDS[type(optimizer)]
+    arrays = fused.values, fused.gradients, moments[0], moments[-1]
+    return Optimizing(*arrays, kind, *map(float, (settings["lr"], beta1, beta2, settings["eps"])))

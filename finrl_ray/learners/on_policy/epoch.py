@@ -1,0 +1,220 @@
+"""An epoch of updates of PPO, or the update of A2C, as one compiled call.
+
+All arrays are of float32 and C-contiguous. Shapes are those of `kernels.py`; N is the number of
+steps in the rollout, P that of parameters.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
+from finrl_ray.learners.on_policy.kernels import (
+    clipped_adam,
+    clipped_rmsprop,
+    clipped_surrogate,
+    gather,
+    log_probability,
+    normalize,
+    policy_gradient,
+    policy_slopes,
+    sum_of_squares,
+    value_slopes,
+)
+from finrl_ray.learners.on_policy.per_ticker_rows import (
+    fill_means,
+    fill_ticker_rows,
+    spread_slopes,
+)
+from finrl_ray.learners.on_policy.planned_networks import Planned
+from finrl_ray.learners.products.network import (
+    backward_layers,
+    compiled,
+    forward_layers,
+    pack_weights,
+)
+
+DONE, STOPPED, UNDEFINED = range(3)
+"""How an epoch ends: at its end, by the divergence, or by means or deviations that are NaN."""
+
+ADAM, RMSPROP, RMSPROP_TF_LIKE = range(3)
+
+_NORM_EPSILON = 1e-6
+"""torch's, in `clip_grad_norm_`."""
+
+
+class Memory(NamedTuple):
+    """What a minibatch of up to B steps is copied to and computed in."""
+
+    observations: Float32Array
+    """(B, S)"""
+    actions: Float32Array
+    """(B, A)"""
+    vectors: Float32Array
+    """(4, B): old values, old log probabilities, advantages, returns."""
+    scaled: Float32Array
+    """(B, A): distances of actions from their means, in deviations."""
+    log_probs: Float32Array
+    """(B,)"""
+    weights: Float32Array
+    """(B,): slopes of log probabilities."""
+    values: Float32Array
+    """(B, 1)"""
+    value_slopes: Float32Array
+    """(B, 1)"""
+
+
+class Loss(NamedTuple):
+    """What a minibatch is judged by; all float but the flags."""
+
+    clip_range: float
+    """Of ratios; NaN for A2C's plain gradient."""
+    clip_range_vf: float
+    """NaN: any distance."""
+    ent_coef: float
+    vf_coef: float
+    target_kl: float
+    """NaN: none."""
+    normalize: bool
+    """Standardise the advantages of a minibatch."""
+    max_grad_norm: float
+
+
+class Optimizing(NamedTuple):
+    """An optimizer on flat parameters."""
+
+    values: Float32Array
+    """(P,)"""
+    gradients: Float32Array
+    """(P,)"""
+    average: Float32Array
+    """(P,); of RMSprop, not used."""
+    square: Float32Array
+    """(P,)"""
+    kind: int
+    """ADAM, RMSPROP or RMSPROP_TF_LIKE."""
+    rate: float
+    beta1: float
+    """RMSprop's alpha."""
+    beta2: float
+    eps: float
+
+
+@compiled
+def take_step(optimizing: Optimizing, n_steps: int, max_grad_norm: float) -> None:
+    """Clip the gradients, and move the parameters along them for the `n_steps`-th time."""
+    values, gradients, average, square, kind, rate, beta1, beta2, eps = optimizing
+    norm = math.sqrt(sum_of_squares(gradients))
+    # of a NaN norm everything becomes NaN, as in torch
+    scale = max_grad_norm / (norm + _NORM_EPSILON)
+    share = np.float32(1.0 if scale > 1.0 else scale)
+    if kind == ADAM:
+        rates = (
+            share,
+            np.float32(rate / (1.0 - beta1**n_steps)),
+            np.float32(1.0 - beta1),
+            np.float32(beta2),
+            np.float32(1.0 - beta2),
+            np.float32((1.0 - beta2**n_steps) ** -0.5),
+            np.float32(eps),
+        )
+        clipped_adam(values, gradients, average, square, rates)
+    else:
+        settled = (
+            share, np.float32(rate), np.float32(beta1), np.float32(1.0 - beta1), np.float32(eps),
+        )  # fmt: skip
+        clipped_rmsprop(values, gradients, square, settled, kind == RMSPROP_TF_LIKE)
+
+
+@compiled
+def run_epoch(
+    order: IntArray,
+    batch_size: int,
+    rollout: tuple[AnyArray, ...],
+    planned: Planned,
+    memory: Memory,
+    log_std_place: int,
+    loss: Loss,
+    optimizing: Optimizing,
+    n_steps: int,
+    parts: FloatArray,
+) -> tuple[int, int]:
+    """Update by each minibatch of an epoch.
+
+    Parameters
+    ----------
+    order : array of shape (N,)
+        The rows of the rollout, as SB3 has shuffled them.
+    rollout : see `gather`
+    log_std_place : of the log deviations (A,) among the parameters
+    n_steps : of the optimizer so far
+    parts : array of shape (minibatches, 5), filled
+        Loss of the policy, loss of the values, loss of the entropy, share of clipped ratios,
+        approximate KL divergence.
+
+    Returns
+    -------
+    tuple
+        The number of minibatches that `parts` tells of, and DONE, STOPPED or UNDEFINED.
+    """
+    plan, work, inputs, inputs_row, means, means_slope, values, values_slope, n_tickers = planned
+    parameters, gradients = optimizing.values, optimizing.gradients
+    n_actions = memory.actions.shape[1]
+    log_std = parameters[log_std_place : log_std_place + n_actions]
+    log_std_slope = gradients[log_std_place : log_std_place + n_actions]
+    done = 0
+    for start in range(0, order.shape[0], batch_size):
+        n_rows = min(batch_size, order.shape[0] - start)
+        n_each = n_rows * max(1, n_tickers)
+        seen = work[inputs : inputs + n_each * inputs_row].reshape((n_each, inputs_row))
+        actions, vectors = memory.actions[:n_rows], memory.vectors[:, :n_rows]
+        rows = order[start : start + n_rows]
+        if n_tickers > 0:
+            gather(rows, rollout, memory.observations[:n_rows], actions, vectors)
+            fill_ticker_rows(memory.observations[:n_rows], n_tickers, seen)
+        else:
+            gather(rows, rollout, seen, actions, vectors)
+        pack_weights(plan, parameters, work)
+        forward_layers(plan, parameters, work, n_each)
+        mean = work[means : means + n_rows * n_actions].reshape((n_rows, n_actions))
+        judged = work[values : values + n_each].reshape((n_rows, n_each // n_rows))
+        if n_tickers > 0:
+            fill_means(judged, memory.values[:n_rows])
+        else:
+            memory.values[:n_rows] = judged
+        scaled, log_probs = memory.scaled[:n_rows], memory.log_probs[:n_rows]
+        weights, advantages = memory.weights[:n_rows], vectors[2]
+        entropy, fine = log_probability(mean, log_std, actions, scaled, log_probs)
+        if not fine:
+            return done, UNDEFINED
+        if loss.normalize and n_rows > 1:
+            normalize(advantages)
+        part = parts[done]
+        if math.isnan(loss.clip_range):
+            part[0] = policy_gradient(log_probs, advantages, weights)
+        else:
+            part[0], part[3], part[4] = clipped_surrogate(
+                log_probs, vectors[1], advantages, loss.clip_range, weights
+            )
+        part[2] = -entropy
+        mean_slope = work[means_slope : means_slope + n_rows * n_actions]
+        policy_slopes(
+            weights, log_std, scaled, loss.ent_coef, mean_slope.reshape((n_rows, n_actions)),
+            log_std_slope,
+        )  # fmt: skip
+        part[1] = value_slopes(
+            memory.values[:n_rows], vectors[0], vectors[3], loss.clip_range_vf, loss.vf_coef,
+            memory.value_slopes[:n_rows],
+        )  # fmt: skip
+        done += 1
+        if part[4] > 1.5 * loss.target_kl:
+            return done, STOPPED
+        slopes = work[values_slope : values_slope + n_each].reshape((n_rows, n_each // n_rows))
+        if n_tickers > 0:
+            spread_slopes(memory.value_slopes[:n_rows], slopes)
+        else:
+            slopes[:] = memory.value_slopes[:n_rows]
+        backward_layers(plan, parameters, gradients, work, n_each)
+        take_step(optimizing, n_steps + done, loss.max_grad_norm)
+    return done, DONE

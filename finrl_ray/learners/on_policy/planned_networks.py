@@ -1,0 +1,119 @@
+"""The policy and the value network of PPO and A2C as a plan for compiled products.
+
+The first layers of both lie in one matrix, so they are one product, forward and backward. With
+`PerTickerPolicy` each ticker of an observation is a row of its own.
+"""
+
+from typing import NamedTuple
+
+from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.learners.on_policy.actor_critic import ActorCritic, Weights
+from finrl_ray.learners.on_policy.per_ticker_rows import (
+    fill_means,
+    fill_ticker_rows,
+)
+from finrl_ray.learners.products.network import (
+    LINEAR,
+    RELU,
+    TANH,
+    LayerPlan,
+    Work,
+    compiled,
+    forward_layers,
+    plan_array,
+)
+
+
+class Planned(NamedTuple):
+    """Both networks for up to B observations, for compiled code.
+
+    `inputs`, `means`, `values` and their slopes are places in `work`. Of N tickers with
+    networks of their own rows, `n_tickers` is N, and 0 otherwise.
+    """
+
+    plan: IntArray
+    work: Float32Array
+    inputs: int
+    inputs_row: int
+    means: int
+    means_slope: int
+    values: int
+    values_slope: int
+    n_tickers: int
+
+
+class _Plan:
+    def __init__(self, networks: ActorCritic, n_rows: int) -> None:
+        self.networks = networks
+        self.work = Work(n_rows)
+        self.layers: list[LayerPlan] = []
+        self.activation = TANH if networks.is_tanh else RELU
+
+    def add(
+        self, layer: Weights, seen: tuple[int, int], input_slope: int, output: tuple[int, int],
+        output_slope: int, activation: int,
+    ) -> None:  # fmt: skip
+        """Add a layer from `seen` to `output`, both place and distance of rows."""
+        n_outputs, n_inputs = layer.weight.shape
+        self.layers.append(
+            LayerPlan(
+                layer.weight_place,
+                layer.bias_place,
+                n_outputs,
+                n_inputs,
+                *seen,
+                *output,
+                output_slope,
+                input_slope,
+                *self.work.packed(n_outputs, n_inputs),
+                activation,
+            )
+        )
+
+    def chain(self, layers: list[Weights], seen: tuple[int, int], slope: int) -> tuple[int, int]:
+        """Add the layers from the first hidden one to the output; return its place and slope's."""
+        for layer in layers[:-1]:
+            hidden, hidden_slope = self.work.matrix(layer.width), self.work.matrix(layer.width)
+            self.add(layer, seen, slope, hidden, hidden_slope[0], self.activation)
+            seen, slope = hidden, hidden_slope[0]
+        last = layers[-1]
+        output, output_slope = self.work.dense(last.width), self.work.dense(last.width)
+        self.add(last, seen, slope, output, output_slope[0], LINEAR)
+        return output[0], output_slope[0]
+
+
+def plan_networks(networks: ActorCritic, n_rows: int) -> Planned:
+    """Return both networks for up to `n_rows` observations."""
+    n_tickers = len(networks.log_std) if networks.per_ticker else 0
+    made = _Plan(networks, n_rows * max(1, n_tickers))
+    first, split = networks.first, networks.widths[0]
+    inputs = made.work.matrix(first.weight.shape[1])
+    hidden, slope = made.work.matrix(first.width), made.work.matrix(first.width)
+    made.add(first, inputs, -1, hidden, slope[0], made.activation)
+    means = made.chain(networks.actor, hidden, slope[0])
+    beside = hidden[0] + split, hidden[1]
+    values = made.chain(networks.critic, beside, slope[0] + split)
+    return Planned(plan_array(made.layers), made.work.array(), *inputs, *means, *values, n_tickers)
+
+
+@compiled
+def forward(planned: Planned, parameters: Float32Array, observations: Float32Array,
+            means: Float32Array, values: Float32Array) -> None:  # fmt: skip
+    """Fill means (B, A) and values (B, 1) of observations (B, S); the weights have been packed."""
+    plan, work, inputs, inputs_row, at, _, values_at, _, n_tickers = planned
+    n_rows, width = observations.shape
+    if n_tickers > 0:
+        n_each = n_rows * n_tickers
+        rows = work[inputs : inputs + n_each * inputs_row].reshape((n_each, inputs_row))
+        fill_ticker_rows(observations, n_tickers, rows)
+        forward_layers(plan, parameters, work, n_each)
+        each = work[values_at : values_at + n_each].reshape((n_rows, n_tickers))
+        fill_means(each, values)
+    else:
+        for b in range(n_rows):
+            begin = inputs + b * inputs_row
+            work[begin : begin + width] = observations[b]
+        forward_layers(plan, parameters, work, n_rows)
+        values[:, 0] = work[values_at : values_at + n_rows]
+    n_actions = means.shape[1]
+    means[:] = work[at : at + n_rows * n_actions].reshape((n_rows, n_actions))

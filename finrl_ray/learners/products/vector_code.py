@@ -1,0 +1,87 @@
+"""LLVM's instructions on vectors of float32, at addresses that are whole numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from finrl_ray.learners.products.vectors import SHAPE
+
+WHOLE = ir.IntType(64)
+_FLOAT, _SHORT = ir.FloatType(), ir.IntType(32)
+VECTOR = ir.VectorType(_FLOAT, SHAPE.lanes)
+_WHOLES = ir.VectorType(WHOLE, SHAPE.lanes)
+_SHORTS = ir.VectorType(_SHORT, SHAPE.lanes)
+_BYTES = 4
+_no_types: Any = cgutils  # Numba is not typed
+
+
+class VectorCode:
+    """Writes instructions where a builder stands.
+
+    Parameters
+    ----------
+    builder : llvmlite's
+    """
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+
+    def at(self, address: Any, n_floats: Any) -> Any:
+        """Return the address `n_floats` after another."""
+        distance = WHOLE(n_floats) if isinstance(n_floats, int) else n_floats
+        return self.builder.add(address, self.builder.shl(distance, WHOLE(2)))
+
+    def in_all_lanes(self, address: Any) -> Any:
+        """Return a vector with the number at an address in each lane."""
+        pointer = self.builder.inttoptr(address, _FLOAT.as_pointer())
+        return self._spread(self.builder.load(pointer), VECTOR)
+
+    def _spread(self, number: Any, kind: Any) -> Any:
+        undefined = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(undefined, number, _SHORT(0))
+        lanes = ir.Constant(_SHORTS, [0] * SHAPE.lanes)
+        return self.builder.shuffle_vector(first, undefined, lanes)
+
+    def first_lanes(self, count: Any) -> Any:
+        """Return a mask of the first `count` lanes."""
+        lanes = ir.Constant(_WHOLES, list(range(SHAPE.lanes)))
+        return self.builder.icmp_signed("<", lanes, self._spread(count, _WHOLES))
+
+    def load(self, address: Any, mask: Any = None) -> Any:
+        """Return a vector; lanes that the mask leaves out are not read, and 0."""
+        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        if mask is None:
+            return self.builder.load(pointer, align=_BYTES)
+        arguments = [pointer, _SHORT(_BYTES), mask, ir.Constant(VECTOR, None)]
+        return self._call("masked.load", arguments, VECTOR, ".p0")
+
+    def store(self, vector: Any, address: Any, mask: Any = None) -> None:
+        """Write a vector; lanes that the mask leaves out are not written."""
+        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        if mask is None:
+            self.builder.store(vector, pointer, align=_BYTES)
+            return
+        arguments = [vector, pointer, _SHORT(_BYTES), mask]
+        self._call("masked.store", arguments, ir.VoidType(), ".p0")
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a * b + c, rounded once where the processor can."""
+        return self._call("fmuladd", [a, b, c], VECTOR)
+
+    def _call(self, name: str, arguments: Sequence[Any], result: Any, place: str = "") -> Any:
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        full = f"llvm.{name}.v{SHAPE.lanes}f32{place}"
+        function = _no_types.get_or_insert_function(self.builder.module, kind, full)
+        return self.builder.call(function, arguments)
+
+    def interleaved(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Return a0, b0, a1, b1 and so on as two vectors."""
+        half = SHAPE.lanes // 2
+        pairs = [lane + add for lane in range(SHAPE.lanes) for add in (0, SHAPE.lanes)]
+        low, high = pairs[: 2 * half], pairs[2 * half :]
+        first, second = (
+            self.builder.shuffle_vector(a, b, ir.Constant(_SHORTS, lanes)) for lanes in (low, high)
+        )
+        return first, second
