@@ -13,6 +13,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from finrl_ray._typing import AnyArray
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import forgotten_statistics
@@ -21,6 +22,7 @@ from finrl_ray.agents.state.env import base_vec_env, wrappers
 from finrl_ray.agents.state.model import capture_action_space, restore_action_space
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.learners.forward.policy import are_rows, compiled_actions
 
 if TYPE_CHECKING:
     from finrl_ray.env.account_history import AccountHistory
@@ -164,12 +166,12 @@ def _run_episodes(
     memory: tuple[Any, ...] | None = None
     starts = np.ones(n_envs, dtype=bool)
     while remaining.any():
-        actions, memory = model.predict(
-            normalize(observations),
-            state=memory,
-            episode_start=starts,
-            deterministic=deterministic,
-        )
+        seen = normalize(observations)
+        actions = _compiled(model, seen) if deterministic else None
+        if actions is None:
+            actions, memory = model.predict(
+                seen, state=memory, episode_start=starts, deterministic=deterministic
+            )
         _add_to_checksums(checksums, observations)
         observations, step_rewards, starts, infos = env.step(actions)
         rewards += step_rewards
@@ -188,6 +190,15 @@ def _run_episodes(
                 remaining[index] -= 1
             rewards[index], lengths[index], checksums[index] = 0.0, 0, 0
     return episodes
+
+
+def _compiled(model: BaseAlgorithm | EnsembleModel, seen: Any) -> AnyArray | None:
+    """Return what a model of SB3's own class predicts, bit for bit; None where it has to do it."""
+    if isinstance(model, EnsembleModel) or type(model).predict is not BaseAlgorithm.predict:
+        return None
+    if "predict" in vars(model):
+        return None
+    return compiled_actions(model, seen) if are_rows(model, seen) else None
 
 
 def _add_to_checksums(checksums: list[int], observations: Any) -> None:

@@ -8,6 +8,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.learners.forward.policy import are_rows, compiled_actions
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,11 @@ class Learner(BaseAlgorithm):
         deterministic: bool = False,
     ) -> tuple[AnyArray, Any]:
         """Return the policy's actions, as SB3 does; batches of float32 rows take less time."""
-        if not deterministic or self.learner == SB3 or not self._are_rows(observation):
+        if not deterministic or self.learner == SB3 or not are_rows(self, observation):
             return super().predict(observation, state, episode_start, deterministic)
+        compiled = compiled_actions(self, observation)
+        if compiled is not None:
+            return compiled, state
         with th.no_grad():
             # a copy, as SB3 makes one: rows cut out of an array may start at any multiple of 4
             # bytes, and on some processors the last bits of a product depend on that address
@@ -90,14 +94,6 @@ class Learner(BaseAlgorithm):
             return self.policy.unscale_action(actions), state
         space: Any = self.action_space
         return np.clip(actions, space.low, space.high), state
-
-    def _are_rows(self, observation: Any) -> bool:
-        return (
-            isinstance(observation, np.ndarray)
-            and observation.dtype == np.float32
-            and observation.ndim == 2
-            and observation.shape[1:] == self.observation_space.shape
-        )
 
     def _log_once(self, reason: str) -> None:
         """Say in the log, once per process, why a slower learner is used."""

@@ -24,11 +24,15 @@ MARKETS = {
     "ddpg": "two accounts, three tickers, tanh",
 }
 IN_A_MARKET = "test_exact_in_a_market.py::test_training_and_predictions_are_sb3s"
-EXACT = ("on_policy/test_exact.py", "test_exact_in_a_market.py", "test_vec_normalize.py")
+EXACT = (
+    *("on_policy/test_exact.py", "test_exact_in_a_market.py", "test_vec_normalize.py"),
+    "forward/test_policy.py",
+)
 FEWER = (
     "on_policy/test_exact.py",
     *(f"{IN_A_MARKET}[{algorithm}-{shape}]" for algorithm, shape in MARKETS.items()),
     "test_vec_normalize.py",
+    "forward/test_policy.py",
 )
 MORE = (
     "off_policy/test_exact.py",
