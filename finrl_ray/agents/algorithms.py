@@ -30,10 +30,10 @@ from finrl_ray.agents.schedules import parse_schedule
 from finrl_ray.config.agent import EXTRACTOR
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.base import SB3
-from finrl_ray.learners.names import LEARNER_NAMES
 from finrl_ray.learners.on_policy.per_ticker import PER_TICKER, PerTickerPolicy
 from finrl_ray.own_code.load import load_object
 from finrl_ray.own_code.reference import is_reference, names_a_place
+from finrl_ray.support.learner_names import LEARNER_NAMES
 from finrl_ray.support.text import and_list, did_you_mean
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from finrl_ray.config.checks import (
     require,
     require_numbers,
 )
-from finrl_ray.learners.names import LearnerName
 from finrl_ray.own_code.reference import is_reference, reference_of
+from finrl_ray.support.learner_names import LearnerName
 from finrl_ray.support.text import and_list, did_you_mean
 
 Algorithm = Literal[

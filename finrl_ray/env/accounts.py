@@ -294,6 +294,15 @@ class Accounts:
             self.payments.pay(before)
         return observations
 
+    def in_kernel(self, network: IntArray, sizing: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the fields of `Stepping`, for steps in compiled loops."""
+        weights = tuple(self._weights) if self.rules.action == "target_weights" else None
+        hmax = np.ascontiguousarray(self.settings.hmax)
+        scratch = self._orders, self._executed, self._sequence, network
+        read = tuple(self.table.market), tuple(self.books), tuple(self._switches)
+        options = self._margin, self._kernel_limits, self._planning_limits, weights
+        return (*scratch, *read, *options, hmax, sizing)
+
     def _write_orders(self, actions: AnyArray) -> None:
         if actions.shape != self._orders.shape:
             raise ValueError(

@@ -107,6 +107,8 @@ class StockTradingVecEnv(VecEnv):
         self.envs = [AccountView(self.accounts, index) for index in range(n_envs)]
         self._truncates = chosen.time_limit == "truncate"
         self._actions: AnyArray = np.zeros((n_envs, table.n_assets), dtype=np.float32)
+        self.stepped: Float32Array | None = None
+        """Observations of a step that compiled code has taken, for the next `step_wait` to give."""
         self._built_at = time.time()
         self.choices = self.envs[0].choices
         super().__init__(n_envs, *env_spaces(table, self.choices))
@@ -138,7 +140,9 @@ class StockTradingVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Step every account; those whose episode ends are reset, as in DummyVecEnv."""
         books = self.accounts.books
-        observations = self.accounts.step(self._actions)
+        observations, self.stepped = self.stepped, None
+        if observations is None:
+            observations = self.accounts.step(self._actions)
         rewards = books.records["reward"].astype(np.float32)
         dones = books.records["finished"].copy()
         # a dict of its own for each account, since callers may write into it

@@ -20,10 +20,10 @@ from finrl_ray.agents.models import load_model, save_model
 from finrl_ray.config import agent
 from finrl_ray.config.load import parse_config
 from finrl_ray.errors import ConfigError
-from finrl_ray.learners.names import LEARNER_NAMES
 from finrl_ray.own_code.failures import OwnCodeError
 from finrl_ray.search.sampling.domains import build_space, planned_trials
 from finrl_ray.search.sampling.initial_points import named_point
+from finrl_ray.support.learner_names import LEARNER_NAMES
 
 
 def test_the_config_has_the_same_names() -> None:

@@ -9,9 +9,12 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.errors import ConfigError
 
-# An order of so nearly whole shares, relative to it, has lost them to the rounding of the action.
-_RESOLUTION = {np.dtype(np.float32): 2e-7, np.dtype(np.float64): 1e-12}
-_NEAREST = 1e-3
+FLOAT32_RESOLUTION = 2e-7
+"""An order of so nearly whole shares, relative to it, has lost them to the rounding of a float32
+action."""
+NEAREST = 1e-3
+"""And it is no further from them than this, in shares."""
+_RESOLUTION = {np.dtype(np.float32): FLOAT32_RESOLUTION, np.dtype(np.float64): 1e-12}
 # FinRL makes whole numbers of its orders, which larger ones would become negative by
 _INT64 = 2.0**63
 
@@ -59,7 +62,7 @@ def orders_in_currency(
     with np.errstate(invalid="ignore"):  # an infinite action is refused by the kernel
         whole = np.rint(exact)
         size = np.abs(exact)
-        near = np.abs(exact - whole) <= np.minimum(_RESOLUTION[actions.dtype] * size, _NEAREST)
+        near = np.abs(exact - whole) <= np.minimum(_RESOLUTION[actions.dtype] * size, NEAREST)
     return np.where(near, whole, exact)
 
 

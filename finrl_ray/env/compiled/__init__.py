@@ -1,0 +1,1 @@
+"""Steps of accounts inside compiled loops, without Python between them."""

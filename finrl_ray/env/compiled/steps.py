@@ -1,0 +1,103 @@
+"""`CompiledSteps`: the accounts of a vec env, ready to be stepped inside a compiled loop.
+
+A loop steps them by `take_step`. Of its last step, and of any that ends an episode, Python takes
+over what is left to do: `hand_over` makes the env's next `step_wait` give that step, infos and
+resets included, through every wrapper around the env.
+"""
+
+from typing import Any, NoReturn
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+
+from finrl_ray._typing import AnyArray, Float32Array
+from finrl_ray.env.accounts import Accounts
+from finrl_ray.env.compiled.step import UNITS, Sizing
+from finrl_ray.env.kernel.sorting_network import sorting_network
+from finrl_ray.env.orders.refused import raise_status
+from finrl_ray.env.vec_env import StockTradingVecEnv
+
+
+def reason_against_steps(env: VecEnv) -> str:
+    """Return why accounts cannot be stepped in compiled code, or an empty text.
+
+    Parameters
+    ----------
+    env : without the wrappers around it
+    """
+    if type(env) is not StockTradingVecEnv:
+        return f"the env is a {type(env).__name__} and no StockTradingVecEnv"
+    if env.choices is not None:
+        return "the env has discrete_actions"
+    if env.accounts.payments is not None:
+        return "the env pays an own reward"
+    if env.accounts.rules.ties == "argsort":
+        return "ties among orders are left to numpy.argsort, as FinRL's (parity)"
+    return ""
+
+
+class CompiledSteps:
+    """The accounts of a vec env for which there is no `reason_against_steps`.
+
+    Parameters
+    ----------
+    env : without the wrappers around it
+    """
+
+    def __init__(self, env: StockTradingVecEnv) -> None:
+        self.env = env
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self.env.accounts
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return the fields of `Stepping` as they are now; settings may change between loops."""
+        accounts = self._accounts
+        rules = accounts.rules
+        return accounts.in_kernel(
+            sorting_network(accounts.table.n_assets),
+            tuple(
+                Sizing(
+                    unit=UNITS[rules.hmax_unit],
+                    narrow=not accounts.settings.hmax_is_wide,
+                    fractional=bool(rules.fractional_shares),
+                )
+            ),
+        )
+
+    def steps_left(self) -> int:
+        """Return the number of steps after which the next episode ends; 1 or more.
+
+        An account that loses all ends earlier.
+        """
+        records = self._accounts.books.records
+        left = int(np.min(records["last"] - records["day"]))
+        return max(1, left + (self._accounts.rules.time_limit == "dummy_step"))
+
+    def hand_over(self, actions: Float32Array, observations: Float32Array) -> None:
+        """Make the env's next `step_wait` give a step that has been taken already.
+
+        Parameters
+        ----------
+        actions : array of shape (E, N), of the step
+        observations : array of shape (E, S), which the env takes over
+        """
+        self.env.step_async(actions)
+        self.env.stepped = observations
+
+    def refuse(self, status: int, actions: AnyArray) -> NoReturn:
+        """Raise what `Accounts.step` raises where `take_step` has returned a status other than 0.
+
+        Parameters
+        ----------
+        actions : array of shape (E, N), of the step
+
+        Raises
+        ------
+        ValueError
+            If an action is NaN or infinite.
+        DataError
+            If an account is beyond float32.
+        """
+        raise_status(self._accounts.table, self._accounts.books, status, actions)
