@@ -11,8 +11,6 @@ import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.learners.on_policy.kernels import (
-    clipped_adam,
-    clipped_rmsprop,
     clipped_surrogate,
     gather,
     log_probability,
@@ -34,6 +32,8 @@ from finrl_ray.learners.products.network import (
     forward_layers,
     pack_weights,
 )
+from finrl_ray.learners.products.steps import adam_pass, rmsprop_pass
+from finrl_ray.learners.products.tiles import address_of
 
 DONE, STOPPED, UNDEFINED = range(3)
 """How an epoch ends: at its end, by the divergence, or by means or deviations that are NaN."""
@@ -104,13 +104,16 @@ class Optimizing(NamedTuple):
 @compiled
 def take_step(optimizing: Optimizing, n_steps: int, max_grad_norm: float) -> None:
     """Clip the gradients, and move the parameters along them for the `n_steps`-th time."""
-    values, gradients, average, square, kind, rate, beta1, beta2, eps = optimizing
+    values, gradients, average, square, kind = optimizing[:5]
     norm = math.sqrt(sum_of_squares(gradients))
     # of a NaN norm everything becomes NaN, as in torch
     scale = max_grad_norm / (norm + _NORM_EPSILON)
     share = np.float32(1.0 if scale > 1.0 else scale)
+    n, here, slopes = values.shape[0], address_of(values), address_of(gradients)
+    rate, beta1, beta2, eps = optimizing.rate, optimizing.beta1, optimizing.beta2, optimizing.eps
+    squares = address_of(square)
     if kind == ADAM:
-        rates = (
+        settings = (
             share,
             np.float32(rate / (1.0 - beta1**n_steps)),
             np.float32(1.0 - beta1),
@@ -119,12 +122,12 @@ def take_step(optimizing: Optimizing, n_steps: int, max_grad_norm: float) -> Non
             np.float32((1.0 - beta2**n_steps) ** -0.5),
             np.float32(eps),
         )
-        clipped_adam(values, gradients, average, square, rates)
+        adam_pass(n, (here, slopes, address_of(average), squares), settings)
     else:
-        settled = (
-            share, np.float32(rate), np.float32(beta1), np.float32(1.0 - beta1), np.float32(eps),
-        )  # fmt: skip
-        clipped_rmsprop(values, gradients, square, settled, kind == RMSPROP_TF_LIKE)
+        inside = eps if kind == RMSPROP_TF_LIKE else 0.0
+        kept = np.float32(beta1), np.float32(1.0 - beta1)
+        added = np.float32(eps - inside), np.float32(inside)
+        rmsprop_pass(n, (here, slopes, squares), (share, np.float32(rate), *kept, *added))
 
 
 @compiled

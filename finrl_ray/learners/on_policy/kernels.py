@@ -314,61 +314,6 @@ def sum_of_squares(values: Float32Array) -> float:
 
 
 @compiled
-def clipped_adam(
-    values: Float32Array,
-    gradients: Float32Array,
-    average: Float32Array,
-    square: Float32Array,
-    rates: tuple[Any, ...],
-) -> None:
-    """Scale the gradients of P parameters, and take a step of Adam.
-
-    Kingma and Ba, "Adam" (2015), algorithm 1.
-
-    Parameters
-    ----------
-    values, gradients, average, square : arrays of shape (P,)
-    rates : factor of the gradients, step size, 1 - beta1, beta2, 1 - beta2,
-        1 / sqrt(1 - beta2^n) at step n, eps; all float32
-    """
-    scale, step, share, keep_square, share_square, root_scale, eps = rates
-    for i in range(values.shape[0]):
-        g = gradients[i] * scale
-        gradients[i] = g
-        m = average[i] + (g - average[i]) * share
-        v = square[i] * keep_square + g * g * share_square
-        average[i] = m
-        square[i] = v
-        values[i] -= step * m / (np.sqrt(v) * root_scale + eps)
-
-
-@compiled
-def clipped_rmsprop(
-    values: Float32Array,
-    gradients: Float32Array,
-    square: Float32Array,
-    rates: tuple[Any, ...],
-    eps_inside: bool,
-) -> None:
-    """Scale the gradients of P parameters, and take a step of RMSprop.
-
-    Parameters
-    ----------
-    values, gradients, square : arrays of shape (P,)
-    rates : factor of the gradients, learning rate, alpha, 1 - alpha, eps; all float32
-    eps_inside : eps is added before the root, as TensorFlow does, and not after it
-    """
-    scale, rate, keep, share, eps = rates
-    for i in range(values.shape[0]):
-        g = gradients[i] * scale
-        gradients[i] = g
-        v = square[i] * keep + g * g * share
-        square[i] = v
-        deviation = np.sqrt(v + eps) if eps_inside else np.sqrt(v) + eps
-        values[i] -= rate * (g / deviation)
-
-
-@compiled
 def explained_variance(predicted: Float32Array, actual: Float32Array) -> float:
     """Return 1 - var(actual - predicted) / var(actual) of arrays (N, 1); NaN without variance."""
     n = actual.shape[0]

@@ -12,10 +12,8 @@ from finrl_ray.learners.on_policy.per_ticker_rows import (
     fill_means,
     fill_ticker_rows,
 )
+from finrl_ray.learners.products.activations import LINEAR, RELU, TANH
 from finrl_ray.learners.products.network import (
-    LINEAR,
-    RELU,
-    TANH,
     LayerPlan,
     Work,
     compiled,

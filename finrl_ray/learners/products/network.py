@@ -13,23 +13,14 @@ import numpy as np
 
 from finrl_ray._typing import Float32Array, IntArray
 from finrl_ray.learners.flat.parameters import ALIGNMENT, aligned_zeros
+from finrl_ray.learners.products.activations import outputs_of_sums, slopes_of_sums
 from finrl_ray.learners.products.tiles import address_of, packed_transpose, tiled_product
 from finrl_ray.learners.products.vectors import BLOCK, SHAPE
 from finrl_ray.machine.compiled_cache import cached_njit
 
 compiled = cached_njit(nogil=True, error_model="numpy", fastmath={"contract"})
 
-LINEAR, RELU, TANH = range(3)
-"""What follows a layer's sums."""
-
 _STEP = ALIGNMENT // 4
-_ZERO, _ONE = np.float32(0), np.float32(1)
-_FAR = np.float32(9.02)
-"""For inputs of this size and beyond, tanh is 1 or -1 in float32."""
-_A0, _A1, _A2 = np.float32(7905853580625), np.float32(1159525191825), np.float32(41247931725)
-_A3, _A4, _A5 = np.float32(523783260), np.float32(2552550), np.float32(4095)
-_B1, _B2, _B3 = np.float32(3794809718700), np.float32(252070693875), np.float32(5237832600)
-_B4, _B5, _B6 = np.float32(41351310), np.float32(120120), np.float32(91)
 
 
 class LayerPlan(NamedTuple):
@@ -130,32 +121,6 @@ def pack_weights(plan: IntArray, values: Float32Array, work: Float32Array) -> No
 
 
 @compiled
-def activate(sums: Float32Array, bias: Float32Array, activation: int) -> None:
-    """Add a bias (O,) to a row of sums (O,), and apply relu or tanh; NaN stays NaN.
-
-    tanh is Lambert's continued fraction, cut after the term with 25 and written as a quotient of
-    polynomials, because such a loop uses vector instructions: relative error below 4e-7.
-    """
-    n_outputs = bias.shape[0]
-    if activation == TANH:
-        for j in range(n_outputs):
-            x = sums[j] + bias[j]
-            x = -_FAR if x < -_FAR else x
-            x = _FAR if x > _FAR else x
-            y = x * x
-            above = (((((y + _A5) * y + _A4) * y + _A3) * y + _A2) * y + _A1) * y + _A0
-            below = (((((_B6 * y + _B5) * y + _B4) * y + _B3) * y + _B2) * y + _B1) * y + _A0
-            sums[j] = x * above / below
-    elif activation == RELU:
-        for j in range(n_outputs):
-            x = sums[j] + bias[j]
-            sums[j] = _ZERO if x <= _ZERO else x
-    else:
-        for j in range(n_outputs):
-            sums[j] += bias[j]
-
-
-@compiled
 def forward_layers(plan: IntArray, values: Float32Array, work: Float32Array, n_rows: int) -> None:
     """Fill the outputs of all layers for the first `n_rows` rows of their inputs.
 
@@ -163,7 +128,7 @@ def forward_layers(plan: IntArray, values: Float32Array, work: Float32Array, n_r
     ----------
     values, work : as in `pack_weights`, which has packed these values
     """
-    there = address_of(work)
+    first, there = address_of(values), address_of(work)
     for k in range(plan.shape[0]):
         bias, n_outputs, n_inputs = plan[k, 1], plan[k, 2], plan[k, 3]
         output, output_row = plan[k, 6], plan[k, 7]
@@ -171,30 +136,9 @@ def forward_layers(plan: IntArray, values: Float32Array, work: Float32Array, n_r
             n_rows, n_outputs, n_inputs, there + 4 * plan[k, 4], plan[k, 5], 1,
             there + 4 * plan[k, 10], BLOCK, plan[k, 11], there + 4 * output, output_row,
         )  # fmt: skip
-        for i in range(n_rows):
-            begin = output + i * output_row
-            activate(work[begin : begin + n_outputs], values[bias : bias + n_outputs], plan[k, 12])
-
-
-@compiled
-def deactivate(
-    outputs: Float32Array, slopes: Float32Array, bias_slope: Float32Array, activation: int
-) -> None:
-    """Turn slopes of a row of outputs (O,) into those of its sums; add these to the bias's."""
-    n_outputs = bias_slope.shape[0]
-    if activation == TANH:
-        for j in range(n_outputs):
-            g = slopes[j] * (_ONE - outputs[j] * outputs[j])
-            slopes[j] = g
-            bias_slope[j] += g
-    elif activation == RELU:
-        for j in range(n_outputs):
-            g = _ZERO if outputs[j] <= _ZERO else slopes[j]
-            slopes[j] = g
-            bias_slope[j] += g
-    else:
-        for j in range(n_outputs):
-            bias_slope[j] += slopes[j]
+        outputs_of_sums(
+            (n_rows, n_outputs, there + 4 * output, output_row, first + 4 * bias, plan[k, 12])
+        )
 
 
 @compiled
@@ -217,14 +161,10 @@ def backward_layers(
         k = plan.shape[0] - 1 - back
         weight, bias, n_outputs, n_inputs = plan[k, 0], plan[k, 1], plan[k, 2], plan[k, 3]
         output, row, slope = plan[k, 6], plan[k, 7], plan[k, 8]
-        bias_slope = gradients[bias : bias + n_outputs]
-        bias_slope[:] = _ZERO
-        for i in range(n_rows):
-            begin, end = i * row, i * row + n_outputs
-            deactivate(
-                work[output + begin : output + end], work[slope + begin : slope + end],
-                bias_slope, plan[k, 12],
-            )  # fmt: skip
+        slopes_of_sums(
+            (n_rows, n_outputs, there + 4 * output, there + 4 * slope, row,
+             slopes_here + 4 * bias, plan[k, 12])
+        )  # fmt: skip
         product(
             n_outputs, n_inputs, n_rows, there + 4 * slope, 1, row,
             there + 4 * plan[k, 4], plan[k, 5], BLOCK, slopes_here + 4 * weight, n_inputs,

@@ -14,6 +14,7 @@ VECTOR = ir.VectorType(_FLOAT, SHAPE.lanes)
 _WHOLES = ir.VectorType(WHOLE, SHAPE.lanes)
 _SHORTS = ir.VectorType(_SHORT, SHAPE.lanes)
 _BYTES = 4
+_AVX512_LANES, _AVX_LANES = 16, 8
 _no_types: Any = cgutils  # Numba is not typed
 
 
@@ -36,9 +37,10 @@ class VectorCode:
     def in_all_lanes(self, address: Any) -> Any:
         """Return a vector with the number at an address in each lane."""
         pointer = self.builder.inttoptr(address, _FLOAT.as_pointer())
-        return self._spread(self.builder.load(pointer), VECTOR)
+        return self.spread(self.builder.load(pointer))
 
-    def _spread(self, number: Any, kind: Any) -> Any:
+    def spread(self, number: Any, kind: Any = VECTOR) -> Any:
+        """Return a number in all lanes."""
         undefined = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(undefined, number, _SHORT(0))
         lanes = ir.Constant(_SHORTS, [0] * SHAPE.lanes)
@@ -47,7 +49,7 @@ class VectorCode:
     def first_lanes(self, count: Any) -> Any:
         """Return a mask of the first `count` lanes."""
         lanes = ir.Constant(_WHOLES, list(range(SHAPE.lanes)))
-        return self.builder.icmp_signed("<", lanes, self._spread(count, _WHOLES))
+        return self.builder.icmp_signed("<", lanes, self.spread(count, _WHOLES))
 
     def load(self, address: Any, mask: Any = None) -> Any:
         """Return a vector; lanes that the mask leaves out are not read, and 0."""
@@ -69,6 +71,23 @@ class VectorCode:
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """Return a * b + c, rounded once where the processor can."""
         return self._call("fmuladd", [a, b, c], VECTOR)
+
+    def root(self, a: Any) -> Any:
+        """Return square roots, rounded once."""
+        return self._call("sqrt", [a], VECTOR)
+
+    def estimate(self, what: str, a: Any) -> Any:
+        """Return the processor's estimate of 1 / sqrt ("rsqrt") or 1 / x ("rcp"), or None."""
+        if SHAPE.lanes == _AVX512_LANES:
+            nothing, all_lanes = ir.Constant(VECTOR, None), ir.IntType(16)(-1)
+            name, arguments = f"llvm.x86.avx512.{what}14.ps.512", [a, nothing, all_lanes]
+        elif SHAPE.lanes == _AVX_LANES:
+            name, arguments = f"llvm.x86.avx.{what}.ps.256", [a]
+        else:
+            return None
+        kind = ir.FunctionType(VECTOR, [argument.type for argument in arguments])
+        function = _no_types.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, arguments)
 
     def _call(self, name: str, arguments: Sequence[Any], result: Any, place: str = "") -> Any:
         kind = ir.FunctionType(result, [argument.type for argument in arguments])

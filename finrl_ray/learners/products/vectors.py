@@ -19,15 +19,24 @@ class VectorShape(NamedTuple):
     rows: int
 
 
+def enabled_features() -> frozenset[str]:
+    """Return what Numba compiles for, as LLVM writes it, with a plus in front."""
+    return frozenset(_magic()[2].split(","))
+
+
+def _magic() -> tuple[str, str, str]:
+    magic: tuple[str, str, str] = cpu_target.target_context.codegen().magic_tuple()
+    return magic
+
+
 def vector_shape() -> VectorShape:
     """Return the shape for the processor that Numba compiles for."""
-    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    enabled = set(features.split(","))
+    enabled = enabled_features()
     # 24 sums of 32 registers, or 12 of 16; 8 x 3 is measured to be quicker than 6 x 4 and 12 x 2,
     # as a block of three vectors times 256 rows stays in the first cache
     if "+avx512f" in enabled:
         return VectorShape(lanes=16, vectors=3, rows=8)
-    if triple.startswith(("aarch64", "arm64")):
+    if _magic()[0].startswith(("aarch64", "arm64")):
         return VectorShape(lanes=4, vectors=3, rows=8)
     return VectorShape(lanes=8 if "+avx" in enabled else 4, vectors=2, rows=6)
 

@@ -1,0 +1,143 @@
+"""A layer's activation, forward and back, a vector of columns at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from finrl_ray.learners.products.lanes import Lanes
+from finrl_ray.learners.products.vector_code import VECTOR, WHOLE, VectorCode
+from finrl_ray.learners.products.vectors import SHAPE
+
+LINEAR, RELU, TANH = range(3)
+"""What follows a layer's sums."""
+
+_no_types: Any = cgutils  # Numba is not typed
+_types: Any = types
+_FAR = 9.02
+"""For inputs of this size and beyond, tanh is 1 or -1 in float32."""
+_ABOVE = (1.0, 4095.0, 2552550.0, 523783260.0, 41247931725.0, 1159525191825.0, 7905853580625.0)
+_BELOW = (
+    *(91.0, 120120.0, 41351310.0, 5237832600.0, 252070693875.0, 3794809718700.0),
+    7905853580625.0,
+)
+
+
+class _Columns:
+    """Writes loops over the columns of a layer, a vector of them at a time, for each activation.
+
+    Parameters
+    ----------
+    builder : llvmlite's
+    n_columns, activation : of the layer
+    """
+
+    def __init__(self, builder: Any, n_columns: Any, activation: Any) -> None:
+        self.builder, self.code = builder, VectorCode(builder)
+        self.n_columns, self.activation = n_columns, activation
+
+    def write(self) -> None:
+        """Write the code for each activation."""
+        builder, lanes = self.builder, WHOLE(SHAPE.lanes)
+        whole = builder.sdiv(self.n_columns, lanes)
+        left = builder.sub(self.n_columns, builder.mul(whole, lanes))
+        for activation in (LINEAR, RELU, TANH):
+            with builder.if_then(builder.icmp_signed("==", self.activation, WHOLE(activation))):
+                with _no_types.for_range(builder, whole) as loop:
+                    self.column(builder.mul(loop.index, lanes), None, activation)
+                with builder.if_then(builder.icmp_signed(">", left, WHOLE(0))):
+                    mask = self.code.first_lanes(left)
+                    self.column(builder.mul(whole, lanes), mask, activation)
+
+    def column(self, first: Any, mask: Any, activation: int) -> None:
+        """Write the code for a vector of columns."""
+        raise NotImplementedError
+
+    def load(self, address: Any, place: Any, mask: Any) -> Lanes:
+        return Lanes(self.code, self.code.load(self.code.at(address, place), mask))
+
+
+class _Forward(_Columns):
+    def __init__(self, builder: Any, arguments: Sequence[Any]) -> None:
+        self.n_rows, n_columns, self.sums, self.row, self.bias, activation = arguments
+        super().__init__(builder, n_columns, activation)
+
+    def column(self, first: Any, mask: Any, activation: int) -> None:
+        builder, code = self.builder, self.code
+        bias = self.load(self.bias, first, mask)
+        with _no_types.for_range(builder, self.n_rows) as loop:
+            place = builder.add(first, builder.mul(loop.index, self.row))
+            output = self.load(self.sums, place, mask) + bias
+            if activation == RELU:
+                output = output.where_above_zero(output)
+            elif activation == TANH:
+                output = _tanh(output)
+            code.store(output.vector, code.at(self.sums, place), mask)
+
+
+def _tanh(x: Lanes) -> Lanes:
+    """Return a quotient of polynomials: Lambert's continued fraction, cut after the term with 25.
+
+    Relative error below 4e-7.
+    """
+    x = x.within(-_FAR, _FAR)
+    y = x * x
+    above, below = x.constant(_ABOVE[0]), x.constant(_BELOW[0])
+    for number in _ABOVE[1:]:
+        above = above * y + x.constant(number)
+    for number in _BELOW[1:]:
+        below = below * y + x.constant(number)
+    return (x * above * below.inverse()).within(-1.0, 1.0)
+
+
+class _Back(_Columns):
+    def __init__(self, builder: Any, arguments: Sequence[Any]) -> None:
+        (self.n_rows, n_columns, self.outputs, self.slopes, self.row, self.bias_slope,
+         activation) = arguments  # fmt: skip
+        super().__init__(builder, n_columns, activation)
+
+    def column(self, first: Any, mask: Any, activation: int) -> None:
+        builder, code = self.builder, self.code
+        zeros = ir.Constant(VECTOR, None)
+        total = _no_types.alloca_once_value(builder, zeros)
+        builder.store(zeros, total)
+        with _no_types.for_range(builder, self.n_rows) as loop:
+            place = builder.add(first, builder.mul(loop.index, self.row))
+            slope = self.load(self.slopes, place, mask)
+            if activation != LINEAR:
+                output = self.load(self.outputs, place, mask)
+                if activation == RELU:
+                    slope = output.where_above_zero(slope)
+                else:
+                    slope = slope * (output.constant(1.0) - output * output)
+                code.store(slope.vector, code.at(self.slopes, place), mask)
+            builder.store((Lanes(code, builder.load(total)) + slope).vector, total)
+        code.store(builder.load(total), code.at(self.bias_slope, first), mask)
+
+
+def _intrinsic(kind: Any, n_arguments: int) -> Any:
+    """Return what compiled code calls with whole numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind(builder, [builder.extract_value(arguments[0], k) for k in range(n_arguments)]).write()
+        return context.get_dummy_value()
+
+    def typed(typingctx: Any, arguments: Any) -> Any:
+        return types.void(_types.UniTuple(types.int64, n_arguments)), generate
+
+    return intrinsic(typed)
+
+
+outputs_of_sums = _intrinsic(_Forward, 6)
+"""Turn a layer's sums (B, O) into its outputs, in place. NaN stays NaN.
+
+The argument is a tuple: B; O; the address of the sums; how many numbers their rows lie apart; the
+address of the bias (O,); the activation."""
+
+slopes_of_sums = _intrinsic(_Back, 7)
+"""Turn slopes of a layer's outputs (B, O) into those of its sums, and fill those of its bias (O,).
+
+The argument is a tuple: B; O; the addresses of outputs and slopes; how many numbers their rows lie
+apart; the address of the slopes of the bias; the activation. NaN stays NaN."""
