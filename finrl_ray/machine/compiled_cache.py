@@ -16,6 +16,7 @@ from numba import njit
 from numba.core import event
 
 from finrl_ray.files.private_folder import home, private_folder
+from finrl_ray.machine.compiled_stamp import with_whole_stamp
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 _settings: Any = numba.config  # filled from the environment when Numba is imported
@@ -34,11 +35,11 @@ def cached_njit(**options: Any) -> Callable[[Function], Any]:
         if not _has_place(Path(function.__code__.co_filename).parent):
             _keep_in_private_folder()
         try:
-            return njit(cache=True, **options)(function)
+            return with_whole_stamp(njit(cache=True, **options)(function))
         except RuntimeError:  # Numba has found no place, such as a HOME that cannot be written
             _keep_in_private_folder()
         try:
-            return njit(cache=True, **options)(function)
+            return with_whole_stamp(njit(cache=True, **options)(function))
         except RuntimeError:
             return njit(**options)(function)
 
