@@ -10,7 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -25,20 +25,31 @@ def with_whole_stamp(dispatcher: Any) -> Any:
     ----------
     dispatcher : what `numba.njit(cache=True)` has returned
     """
-    kept = _file_of(dispatcher)
-    if kept is not None:
-        digest = hashlib.sha256(repr(kept._source_stamp).encode())
-        function = dispatcher.py_func
-        for name in sorted(set(_names(function.__code__))):
-            digest.update(_stamp(name, function.__globals__.get(name)))
-        kept._source_stamp = digest.digest()
+    # these names of Numba are private: without them its own stamp stays
+    kept: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if hasattr(kept, "_source_stamp"):
+        whole = f"{kept._source_stamp!r} {_function_stamp(dispatcher.py_func)}"
+        kept._source_stamp = hashlib.sha256(whole.encode()).digest()
     return dispatcher
 
 
-def _file_of(value: Any) -> Any:
-    """Return Numba's file of a compiled function, or None: these names of Numba are private."""
-    kept = getattr(getattr(value, "_cache", None), "_cache_file", None)
-    return kept if hasattr(kept, "_source_stamp") else None
+@functools.cache
+def _function_stamp(function: Any) -> str:
+    """Return a hash of a function's file and of what its global names stand for."""
+    digest = hashlib.sha256(_file_stamp(Path(function.__code__.co_filename)).encode())
+    for name in sorted(set(_names(function.__code__))):
+        value = function.__globals__.get(name)
+        called = getattr(value, "py_func", None)
+        written = getattr(value, "_defn", None)  # of an intrinsic, whose code it writes
+        if inspect.isfunction(called):
+            # a function that calls itself has told its own file already
+            stamp = "" if called is function else _function_stamp(called)
+        elif inspect.isfunction(written):
+            stamp = _folder_stamp(Path(written.__code__.co_filename).parent)
+        else:
+            stamp = repr(value) if isinstance(value, _CONSTANTS) else ""
+        digest.update(f"{name} {stamp} ".encode())
+    return digest.hexdigest()
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -48,23 +59,14 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _stamp(name: str, value: Any) -> bytes:
-    """Return what changes with the value of a global name, as far as compiled code can see it."""
-    kept = _file_of(value)
-    if kept is not None:
-        return f"{name} {kept._source_stamp!r}".encode()
-    written = getattr(value, "_defn", None)  # of an intrinsic: the function that writes its code
-    if inspect.isfunction(written):
-        return f"{name} {_folder_stamp(Path(written.__code__.co_filename).parent)}".encode()
-    if isinstance(value, ModuleType) or not isinstance(value, _CONSTANTS):
-        return name.encode()
-    return f"{name} {value!r}".encode()
+@functools.cache
+def _file_stamp(path: Path) -> str:
+    """Return a hash of a file; of what has none, such as a notebook's cell, of its name."""
+    content = path.read_bytes() if path.is_file() else str(path).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 @functools.cache
 def _folder_stamp(folder: Path) -> str:
     """Return a hash of the Python files of a folder, of which an intrinsic's code is made."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    return "".join(_file_stamp(path) for path in sorted(folder.glob("*.py")))

@@ -15,10 +15,10 @@ def times(x):
     return {callee} * x
 """
 MIDDLE = """
-from finrl_ray.machine.compiled_cache import cached_njit
 from callee import times
+from numba import njit
 
-@cached_njit()
+@njit
 def between(x):
     return times(x) + 1
 """
