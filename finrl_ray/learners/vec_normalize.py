@@ -118,7 +118,7 @@ class LeanVecNormalize(VecNormalize):
         if isinstance(statistics, dict):
             for key, one in statistics.items():
                 one.update(observations[key])
-        elif _is_plain(observations) and _is_plain_statistics(statistics):
+        elif _is_plain(observations) and is_plain_statistics(statistics):
             mean, var = np.empty_like(statistics.mean), np.empty_like(statistics.var)
             count = float(statistics.count)
             update_moments(observations, statistics.mean, statistics.var, count, mean, var)
@@ -131,7 +131,7 @@ class LeanVecNormalize(VecNormalize):
     def normalize_obs(self, obs: Any) -> Any:
         """Return normalised observations; statistics are not updated."""
         statistics: Any = self.obs_rms if self.norm_obs else None
-        if isinstance(statistics, RunningMeanStd) and _is_plain_statistics(statistics):
+        if isinstance(statistics, RunningMeanStd) and is_plain_statistics(statistics):
             rows = obs[np.newaxis] if isinstance(obs, np.ndarray) and obs.ndim == 1 else obs
             if _is_plain(rows):
                 out = np.empty(rows.shape, dtype=np.float32)
@@ -182,7 +182,8 @@ def _is_plain(values: Any) -> bool:
     )
 
 
-def _is_plain_statistics(statistics: RunningMeanStd) -> bool:
+def is_plain_statistics(statistics: RunningMeanStd) -> bool:
+    """Return whether mean and variance are contiguous arrays of shape (S,) and float64."""
     # statistics may come from a file, so that each attribute may be anything
     mean: Any = statistics.mean
     var: Any = statistics.var

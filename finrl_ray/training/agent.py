@@ -230,6 +230,9 @@ class SafePointCallback(BaseCallback):
     def _init_callback(self) -> None:
         self.evaluation.init_callback(self.model)
 
+    def next_needed_timestep(self, num_timesteps: int) -> None:
+        """Say that no step is needed: evaluations are made between rollouts."""
+
     def _on_step(self) -> bool:
         return True
 

@@ -1,6 +1,6 @@
 """The user's own policy, features extractor and callbacks: checked before a search, and run.
 
-Callbacks see every step of every training. What they have counted is kept in the trial's
+Callbacks see the steps of every training. What they have counted is kept in the trial's
 checkpoints, so that a resumed trial goes on as if it had not been stopped.
 """
 
@@ -69,6 +69,10 @@ class OwnCallbacks(CallbackList):
             if not go_on:
                 self.stopped_by = callback_name(reference)
         return not (self.at_once and self.stopped_by)
+
+    def next_needed_timestep(self, num_timesteps: int) -> int | None:
+        """Say that none is needed beside those that the callbacks themselves ask for."""
+        return num_timesteps + 1 if self.at_once and self.stopped_by else None
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

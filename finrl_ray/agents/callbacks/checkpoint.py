@@ -163,6 +163,10 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         self._restored = False
         self._started_s = time.monotonic()
 
+    def next_needed_timestep(self, num_timesteps: int) -> int:
+        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        return self._interval.next_due if self._unsettled is None else num_timesteps + 1
+
     def _on_step(self) -> bool:
         self._settle()
         if self._interval.take(self.num_timesteps):

@@ -235,6 +235,10 @@ class EvalCallback(sb3_callbacks.EvalCallback):
             if child is not None and child_state is not None:
                 restore_callback_state(child, child_state)
 
+    def next_needed_timestep(self, num_timesteps: int) -> int:
+        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        return self._interval.next_due if self.continue_training else num_timesteps + 1
+
     def on_step(self) -> bool:
         """Act on a step of training, and return whether to go on."""
         # also where a subclass does not return what the `_on_step` of this class does

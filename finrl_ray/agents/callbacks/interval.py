@@ -42,6 +42,11 @@ class TimestepInterval:
         """Return whether the next multiple has been reached."""
         return num_timesteps >= self._next
 
+    @property
+    def next_due(self) -> int:
+        """The timesteps that are waited for, in all."""
+        return self._next
+
     def advance(self, num_timesteps: int) -> None:
         """Wait for the first multiple after `num_timesteps`."""
         self._next = (num_timesteps // self.freq + 1) * self.freq

@@ -85,6 +85,13 @@ class LearningRateSchedulerCallback(BaseCallback):
             )
         self._use(self.learning_rate_at(self.num_timesteps))
 
+    def next_needed_timestep(self, num_timesteps: int) -> int:
+        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        rate = self.learning_rate_at(num_timesteps)
+        if rate != self.current_lr or self.model.learning_rate != rate:
+            return num_timesteps + 1
+        return (num_timesteps // self.decay_freq + 1) * self.decay_freq
+
     def _on_step(self) -> bool:
         learning_rate = self.learning_rate_at(self.num_timesteps)
         # the model's is compared too: other code may have set it and not the schedule

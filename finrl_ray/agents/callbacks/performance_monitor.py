@@ -166,6 +166,14 @@ class PerformanceMonitorCallback(BaseCallback):
             self._rewards = np.zeros(self.training_env.num_envs)
             self._lengths = np.zeros(self.training_env.num_envs, dtype=np.int64)
 
+    def next_needed_timestep(self, num_timesteps: int) -> int:
+        """Return the timesteps at which this callback must be called next; see docs/callbacks.md.
+
+        Envs whose steps may be left out say in `infos` what an episode has come to.
+        """
+        del num_timesteps
+        return self._interval.next_due
+
     def _on_step(self) -> bool:
         self._rewards += self._original_rewards()
         self._lengths += 1

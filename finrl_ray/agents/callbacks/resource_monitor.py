@@ -79,6 +79,11 @@ class ResourceMonitorCallback(BaseCallback):
         if self.checkpoint_dir is None:
             self.checkpoint_dir = (run_folder(self.model) or Path.cwd()) / FOLDER_NAME
 
+    def next_needed_timestep(self, num_timesteps: int) -> int:
+        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        del num_timesteps
+        return self._interval.next_due
+
     def _on_step(self) -> bool:
         if not self._interval.take(self.num_timesteps):
             return True

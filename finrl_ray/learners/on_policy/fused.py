@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import AnyArray, Float32Array
 from finrl_ray.learners.base import FUSED
@@ -24,10 +27,10 @@ from finrl_ray.learners.on_policy.actor_critic import (
     parameter_order,
     reason_against_arrays,
 )
+from finrl_ray.learners.on_policy.compiled_rollouts import CompiledRollouts
 from finrl_ray.learners.on_policy.epoch import Loss
 from finrl_ray.learners.on_policy.exact import (
     ExactA2C,
-    ExactOnPolicy,
     ExactPPO,
     flatten_rollout,
 )
@@ -37,11 +40,11 @@ from finrl_ray.learners.on_policy.updates import Acting, Fused, Update
 _f32 = np.float32
 
 
-class FusedOnPolicy(ExactOnPolicy):
+class FusedOnPolicy(CompiledRollouts):
     """What the fused PPO and A2C share."""
 
     wanted = FUSED
-    own_attributes = (*ExactOnPolicy.own_attributes, "_fused")
+    own_attributes = (*CompiledRollouts.own_attributes, "_fused")
 
     def _reason_against_fused(self) -> str:
         if np.dtype(self.observation_space.dtype) != _f32:
@@ -79,11 +82,21 @@ class FusedOnPolicy(ExactOnPolicy):
             fused.acting[n_rows] = Acting(fused.networks, n_rows)
         return fused.acting[n_rows]
 
-    def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+    ) -> bool:
         """Fill the rollout buffer as SB3 does; False if a callback has stopped training."""
+        to_fill = rollout_buffer, n_rollout_steps
         if self.learner == FUSED:
             self._current()
-        return super().collect_rollouts(*args, **kwargs)
+            compiled = self._compiled_steps(env, callback)
+            if compiled is not None:
+                return self._collect_compiled(compiled, env, callback, *to_fill)
+        return super().collect_rollouts(env, callback, *to_fill)
 
     def _act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
         if self.learner != FUSED:

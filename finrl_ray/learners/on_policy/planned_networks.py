@@ -108,10 +108,15 @@ def forward(planned: Planned, parameters: Float32Array, observations: Float32Arr
         each = work[values_at : values_at + n_each].reshape((n_rows, n_tickers))
         fill_means(each, values)
     else:
+        # number by number, because assignments of whole arrays take seconds to compile
         for b in range(n_rows):
             begin = inputs + b * inputs_row
-            work[begin : begin + width] = observations[b]
+            for j in range(width):
+                work[begin + j] = observations[b, j]
         forward_layers(plan, parameters, work, n_rows)
-        values[:, 0] = work[values_at : values_at + n_rows]
+        for b in range(n_rows):
+            values[b, 0] = work[values_at + b]
     n_actions = means.shape[1]
-    means[:] = work[at : at + n_rows * n_actions].reshape((n_rows, n_actions))
+    for b in range(n_rows):
+        for j in range(n_actions):
+            means[b, j] = work[at + b * n_actions + j]

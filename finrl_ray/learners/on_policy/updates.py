@@ -1,6 +1,6 @@
 """Memory that the fused PPO and A2C share: for acting and for updates."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
@@ -27,8 +27,9 @@ from finrl_ray.learners.on_policy.epoch import (
 )
 from finrl_ray.learners.on_policy.kernels import sample_actions
 from finrl_ray.learners.on_policy.per_ticker_rows import rows_of
-from finrl_ray.learners.on_policy.planned_networks import plan_networks
+from finrl_ray.learners.on_policy.planned_networks import Planned, plan_networks
 from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, act_on_rows, judge_rows
+from finrl_ray.learners.products.network import pack_weights
 
 _f32 = np.float32
 _KINDS = {FlatAdam: ADAM, FlatRMSprop: RMSPROP, FlatRMSpropTFLike: RMSPROP_TF_LIKE}
@@ -44,6 +45,7 @@ class Acting:
         self._mean_array, self._noise_array = self.rows.mean.numpy(), self._noise.numpy()
         widest = max(int(places[:, 2].max()) for places in networks.places)
         self._work: Float32Array = np.zeros((2, widest), dtype=_f32)
+        self._planned: Planned | None = None
 
     def act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
         """Return new actions (E, A), values (E, 1) and log probabilities (E,).
@@ -79,6 +81,17 @@ class Acting:
         if not fine:
             require_distribution(self.rows.mean, th.from_numpy(np.exp(networks.log_std)))
         return actions, th.from_numpy(values), th.from_numpy(log_probs)
+
+    def in_kernel(self) -> tuple[Any, ...]:
+        """Return the fields of `run_steps.Policy`, for the parameters as they are now."""
+        networks = self.networks
+        if self._planned is None:
+            self._planned = plan_networks(networks, self.rows.n_rows)
+        if not self._one_by_one:
+            pack_weights(self._planned.plan, networks.values, self._planned.work)
+        places = networks.values, networks.places, networks.is_tanh
+        memory = networks.log_std, self._work, self._mean_array
+        return (*places, *memory, tuple(self._planned), self._one_by_one)
 
     def judge(self, observations: th.Tensor) -> th.Tensor:
         """Return values (E, 1) of observations (E, S)."""

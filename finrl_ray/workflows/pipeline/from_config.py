@@ -311,6 +311,10 @@ class _Log(BaseCallback):
     def set_state(self, state: dict[str, Any]) -> None:
         self.seen, self.stop_reason = state["seen"], state["stop_reason"]
 
+    def next_needed_timestep(self, num_timesteps: int) -> int | None:
+        unseen = len(self.evaluation.log.timesteps) > self.seen or bool(self.stop_reason)
+        return num_timesteps + 1 if unseen else None
+
     def _on_step(self) -> bool:
         if len(self.evaluation.log.timesteps) > self.seen:
             self._note()

@@ -1,0 +1,172 @@
+"""Steps of a rollout of PPO and A2C as one compiled call: act, trade, normalise, store."""
+
+from typing import Any, NamedTuple
+
+from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.env.compiled import step
+from finrl_ray.env.compiled.step import Stepping, take_step
+from finrl_ray.env.kernel.arrays import Books
+from finrl_ray.env.kernel.compile import cached_njit, digest_of, njit
+from finrl_ray.learners import running_normalization, vec_normalize
+from finrl_ray.learners.on_policy import (
+    kernels,
+    per_ticker_rows,
+    planned_networks,
+    small_batches,
+)
+from finrl_ray.learners.on_policy.kernels import sample_actions
+from finrl_ray.learners.on_policy.planned_networks import Planned, forward
+from finrl_ray.learners.on_policy.small_batches import act_on_rows
+from finrl_ray.learners.products import network, tiles, vector_code, vectors
+from finrl_ray.learners.running_normalization import copy_rows, normalize_step
+
+TAKEN, BAD_POLICY, REFUSED = 0, 1, 2
+"""How a run ended: with a step, before one that the policy has no numbers for, or that the env
+refused."""
+
+
+class Policy(NamedTuple):
+    """What actions are chosen with; see `act_on_rows` and `Planned`."""
+
+    values: Float32Array
+    places: tuple[IntArray, IntArray]
+    is_tanh: bool
+    log_std: Float32Array
+    work: Float32Array
+    mean: Float32Array
+    planned: Any
+    """The fields of Planned, its weights packed."""
+    one_by_one: bool
+    """Few accounts act one after the other, more of them by products of matrices."""
+
+
+class Rollout(NamedTuple):
+    """The arrays of SB3's rollout buffer that steps are written into, T steps of E accounts."""
+
+    observations: Float32Array
+    actions: Float32Array
+    rewards: Float32Array
+    values: Float32Array
+    """(T, E, 1)"""
+    log_probs: Float32Array
+    episode_starts: Float32Array
+
+
+class Present(NamedTuple):
+    """Where E accounts stand between two steps, and memory for one."""
+
+    seen: Float32Array
+    """(E, S), what the policy sees."""
+    starts: Float32Array
+    """(E,), 1 where an episode begins."""
+    clipped: Float32Array
+    """(E, N), the actions that the env was given last."""
+    raw: Float32Array
+    """(E, S), observations as the env gave them last."""
+    rewards: Float32Array
+    """(E,)"""
+    low: Float32Array
+    """(N,), bounds of actions."""
+    high: Float32Array
+
+
+@njit
+def _act(k: int, policy: Any, noise: Float32Array, now: Any, rollout: Any) -> bool:
+    """Choose the actions of step k, and store all that is known before it is taken."""
+    n_envs = now.seen.shape[0]
+    copy_rows(now.seen, rollout.observations[k])
+    for e in range(n_envs):
+        rollout.episode_starts[k, e] = now.starts[e]
+    actions, log_probs, values = rollout.actions[k], rollout.log_probs[k], rollout.values[k]
+    if policy.one_by_one:
+        fine = act_on_rows(
+            policy.values,
+            policy.places,
+            policy.is_tanh,
+            now.seen,
+            policy.work,
+            policy.log_std,
+            noise,
+            policy.mean,
+            (actions, log_probs, values),
+        )
+    else:
+        forward(Planned(*policy.planned), policy.values, now.seen, policy.mean, values)
+        fine = sample_actions(policy.mean, policy.log_std, noise, actions, log_probs)
+    for e in range(n_envs):
+        for j in range(actions.shape[1]):
+            # in this order a NaN stays one
+            action = actions[e, j]
+            action = now.low[j] if action < now.low[j] else action
+            now.clipped[e, j] = now.high[j] if action > now.high[j] else action
+    return bool(fine)
+
+
+@njit
+def _any_finished(records: Any) -> bool:
+    finished = False
+    for e in range(records.shape[0]):
+        finished |= records[e].finished
+    return bool(finished)
+
+
+def _run_steps(digest: int) -> Any:
+    """Return `run_steps`, kept on disk until this file or those behind `digest` change."""
+
+    @cached_njit
+    def run_steps(
+        first: int,
+        stop: int,
+        policy: Any,
+        noise: Float32Array,
+        now: Any,
+        rollout: Any,
+        normalizing: Any,
+        stepping: Any,
+    ) -> tuple[int, int, int]:
+        """Take the steps first..stop-1 of a rollout, fewer where an episode ends.
+
+        Of the last step taken it is left to Python to ask the env for what came of it, and to
+        store the rewards.
+
+        Parameters
+        ----------
+        first, stop : steps of the rollout
+        policy, now, rollout, normalizing, stepping : the fields of Policy, Present, Rollout,
+            Normalizing and Stepping, plain tuples
+        noise : array of shape (stop - first or more, E, A), standard normal
+
+        Returns
+        -------
+        tuple
+            The last step; TAKEN, BAD_POLICY or REFUSED, of that step; and what the env said.
+        """
+        _ = digest  # so that it is a free variable, whose value Numba compares
+        agent, here, buffer = Policy(*policy), Present(*now), Rollout(*rollout)
+        records = Books(*Stepping(*stepping).books).records
+        for k in range(first, stop):
+            if not _act(k, agent, noise[k - first], here, buffer):
+                return k, BAD_POLICY, 0
+            status = take_step(here.clipped, here.raw, stepping)
+            if status != 0:
+                return k, REFUSED, status
+            if k == stop - 1 or _any_finished(records):
+                return k, TAKEN, 0
+            for e in range(records.shape[0]):
+                here.rewards[e] = records[e].reward
+            normalize_step(here.raw, here.rewards, normalizing, here.seen)
+            for e in range(records.shape[0]):
+                buffer.rewards[k, e] = here.rewards[e]
+                here.starts[e] = 0.0
+        return stop - 1, TAKEN, 0
+
+    return run_steps
+
+
+_PARTS = (
+    *(kernels, per_ticker_rows, planned_networks, small_batches),
+    *(network, tiles, vector_code, vectors, running_normalization, vec_normalize),
+)
+FILES = (*step.FILES, *(str(part.__file__) for part in _PARTS))
+"""The files of which compiled code is part of `run_steps`."""
+run_steps = _run_steps(digest_of(*FILES))
