@@ -164,7 +164,7 @@ class CheckpointCallback(sb3_callbacks.CheckpointCallback):
         self._started_s = time.monotonic()
 
     def next_needed_timestep(self, num_timesteps: int) -> int:
-        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        """Return the timesteps at which this callback must be called next (docs/callbacks.md)."""
         return self._interval.next_due if self._unsettled is None else num_timesteps + 1
 
     def _on_step(self) -> bool:

@@ -236,7 +236,7 @@ class EvalCallback(sb3_callbacks.EvalCallback):
                 restore_callback_state(child, child_state)
 
     def next_needed_timestep(self, num_timesteps: int) -> int:
-        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        """Return the timesteps at which this callback must be called next (docs/callbacks.md)."""
         return self._interval.next_due if self.continue_training else num_timesteps + 1
 
     def on_step(self) -> bool:

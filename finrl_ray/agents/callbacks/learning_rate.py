@@ -86,7 +86,7 @@ class LearningRateSchedulerCallback(BaseCallback):
         self._use(self.learning_rate_at(self.num_timesteps))
 
     def next_needed_timestep(self, num_timesteps: int) -> int:
-        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        """Return the timesteps at which this callback must be called next (docs/callbacks.md)."""
         rate = self.learning_rate_at(num_timesteps)
         if rate != self.current_lr or self.model.learning_rate != rate:
             return num_timesteps + 1

@@ -167,7 +167,7 @@ class PerformanceMonitorCallback(BaseCallback):
             self._lengths = np.zeros(self.training_env.num_envs, dtype=np.int64)
 
     def next_needed_timestep(self, num_timesteps: int) -> int:
-        """Return the timesteps at which this callback must be called next; see docs/callbacks.md.
+        """Return the timesteps at which this callback must be called next (docs/callbacks.md).
 
         Envs whose steps may be left out say in `infos` what an episode has come to.
         """

@@ -80,7 +80,7 @@ class ResourceMonitorCallback(BaseCallback):
             self.checkpoint_dir = (run_folder(self.model) or Path.cwd()) / FOLDER_NAME
 
     def next_needed_timestep(self, num_timesteps: int) -> int:
-        """Return the timesteps at which this callback must be called next; see docs/callbacks.md."""
+        """Return the timesteps at which this callback must be called next (docs/callbacks.md)."""
         del num_timesteps
         return self._interval.next_due
 
