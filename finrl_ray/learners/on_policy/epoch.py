@@ -13,6 +13,7 @@ from finrl_ray._typing import AnyArray, Float32Array, FloatArray, IntArray
 from finrl_ray.learners.on_policy.kernels import (
     clipped_surrogate,
     gather,
+    gather_vectors,
     log_probability,
     normalize,
     policy_gradient,
@@ -45,14 +46,14 @@ _NORM_EPSILON = 1e-6
 
 
 class Memory(NamedTuple):
-    """What a minibatch of up to B steps is copied to and computed in."""
+    """What steps are copied to and computed in: B that go forward and back together."""
 
+    vectors: Float32Array
+    """(4, minibatch): old values, old log probabilities, advantages, returns."""
     observations: Float32Array
     """(B, S)"""
     actions: Float32Array
     """(B, A)"""
-    vectors: Float32Array
-    """(4, B): old values, old log probabilities, advantages, returns."""
     scaled: Float32Array
     """(B, A): distances of actions from their means, in deviations."""
     log_probs: Float32Array
@@ -131,6 +132,82 @@ def take_step(optimizing: Optimizing, n_steps: int, max_grad_norm: float) -> Non
 
 
 @compiled
+def judge(
+    rows: IntArray,
+    place: tuple[int, int],
+    rollout: tuple[AnyArray, ...],
+    planned: Planned,
+    memory: Memory,
+    loss: Loss,
+    optimizing: Optimizing,
+    part: FloatArray,
+    n_all: int,
+) -> bool:
+    """Fill the slopes of means and values for some steps of a minibatch, and add to its loss.
+
+    Parameters
+    ----------
+    rows : of the rollout
+    place : of the first of these steps in the minibatch; and of the log deviations (A,) among the
+        parameters
+    part : see `run_epoch`
+    n_all : steps of the minibatch
+
+    Returns
+    -------
+    bool
+        Whether all means are numbers and all deviations above 0.
+    """
+    plan, work, inputs, inputs_row, means, means_slope, values, values_slope, n_tickers = planned
+    first, log_std_place = place
+    n_rows, n_actions = len(rows), memory.actions.shape[1]
+    n_each = n_rows * max(1, n_tickers)
+    log_std = optimizing.values[log_std_place : log_std_place + n_actions]
+    log_std_slope = optimizing.gradients[log_std_place : log_std_place + n_actions]
+    seen = work[inputs : inputs + n_each * inputs_row].reshape((n_each, inputs_row))
+    actions, vectors = memory.actions[:n_rows], memory.vectors[:, first : first + n_rows]
+    if n_tickers > 0:
+        gather(rows, rollout, memory.observations[:n_rows], actions)
+        fill_ticker_rows(memory.observations[:n_rows], n_tickers, seen)
+    else:
+        gather(rows, rollout, seen, actions)
+    forward_layers(plan, optimizing.values, work, n_each)
+    mean = work[means : means + n_rows * n_actions].reshape((n_rows, n_actions))
+    judged = work[values : values + n_each].reshape((n_rows, n_each // n_rows))
+    if n_tickers > 0:
+        fill_means(judged, memory.values[:n_rows])
+    else:
+        memory.values[:n_rows] = judged
+    scaled, log_probs = memory.scaled[:n_rows], memory.log_probs[:n_rows]
+    weights, slopes = memory.weights[:n_rows], memory.value_slopes[:n_rows]
+    entropy, fine = log_probability(mean, log_std, actions, scaled, log_probs)
+    if not fine:
+        return False
+    if math.isnan(loss.clip_range):
+        part[0] += policy_gradient(log_probs, vectors[2], weights, n_all)
+    else:
+        added = clipped_surrogate(
+            log_probs, vectors[1], vectors[2], loss.clip_range, weights, n_all
+        )
+        part[0] += added[0]
+        part[3] += added[1]
+        part[4] += added[2]
+    part[1] += value_slopes(
+        memory.values[:n_rows], vectors[0], vectors[3], loss.clip_range_vf, loss.vf_coef, slopes,
+        n_all,
+    )  # fmt: skip
+    part[2] = -entropy
+    mean_slope = work[means_slope : means_slope + n_rows * n_actions]
+    policy_slopes(weights, log_std, scaled, mean_slope.reshape((n_rows, n_actions)), log_std_slope)
+    spread = work[values_slope : values_slope + n_each].reshape((n_rows, n_each // n_rows))
+    if n_tickers > 0:
+        spread_slopes(slopes, spread)
+    else:
+        spread[:] = slopes
+    return True
+
+
+@compiled
 def run_epoch(
     order: IntArray,
     batch_size: int,
@@ -141,6 +218,7 @@ def run_epoch(
     loss: Loss,
     optimizing: Optimizing,
     n_steps: int,
+    piece: int,
     parts: FloatArray,
 ) -> tuple[int, int]:
     """Update by each minibatch of an epoch.
@@ -152,6 +230,8 @@ def run_epoch(
     rollout : see `gather`
     log_std_place : of the log deviations (A,) among the parameters
     n_steps : of the optimizer so far
+    piece : steps that go forward and back together, at most; all of a minibatch where `target_kl`
+        may stop before it is learned from
     parts : array of shape (minibatches, 5), filled
         Loss of the policy, loss of the values, loss of the entropy, share of clipped ratios,
         approximate KL divergence.
@@ -161,63 +241,31 @@ def run_epoch(
     tuple
         The number of minibatches that `parts` tells of, and DONE, STOPPED or UNDEFINED.
     """
-    plan, work, inputs, inputs_row, means, means_slope, values, values_slope, n_tickers = planned
-    parameters, gradients = optimizing.values, optimizing.gradients
     n_actions = memory.actions.shape[1]
-    log_std = parameters[log_std_place : log_std_place + n_actions]
-    log_std_slope = gradients[log_std_place : log_std_place + n_actions]
+    log_std_slope = optimizing.gradients[log_std_place : log_std_place + n_actions]
     done = 0
     for start in range(0, order.shape[0], batch_size):
         n_rows = min(batch_size, order.shape[0] - start)
-        n_each = n_rows * max(1, n_tickers)
-        seen = work[inputs : inputs + n_each * inputs_row].reshape((n_each, inputs_row))
-        actions, vectors = memory.actions[:n_rows], memory.vectors[:, :n_rows]
         rows = order[start : start + n_rows]
-        if n_tickers > 0:
-            gather(rows, rollout, memory.observations[:n_rows], actions, vectors)
-            fill_ticker_rows(memory.observations[:n_rows], n_tickers, seen)
-        else:
-            gather(rows, rollout, seen, actions, vectors)
-        pack_weights(plan, parameters, work)
-        forward_layers(plan, parameters, work, n_each)
-        mean = work[means : means + n_rows * n_actions].reshape((n_rows, n_actions))
-        judged = work[values : values + n_each].reshape((n_rows, n_each // n_rows))
-        if n_tickers > 0:
-            fill_means(judged, memory.values[:n_rows])
-        else:
-            memory.values[:n_rows] = judged
-        scaled, log_probs = memory.scaled[:n_rows], memory.log_probs[:n_rows]
-        weights, advantages = memory.weights[:n_rows], vectors[2]
-        entropy, fine = log_probability(mean, log_std, actions, scaled, log_probs)
-        if not fine:
-            return done, UNDEFINED
+        vectors = memory.vectors[:, :n_rows]
+        gather_vectors(rows, rollout, vectors)
         if loss.normalize and n_rows > 1:
-            normalize(advantages)
+            normalize(vectors[2])
+        pack_weights(planned.plan, optimizing.values, planned.work)
+        log_std_slope[:] = -np.float32(loss.ent_coef)
         part = parts[done]
-        if math.isnan(loss.clip_range):
-            part[0] = policy_gradient(log_probs, advantages, weights)
-        else:
-            part[0], part[3], part[4] = clipped_surrogate(
-                log_probs, vectors[1], advantages, loss.clip_range, weights
+        part[:] = 0.0
+        for first in range(0, n_rows, piece):
+            some = rows[first : min(first + piece, n_rows)]
+            place = first, log_std_place
+            if not judge(some, place, rollout, planned, memory, loss, optimizing, part, n_rows):
+                return done, UNDEFINED
+            if part[4] > 1.5 * loss.target_kl:
+                return done + 1, STOPPED
+            n_each = len(some) * max(1, planned.n_tickers)
+            backward_layers(
+                planned.plan, optimizing.values, optimizing.gradients, planned.work, n_each, first
             )
-        part[2] = -entropy
-        mean_slope = work[means_slope : means_slope + n_rows * n_actions]
-        policy_slopes(
-            weights, log_std, scaled, loss.ent_coef, mean_slope.reshape((n_rows, n_actions)),
-            log_std_slope,
-        )  # fmt: skip
-        part[1] = value_slopes(
-            memory.values[:n_rows], vectors[0], vectors[3], loss.clip_range_vf, loss.vf_coef,
-            memory.value_slopes[:n_rows],
-        )  # fmt: skip
         done += 1
-        if part[4] > 1.5 * loss.target_kl:
-            return done, STOPPED
-        slopes = work[values_slope : values_slope + n_each].reshape((n_rows, n_each // n_rows))
-        if n_tickers > 0:
-            spread_slopes(memory.value_slopes[:n_rows], slopes)
-        else:
-            slopes[:] = memory.value_slopes[:n_rows]
-        backward_layers(plan, parameters, gradients, work, n_each)
         take_step(optimizing, n_steps + done, loss.max_grad_norm)
     return done, DONE

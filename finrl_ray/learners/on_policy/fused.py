@@ -125,10 +125,11 @@ class FusedOnPolicy(CompiledRollouts):
         )
         buffer.returns = buffer.advantages + buffer.values
 
-    def _update_for(self, fused: Fused, n_rows: int) -> Update:
-        if n_rows not in fused.updates:
-            fused.updates[n_rows] = Update(fused.networks, n_rows)
-        return fused.updates[n_rows]
+    def _update_for(self, fused: Fused, n_rows: int, *, whole: bool) -> Update:
+        kept = fused.updates.get(n_rows)
+        if kept is None or kept.whole != whole:
+            kept = fused.updates[n_rows] = Update(fused.networks, n_rows, whole=whole)
+        return kept
 
     def _rollout_arrays(self) -> tuple[AnyArray, ...]:
         buffer = self.rollout_buffer
@@ -179,7 +180,8 @@ class FusedPPO(FusedOnPolicy, ExactPPO):
         loss = self._loss_settings(clip_range, clip_range_vf)
         fused, arrays = self._current(), self._rollout_arrays()
         n_rows = len(arrays[0])
-        update = self._update_for(fused, min(self.batch_size, n_rows))
+        size = min(self.batch_size, n_rows)
+        update = self._update_for(fused, size, whole=self.target_kl is not None)
         parts: list[list[float]] = []
         for epoch in range(self.n_epochs):
             order = np.random.permutation(n_rows)  # noqa: NPY002  # SB3's own random stream
@@ -223,7 +225,8 @@ class FusedA2C(FusedOnPolicy, ExactA2C):
             normalize=bool(self.normalize_advantage),
             max_grad_norm=float(self.max_grad_norm),
         )
-        parts, _ = self._update_for(fused, n_rows).run(fused, order, n_rows, arrays, loss)
+        update = self._update_for(fused, n_rows, whole=False)
+        parts, _ = update.run(fused, order, n_rows, arrays, loss)
         policy_loss, value_loss, entropy_loss = parts[-1, :3].tolist()
         self._n_updates += 1
         self._log(policy_loss, value_loss, entropy_loss)

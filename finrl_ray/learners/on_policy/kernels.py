@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray._typing import AnyArray, Float32Array, IntArray
 from finrl_ray.machine.compiled_cache import cached_njit
 
 compiled = cached_njit(nogil=True, error_model="numpy")
@@ -103,19 +103,19 @@ def advantages_of(
 
 
 @compiled
-def gather(rows: IntArray, arrays: Any, observations: Float32Array, actions: Float32Array,
-           vectors: Float32Array) -> None:  # fmt: skip
-    """Copy the rows of a minibatch.
+def gather(
+    rows: IntArray, rollout: tuple[AnyArray, ...], observations: Float32Array, actions: Float32Array
+) -> None:
+    """Copy the observations and actions of some steps.
 
     Parameters
     ----------
     rows : array of shape (B,)
-    arrays : observations (N, S), actions (N, A), and four arrays (N, 1): values, log
+    rollout : observations (N, S), actions (N, A), and four arrays (N, 1): values, log
         probabilities, advantages and returns
-    observations, actions : arrays of shapes (B, S) and (B, A), filled
-    vectors : array of shape (4, B), filled
+    observations, actions : arrays of shapes (B, S) or wider, and (B, A), filled
     """
-    all_observations, all_actions, values, log_probs, advantages, returns = arrays
+    all_observations, all_actions = rollout[0], rollout[1]
     for b in range(rows.shape[0]):
         row = rows[b]
         source, target = all_observations[row], observations[b]
@@ -124,6 +124,14 @@ def gather(rows: IntArray, arrays: Any, observations: Float32Array, actions: Flo
         source, target = all_actions[row], actions[b]
         for j in range(source.shape[0]):
             target[j] = source[j]
+
+
+@compiled
+def gather_vectors(rows: IntArray, rollout: tuple[AnyArray, ...], vectors: Float32Array) -> None:
+    """Copy the four numbers of each step to `vectors`, of shape (4, B); see `gather`."""
+    values, log_probs, advantages, returns = rollout[2], rollout[3], rollout[4], rollout[5]
+    for b in range(rows.shape[0]):
+        row = rows[b]
         vectors[0, b] = values[row, 0]
         vectors[1, b] = log_probs[row, 0]
         vectors[2, b] = advantages[row, 0]
@@ -185,11 +193,10 @@ def policy_slopes(
     weights: Float32Array,
     log_std: Float32Array,
     scaled: Float32Array,
-    ent_coef: float,
     mean_slope: Float32Array,
     log_std_slope: Float32Array,
 ) -> None:
-    """Fill the slopes of means and of log deviations.
+    """Fill the slopes of means, and add to those of log deviations.
 
     Parameters
     ----------
@@ -202,7 +209,6 @@ def policy_slopes(
     inverse = np.empty(n_actions, dtype=np.float32)
     for j in range(n_actions):
         inverse[j] = math.exp(-log_std[j])
-        log_std_slope[j] = -np.float32(ent_coef)
     for i in range(weights.shape[0]):
         weight = weights[i]
         for j in range(n_actions):
@@ -218,15 +224,21 @@ def clipped_surrogate(
     advantages: Float32Array,
     clip_range: float,
     weights: Float32Array,
+    n_all: int,
 ) -> tuple[float, float, float]:
     """Fill the slopes of log probabilities of PPO's loss.
 
     Schulman et al., "Proximal policy optimization algorithms" (2017), eq. 7.
 
+    Parameters
+    ----------
+    n_all : steps of the minibatch, of which these are some
+
     Returns
     -------
     tuple
-        The loss, the share of ratios outside of the clip range, and the approximate KL divergence.
+        What these steps add to the loss, to the share of ratios outside of the clip range, and to
+        the approximate KL divergence.
     """
     n = log_probs.shape[0]
     low, high = np.float32(1.0 - clip_range), np.float32(1.0 + clip_range)
@@ -243,23 +255,23 @@ def clipped_surrogate(
         # in torch's minimum a NaN goes through
         loss -= plain if plain <= clipped or plain != plain else clipped
         # inside the range both are the same, and the slope is that of either
-        weights[i] = _ZERO if plain > clipped else -advantage * ratio / np.float32(n)
+        weights[i] = _ZERO if plain > clipped else -advantage * ratio / np.float32(n_all)
         outside += 1.0 if abs(ratio - _ONE) > limit else 0.0
         divergence += (ratio - _ONE) - log_ratio
-    return loss / n, outside / n, divergence / n
+    return loss / n_all, outside / n_all, divergence / n_all
 
 
 @compiled
 def policy_gradient(
-    log_probs: Float32Array, advantages: Float32Array, weights: Float32Array
+    log_probs: Float32Array, advantages: Float32Array, weights: Float32Array, n_all: int
 ) -> float:
-    """Fill the slopes of log probabilities of A2C's loss; return that."""
+    """Fill the slopes of log probabilities of A2C's loss; return what these steps add to it."""
     n = log_probs.shape[0]
     loss = 0.0
     for i in range(n):
         loss -= advantages[i] * log_probs[i]
-        weights[i] = -advantages[i] / np.float32(n)
-    return float(loss / n)
+        weights[i] = -advantages[i] / np.float32(n_all)
+    return float(loss / n_all)
 
 
 @compiled
@@ -270,15 +282,16 @@ def value_slopes(
     clip_range: float,
     vf_coef: float,
     slopes: Float32Array,
+    n_all: int,
 ) -> float:
-    """Fill the slopes of values (B, 1); return the mean squared error.
+    """Fill the slopes of values (B, 1); return what these steps add to the mean squared error.
 
     Parameters
     ----------
     clip_range : how far values may move from the old ones (B,); NaN: any distance
     """
     n = values.shape[0]
-    factor = np.float32(2.0 * vf_coef / n)
+    factor = np.float32(2.0 * vf_coef / n_all)
     limit = np.float32(clip_range)
     loss = 0.0
     for i in range(n):
@@ -291,7 +304,7 @@ def value_slopes(
         error = value - returns[i]
         loss += error * error
         slopes[i, 0] = factor * error if moves else _ZERO
-    return float(loss / n)
+    return float(loss / n_all)
 
 
 @compiled

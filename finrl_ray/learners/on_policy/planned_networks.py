@@ -94,6 +94,20 @@ def plan_networks(networks: ActorCritic, n_rows: int) -> Planned:
     return Planned(plan_array(made.layers), made.work.array(), *inputs, *means, *values, n_tickers)
 
 
+_CACHE = 256 * 1024
+"""Numbers that stay in a core's own cache (of 1 MiB or more) beside the weights."""
+_LEAST_STEPS = 8
+
+
+def steps_in_cache(networks: ActorCritic) -> int:
+    """Return for how many steps all layers and slopes stay in a core's cache, a multiple of 8."""
+    hidden = [networks.first, *networks.actor, *networks.critic]
+    n_numbers = networks.first.weight.shape[1] + 2 * sum(layer.width for layer in hidden)
+    n_tickers = len(networks.log_std) if networks.per_ticker else 1
+    n_steps = _CACHE // (n_numbers * n_tickers)
+    return max(_LEAST_STEPS, n_steps - n_steps % _LEAST_STEPS)
+
+
 @compiled
 def forward(planned: Planned, parameters: Float32Array, observations: Float32Array,
             means: Float32Array, values: Float32Array) -> None:  # fmt: skip

@@ -27,7 +27,11 @@ from finrl_ray.learners.on_policy.epoch import (
 )
 from finrl_ray.learners.on_policy.kernels import sample_actions
 from finrl_ray.learners.on_policy.per_ticker_rows import rows_of
-from finrl_ray.learners.on_policy.planned_networks import Planned, plan_networks
+from finrl_ray.learners.on_policy.planned_networks import (
+    Planned,
+    plan_networks,
+    steps_in_cache,
+)
 from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, act_on_rows, judge_rows
 from finrl_ray.learners.products.network import pack_weights
 
@@ -107,25 +111,33 @@ class Acting:
 
 
 class Update:
-    """Memory for updates by minibatches of up to B steps."""
+    """Memory for updates by minibatches of up to B steps, a piece of one at a time.
 
-    def __init__(self, networks: ActorCritic, n_rows: int) -> None:
-        self.networks = networks
-        self.planned = plan_networks(networks, n_rows)
-        n_actions = len(networks.log_std)
+    Parameters
+    ----------
+    networks : of the policy
+    n_rows : B
+    whole : a minibatch is one piece, since what it shows decides whether it is learned from
+    """
+
+    def __init__(self, networks: ActorCritic, n_rows: int, *, whole: bool) -> None:
+        self.networks, self.n_rows, self.whole = networks, n_rows, whole
+        self.piece = n_rows if whole else min(n_rows, steps_in_cache(networks))
+        self.planned = plan_networks(networks, self.piece)
+        n_actions, n_steps = len(networks.log_std), self.piece
 
         def zeros(*shape: int) -> Float32Array:
             return np.zeros(shape, dtype=_f32)
 
         self.memory = Memory(
-            observations=zeros(n_rows, networks.n_entries),
-            actions=zeros(n_rows, n_actions),
             vectors=zeros(4, n_rows),
-            scaled=zeros(n_rows, n_actions),
-            log_probs=zeros(n_rows),
-            weights=zeros(n_rows),
-            values=zeros(n_rows, 1),
-            value_slopes=zeros(n_rows, 1),
+            observations=zeros(n_steps, networks.n_entries),
+            actions=zeros(n_steps, n_actions),
+            scaled=zeros(n_steps, n_actions),
+            log_probs=zeros(n_steps),
+            weights=zeros(n_steps),
+            values=zeros(n_steps, 1),
+            value_slopes=zeros(n_steps, 1),
         )
 
     def run(
@@ -161,16 +173,17 @@ class Update:
             loss,
             optimizing(fused),
             optimizer.n_steps,
+            self.piece,
             parts,
         )
         optimizer.count_steps(done - (ended == STOPPED))
         if ended == UNDEFINED:
-            self._require_distribution(min(batch_size, len(order) - done * batch_size))
+            self._require_distribution()
         return parts[:done], ended == STOPPED
 
-    def _require_distribution(self, n_rows: int) -> None:
+    def _require_distribution(self) -> None:
         planned, n_actions = self.planned, len(self.networks.log_std)
-        means = planned.work[planned.means :][: n_rows * n_actions].reshape(n_rows, n_actions)
+        means = planned.work[planned.means :][: self.piece * n_actions].reshape(-1, n_actions)
         require_distribution(th.from_numpy(means), th.from_numpy(np.exp(self.networks.log_std)))
 
 

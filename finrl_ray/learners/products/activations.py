@@ -95,14 +95,16 @@ def _tanh(x: Lanes) -> Lanes:
 class _Back(_Columns):
     def __init__(self, builder: Any, arguments: Sequence[Any]) -> None:
         (self.n_rows, n_columns, self.outputs, self.slopes, self.row, self.bias_slope,
-         activation) = arguments  # fmt: skip
+         activation, onto) = arguments  # fmt: skip
         super().__init__(builder, n_columns, activation)
+        self.is_onto = builder.icmp_signed("!=", onto, WHOLE(0))
 
     def column(self, first: Any, mask: Any, activation: int) -> None:
         builder, code = self.builder, self.code
         zeros = ir.Constant(VECTOR, None)
         total = _no_types.alloca_once_value(builder, zeros)
-        builder.store(zeros, total)
+        before = code.load(code.at(self.bias_slope, first), mask)
+        builder.store(builder.select(self.is_onto, before, zeros), total)
         with _no_types.for_range(builder, self.n_rows) as loop:
             place = builder.add(first, builder.mul(loop.index, self.row))
             slope = self.load(self.slopes, place, mask)
@@ -136,8 +138,9 @@ outputs_of_sums = _intrinsic(_Forward, 6)
 The argument is a tuple: B; O; the address of the sums; how many numbers their rows lie apart; the
 address of the bias (O,); the activation."""
 
-slopes_of_sums = _intrinsic(_Back, 7)
+slopes_of_sums = _intrinsic(_Back, 8)
 """Turn slopes of a layer's outputs (B, O) into those of its sums, and fill those of its bias (O,).
 
 The argument is a tuple: B; O; the addresses of outputs and slopes; how many numbers their rows lie
-apart; the address of the slopes of the bias; the activation. NaN stays NaN."""
+apart; the address of the slopes of the bias; the activation; and whether to add to these (not 0).
+NaN stays NaN."""

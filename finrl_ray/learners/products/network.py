@@ -95,10 +95,10 @@ def plan_array(layers: Sequence[LayerPlan]) -> IntArray:
 @compiled
 def product(
     n_rows: int, n_columns: int, depth: int, a: int, a_row: int, a_step: int,
-    b: int, b_row: int, b_block: int, c: int, c_row: int,
+    b: int, b_row: int, b_block: int, c: int, c_row: int, onto: int = 0,
 ) -> None:  # fmt: skip
-    """Set c to a b; arguments as in `tiled_product`, compiled once for all who call it."""
-    tiled_product(n_rows, n_columns, depth, a, a_row, a_step, b, b_row, b_block, c, c_row, 0)
+    """Do what `tiled_product` does, compiled once for all who call it."""
+    tiled_product(n_rows, n_columns, depth, a, a_row, a_step, b, b_row, b_block, c, c_row, onto)
 
 
 @compiled
@@ -148,6 +148,7 @@ def backward_layers(
     gradients: Float32Array,
     work: Float32Array,
     n_rows: int,
+    onto: int = 0,
 ) -> None:
     """Fill the gradients of all layers' parameters from the slopes of the last ones' outputs.
 
@@ -155,6 +156,7 @@ def backward_layers(
     ----------
     gradients : array of shape (P,)
     values, work : as in `forward_layers`, which has filled the outputs
+    onto : not 0: add to the gradients
     """
     here, slopes_here, there = address_of(values), address_of(gradients), address_of(work)
     for back in range(plan.shape[0]):
@@ -163,11 +165,12 @@ def backward_layers(
         output, row, slope = plan[k, 6], plan[k, 7], plan[k, 8]
         slopes_of_sums(
             (n_rows, n_outputs, there + 4 * output, there + 4 * slope, row,
-             slopes_here + 4 * bias, plan[k, 12])
+             slopes_here + 4 * bias, plan[k, 12], onto)
         )  # fmt: skip
         product(
             n_outputs, n_inputs, n_rows, there + 4 * slope, 1, row,
             there + 4 * plan[k, 4], plan[k, 5], BLOCK, slopes_here + 4 * weight, n_inputs,
+            onto,
         )  # fmt: skip
         if plan[k, 9] >= 0:
             product(

@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
+from finrl_ray.learners.on_policy import updates
 from finrl_ray.learners.on_policy.fused import FusedA2C, FusedPPO
 from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 
@@ -72,6 +73,25 @@ def test_one_update_is_sb3s_to_rounding(algorithm: str, settings: dict[str, Any]
     assert_equal_bits(plain["random"], fused["random"])
     for name, value in plain["logged"].items():
         assert fused["logged"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+@pytest.mark.parametrize("n_steps", [1, 7])
+@pytest.mark.parametrize(("algorithm", "settings"), CASES)
+def test_a_minibatch_in_pieces_is_one_minibatch(
+    algorithm: str, settings: dict[str, Any], n_steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+    for piece in (10_000, n_steps):
+        monkeypatch.setattr(updates, "steps_in_cache", lambda networks, found=piece: found)
+        size = {"batch_size": 16} if algorithm == "ppo" else {}
+        model = make_model(PAIRS[algorithm][1], **{**size, **settings})
+        states.append(trained(model, 24))
+    whole, pieces = states
+    assert whole["counters"] == pieces["counters"]
+    assert largest_error(whole["parameters"], pieces["parameters"]) < 1e-4
+    for name, value in whole["logged"].items():
+        assert pieces["logged"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")

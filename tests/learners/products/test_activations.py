@@ -23,10 +23,11 @@ def forward(sums, bias, activation):
 
 
 @njit
-def back(outputs, slopes, bias_slope, activation):
+def back(outputs, slopes, bias_slope, activation, onto):
     n_rows, n_columns = outputs.shape
     there = address_of(outputs), address_of(slopes)
-    slopes_of_sums((n_rows, n_columns - 1, *there, n_columns, address_of(bias_slope), activation))
+    at = n_columns, address_of(bias_slope)
+    slopes_of_sums((n_rows, n_columns - 1, *there, *at, activation, onto))
 
 
 @pytest.fixture
@@ -59,17 +60,18 @@ def test_forward(sums, bias, activation):
     assert (sums[:, -1] == 7).all()
 
 
+@pytest.mark.parametrize("onto", [0, 1])
 @pytest.mark.parametrize("activation", FORMULAS)
-def test_back(sums, bias, activation):
+def test_back(sums, bias, activation, onto):
     forward(sums, bias, activation)
     slopes = np.random.default_rng(1).normal(size=sums.shape).astype(np.float32)
     slopes[:, -1] = 7
     bias_slope = np.full(N_COLUMNS + 1, 7, dtype=np.float32)
     outputs = sums[:, :-1].astype(np.float64)
     expected = slopes[:, :-1] * FORMULAS[activation][1](outputs)
-    back(sums, slopes, bias_slope, activation)
+    back(sums, slopes, bias_slope, activation, onto)
     np.testing.assert_allclose(slopes[:, :-1], expected, rtol=2e-6, atol=2e-7)
-    np.testing.assert_allclose(bias_slope[:-1], expected.sum(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(bias_slope[:-1], expected.sum(0) + 7 * onto, rtol=1e-5, atol=1e-6)
     assert (slopes[:, -1] == 7).all()
     assert bias_slope[-1] == 7
 
