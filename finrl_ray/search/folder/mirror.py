@@ -6,10 +6,12 @@ copied in the background, so that a store that is away never holds the search up
 
 import json
 import logging
+import os
 import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,12 +27,14 @@ from finrl_ray.search.folder.names import (
     EXPERIMENT_FILE,
     OPENINGS_FILE,
     RAY_FOLDER,
+    SEGMENTS_FOLDER,
     SUBFOLDERS,
     TENSORBOARD_FOLDER,
 )
 from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.journal.state_files import STATE_FOLDER, TURNS, state_number
 from finrl_ray.storage.object_store import in_words, open_store, read_file, write_file
+from finrl_ray.storage.segments import SegmentedCopy, read_segments
 from finrl_ray.storage.url import child_url, name_of
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ _ASK_S = 60.0
 _LOOKS, _LOOK_AGAIN_S = 3, 0.01
 # a copy takes at most this share of the time
 _SHARE = 0.1
+_TAIL_BYTES = 1 << 16
 _FIRST = (CONFIG_FILE, EXPERIMENT_FILE, DATA_FILE)
 
 Signature = tuple[int, int]
@@ -68,6 +73,7 @@ class FolderMirror:
         self._turn = 0
         self._state = -1
         self._journal_first = True
+        self._journal: SegmentedCopy | None = None
         self._filesystem: pafs.FileSystem | None = None
         self._root = ""
         self._thread: threading.Thread | None = None
@@ -197,20 +203,32 @@ class FolderMirror:
             return
         # in this order: the driver writes a state before the journal's events that belong to it
         states = [self._read_state(name) for name in TURNS]
-        journal = _whole_lines((self.folder / JOURNAL_FILE).read_bytes())
-        last = _last_number(journal)
+        length, last = whole_lines(self.folder / JOURNAL_FILE)
         fitting = [(number, content) for number, content in states if self._state < number <= last]
         newest = max(fitting, default=None)
         if self._journal_first:
             # what an earlier life left in the store fits at least the journal that we know
-            self._write(JOURNAL_FILE, journal)
+            self._copy_journal(length)
             self._journal_first = False
         if newest is not None:
             self._state, content = newest
             self._write(f"{STATE_FOLDER}/{TURNS[self._turn]}", content)
             self._turn = 1 - self._turn
-        self._write(JOURNAL_FILE, journal)
+        self._copy_journal(length)
         self.copied[JOURNAL_FILE] = found[JOURNAL_FILE]
+
+    def _copy_journal(self, length: int) -> None:
+        """Bring the segments in the store up to the first `length` bytes of the journal."""
+        assert self._filesystem is not None
+        if self._journal is None:
+            self._journal = SegmentedCopy(self._filesystem, *_journal_places(self._root))
+
+        def read(start: int, end: int) -> bytes:
+            with (self.folder / JOURNAL_FILE).open("rb") as file:
+                file.seek(start)
+                return file.read(end - start)
+
+        self._journal.extend(length, read)
 
     def _read_state(self, name: str) -> tuple[int, bytes]:
         number, content = -1, b""
@@ -236,12 +254,34 @@ class FolderMirror:
             self._filesystem.delete_dir(place)
 
 
-def _whole_lines(content: bytes) -> bytes:
-    return content[: content.rfind(b"\n") + 1]
+def _journal_places(root: str) -> tuple[str, str]:
+    """Return where the segments of the journal are in a store, and the one file formerly."""
+    return f"{root}/{SEGMENTS_FOLDER}", f"{root}/{JOURNAL_FILE}"
 
 
-def _last_number(journal: bytes) -> int:
-    for line in reversed(journal.splitlines()):
+def whole_lines(path: Path) -> tuple[int, int]:
+    """Return how many bytes of a journal are whole lines, and the number of the last event in them.
+
+    Only its end is read, as far back as there is no event.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        block = _TAIL_BYTES
+        while True:
+            begin = max(0, size - block)
+            file.seek(begin)
+            content = file.read(size - begin)
+            whole = content[: content.rfind(b"\n") + 1]
+            # the first line may have begun before
+            lines = whole.splitlines()[1 if begin else 0 :]
+            number = _last_number(lines)
+            if number or not begin:
+                return begin + len(whole), number
+            block *= 8
+
+
+def _last_number(lines: Sequence[bytes]) -> int:
+    for line in reversed(lines):
         try:
             return int(json.loads(line)["n"])
         except (ValueError, KeyError, TypeError):
@@ -316,9 +356,9 @@ def require_newest(folder: Path, url: str) -> None:
 
 
 def _is_behind(folder: Path, filesystem: pafs.FileSystem, root: str) -> bool:
-    there = read_file(filesystem, f"{root}/{JOURNAL_FILE}") or b""
+    there = read_segments(filesystem, *_journal_places(root)) or b""
     path = folder / JOURNAL_FILE
-    here = _whole_lines(path.read_bytes()) if path.is_file() else b""
+    here = path.read_bytes()[: whole_lines(path)[0]] if path.is_file() else b""
     if here.startswith(there):
         return False
     if there.startswith(here):
@@ -340,6 +380,9 @@ def _download(filesystem: pafs.FileSystem, root: str, folder: Path) -> None:
                 path = fetched / checked_relative_path(name, f"the store at {root}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+        journal = read_segments(filesystem, *_journal_places(root))
+        if journal is not None:
+            (fetched / JOURNAL_FILE).write_bytes(journal)
         if not folder.exists():
             fetched.rename(folder)
             return
@@ -354,7 +397,7 @@ def _download(filesystem: pafs.FileSystem, root: str, folder: Path) -> None:
 def _remote_names(filesystem: pafs.FileSystem, root: str) -> list[str]:
     infos = filesystem.get_file_info(pafs.FileSelector(root))
     folders = {info.base_name for info in infos if not info.is_file} | set(SUBFOLDERS)
-    for name in sorted(folders - {RAY_FOLDER}):
+    for name in sorted(folders - {RAY_FOLDER, SEGMENTS_FOLDER}):
         selector = pafs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
         infos += filesystem.get_file_info(selector)
     return [info.path.removeprefix(f"{root}/") for info in infos if info.is_file]

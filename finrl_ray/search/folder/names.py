@@ -16,6 +16,8 @@ BEST_MODEL_FOLDER = "best_model"
 FINAL_MODEL_FOLDER = "final_model"
 FINAL_MODEL_FILE = "final_model.zip"
 """The final model of one training run: a single file, as SB3's callbacks write it."""
+SEGMENTS_FOLDER = "journal"
+"""In a store: the copy of the journal, in segments; there is no such folder on a disk."""
 SUBFOLDERS = ("state", "code", "best_model", "final_model", "backtest", "report")
 """Folders in it, besides Ray's. A store lists a folder only where it was made by name."""
 TRIALS_FILE = "trials"

@@ -12,11 +12,12 @@ from ray.tune.schedulers import FIFOScheduler
 
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import mirror
-from finrl_ray.search.folder.mirror import FolderMirror, fetch_folder, require_newest
+from finrl_ray.search.folder.mirror import FolderMirror, fetch_folder, require_newest, whole_lines
 from finrl_ray.search.journal.events import append_event, read_journal
 from finrl_ray.search.journal.lines import JOURNAL_FILE
 from finrl_ray.search.tune.commit import StateCommitter, read_for_resume
 from finrl_ray.storage import object_store
+from finrl_ray.storage.segments import read_segments
 
 URL = "s3://bucket/runs/one?region=us-east-1"
 ROOT = "bucket/runs/one"
@@ -41,6 +42,12 @@ def folder(tmp_path: Path) -> Path:
 
 def copied(store: MemoryStore) -> dict[str, bytes]:
     return {path.removeprefix(f"{ROOT}/"): content for path, content in store.files.items()}
+
+
+def journal_of(store: MemoryStore) -> bytes | None:
+    assert store.files
+    filesystem, root = object_store.open_store(URL, patience_s=0.0)
+    return read_segments(filesystem, f"{root}/journal", f"{root}/journal.jsonl")
 
 
 def started(folder: Path) -> StateCommitter:
@@ -74,11 +81,11 @@ def test_what_changes_is_copied_once_and_checkpoints_and_scratch_files_never(
         "config.yaml",
         "experiment.json",
         "market_data.npz",
-        "journal.jsonl",
+        f"journal/{0:015d}-{len((folder / JOURNAL_FILE).read_bytes()):015d}.part",
         "state/state_a.pkl",
         "final_model/model.zip",
     }
-    assert copied(store)["journal.jsonl"] == (folder / JOURNAL_FILE).read_bytes()
+    assert journal_of(store) == (folder / JOURNAL_FILE).read_bytes()
     assert copy.left() == []
     before = len(store.written())
     copy.copy()
@@ -146,6 +153,69 @@ def test_a_later_life_of_the_search_continues_the_copy(
     assert resumed(store, tmp_path / "last") == (5, 5)
 
 
+def test_a_store_of_an_earlier_version_is_gone_on_with(
+    folder: Path, store: MemoryStore, tmp_path: Path
+) -> None:
+    committer = started(folder)
+    go_on(committer, 3)
+    FolderMirror(folder, URL).copy()
+    former = {n: c for n, c in store.files.items() if not n.startswith(f"{ROOT}/journal/")}
+    former[f"{ROOT}/journal.jsonl"] = (folder / JOURNAL_FILE).read_bytes()
+    store.files = former
+    assert resumed(store, tmp_path / "former") == (3, 3)
+    go_on(committer, 2)
+    FolderMirror(folder, URL).copy()
+    assert store.files[f"{ROOT}/journal.jsonl"] == former[f"{ROOT}/journal.jsonl"]
+    assert resumed(store, tmp_path / "later") == (5, 5)
+
+
+def test_of_a_long_journal_only_what_is_new_is_sent(folder: Path, store: MemoryStore) -> None:
+    committer = started(folder)
+    go_on(committer, 40)
+    copy = FolderMirror(folder, URL)
+    copy.copy()
+    before = len((folder / JOURNAL_FILE).read_bytes())
+    go_on(committer, 1)
+    begin = len(store.written())
+    copy.copy()
+    sent = [path for path in store.written()[begin:] if "/journal/" in path]
+    whole = (folder / JOURNAL_FILE).read_bytes()
+    assert [store.files[path] for path in sent] == [whole[before:]]
+
+
+def test_a_damaged_copy_of_a_journal_is_said(
+    folder: Path, store: MemoryStore, tmp_path: Path
+) -> None:
+    committer, copy = started(folder), FolderMirror(folder, URL)
+    for _ in range(3):
+        go_on(committer)
+        copy.copy()
+    first, second, third = sorted(name for name in store.files if "/journal/" in name)
+    whole = dict(store.files)
+    store.files = {name: content for name, content in whole.items() if name != second}
+    with pytest.raises(SearchError, match=r"no file with the bytes from [\d,]+ to [\d,]+\. Go on"):
+        fetch_folder(URL, tmp_path / "missing")
+    store.files = {**whole, third: whole[third][:-1]}
+    with pytest.raises(SearchError, match=r"part is cut: its name says how many bytes"):
+        fetch_folder(URL, tmp_path / "cut")
+    # the machine that runs the search puts it right
+    FolderMirror(folder, URL).copy()
+    assert journal_of(store) == (folder / JOURNAL_FILE).read_bytes()
+    assert first in whole
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 700_000])
+def test_the_end_of_a_journal_says_how_far_it_is(tmp_path: Path, size: int) -> None:
+    path = tmp_path / JOURNAL_FILE
+    lines = [json.dumps({"event": "search", "n": 1}), json.dumps({"event": "end", "n": 2})]
+    # a long line, and half a line of a killed driver
+    text = "\n".join([*lines, json.dumps({"n": "x" * size}), ""])
+    path.write_text(f'{text}{{"n": 3', encoding="utf-8")
+    assert whole_lines(path) == (len(text), 2)
+    path.write_text("", encoding="utf-8")
+    assert whole_lines(path) == (0, 0)
+
+
 def test_a_store_that_is_away_is_said_once_and_gets_everything_when_it_is_back(
     folder: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
@@ -157,7 +227,7 @@ def test_a_store_that_is_away_is_said_once_and_gets_everything_when_it_is_back(
         go_on(committer)
         copy.delete("ray/t/checkpoint_000000")
         store.files[f"{ROOT}/ray/t/checkpoint_000000/model.zip"] = b"old"
-    assert copied(store)["journal.jsonl"] == (folder / JOURNAL_FILE).read_bytes()
+    assert journal_of(store) == (folder / JOURNAL_FILE).read_bytes()
     assert not any("checkpoint_" in name for name in store.files)
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
