@@ -8,11 +8,15 @@ import typer
 
 from finrl_ray.cli.options import FolderArgument, JsonOption, OpenOption, TrustOption
 from finrl_ray.cli.results import show_openings, show_report, show_verdict
-from finrl_ray.cli.screen import console, ended_like_ctrl_c, progress_bar, quiet, say
+from finrl_ray.cli.screen import console, ended_like_ctrl_c, progress_bar, quiet, say, short_lived
 from finrl_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from finrl_ray.report.read_search import SearchReport
+
+
+SHOWN_TRIALS = 50
+"""Trials that `show` prints of a longer table."""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,27 +31,45 @@ def register(app: typer.Typer) -> None:
 
 def show(
     folder: FolderArgument,
-    limit: Annotated[int | None, typer.Option(help="Show the best N trials only.", min=1)] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            "--limit",
+            help=f"Show the best N trials only; by default {SHOWN_TRIALS}, and all with --json.",
+            min=1,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show all trials.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the ranked table of a search: running, interrupted or finished."""
+    if everything and top is not None:
+        raise ConfigError(f"--all and --top {top} exclude each other; leave one of them out")
     quiet()
+    short_lived()
     from finrl_ray.report.read_search import read_search
 
     search = read_search(folder, trained=True)
     if as_json:
         from finrl_ray.report.as_json import json_text, search_json
 
-        print(json_text(search_json(search, limit=limit)))
+        print(json_text(search_json(search, limit=top)))
         return
-    _show(search, limit)
+    _show(search, len(search.trials) if everything else top or SHOWN_TRIALS)
 
 
-def _show(search: "SearchReport", limit: int | None) -> None:
+def _show(search: "SearchReport", top: int) -> None:
     from finrl_ray.report.terminal_tables import ranking
 
-    if search.rows:
-        console().print(ranking(search.rows, limit=limit, ranked_by=search.ranked_by))
+    rows, started = search.best_rows(top), len(search.trials)
+    if rows:
+        console().print(ranking(rows, ranked_by=search.ranked_by))
+        if started > len(rows):
+            say(
+                f"{started - len(rows):,} of {started:,} trials are not shown; --top N shows the "
+                "best N, --all shows all"
+            )
     else:
         console().print("no trial has started yet")
     if search.folder.kind != "train":
@@ -65,6 +87,7 @@ def ls(
 ) -> None:
     """List all searches under a storage path, with state, progress and the best so far."""
     quiet()
+    short_lived()
     from finrl_ray.report.listing import list_searches
 
     found = list_searches(storage)

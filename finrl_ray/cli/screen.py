@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -56,6 +57,14 @@ def ended_like_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def short_lived() -> None:
+    """Collect no garbage: a command that reads, prints and ends has none, and much to look through.
+
+    It takes a sixth of the time of reading thousands of trials.
+    """
+    gc.disable()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from finrl_ray.errors import SearchError
 
 _SHOWN = 120
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -20,6 +21,8 @@ def why_outside(name: object) -> str:
     """
     if not isinstance(name, str) or not name:
         return "it is no path"
+    if _PLAIN.fullmatch(name) and ".." not in name:
+        return ""  # as all that are written here; a journal has many
     if "\0" in name:
         return "it holds a NUL byte"
     # a backslash separates on Windows alone, but a folder may be read there tomorrow

@@ -40,7 +40,7 @@ from finrl_ray.search.journal.records import (
 )
 from finrl_ray.search.results.ensemble_facts import EnsembleFacts
 from finrl_ray.search.results.ranking import curve_key, rank_name, scores_by_timesteps
-from finrl_ray.search.results.table import ranked_rows, table_of
+from finrl_ray.search.results.table import leader, ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
 from finrl_ray.statistics.verdict import FORMER_RULE
@@ -68,7 +68,6 @@ class SearchReport:
     state : `running` while a process on this machine drives it; `finished` once every planned trial
         has ended; else `interrupted`
     planned : trials that it was to start
-    rows : one per started trial, best first; see `ranked_rows`
     facts : `experiment.json`: versions, data hash, windows
     verdict : None before the search has ended
     opened : every opening of the test window
@@ -80,7 +79,6 @@ class SearchReport:
     records: TrialRecords = field(repr=False)
     state: SearchState
     planned: int
-    rows: list[dict[str, Any]] = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     verdict: SearchVerdict | None
     opened: list[Opening]
@@ -112,6 +110,15 @@ class SearchReport:
         return self.records.in_order()
 
     @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One per started trial, best first; see `ranked_rows`."""
+        return ranked_rows(self.trials, self.folder.config)
+
+    def best_rows(self, top: int) -> list[dict[str, Any]]:
+        """Return the first of `rows`, without making all of them."""
+        return ranked_rows(self.trials, self.folder.config, top)
+
+    @cached_property
     def table(self) -> "pd.DataFrame":
         """One row per started trial, best first."""
         return table_of(self.rows)
@@ -126,10 +133,11 @@ class SearchReport:
         """Trials that have ended."""
         return sum(record.state in ENDED for record in self.trials)
 
-    @property
+    @cached_property
     def winner(self) -> int | None:
         """The number of the trial that ranks first at this moment; None if none can win."""
-        return next((int(row["trial"]) for row in self.rows if row["rank"] == 1), None)
+        best = leader(self.trials, self.folder.config)
+        return None if best is None else best.index
 
     @property
     def ensemble(self) -> EnsembleFacts | None:
@@ -338,7 +346,6 @@ def read_search(path: str | Path, *, trained: bool = False, trust: bool = False)
         # a process that still has the folder's lock may be writing its tables
         state="running" if driven else "finished" if finished else "interrupted",
         planned=folder.planned,
-        rows=ranked_rows(records.in_order(), folder.config),
         facts=read_json(folder.path / EXPERIMENT_FILE),
         verdict=read_verdict(folder.path) if finished and not driven else None,
         opened=read_openings(folder.path),

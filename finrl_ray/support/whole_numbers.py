@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, overload
 
@@ -24,10 +25,16 @@ def with_whole_numbers(raw: Mapping[str, Any], section: type) -> dict[str, Any]:
     raw : keys and values, as a file has them; not changed
     section : the dataclass that they are for
     """
-    kinds = typing.get_type_hints(section)
+    kinds = _kinds(section)
     return {
         key: _converted(value, kinds[key]) if key in kinds else value for key, value in raw.items()
     }
+
+
+@cache
+def _kinds(section: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; Python would read them from texts each time."""
+    return typing.get_type_hints(section)
 
 
 def _converted(value: Any, kind: Any) -> Any:

@@ -49,6 +49,28 @@ def test_show_as_json_has_every_trial(runs, monkeypatch, capsys) -> None:
     assert (half["state"], half["verdict"], len(half["trials"])) == ("interrupted", None, 2)
 
 
+def test_a_long_table_says_what_it_leaves_out(runs, monkeypatch, capsys) -> None:
+    def shown(*options: str) -> tuple[list[str], str]:
+        assert run(monkeypatch, "show", of(runs, "whole"), *options) == 0
+        out = capsys.readouterr().out
+        lines = [line for line in out.splitlines() if "not shown" not in line]
+        ranks = [line.split()[0] for line in lines if line[:2].strip().isdigit()]
+        return ranks, out
+
+    assert shown()[0] == ["1", "2", "3", "4"]
+    assert "not shown" not in shown()[1]
+    monkeypatch.setattr("finrl_ray.cli.read.SHOWN_TRIALS", 2)
+    ranks, out = shown()
+    assert ranks == ["1", "2"]
+    assert "3 of 5 trials are not shown; --top N shows the best N, --all shows all" in out
+    assert shown("--top", "3")[0] == ["1", "2", "3"]
+    assert shown("--all")[0] == ["1", "2", "3", "4"]
+    assert run(monkeypatch, "show", of(runs, "whole"), "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["trials"]) == 5
+    assert run(monkeypatch, "show", of(runs, "whole"), "--all", "--top", "1") == 2
+    assert "--all and --top 1 exclude each other" in capsys.readouterr().err
+
+
 HEAVY = ("torch", "ray", "stable_baselines3", "gymnasium", "numba", "optuna", "matplotlib",
          "plotly", "tensorboard", "scipy", "stockstats", "pandas", "pyarrow")  # fmt: skip
 LOADED = """

@@ -1,7 +1,8 @@
 """What the events of a journal add up to: the trials of a search, and which of them have ended."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.search.journal.lines import Event, TrialState
@@ -95,20 +96,7 @@ class TrialRecords:
 
     def apply(self, event: Event) -> None:
         """Apply one event; a trial that starts over from a checkpoint replaces its later rows."""
-        handlers: dict[str, Callable[[Event], None]] = {
-            "search": self._search,
-            "config": self._config,
-            "created": self._created,
-            "start": self._start,
-            "result": self._result,
-            "checkpoint": self._checkpoint,
-            "exploit": self._exploit,
-            "recover": self._recover,
-            "note": self._note,
-            "end": self._end,
-            "back": lambda event: None,
-        }
-        handlers[event["event"]](event)
+        _HANDLERS[event["event"]](self, event)
         if self.lives:
             self.lives[-1][1] = max(self.lives[-1][1], event["time"])
         self.number = event.get("n", self.number + 1)
@@ -192,6 +180,23 @@ class TrialRecords:
         """Return the trials that have been started, in order of creation."""
         started = [record for record in self.trials.values() if record.started]
         return sorted(started, key=lambda record: record.index)
+
+
+_HANDLERS: Mapping[str, Callable[[TrialRecords, Event], None]] = MappingProxyType(
+    {
+        "search": TrialRecords._search,
+        "config": TrialRecords._config,
+        "created": TrialRecords._created,
+        "start": TrialRecords._start,
+        "result": TrialRecords._result,
+        "checkpoint": TrialRecords._checkpoint,
+        "exploit": TrialRecords._exploit,
+        "recover": TrialRecords._recover,
+        "note": TrialRecords._note,
+        "end": TrialRecords._end,
+        "back": lambda records, event: None,
+    }
+)
 
 
 def interruption(record: TrialRecord) -> str:

@@ -82,15 +82,34 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     return table
 
 
-def ranked_rows(records: Sequence[TrialRecord], config: ExperimentConfig) -> list[dict[str, Any]]:
-    """Return the rows of `trial_table`, best first; what is missing is None."""
-    rows = [_row(record, config, records) for record in records]
-    rows.sort(key=_sort_key)
-    _mark_front(rows, config)
+def ranked_rows(
+    records: Sequence[TrialRecord], config: ExperimentConfig, top: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of `trial_table`, best first; what is missing is None.
+
+    Parameters
+    ----------
+    records : all started trials
+    config : of the search
+    top : rows returned, the best; None for all. Those of thousands of trials take seconds
+    """
+    by_index = {record.index: record for record in records}
+    order = sorted((_brief(record, config) for record in by_index.values()), key=_sort_key)
+    rows = [_row(by_index[brief["trial"]], config, records) for brief in order[:top]]
+    _mark_front(rows, records, config)
     _mark_members(rows, records, config)
     for position, row in enumerate(rows, start=1):
         row["rank"] = position if _eligible(row) else None
     return rows
+
+
+def _brief(record: TrialRecord, config: ExperimentConfig) -> dict[str, Any]:
+    """Return the part of a trial's row that says where it ranks."""
+    return {
+        "trial": record.index,
+        "state": record.state,
+        "score": trial_score(record, config),
+    }
 
 
 def _mark_members(
@@ -106,15 +125,19 @@ def _mark_members(
         row[IN_ENSEMBLE] = row["trial"] in chosen
 
 
-def _mark_front(rows: Sequence[dict[str, Any]], config: ExperimentConfig) -> None:
+def _mark_front(
+    rows: Sequence[dict[str, Any]], records: Sequence[TrialRecord], config: ExperimentConfig
+) -> None:
     """Mark the trials that are best when all objectives count, of those that can win."""
     names = [measure_name(name) for name in config.search.objectives]
     if not names:
         return
-    values = [[row[name] if _eligible(row) else None for name in names] for row in rows]
+    can_win = [record for record in records if _eligible(_brief(record, config))]
+    values = [[record.last.get(f"eval/{name}") for name in names] for record in can_win]
     front = non_dominated(np.array(values, dtype=np.float64).reshape(-1, len(names)))
-    for row, best in zip(rows, front, strict=True):
-        row[PARETO] = bool(best)
+    best = {record.index for record, first in zip(can_win, front, strict=True) if first}
+    for row in rows:
+        row[PARETO] = row["trial"] in best
 
 
 def _row(
@@ -212,10 +235,7 @@ def leader(records: Iterable[TrialRecord], config: ExperimentConfig) -> TrialRec
 def in_order_of_rank(records: Iterable[TrialRecord], config: ExperimentConfig) -> list[TrialRecord]:
     """Return the trials that can win, in the order of the table, without making one."""
     by_index = {record.index: record for record in records}
-    rows: list[dict[str, Any]] = [
-        {"trial": r.index, "state": r.state, "score": trial_score(r, config)}
-        for r in by_index.values()
-    ]
+    rows = [_brief(record, config) for record in by_index.values()]
     return [by_index[row["trial"]] for row in sorted(filter(_eligible, rows), key=_sort_key)]
 
 

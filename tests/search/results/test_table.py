@@ -1,5 +1,6 @@
 """The ranked table: who can win, in which order, with which values."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.table import (
     chosen_checkpoint,
     leader,
+    ranked_rows,
     table_of,
     trial_table,
     winner,
@@ -60,6 +62,21 @@ def test_trials_are_ranked_by_their_last_score_and_losers_stay_in_the_table() ->
     leading = leader(records, CONFIG)
     assert leading is not None
     assert leading.index == 1
+
+
+def test_the_best_rows_are_the_first_of_all() -> None:
+    records = [
+        record(k, math.sin(k), state="failed" if k % 4 == 3 else "stopped") for k in range(9)
+    ]
+    for k, one in enumerate(records):
+        one.last["eval/max_drawdown"] = -0.1 * (k % 3)
+    search = dataclasses.replace(CONFIG.search, objectives=("sharpe_ratio", "max_drawdown"))
+    config = dataclasses.replace(CONFIG, search=search)
+    every = ranked_rows(records, config)
+    assert 0 < sum(row["pareto"] for row in every) < sum(row["rank"] is not None for row in every)
+    assert [ranked_rows(records, config, top) for top in (0, 1, 4, 9, 20)] == [
+        every[:top] for top in (0, 1, 4, 9, 20)
+    ]
 
 
 def test_without_a_table_the_same_trial_leads() -> None:
