@@ -6,6 +6,7 @@ The schedulers of `search/schedulers/` derive from its classes, which call a pub
 Ray calls a private one that is to be changed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,20 @@ def rungs_passed(scheduler: AsyncHyperBandScheduler, trial_id: str) -> list[int]
     """Return the times of the rungs that have seen a trial; Ray tells a stop, not where it was."""
     bracket = scheduler._trial_info[trial_id]
     return [int(time) for time, seen in bracket._rungs if trial_id in seen]
+
+
+def next_rung(scheduler: AsyncHyperBandScheduler, trial_id: str) -> float:
+    """Return the time of the first rung that is yet to see a trial, or infinity.
+
+    Ray asks the rungs about each result, from the last one down to one that has seen the trial; a
+    result before the first that is left changes nothing. `stop_last_trials` must be off.
+    """
+    left = math.inf
+    for time, seen in scheduler._trial_info[trial_id]._rungs:
+        if trial_id in seen:
+            break
+        left = float(time)
+    return left
 
 
 class Bracket(_Bracket):

@@ -4,15 +4,19 @@ Tried with Ray 2.60.0. What an upgrade of Ray changes is here, in `scheduler_int
 `ray_internals.py`.
 """
 
+import time
 from typing import Any
 
 from ray import tune
 from ray.exceptions import RayActorError
 from ray.train._internal.session import _FutureTrainingResult, _TrainingResult
 from ray.train._internal.storage import StorageContext as StorageContext
+from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController as TuneController
 from ray.tune.experiment import Trial
+from ray.tune.experiment.trial import _Location
+from ray.tune.result import NODE_IP, PID
 from ray.tune.search.sample import _BackwardsCompatibleNumpyRng
 
 FutureTrainingResult = _FutureTrainingResult
@@ -64,7 +68,51 @@ def restore_from(trial: Trial, checkpoint: tune.Checkpoint, metrics: dict[str, A
 
 
 class TrialHooks(Trial):
-    """Ray's trial with a public method that says whether the loss of its process counts."""
+    """Ray's trial with a public method that says whether the loss of its process counts.
+
+    Of what a trial has reported it keeps the last result and the last checkpoint: Ray keeps every
+    one, and ten statistics of each number in them.
+    """
+
+    def __init__(self, trainable_name: str, **kwargs: Any) -> None:
+        # Ray would ask its head node whether it knows the name
+        super().__init__(trainable_name, stub=True, **kwargs)
+        self.stub = False
+
+    def update_last_result(self, result: dict[str, Any]) -> None:
+        """Take the latest result over."""
+        if self.experiment_tag:
+            result.update(experiment_tag=self.experiment_tag)
+        self.set_location(_Location(result.get(NODE_IP), result.get(PID)))  # type: ignore[no-untyped-call]  # Ray's
+        self.run_metadata.last_result = result
+        self.run_metadata.last_result_time = time.time()
+
+    def on_checkpoint(self, checkpoint_result: _TrainingResult) -> None:
+        """Take the latest checkpoint over."""
+        super().on_checkpoint(checkpoint_result)
+        manager = self.run_metadata.checkpoint_manager
+        assert manager is not None
+        del manager._checkpoint_results[:-1]
+
+    def take_reported_checkpoint(self) -> bool:
+        """Take the checkpoint over that the last result names, where its process would be asked.
+
+        Returns
+        -------
+        bool
+            Whether the result has one. Ray asks the process of the trial where it is, by a second
+            message for each result, although the result says it.
+        """
+        name = self.last_result.get(CHECKPOINT_DIR_NAME)
+        if not name or self.storage is None:
+            return False
+        if self.temporary_state.ray_actor:  # else it was paused, to go on from another's
+            place = f"{self.storage.trial_fs_path}/{name}"
+            checkpoint = tune.Checkpoint(place, self.storage.storage_filesystem)
+            self.on_checkpoint(
+                _TrainingResult(checkpoint=checkpoint, metrics=dict(self.last_result))
+            )
+        return True
 
     def counts_loss(self, exc: RayActorError) -> bool:
         """Return whether the loss of its process is a failure of the trial; by default it is."""

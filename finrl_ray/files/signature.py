@@ -65,8 +65,8 @@ def _sign(key: bytes, digest: str) -> str:
 
 
 def _key() -> bytes:
-    for path in (key_file(), _temporary_file()):
-        found = _read_or_make(path)
+    for place in (key_file, _temporary_file):
+        found = _read_or_make(place())
         if found:
             return found
     return b""

@@ -119,6 +119,17 @@ def append_events(folder: Path, records: TrialRecords, events: Sequence[Event]) 
     """
     for event in events:
         records.apply(event)
+    append_lines(folder, events)
+
+
+def append_lines(folder: Path, events: Sequence[Event]) -> None:
+    """Append numbered events to the journal of `folder` in one write.
+
+    Raises
+    ------
+    OSError
+        As `append_events` does.
+    """
     lines = b"".join(json.dumps(event, default=to_python).encode() + b"\n" for event in events)
     # without a buffer, which would be written once more when the file is closed
     with (folder / JOURNAL_FILE).open("a+b", buffering=0) as file:

@@ -76,8 +76,12 @@ class StateFiles:
         OSError
             If it cannot be written; the other file stays.
         """
-        self.folder.mkdir(exist_ok=True)
-        _write_over(self.folder / TURNS[self.turn], _framed(number, payload))
+        path, content = self.folder / TURNS[self.turn], _framed(number, payload)
+        try:
+            _write_over(path, content)
+        except FileNotFoundError:
+            self.folder.mkdir(exist_ok=True)
+            _write_over(path, content)
         self.turn = 1 - self.turn
 
     def flush(self, number: int, payload: bytes, journal: Path) -> None:

@@ -12,6 +12,7 @@ import ray
 
 from finrl_ray.cluster.nodes import cluster_address
 from finrl_ray.cluster.session import ray_session
+from finrl_ray.cluster.tune_controller import search_controller
 from finrl_ray.cluster.tune_internals import VARIABLES_FOR_WORKERS
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.machine.available_cpus import available_cpus
@@ -75,7 +76,7 @@ def search_session(
 
 @contextlib.contextmanager
 def driver_environment() -> Iterator[None]:
-    """Set Ray Tune's switches, and keep it from passing storage keys on to its workers.
+    """Set Ray Tune's switches and loop, and keep it from passing storage keys on to its workers.
 
     It would put them into the description of the workers' environment, which Ray logs. Workers have
     the environment of their node; on this machine that is ours.
@@ -84,7 +85,8 @@ def driver_environment() -> Iterator[None]:
     keys = {name for name in forwarded if name.startswith("AWS_")}
     forwarded -= keys
     try:
-        with environment({k: v for k, v in DRIVER_ENV.items() if k not in os.environ}):
+        variables = {k: v for k, v in DRIVER_ENV.items() if k not in os.environ}
+        with environment(variables), search_controller():
             yield
     finally:
         forwarded |= keys

@@ -12,6 +12,7 @@ from ray import tune
 from ray.tune.error import TuneError
 
 from finrl_ray.cluster.nodes import current_dashboard, require_shared
+from finrl_ray.cluster.tune_worker import reporting_together
 from finrl_ray.cluster.watchdog import watching
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.market_data import MarketData
@@ -60,7 +61,7 @@ from finrl_ray.search.tune.commit import StateCommitter, read_for_resume, requir
 from finrl_ray.search.tune.journal_callback import JournalCallback
 from finrl_ray.search.tune.resumable_scheduler import ResumableScheduler
 from finrl_ray.search.tune.retention import CheckpointRetention, delete_at_once, prune
-from finrl_ray.search.tune.stopper import BudgetStopper
+from finrl_ray.search.tune.stopper import BudgetStopper, looks_at_each_result
 from finrl_ray.search.tune.trial_source import TrialSource
 from finrl_ray.search.worker.trainable import remove_leftovers, train_path_trial, train_trial
 from finrl_ray.storage.url import is_url
@@ -350,7 +351,7 @@ def _make_tuner(
 ) -> tune.Tuner:
     config = folder.config
     trainable = tune.with_resources(
-        _trainable(folder),
+        reporting_together(_trainable(folder)),
         {"cpu": config.search.cpus_per_trial, "gpu": config.search.gpus_per_trial},
     )
     return tune.Tuner(
@@ -360,7 +361,9 @@ def _make_tuner(
             metric=METRIC,
             mode="max",
             search_alg=source,
-            scheduler=ResumableScheduler(committer, source.storage),
+            scheduler=ResumableScheduler(
+                committer, source.storage, each=looks_at_each_result(config)
+            ),
             num_samples=source.planned,
             reuse_actors=True,
             trial_name_creator=trial_label,

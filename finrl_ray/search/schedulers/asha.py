@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from finrl_ray.cluster.scheduler_internals import keep_rungs_in, rungs_passed, time_attr_of
+from finrl_ray.cluster.scheduler_internals import (
+    keep_rungs_in,
+    next_rung,
+    rungs_passed,
+    time_attr_of,
+)
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.schedulers import AshaConfig
 from finrl_ray.search.sampling.domains import Domain
@@ -49,6 +54,15 @@ class AshaScheduler(AsyncHyperBandScheduler):
             steps = int(result[time_attr_of(self)])
             self.stopped_at[trial.trial_id] = max(rungs_passed(self, trial.trial_id), default=steps)
         return action
+
+    def asks_from(self, trial_id: str) -> float:
+        """Return the time of the next rung that is to see a trial: ASHA passes results before it.
+
+        Parameters
+        ----------
+        trial_id : of a trial that it was given
+        """
+        return next_rung(self, trial_id)
 
     def on_trial_complete(
         self, tune_controller: "TuneController", trial: "Trial", result: dict[str, Any]

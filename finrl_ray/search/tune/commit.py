@@ -1,9 +1,10 @@
 """`StateCommitter`: writes events to the journal together with the state that belongs to them."""
 
+import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from finrl_ray.files.disk_full import disk_full_error, is_disk_full
 from finrl_ray.files.signature import key_file
 from finrl_ray.search.journal.events import (
     append_event,
-    append_events,
+    append_lines,
     first_gap,
     make_event,
     read_events,
@@ -83,6 +84,8 @@ class StateCommitter:
         self._pending: list[tuple[str, dict[str, Any]]] | None = None
         self._pickles: dict[str, bytes] = {}
         self._failed: SearchError | None = None
+        self._together = 0
+        self._unwritten: list[Event] = []
 
     def write(self, event: str, **content: Any) -> None:
         """Make one event permanent, or keep it pending while a transaction is open.
@@ -123,23 +126,53 @@ class StateCommitter:
         self.registered.add(trial_id)
         self._pickles.pop("registered", None)
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make the events of the block permanent at its end, with one state.
+
+        The records have them at once. What has happened outside meanwhile must be such that it can
+        happen again: a trial may go on, but no checkpoint be deleted, nor a trial start for the
+        first time; `flush` writes before.
+        """
+        self._together += 1
+        try:
+            yield
+        finally:
+            self._together -= 1
+            if not self._together and self._failed is None:
+                self.flush()
+
     def _write_together(self, contents: list[tuple[str, dict[str, Any]]]) -> None:
         if self._failed is not None:
             # a second state without its events would leave none that fits the journal
             raise self._failed
-        events = [
-            make_event(self.records, event, content, ahead)
-            for ahead, (event, content) in enumerate(contents, start=1)
-        ]
+        for event, content in contents:
+            made = make_event(self.records, event, content)
+            self.records.apply(made)
+            self._unwritten.append(made)
+        if not self._together:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what the records have and the journal has not.
+
+        Raises
+        ------
+        SearchError
+            If the folder cannot be written to.
+        """
+        events, self._unwritten = self._unwritten, []
+        if not events:
+            return
         journal = self.folder / JOURNAL_FILE
         try:
-            if self.records.number and not journal.exists():
+            if events[0]["n"] > 1 and not journal.exists():
                 # workers make folders for their checkpoints, so that the search's may be there anew
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(journal))
             # the state first: if the driver dies in between, the other file fits the journal
             number, payload = events[-1]["n"], self._payload()
             self.files.write(number, payload)
-            append_events(self.folder, self.records, events)
+            append_lines(self.folder, events)
             self.files.flush(number, payload, journal)
         except OSError as error:
             self._failed = unwritable(self.folder, error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from finrl_ray.cluster.tune_worker import AGE_S
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
@@ -76,6 +77,8 @@ class JournalCallback(tune.Callback):
         if metrics.get("notes"):  # what a worker logs is in its node's files
             logger.warning("trial %s: %s", trial.trial_id, metrics["notes"])
         content = {**own, "metrics": metrics, "iteration": result["training_iteration"]}
+        if AGE_S in result:  # it has waited for those that were sent with it
+            content["time"] = time.time() - result[AGE_S]
         decision = self.committer.decisions.get(trial.trial_id, "")
         if decision in (STOP, PAUSE):
             content["decision"] = decision

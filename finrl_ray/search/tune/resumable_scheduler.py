@@ -1,10 +1,14 @@
 """A trial scheduler whose memory survives: any of Ray's, with what it decides written down."""
 
+import contextlib
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from finrl_ray.cluster.scheduler_internals import time_attr_of
 from finrl_ray.cluster.tune_internals import restage, stop_at_once
 from finrl_ray.cluster.watchdog import lost_process
 from finrl_ray.search.folder.checkpoints import CheckpointStorage
@@ -20,10 +24,19 @@ class ResumableScheduler(TrialScheduler):
 
     A trial that starts again from its checkpoint, after a crash or in a resumed search, is to the
     scheduler the trial that it was: it keeps its place in rungs, brackets and populations.
+
+    Parameters
+    ----------
+    committer : of the search, with the scheduler that decides
+    storage : where checkpoints are
+    each : whether every result needs an answer for another reason than the scheduler's
     """
 
-    def __init__(self, committer: StateCommitter, storage: CheckpointStorage) -> None:
+    def __init__(
+        self, committer: StateCommitter, storage: CheckpointStorage, *, each: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's
+        self.each = each
         self.committer = committer
         self.storage = storage
         self.undecided = [
@@ -47,6 +60,28 @@ class ResumableScheduler(TrialScheduler):
     def supports_buffered_results(self) -> bool:
         """Whether several results may be handed over together."""
         return False
+
+    @property
+    def time_attr(self) -> str:
+        """The key of a result in which the scheduler counts time; empty if it counts none."""
+        return time_attr_of(self.inner)
+
+    def asks_from(self, trial_id: str) -> float | None:
+        """Return the time from which on a result of a trial needs an answer; None: each needs one.
+
+        Results before it may reach the driver together: the scheduler would do no more with them
+        than pass them by.
+        """
+        if self.each:
+            return None
+        if type(self.inner) is FIFOScheduler:  # it decides nothing
+            return math.inf
+        asks_from: Callable[[str], float] | None = getattr(self.inner, "asks_from", None)
+        return None if asks_from is None else asks_from(trial_id)
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context whose events are made permanent at its end, in one write."""
+        return self.committer.together()
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Pass metric and mode on to a scheduler that was made without them."""

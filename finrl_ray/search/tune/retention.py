@@ -152,6 +152,8 @@ class CheckpointRetention(tune.Callback):
         assert self.limit_bytes is not None
         if sum(self.sizes.values()) <= self.limit_bytes:
             return
+        # what is deleted now a search that goes on from the journal must not look for
+        self.journal.committer.flush()
         needed = self._needed(trials)
         for path in self._superseded():
             if path not in needed:

@@ -10,6 +10,14 @@ from finrl_ray.search.journal.records import ENDED, TrialRecords
 from finrl_ray.support.text import counted
 
 
+def looks_at_each_result(config: ExperimentConfig) -> bool:
+    """Return whether any result may end the search, so that none may wait for the next one.
+
+    What ends it by the clock, or by trials that have ended, does not depend on when a result comes.
+    """
+    return config.search.timesteps_budget is not None or config.search.max_disk_gb is not None
+
+
 class BudgetStopper(tune.Stopper):
     """Ray Tune stopper that ends a search when its budget is spent or its best stays the same.
 

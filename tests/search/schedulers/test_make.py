@@ -14,6 +14,7 @@ from scheduler_configs import scheduler_config
 from finrl_ray.config.agent import AgentConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
+from finrl_ray.search.journal.state_files import dump_state
 from finrl_ray.search.sampling.domains import build_space
 from finrl_ray.search.schedulers.make import make_scheduler, samples_all_first, stop_reason
 
@@ -235,3 +236,30 @@ def test_who_needs_all_trials_at_once() -> None:
     assert [samples_all_first(config(k)) for k in ("asha", "median", "fifo")] == [False] * 3
     assert [samples_all_first(config(k)) for k in ("hyperband", "pbt", "pb2")] == [True] * 3
     assert not samples_all_first(config("hyperband", searcher="bohb"))
+
+
+@pytest.mark.parametrize("brackets", [1, 3])
+def test_asha_does_nothing_with_results_before_the_one_that_it_asks_for(brackets) -> None:
+    scheduler = scheduler_of("asha", grace_period=100, reduction_factor=2, brackets=brackets)
+    scheduler.set_search_properties("objective", "max")
+    random = np.random.default_rng(0)
+    trials = {trial.trial_id: trial for trial in population(30)}
+    looked_at = 0
+    for trial in trials.values():
+        scheduler.on_trial_add(None, trial)
+    running = dict.fromkeys(trials, 0)
+    while running:
+        trial_id = str(random.choice(list(running)))
+        running[trial_id] += int(random.integers(1, 900))
+        before, asks_from = dump_state(scheduler), scheduler.asks_from(trial_id)
+        result = {"timesteps": running[trial_id], "objective": float(random.normal())}
+        action = scheduler.on_trial_result(None, trials[trial_id], result)
+        if running[trial_id] < asks_from:
+            assert action == "CONTINUE"
+            assert dump_state(scheduler) == before
+        else:
+            looked_at += 1
+            assert dump_state(scheduler) != before
+        if action == "STOP" or running[trial_id] > TOTAL:
+            del running[trial_id]
+    assert looked_at > 30

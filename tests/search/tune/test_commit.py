@@ -70,14 +70,14 @@ def test_a_driver_killed_between_state_and_journal_loses_what_neither_has_told(
 ) -> None:
     committer = small_committer(tmp_path)
     create(committer, count)
-    monkeypatch.setattr("finrl_ray.search.tune.commit.append_events", die)
+    monkeypatch.setattr("finrl_ray.search.tune.commit.append_lines", die)
     with pytest.raises(KilledError):
         create(committer, 1)  # the state is written, the journal is not
     assert suggested(tmp_path) == (count, count)
 
 
 def test_a_driver_killed_before_the_very_first_event_starts_anew(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("finrl_ray.search.tune.commit.append_events", die)
+    monkeypatch.setattr("finrl_ray.search.tune.commit.append_lines", die)
     with pytest.raises(KilledError):
         create(small_committer(tmp_path), 1)
     records, state, _ = read_for_resume(tmp_path)
@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_written_to_says_how_to_go_on(
     def fail(*arguments: object) -> None:
         raise OSError(number, "what the system says")
 
-    monkeypatch.setattr("finrl_ray.search.tune.commit.append_events", fail)
+    monkeypatch.setattr("finrl_ray.search.tune.commit.append_lines", fail)
     words = rf"cannot be written(?: to)?: .*what the system says.*{remedy}, .*`finrl-ray resume"
     with pytest.raises(SearchError, match=words):
         create(committer, 1)
@@ -354,3 +354,32 @@ def test_a_search_of_another_format_is_refused_before_anything_is_started(tmp_pa
         with pytest.raises(SearchError, match=r"kept in format 2, .* whose format is 3, cannot"):
             refuse(tmp_path, trust=True)
     assert (tmp_path / "journal.jsonl").read_bytes() == before
+
+
+def test_events_of_a_round_are_known_at_once_and_permanent_together(tmp_path) -> None:
+    committer = small_committer(tmp_path)
+    create(committer, 2)
+    with committer.together():
+        create(committer, 2)
+        assert len(committer.records.trials) == 4
+        # a driver that is killed here has told nobody of the two
+        shutil.copytree(tmp_path, tmp_path / "killed")
+        committer.flush()
+        create(committer, 1)
+        shutil.copytree(tmp_path, tmp_path / "flushed", ignore=shutil.ignore_patterns("killed"))
+    assert suggested(tmp_path / "killed") == (2, 2)
+    assert suggested(tmp_path / "flushed") == (4, 4)
+    assert suggested(tmp_path) == (5, 5)
+
+
+def test_a_round_that_fails_keeps_what_it_has_had(tmp_path) -> None:
+    committer = small_committer(tmp_path)
+
+    def fail() -> None:
+        with committer.together():
+            create(committer, 2)
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fail()
+    assert suggested(tmp_path) == (2, 2)
