@@ -105,7 +105,7 @@ class SearchController(TuneController):
         reports = force and not trial.is_saving
         if reports and isinstance(trial, TrialHooks) and trial.take_reported_checkpoint():
             return
-        super()._checkpoint_trial_if_needed(trial, force)
+        super()._checkpoint_trial_if_needed(trial, force)  # type: ignore[no-untyped-call]  # Ray's
 
     def _maybe_reuse_cached_actor(self, trial: Trial) -> bool:
         # Ray ends the process that starts for the trial. With trials shorter than a start, two
