@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.agents.compiled_episodes import Tally, compiled_episodes
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import shown_as_in_training
 from finrl_ray.agents.models import forgotten_statistics
@@ -22,7 +23,7 @@ from finrl_ray.agents.state.env import base_vec_env, wrappers
 from finrl_ray.agents.state.model import capture_action_space, restore_action_space
 from finrl_ray.agents.state.random import preserved_random_state
 from finrl_ray.errors import ConfigError, DataError
-from finrl_ray.learners.forward.policy import are_rows, compiled_actions
+from finrl_ray.learners.forward.policy import predict
 
 if TYPE_CHECKING:
     from finrl_ray.env.account_history import AccountHistory
@@ -159,46 +160,71 @@ def _run_episodes(
     n_envs = env.num_envs
     # a fixed share per account: taking the first to finish would favour short episodes
     remaining = (n_episodes + n_envs - 1 - np.arange(n_envs)) // n_envs
-    rewards, lengths = np.zeros(n_envs), np.zeros(n_envs, dtype=np.int64)
-    checksums = [0] * n_envs
+    tally = Tally(np.zeros(n_envs), np.zeros(n_envs, dtype=np.int64), [0] * n_envs)
     episodes: list[Episode] = []
-    observations: Any = env.reset()
-    memory: tuple[Any, ...] | None = None
-    starts = np.ones(n_envs, dtype=bool)
+    steps = _Steps(model, env, normalize, deterministic=deterministic)
     while remaining.any():
-        seen = normalize(observations)
-        actions = _compiled(model, seen) if deterministic else None
-        if actions is None:
-            actions, memory = model.predict(
-                seen, state=memory, episode_start=starts, deterministic=deterministic
-            )
-        _add_to_checksums(checksums, observations)
-        observations, step_rewards, starts, infos = env.step(actions)
-        rewards += step_rewards
-        lengths += 1
+        starts, infos = steps.until_an_end(tally)
         for index in np.flatnonzero(starts):
             if remaining[index]:
                 episodes.append(
                     Episode(
                         history=infos[index].get(HISTORY_KEY),
-                        reward=float(rewards[index]),
-                        length=int(lengths[index]),
+                        reward=float(tally.rewards[index]),
+                        length=int(tally.lengths[index]),
                         env_index=int(index),
-                        checksum=checksums[index],
+                        checksum=tally.checksums[index],
                     )
                 )
                 remaining[index] -= 1
-            rewards[index], lengths[index], checksums[index] = 0.0, 0, 0
+            tally.rewards[index], tally.lengths[index], tally.checksums[index] = 0.0, 0, 0
     return episodes
 
 
-def _compiled(model: BaseAlgorithm | EnsembleModel, seen: Any) -> AnyArray | None:
-    """Return what a model of SB3's own class predicts, bit for bit; None where it has to do it."""
-    if isinstance(model, EnsembleModel) or type(model).predict is not BaseAlgorithm.predict:
-        return None
-    if "predict" in vars(model):
-        return None
-    return compiled_actions(model, seen) if are_rows(model, seen) else None
+class _Steps:
+    """A model that acts in an env, from a reset on: in compiled code, or step by step."""
+
+    def __init__(
+        self,
+        model: BaseAlgorithm | EnsembleModel,
+        env: VecEnv,
+        normalize: Normalize,
+        *,
+        deterministic: bool,
+    ) -> None:
+        self.model, self.env, self.normalize = model, env, normalize
+        self.deterministic = deterministic
+        self.observations: Any = env.reset()
+        self.memory: tuple[Any, ...] | None = None
+        self.starts: AnyArray = np.ones(env.num_envs, dtype=bool)
+        compiled = compiled_episodes(model, env) if deterministic else None
+        if compiled is not None and not compiled.agree_with_torch(normalize(self.observations)):
+            compiled = None
+        self.compiled = compiled
+
+    def until_an_end(self, tally: Tally) -> tuple[AnyArray, list[dict[str, Any]]]:
+        """Step until an episode has ended; return (E,) whose has, and the infos of the step."""
+        if self.compiled is not None:
+            end = self.compiled.until_an_end(self.observations, tally)
+            if end is not None:
+                self.observations, self.starts = end.observations, end.starts
+                return end.starts, end.infos
+            self.compiled = None  # what follows is an error of SB3's, about NaN
+        while True:
+            infos = self._step(tally)
+            if self.starts.any():
+                return self.starts, infos
+
+    def _step(self, tally: Tally) -> list[dict[str, Any]]:
+        seen = self.normalize(self.observations)
+        actions, self.memory = predict(
+            self.model, seen, self.memory, self.starts, deterministic=self.deterministic
+        )
+        _add_to_checksums(tally.checksums, self.observations)
+        self.observations, rewards, self.starts, infos = self.env.step(actions)
+        np.add(tally.rewards, rewards, out=tally.rewards)
+        np.add(tally.lengths, 1, out=tally.lengths)
+        return infos
 
 
 def _add_to_checksums(checksums: list[int], observations: Any) -> None:

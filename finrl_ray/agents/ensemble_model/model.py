@@ -30,6 +30,7 @@ from finrl_ray.env.orders.discrete import choices_of_space
 from finrl_ray.env.portfolio.weights import project_to_simplex
 from finrl_ray.env.target_weights import settled_band, weights_of_actions
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.forward.policy import predict
 
 ALIKE = "observation"
 """`Member.view` of members that all see the same."""
@@ -160,10 +161,10 @@ def _act(
     """Return a member's action and its state; with stacks its own state and the stack."""
     n_stack = n_stack_of_model(model)
     if n_stack == 1:
-        return model.predict(seen, state, episode_start, deterministic)
+        return predict(model, seen, state, episode_start, deterministic=deterministic)
     own, before = (None, None) if state is None else state
     stack = next_stack(before, seen, n_stack, episode_start)
-    action, after = model.predict(stack, own, episode_start, deterministic)
+    action, after = predict(model, stack, own, episode_start, deterministic=deterministic)
     return action, (after, stack)
 
 

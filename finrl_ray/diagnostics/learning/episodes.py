@@ -17,6 +17,7 @@ from finrl_ray.agents.state.env import wrappers
 from finrl_ray.env.accounts import Accounts
 from finrl_ray.env.orders.discrete import choices_of
 from finrl_ray.env.portfolio.account import PortfolioAccount
+from finrl_ray.learners.forward.policy import predict
 
 Policy: TypeAlias = Callable[[Any, BoolArray], AnyArray]
 """Takes the observations of all accounts, and whether each begins an episode; returns actions."""
@@ -153,9 +154,7 @@ def model_policy(model: BaseAlgorithm, deterministic: bool = True) -> Policy:
 
     def act(observations: Any, starts: BoolArray) -> AnyArray:
         nonlocal memory
-        actions, memory = model.predict(
-            observations, state=memory, episode_start=starts, deterministic=deterministic
-        )
+        actions, memory = predict(model, observations, memory, starts, deterministic=deterministic)
         return actions
 
     return act

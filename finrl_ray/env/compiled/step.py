@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from finrl_ray._typing import Float32Array, FloatArray, IntArray
-from finrl_ray.env.kernel import short_weights, step, target_weights
+from finrl_ray.env.compiled import address
+from finrl_ray.env.compiled.address import call_for_nothing, call_for_number
+from finrl_ray.env.kernel import arrays
 from finrl_ray.env.kernel.arrays import Books, Market
 from finrl_ray.env.kernel.compile import njit
-from finrl_ray.env.kernel.short_weights import plan_short_orders
-from finrl_ray.env.kernel.step import step_accounts
-from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.orders import sizes
 from finrl_ray.env.orders.sizes import FLOAT32_RESOLUTION, NEAREST
 
@@ -53,6 +52,10 @@ class Stepping(NamedTuple):
     """(E, N)"""
     sizing: Any
     """The fields of Sizing."""
+    step_at: int
+    """The address of `step_accounts` for these arguments."""
+    plan_at: int
+    """That of `plan_orders` or `plan_short_orders`; 0 where `weights` is None."""
 
 
 @njit
@@ -77,11 +80,11 @@ def write_orders(
     orders: FloatArray,
     market: Any,
     books: Any,
-    margin: Any,
     planning: Any,
     weights: Any,
     hmax: FloatArray,
     sizing: Any,
+    plan_at: int,
 ) -> None:
     """Fill the orders (E, N) that actions (E, N) ask for, in shares."""
     if weights is None:
@@ -99,10 +102,7 @@ def write_orders(
     for e in range(orders.shape[0]):
         for i in range(orders.shape[1]):
             orders[e, i] = actions[e, i]
-    if margin is None:
-        plan_orders(orders, market, books, planning, weights)
-    else:
-        plan_short_orders(orders, market, books, planning, weights)
+    call_for_nothing(plan_at, (orders, market, books, planning, weights))
 
 
 @njit
@@ -124,27 +124,34 @@ def take_step(actions: Float32Array, observations: Float32Array, stepping: Any) 
     """
     s = Stepping(*stepping)
     write_orders(
-        actions, s.orders, s.market, s.books, s.margin, s.planning, s.weights, s.hmax, s.sizing
+        actions,
+        s.orders,
+        s.market,
+        s.books,
+        s.planning,
+        s.weights,
+        s.hmax,
+        s.sizing,
+        s.plan_at,
     )
     return int(
-        step_accounts(
-            s.orders,
-            s.executed,
-            s.sequence,
-            s.network,
-            observations,
-            s.market,
-            s.books,
-            s.switches,
-            s.margin,
-            s.limits,
+        call_for_number(
+            s.step_at,
+            (
+                s.orders,
+                s.executed,
+                s.sequence,
+                s.network,
+                observations,
+                s.market,
+                s.books,
+                s.switches,
+                s.margin,
+                s.limits,
+            ),
         )
     )
 
 
-_PARTS = (
-    *(sizes, step, target_weights, short_weights),
-    *(*step.PARTS, *target_weights.PARTS, *short_weights.PARTS),
-)
-FILES = (*dict.fromkeys(str(part.__file__) for part in _PARTS), __file__)
+FILES = tuple(str(part) for part in (arrays.__file__, address.__file__, sizes.__file__, __file__))
 """The files of which compiled code is part of `take_step`."""

@@ -5,17 +5,28 @@ over what is left to do: `hand_over` makes the env's next `step_wait` give that 
 resets included, through every wrapper around the env.
 """
 
+from collections.abc import MutableMapping
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray._typing import AnyArray, Float32Array
+from finrl_ray._typing import AnyArray, BoolArray, Float32Array
 from finrl_ray.env.accounts import Accounts
-from finrl_ray.env.compiled.step import UNITS, Sizing
+from finrl_ray.env.compiled.address import address_of
+from finrl_ray.env.compiled.step import UNITS, Sizing, Stepping
+from finrl_ray.env.kernel.short_weights import plan_short_orders
 from finrl_ray.env.kernel.sorting_network import sorting_network
+from finrl_ray.env.kernel.step import step_accounts
+from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.orders.refused import raise_status
 from finrl_ray.env.vec_env import StockTradingVecEnv
+
+_OBSERVATIONS: Float32Array = np.empty((1, 1), dtype=np.float32)
+"""An array like those that loops hand over."""
+_known: MutableMapping[Accounts, tuple[int, int]] = WeakKeyDictionary()
+"""The addresses for accounts, in this process only: what is pickled has none."""
 
 
 def reason_against_steps(env: VecEnv) -> str:
@@ -55,7 +66,7 @@ class CompiledSteps:
         """Return the fields of `Stepping` as they are now; settings may change between loops."""
         accounts = self._accounts
         rules = accounts.rules
-        return accounts.in_kernel(
+        given = accounts.in_kernel(
             sorting_network(accounts.table.n_assets),
             tuple(
                 Sizing(
@@ -65,6 +76,10 @@ class CompiledSteps:
                 )
             ),
         )
+        found = _known.get(accounts)
+        if found is None:
+            found = _known[accounts] = _addresses(Stepping(*(*given, 0, 0)))
+        return (*given, *found)
 
     def steps_left(self) -> int:
         """Return the number of steps after which the next episode ends; 1 or more.
@@ -74,6 +89,11 @@ class CompiledSteps:
         records = self._accounts.books.records
         left = int(np.min(records["last"] - records["day"]))
         return max(1, left + (self._accounts.rules.time_limit == "dummy_step"))
+
+    def finished(self) -> BoolArray:
+        """Return whose episodes the last step has ended, of shape (E,), as a view."""
+        ended: BoolArray = self._accounts.books.records["finished"]
+        return ended
 
     def hand_over(self, actions: Float32Array, observations: Float32Array) -> None:
         """Make the env's next `step_wait` give a step that has been taken already.
@@ -101,3 +121,19 @@ class CompiledSteps:
             If an account is beyond float32.
         """
         raise_status(self._accounts.table, self._accounts.books, status, actions)
+
+
+def _addresses(stepping: Stepping) -> tuple[int, int]:
+    """Return where the code that trades for accounts lies, and that which plans their orders."""
+    s = stepping
+    step_at = address_of(
+        step_accounts,
+        (
+            *(s.orders, s.executed, s.sequence, s.network, _OBSERVATIONS),
+            *(s.market, s.books, s.switches, s.margin, s.limits),
+        ),
+    )
+    if s.weights is None:
+        return step_at, 0
+    plan = plan_orders if s.margin is None else plan_short_orders
+    return step_at, address_of(plan, (s.orders, s.market, s.books, s.planning, s.weights))

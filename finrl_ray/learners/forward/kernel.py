@@ -278,9 +278,9 @@ def act(
     work: Float32Array,
     partial: Float32Array,
     actions: Float32Array,
-) -> bool:
-    """Do what `write_actions` does, called from Python."""
-    return bool(
+) -> int:
+    """Do what `write_actions` does, called from Python or by its address; 1 for True."""
+    return int(
         write_actions(
             functions, layers, n_tickers, bounds, kind, observations, work, partial, actions
         )

@@ -103,16 +103,24 @@ class PolicyForward:
         ----------
         n_envs : E
         """
-        # in this order: the first call for the number of threads in a thread sets it there
-        setting = th.get_num_threads(), th.get_float32_matmul_precision(), n_envs
-        lanes = _agreed.get((*self._signature, *setting))
+        key = self._key(n_envs)
+        lanes = _agreed.get(key)
         if lanes is None:
             lanes = self._compare(n_envs)
             if lanes is not None:
-                _agreed[(*self._signature, *setting)] = lanes
+                _agreed[key] = lanes
         if not lanes or not self._find_parameters():
             return None
         return self._made(n_envs, lanes)
+
+    def _key(self, n_envs: int) -> tuple[Any, ...]:
+        # the first call for the number of threads in a thread sets it there, for MKL too
+        setting = th.get_num_threads(), th.get_float32_matmul_precision(), n_envs
+        return (*self._signature, *setting)
+
+    def refuse(self, n_envs: int) -> None:
+        """Leave policies of this shape to torch from here on, for E observations at once."""
+        _agreed[self._key(n_envs)] = self._refused()
 
     def actions(self, observations: Float32Array) -> Float32Array | None:
         """Return the deterministic actions (E, A) for observations (E, S), as SB3 gives them.
@@ -229,6 +237,27 @@ def compiled_actions(model: BaseAlgorithm, observations: Float32Array) -> Float3
     if not (flags.c_contiguous and flags.writeable):  # code is compiled for one kind of array
         observations = np.array(observations, order="C")
     return forward.actions(observations)
+
+
+def predict(
+    model: Any, observations: Any, state: Any, episode_start: Any, *, deterministic: bool
+) -> tuple[AnyArray, Any]:
+    """Return what `model.predict` returns, of SB3's own classes in compiled code where it can be.
+
+    Parameters
+    ----------
+    model : of SB3, or another object with `predict`
+    observations, state, episode_start, deterministic : see SB3's `predict`
+    """
+    own = getattr(type(model), "predict", None) is BaseAlgorithm.predict
+    if deterministic and own and "predict" not in vars(model) and are_rows(model, observations):
+        actions = compiled_actions(model, observations)
+        if actions is not None:
+            return actions, state
+    result: tuple[AnyArray, Any] = model.predict(
+        observations, state, episode_start, deterministic=deterministic
+    )
+    return result
 
 
 def are_rows(model: BaseAlgorithm, observations: Any) -> bool:

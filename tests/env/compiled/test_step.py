@@ -9,8 +9,10 @@ from bit_equality import assert_equal_bits
 from env_markets import random_market
 
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.compiled import step
 from finrl_ray.env.compiled.step import take_step
 from finrl_ray.env.compiled.steps import CompiledSteps, reason_against_steps
+from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
 ORDERS: list[dict[str, Any]] = [
@@ -52,6 +54,12 @@ def taken(env: StockTradingVecEnv, actions: Any) -> tuple[int, Any]:
     observations = np.zeros((env.num_envs, *env.observation_space.shape), dtype=np.float32)
     status = take_step.py_func(actions, observations, CompiledSteps(env).arguments())
     return status, observations
+
+
+@pytest.fixture(autouse=True)
+def _called_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    # what calls by an address has to be compiled: tests/agents/test_compiled_episodes.py
+    monkeypatch.setattr(step, "call_for_number", lambda _, given: step_accounts(*given))
 
 
 def assert_same_books(env: StockTradingVecEnv, other: StockTradingVecEnv) -> None:
