@@ -179,6 +179,10 @@ class Update:
         optimizer.count_steps(done - (ended == STOPPED))
         if ended == UNDEFINED:
             self._require_distribution()
+            # what torch takes, such as deviations without an end, gives a gradient of NaN
+            fused.values.fill(np.nan)
+            parts[done:] = np.nan
+            done = len(parts)
         return parts[:done], ended == STOPPED
 
     def _require_distribution(self) -> None:

@@ -362,3 +362,10 @@ def test_sb3s_own_callbacks_do_what_they_do() -> None:
         found.append((inner.at, stop.n_episodes, stop.n_calls, rows.n_calls, model.num_timesteps))
     assert found[0] == found[1]
     assert len(found[0][0]) > 3
+
+
+def test_deviations_without_an_end_are_said_after_the_update_that_they_spoil() -> None:
+    model = make_model(policy_kwargs={"net_arch": [8], "log_std_init": 1e38})
+    with pytest.raises(ValueError, match="Expected parameter"):
+        model.learn(2 * N_STEPS, callback=Rows())
+    assert model.num_timesteps == N_STEPS
