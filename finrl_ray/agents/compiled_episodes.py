@@ -66,7 +66,7 @@ class CompiledEpisodes:
         self.env = env
         self._forward = forward
         self._statistics = statistics
-        self._steps = CompiledSteps(base_vec_env(env))  # type: ignore[arg-type]  # see compiled_episodes
+        self._steps = CompiledSteps(base_vec_env(env))
         self._own = next((w for w in wrappers(env) if isinstance(w, VecNormalize)), None)
         n_envs, size = env.num_envs, len(statistics.mean)
         self._seen: Float32Array = np.empty((n_envs, size), dtype=np.float32)

@@ -122,6 +122,8 @@ class StockTradingEnv(AccountView):
             },
         )
         super().__init__(accounts, 0)
+        self.stepped: Float32Array | None = None
+        """Observations of a step that compiled code has taken, for the next `step` to give."""
         self._df = None if isinstance(df, MarketData) else df
         self._dummy_step = chosen.time_limit == "dummy_step"
         self.make_plots, self.print_verbosity = make_plots, print_verbosity
@@ -140,22 +142,27 @@ class StockTradingEnv(AccountView):
         """
         accounts = self.accounts
         books = accounts.books
-        if books.records["finished"][0] and not self._dummy_step:
-            raise RuntimeError("the episode has ended; call reset() before step()")
-        actions = np.asarray(action)[np.newaxis]
-        if self.choices is not None:
-            actions = self.choices.actions_of(actions)
-        observation = accounts.step(actions)[0]
+        observations, self.stepped = self.stepped, None
+        if observations is None:
+            observations = self._taken(action)
         finished = bool(books.records["finished"][0])
         info = {"account_history": accounts.history(0)} if finished else {}
         terminated = finished and (self._dummy_step or accounts.is_lost(0))
         return (
-            observation,
+            observations[0],
             float(books.records["reward"][0]),
             terminated,
             finished and not terminated,
             info,
         )
+
+    def _taken(self, action: AnyArray) -> Float32Array:
+        if self.accounts.books.records["finished"][0] and not self._dummy_step:
+            raise RuntimeError("the episode has ended; call reset() before step()")
+        actions = np.asarray(action)[np.newaxis]
+        if self.choices is not None:
+            actions = self.choices.actions_of(actions)
+        return self.accounts.step(actions)
 
     @property
     def df(self) -> "pd.DataFrame":

@@ -10,12 +10,13 @@ from bit_equality import assert_equal_bits
 from env_markets import random_market
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
 from finrl_ray.agents import rollout
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.rollout import evaluate_episodes
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.learners.forward import policy as forward
 from finrl_ray.learners.forward.library import torch_functions
@@ -130,6 +131,20 @@ def test_episodes_are_those_of_stock_sb3(name: str, tmp_path: Path) -> None:
             assert np.abs(history.trades).sum() > 0, "an account that stands still shows nothing"
         same = "random_start" not in options
         assert (len({episode.checksum for episode in episodes}) == 1) == same
+
+
+@needs_mkl
+@pytest.mark.usefixtures("compiled_only")
+@pytest.mark.parametrize("options", [{}, {"time_limit": "dummy_step"}], ids=str)
+def test_finrls_single_env_is_run_whole_too(options: dict[str, Any]) -> None:
+    model = trained(*CASES["ppo, orders"])
+    env = StockTradingEnv(market(), initial_amount=2e4, **options)
+    ((_, reward, length, history),) = stepped(model, env_of(options), 1)
+    account, actions = DRLAgent.DRL_prediction(model, env)
+    assert_equal_bits(account["account_value"].to_numpy(), history.account_value)
+    assert_equal_bits(actions.to_numpy().astype(float), history.trades)
+    episode = evaluate_episodes(model, DummyVecEnv([lambda: env]))[0]
+    assert (episode.reward, episode.length) == (reward, length)
 
 
 @needs_mkl

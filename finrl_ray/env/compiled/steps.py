@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from finrl_ray._typing import AnyArray, BoolArray, Float32Array
 from finrl_ray.env.accounts import Accounts
@@ -21,6 +21,7 @@ from finrl_ray.env.kernel.sorting_network import sorting_network
 from finrl_ray.env.kernel.step import step_accounts
 from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.orders.refused import raise_status
+from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
 _OBSERVATIONS: Float32Array = np.empty((1, 1), dtype=np.float32)
@@ -36,15 +37,29 @@ def reason_against_steps(env: VecEnv) -> str:
     ----------
     env : without the wrappers around it
     """
-    if type(env) is not StockTradingVecEnv:
-        return f"the env is a {type(env).__name__} and no StockTradingVecEnv"
-    if env.choices is not None:
+    traded = _traded_env(env)
+    if traded is None:
+        inside = [type(one).__name__ for one in getattr(env, "envs", [])]
+        of = f" of {', '.join(inside)}" if type(env) is DummyVecEnv else ""
+        return f"the env is a {type(env).__name__}{of} and no StockTradingVecEnv"
+    if traded.choices is not None:
         return "the env has discrete_actions"
-    if env.accounts.payments is not None:
+    if traded.accounts.payments is not None:
         return "the env pays an own reward"
-    if env.accounts.rules.ties == "argsort":
+    if traded.accounts.rules.ties == "argsort":
         return "ties among orders are left to numpy.argsort, as FinRL's (parity)"
     return ""
+
+
+def _traded_env(env: VecEnv) -> StockTradingVecEnv | StockTradingEnv | None:
+    """Return the env that holds the accounts: a vec env itself, or the one in a DummyVecEnv."""
+    if type(env) is StockTradingVecEnv:
+        return env
+    if type(env) is DummyVecEnv and len(env.envs) == 1:
+        inside = env.envs[0]
+        # exactly this class: another one may step otherwise
+        return inside if type(inside) is StockTradingEnv else None
+    return None
 
 
 class CompiledSteps:
@@ -55,12 +70,15 @@ class CompiledSteps:
     env : without the wrappers around it
     """
 
-    def __init__(self, env: StockTradingVecEnv) -> None:
+    def __init__(self, env: VecEnv) -> None:
+        traded = _traded_env(env)
+        assert traded is not None, "see reason_against_steps"
         self.env = env
+        self._traded = traded
 
     @property
     def _accounts(self) -> Accounts:
-        return self.env.accounts
+        return self._traded.accounts
 
     def arguments(self) -> tuple[Any, ...]:
         """Return the fields of `Stepping` as they are now; settings may change between loops."""
@@ -104,7 +122,7 @@ class CompiledSteps:
         observations : array of shape (E, S), which the env takes over
         """
         self.env.step_async(actions)
-        self.env.stepped = observations
+        self._traded.stepped = observations
 
     def refuse(self, status: int, actions: AnyArray) -> NoReturn:
         """Raise what `Accounts.step` raises where `take_step` has returned a status other than 0.
