@@ -1,8 +1,8 @@
 """A running search in Ray's dashboard: one named task per trial, and its measures as metrics.
 
 Trials share a few actors that outlive them, so Ray's own tables show actors where a person looks
-for trials. `DashboardActor` reserves no CPU. It holds one call open per running trial, under the
-trial's name, and exports gauges through Ray's metrics.
+for trials. `DashboardActor` holds one call open per running trial, under the trial's name, and
+exports gauges through Ray's metrics.
 """
 
 import logging
@@ -16,6 +16,7 @@ import ray
 from ray import tune
 
 from finrl_ray.search.journal.records import ENDED, TrialRecord, TrialRecords
+from finrl_ray.search.loggers.dashboard_actor import DashboardActor, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -25,25 +26,10 @@ _SHARE = 0.05
 _SPEED_OVER_S = 30.0
 _AT_ONCE = 10_000
 _LAST_CALL_S = 10.0
+# the start of one more process waits for the first result, but not for longer than this
+_PATIENCE_S = 10.0
 STATES = ("running", "completed", "stopped", "rejected", "failed", "interrupted", "waiting")
-GAUGES = {
-    "finrl_ray_trials": ("trials of a search, by state", ("search", "state")),
-    "finrl_ray_best_objective": ("objective of the best trial so far", ("search",)),
-    "finrl_ray_best_sharpe": ("validation Sharpe ratio of the best trial so far", ("search",)),
-    "finrl_ray_best_drawdown": ("validation drawdown (<= 0) of the best trial so far", ("search",)),
-    "finrl_ray_failures": ("attempts of trials that ended in an error, restarts too", ("search",)),
-    "finrl_ray_steps_per_second": ("env steps per second, over all trials", ("search",)),
-    "finrl_ray_trial_sharpe": ("last validation Sharpe ratio of a trial", ("search", "trial")),
-    "finrl_ray_trial_drawdown": ("last validation drawdown of a trial", ("search", "trial")),
-    "finrl_ray_trial_timesteps": ("env steps that a trial has done", ("search", "trial")),
-}
-"""The gauges by name, with what they say and their tags; Ray puts `ray_` before each name."""
-
 Best = Callable[[Sequence[TrialRecord]], TrialRecord | None]
-Sample = tuple[str, dict[str, str], float]
-"""One gauge's name, its tags and its value."""
-
-
 class HasRecords(Protocol):
     """What `RayDashboardCallback` reads: the journal of the running search."""
 
@@ -55,52 +41,6 @@ class HasRecords(Protocol):
 def trial_name(record: TrialRecord) -> str:
     """Return the name under which a trial is in the dashboard: `trial_00003`."""
     return f"trial_{record.index:05d}"
-
-
-class TrialFailedError(Exception):
-    """What ends the named task of a trial that failed, so that the dashboard shows it as failed."""
-
-
-class DashboardActor:
-    """The actor: one open call per running trial, and the gauges."""
-
-    def __init__(self) -> None:
-        import asyncio
-
-        from ray.util.metrics import Gauge
-
-        self._asyncio = asyncio
-        self._ends: dict[str, Any] = {}
-        self._gauges = {
-            name: Gauge(name, description=says, tag_keys=tags)
-            for name, (says, tags) in GAUGES.items()
-        }
-
-    def _end_of(self, name: str) -> Any:
-        # a trial that starts again after its end is a new task, with an end of its own
-        future = self._ends.get(name)
-        if future is None:
-            future = self._ends[name] = self._asyncio.get_running_loop().create_future()
-        return future
-
-    async def trial(self, name: str) -> str:
-        """Return when the trial ends; raise if it failed."""
-        state, reason = await self._end_of(name)
-        self._ends.pop(name, None)
-        if state == "failed":
-            raise TrialFailedError(reason)
-        return f"{state}: {reason}"
-
-    async def end(self, name: str, state: str, reason: str) -> None:
-        """Let the open call of a trial return."""
-        future = self._end_of(name)
-        if not future.done():
-            future.set_result((state, reason))
-
-    async def show(self, samples: Sequence[Sample]) -> None:
-        """Set gauges."""
-        for name, tags, value in samples:
-            self._gauges[name].set(value, tags=tags)
 
 
 class RayDashboardCallback(tune.Callback):
@@ -124,6 +64,7 @@ class RayDashboardCallback(tune.Callback):
         self.shown: set[str] = set()
         self.history: deque[tuple[float, int]] = deque()
         self.next = -math.inf
+        self.first = math.inf
         self.broken = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,9 +74,16 @@ class RayDashboardCallback(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Bring the dashboard up to date, once a second at most."""
         now = time.monotonic()
-        if now >= self.next:
+        if now >= self.next and self._has_begun(now):
             self._guarded(now, ending=False)
             self.next = now + max(_EVERY_S, (time.monotonic() - now) / _SHARE)
+
+    def _has_begun(self, now: float) -> bool:
+        """Return whether there is something to show that is worth a process."""
+        self.first = min(self.first, now)
+        if self.actor is not None or now - self.first >= _PATIENCE_S:
+            return True
+        return any(record.results for record in self.journal.records.in_order())
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Close the calls that are still open."""

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import math
 import pickle
+import subprocess
+import sys
 from functools import partial
 from typing import Any
 
@@ -12,13 +14,8 @@ import pytest
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.search import SearchConfig
 from finrl_ray.search.journal.records import TrialRecord, TrialRecords
-from finrl_ray.search.loggers.ray_dashboard import (
-    GAUGES,
-    DashboardActor,
-    RayDashboardCallback,
-    TrialFailedError,
-    trial_name,
-)
+from finrl_ray.search.loggers.dashboard_actor import GAUGES, DashboardActor, TrialFailedError
+from finrl_ray.search.loggers.ray_dashboard import RayDashboardCallback, trial_name
 from finrl_ray.search.results.table import leader
 
 
@@ -223,3 +220,31 @@ def test_a_trial_that_ends_between_two_looks_is_shown() -> None:
         ("trial", "trial_00001", "trial_00001"),
         ("end", "", "trial_00001", "completed", "why"),
     ]
+
+
+def test_the_process_of_the_actor_loads_only_what_it_needs() -> None:
+    heavy = ("torch", "stable_baselines3", "ray.tune", "pandas", "pyarrow", "numba", "scipy")
+    code = (
+        f"import pickle, sys, ray; pickle.loads({pickle.dumps(DashboardActor)!r})()\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_its_process_starts_once_there_is_a_result_or_after_a_while(monkeypatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    asked: list[float] = []
+    made = board(record(0))
+    made.actor = None
+    monkeypatch.setattr(made, "_guarded", lambda now, ending: asked.append(now))
+    made.on_step_end(0, [])
+    assert asked == []
+    made.journal = Journal(scored(0, 1.0))
+    made.on_step_end(1, [])
+    assert asked == [100.0]
+    made.journal, made.next = Journal(record(0)), -math.inf
+    clock[0] += 11
+    made.on_step_end(2, [])
+    assert asked == [100.0, 111.0]
