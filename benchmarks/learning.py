@@ -245,7 +245,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         if (setup, law, seed) not in done
     ]
     if wanted:
-        with driver_environment(), search_session(ExperimentConfig(), None, False):
+        with driver_environment(), search_session(ExperimentConfig(), 1, None, False):
             for setup, law, seed in wanted:
                 rows.append(measure(setup, law, seed, arguments.fresh))
                 with arguments.rows.open("a", encoding="utf-8") as file:

@@ -22,6 +22,13 @@ null where there were none.
 `start`: from the command to the first result in the journal, on the quickstart experiment; and how
 long `--help` takes.
 
+`processes`: the quickstart experiment from the command to its end, with its backtest and report:
+CPU seconds of each kind of process up to the first result, to the last trial's end and to that of
+the command, and the largest resident memory of each kind. CPU seconds depend little on what else
+the machine does.
+
+`reading`: CPU seconds of the commands that read or check, on that search; the median of some runs.
+
 One JSON object per measurement, kept in benchmarks/results/search_overhead.json.
 """
 
@@ -59,7 +66,32 @@ EQUAL_TRIALS = {
     "gamma": {"uniform": [0.98, 0.99]},
 }
 LEFT_ALONE_CORES = 0.1
-PARTS = ("driver", "workers", "start")
+PARTS = ("driver", "workers", "start", "processes", "reading")
+KINDS = {
+    "gcs_server": "gcs_server",
+    "raylet/raylet ": "raylet",
+    "dashboard/agent": "dashboard agent",
+    "runtime_env/agent": "runtime env agent",
+    "dashboard/dashboard": "dashboard",
+    "multiprocessing": "dashboard modules",
+    "log_monitor": "log monitor",
+    "monitor.py": "autoscaler monitor",
+    "process_guard": "guard",
+    "DashboardActor": "dashboard actor",
+    "ImplicitFunc": "trial worker",
+    "default_worker": "idle worker",
+    "ray::IDLE": "idle worker",
+}
+"""Kinds of processes by a part of their command line; the first that fits."""
+READING = (
+    ["--help"],
+    ["show", "DIR"],
+    ["ls", "RUNS"],
+    ["report", "DIR"],
+    ["compare", "DIR", "DIR", "--html", "PAGE"],
+    ["doctor", str(QUICKSTART), "--no-measure"],
+    ["audit", str(QUICKSTART)],
+)
 MEASURES = ("sharpe_ratio", "sortino_ratio", "calmar_ratio", "max_drawdown", "total_return")
 
 
@@ -290,16 +322,120 @@ def start(repeats: int) -> dict[str, Any]:
         with ray_folder() as folder:
             helps.append(_help_s())
             began = time.time()
-            with (folder / "output.txt").open("w") as output:
-                command = [*_command(), "tune", str(QUICKSTART)]
-                storage = f"search.storage_path={folder / 'runs'}"
-                process = subprocess.Popen([*command, "--set", storage], stdout=output)
-                try:
-                    seconds.append(_first_result(folder) - began)
-                finally:
-                    process.terminate()
-                    process.wait(60)
+            process = _started_command(folder)
+            try:
+                seconds.append(_first_result(folder) - began)
+            finally:
+                process.terminate()
+                process.wait(60)
     return {"part": "start", "first_result_s": summary(seconds), "help_s": summary(helps)}
+
+
+def processes() -> dict[str, Any]:
+    """Run the command to its end and sum its processes by kind."""
+    with ray_folder() as folder:
+        began = time.time()
+        process = _started_command(folder, "--backtest")
+        family = Family(process.pid)
+        moments: dict[str, dict[str, float]] = {}
+        walls: dict[str, float] = {}
+        while process.poll() is None:
+            family.look()
+            events = {"first result": '"event": "result"', "search": '"state": "finished"'}
+            text = "".join(
+                path.read_text(encoding="utf-8") for path in folder.glob("runs/*/journal.jsonl")
+            )
+            for moment, mark in events.items():
+                if mark in text and moment not in moments:
+                    moments[moment] = family.cpu_s()
+                    walls[moment] = round(time.time() - began, 1)
+            time.sleep(0.05)
+        assert process.returncode == 0, (folder / "output.txt").read_text(encoding="utf-8")
+        moments["command"], walls["command"] = family.cpu_s(), round(time.time() - began, 1)
+    return {
+        "part": "processes",
+        "cpu_s_until": moments,
+        "total_cpu_s_until": {name: round(sum(cpu.values()), 2) for name, cpu in moments.items()},
+        "most_mib": family.most_mib(),
+        "wall_s_until": walls,
+        "load": os.getloadavg()[0],
+    }
+
+
+class Family:
+    """The processes that a command has started, with the CPU time and memory of each.
+
+    Parameters
+    ----------
+    pid : of the command
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.root = psutil.Process(pid)
+        self.kinds: dict[int, str] = {pid: "driver"}
+        self.cpu: dict[int, float] = {}
+        self.most: dict[int, int] = {}
+
+    def look(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in (self.root, *self.root.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                    self._look_at(process)
+
+    def _look_at(self, process: psutil.Process) -> None:
+        pid, times = process.pid, process.cpu_times()
+        self.cpu[pid] = times.user + times.system
+        self.most[pid] = max(self.most.get(pid, 0), process.memory_info().rss)
+        line = " ".join(process.cmdline())
+        kind = next((kind for part, kind in KINDS.items() if part in line), "other")
+        # a worker is named by its task, for a while
+        if pid not in self.kinds or self.kinds[pid] in ("idle worker", "other"):
+            self.kinds[pid] = kind
+
+    def cpu_s(self) -> dict[str, float]:
+        found: dict[str, float] = defaultdict(float)
+        for pid, cpu in self.cpu.items():
+            found[self.kinds[pid]] += cpu
+        return {kind: round(cpu, 2) for kind, cpu in sorted(found.items())}
+
+    def most_mib(self) -> dict[str, int]:
+        found: dict[str, int] = defaultdict(int)
+        for pid, most in self.most.items():
+            found[self.kinds[pid]] = max(found[self.kinds[pid]], most // 2**20)
+        return dict(sorted(found.items()))
+
+
+def reading(repeats: int) -> dict[str, Any]:
+    """Run one search, and then each command that reads or checks some times."""
+    with ray_folder() as folder:
+        assert _started_command(folder).wait() == 0
+        (search,) = (folder / "runs").iterdir()
+        names = {
+            "DIR": str(search),
+            "RUNS": str(folder / "runs"),
+            "PAGE": str(folder / "page.html"),
+        }
+        found: dict[str, list[float]] = defaultdict(list)
+        for _ in range(repeats):
+            for arguments in READING:
+                before = os.times()
+                subprocess.run(
+                    [*_command(), *(names.get(one, one) for one in arguments)],
+                    stdout=subprocess.DEVNULL,
+                    check=True,
+                )
+                after = os.times()
+                cpu = after.children_user + after.children_system
+                found[arguments[0]].append(cpu - before.children_user - before.children_system)
+    medians = {name: round(statistics.median(cpu), 2) for name, cpu in found.items()}
+    return {"part": "reading", "cpu_s": medians}
+
+
+def _started_command(folder: Path, *options: str) -> "subprocess.Popen[bytes]":
+    with (folder / "output.txt").open("w") as output:
+        storage = f"search.storage_path={folder / 'runs'}"
+        command = [*_command(), "tune", str(QUICKSTART), "--set", storage, *options]
+        return subprocess.Popen(command, stdout=output)
 
 
 def _command() -> list[str]:
@@ -352,6 +488,10 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {"part": "scaling", "rounds": len(ratios), "two_workers_over_one": ratio}
     if "start" in options.only:
         yield start(options.repeats)
+    if "processes" in options.only:
+        yield processes()
+    if "reading" in options.only:
+        yield reading(options.repeats)
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ from finrl_ray.agents.replay.choose import make_replay_buffer
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.agents.saved_models.zip_file import model_file
 from finrl_ray.agents.sb3_internals import end_of_training, require_reset, set_up
+from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.own_code.failures import calling
 
@@ -97,6 +98,7 @@ class DRLAgent:
             it cannot act in the env's action space, `tensorboard_log` is given without
             TensorBoard, or advantages would be normalised over a single sample.
         """
+        skip_dynamo_import()
         check_actions(model_name, self.env.action_space)
         kwargs: dict[str, Any] = {
             "verbose": verbose,

@@ -45,6 +45,7 @@ from finrl_ray.agents.saved_models.zip_file import (
     read_members,
     without_pickles,
 )
+from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.errors import ConfigError
 
 UNDER_STATISTICS = "trained_under_vec_normalize"
@@ -114,6 +115,7 @@ def load_model(
         If the file is missing, damaged, of another algorithm, does not fit the env, holds NaN, or
         needs trust, with what is wrong.
     """
+    skip_dynamo_import()
     kind = find_algorithm(model).model_class if isinstance(model, str) else model
     wanted = f"{with_article(algorithm_name(kind))} model"
     file = model_file(path, wanted)

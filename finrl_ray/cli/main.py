@@ -37,6 +37,7 @@ from finrl_ray.cli.screen import (
 )
 from finrl_ray.errors import FinRLRayError
 from finrl_ray.files.disk_full import disk_full_error, is_disk_full
+from finrl_ray.support.garbage import rare_collection
 from finrl_ray.support.interruptions import announced, interrupted, leaves_at_once
 
 FailOption = Annotated[
@@ -83,16 +84,22 @@ SetOption = Annotated[
 ]
 
 
-def main() -> None:
-    """Run the command line; a known error is one message and exit code 2, unless --debug."""
+def main(*, own_process: bool = False) -> None:
+    """Run the command line; a known error is one message and exit code 2, unless --debug.
+
+    Parameters
+    ----------
+    own_process : it is all that this process does
+    """
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     if not debug:
         threading.excepthook = _thread_ended
     try:
         # a job goes on without the `submit` that follows it
-        with contextlib.nullcontext() if arguments[:1] == ["submit"] else announced():
-            app(args=arguments, prog_name="finrl-ray", standalone_mode=True)
+        signals = contextlib.nullcontext() if arguments[:1] == ["submit"] else announced()
+        with signals, rare_collection():
+            app(args=arguments, prog_name="finrl-ray", standalone_mode=True, obj=own_process)
     except SystemExit as ended:
         if leaves_at_once():
             sys.stdout.flush()
@@ -160,6 +167,7 @@ def _options(
 
 @app.command()
 def tune(
+    context: typer.Context,
     config: ConfigArgument,
     overrides: SetOption = None,
     with_backtest: Annotated[
@@ -176,18 +184,12 @@ def tune(
 
     loaded = load_config(config, overrides or [])
     quiet()
-    from finrl_ray.cli.live_view import LiveView
-    from finrl_ray.search.run.prepare import prepare_search
-    from finrl_ray.search.run.runner import run_search
+    from finrl_ray.cli.start_search import prepare_and_run
 
-    with _naming(config), progress_bar() as progress:
-        prepared = prepare_search(
-            loaded, base_dir=config.parent, address=address, progress=progress
+    with _naming(config):
+        result = prepare_and_run(
+            loaded, config.parent, address, dashboard=dashboard, early=context.obj is True
         )
-    screen = console()
-    screen.print(prepared.describe(), highlight=False, markup=False)
-    screen.print("joining Ray" if address else "starting Ray (a few seconds)")
-    result = run_search(prepared, make_view=LiveView, address=address, dashboard=dashboard)
     show_result(
         result,
         with_backtest,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services, utils
+from ray._private import node, ray_constants, services, utils
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
 ADDRESS_VARIABLE: str = ray_constants.RAY_ADDRESS_ENVIRONMENT_VARIABLE
@@ -19,6 +19,10 @@ ADDRESS_VARIABLE: str = ray_constants.RAY_ADDRESS_ENVIRONMENT_VARIABLE
 
 CLUSTERS_VARIABLE: str = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 """The environment variable that keeps a Ray on loopback addresses if it is 0."""
+
+HOOK_VARIABLE: str = ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR
+"""The environment variable that names a function which each new worker runs; Ray sets it for its
+option `worker_process_setup_hook`, which workers that are started ahead do not know."""
 
 GRPC_OPTIONS = getattr(ray_constants, "GLOBAL_GRPC_OPTIONS", (("grpc.enable_http_proxy", 0),))
 """How Ray itself connects to a head: through no proxy."""
@@ -45,6 +49,21 @@ def loopback_as_it_is() -> Iterator[None]:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def without_log_monitor() -> Iterator[None]:
+    """Start Rays without the process that sends workers' output to drivers while the block runs.
+
+    Ours has no driver that wants it (`log_to_driver=False`), and Ray has no option for it.
+    """
+    kind: Any = node.Node
+    before = kind.start_log_monitor
+    kind.start_log_monitor = lambda _: None
+    try:
+        yield
+    finally:
+        kind.start_log_monitor = before
 
 
 def node_started_here() -> Any:

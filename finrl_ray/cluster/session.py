@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -18,7 +19,7 @@ from finrl_ray.cluster.nodes import (
     require_workers,
 )
 from finrl_ray.cluster.own_ray import LOOPBACK, loopback_stays, own_ray
-from finrl_ray.cluster.ray_internals import read_token_again
+from finrl_ray.cluster.ray_internals import read_token_again, without_log_monitor
 from finrl_ray.cluster.security import (
     dashboard_exposure,
     ensure_token_file,
@@ -26,6 +27,7 @@ from finrl_ray.cluster.security import (
     token_mode_wanted,
 )
 from finrl_ray.cluster.watchdog import lost_process
+from finrl_ray.cluster.worker_start import worker_start
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.disk_full import DiskFullError, free_bytes, free_space_in_words
 from finrl_ray.machine.available_cpus import available_cpus
@@ -40,6 +42,24 @@ RAY_BYTES = 16 * 10**6
 """Bytes that the logs of a short session take, with a margin."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preload:
+    """What workers of a Ray of our own import before a task asks for it.
+
+    Parameters
+    ----------
+    module : name of the module
+    processes : how many workers
+    """
+
+    module: str = ""
+    processes: int = 0
+
+
+NOTHING = Preload()
+_ahead = threading.Event()
+
+
 @contextmanager
 def ray_session(
     worker_env: Mapping[str, str],
@@ -47,6 +67,7 @@ def ray_session(
     address: str | None = None,
     num_cpus: int | None = None,
     dashboard: bool = False,
+    preload: Preload = NOTHING,
 ) -> Iterator[None]:
     """Use the Ray that this process is connected to, or connect while the block runs.
 
@@ -59,6 +80,7 @@ def ray_session(
     num_cpus : CPUs of a Ray of our own; None: those that this process may
         use
     dashboard : start the dashboard of a Ray of our own, on loopback alone
+    preload : what workers of a Ray of our own import ahead
 
     Raises
     ------
@@ -75,7 +97,7 @@ def ray_session(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     joined = cluster_address(address)
     if joined is None:
-        with _started(num_cpus, dashboard, worker_env):
+        with _started(num_cpus, dashboard, worker_env, preload):
             yield
     else:
         if num_cpus is not None:
@@ -89,17 +111,37 @@ def ray_session(
 
 @contextmanager
 def _started(
-    num_cpus: int | None, dashboard: bool, worker_env: Mapping[str, str]
+    num_cpus: int | None, dashboard: bool, worker_env: Mapping[str, str], preload: Preload
 ) -> Iterator[None]:
     with own_ray() as own:
-        try:
-            with loopback_stays(), environment(own.variables):
-                connection = {**_own_ray(num_cpus, dashboard), **own.options}
-                require_room_for_ray(own.options["_temp_dir"])
-                _init(connection, {**own.worker_env, **worker_env}, "here")
-            yield
-        finally:
-            _shut_down()
+        # workers begin with Ray's own environment, and so with its temporary folder; where the
+        # user's is another one, it is part of what each task asks for
+        ahead = not own.worker_env
+        begin: AbstractContextManager[dict[str, str]] = nullcontext({})
+        if ahead:
+            begin = worker_start(worker_env, preload.module, preload.processes)
+        with begin as variables:
+            try:
+                given = environment({**own.variables, **variables})
+                with loopback_stays(), without_log_monitor(), given:
+                    connection = {**_own_ray(num_cpus, dashboard), **own.options}
+                    require_room_for_ray(own.options["_temp_dir"])
+                    asked = {} if ahead else {**own.worker_env, **worker_env}
+                    _init(connection, asked, "here")
+                if ahead:
+                    _ahead.set()
+                yield
+            finally:
+                _ahead.clear()
+                _shut_down()
+
+
+def starts_workers_ahead() -> bool:
+    """Return whether workers of the connected Ray have their environment as they are started.
+
+    A task or an actor that asks for no environment of its own then need not wait for a new process.
+    """
+    return _ahead.is_set()
 
 
 def _shut_down() -> None:
@@ -171,7 +213,7 @@ def _init(connection: Mapping[str, Any], worker_env: Mapping[str, str], where: s
             **connection,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": dict(worker_env)},
+            runtime_env={"env_vars": dict(worker_env)} if worker_env else None,
         )
     except Exception as error:
         # for a node or a dashboard that starts too slowly Ray raises Exception itself

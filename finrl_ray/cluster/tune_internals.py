@@ -5,6 +5,8 @@ Tried with Ray 2.60.0. What an upgrade of Ray changes is here, in `scheduler_int
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
@@ -29,6 +31,25 @@ from those of Ray's own random search."""
 VARIABLES_FOR_WORKERS: set[str] = class_cache.ENV_VARS_TO_PROPAGATE
 """Names of environment variables that Ray copies from the driver to its workers, and logs: secrets
 of object stores among them. Ray reads this very set."""
+
+ALWAYS_FOR_WORKERS: dict[str, str] = class_cache.DEFAULT_ENV_VARS
+"""Environment variables that Ray Tune sets in its workers. Ray reads this very mapping."""
+
+
+@contextmanager
+def without_worker_variables() -> Iterator[None]:
+    """Let Ray Tune ask for workers without an environment of their own while the block runs.
+
+    Only such workers can be ones that Ray has started ahead.
+    """
+    named, always = set(VARIABLES_FOR_WORKERS), dict(ALWAYS_FOR_WORKERS)
+    VARIABLES_FOR_WORKERS.clear()
+    ALWAYS_FOR_WORKERS.clear()
+    try:
+        yield
+    finally:
+        VARIABLES_FOR_WORKERS.update(named)
+        ALWAYS_FOR_WORKERS.update(always)
 
 
 def stop_at_once(controller: TuneController, trial: Trial) -> None:

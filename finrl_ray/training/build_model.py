@@ -6,7 +6,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.hyperparameters import TrialSettings
-from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.config.experiment import ExperimentConfig
 
 
@@ -28,7 +27,6 @@ def build_model(
 
     `device` is torch's, for models whose own keywords do not name one.
     """
-    skip_dynamo_import()
     model = DRLAgent(env).get_model(
         config.agent.algorithm,
         policy=config.agent.policy,

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-import torch as th
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
 from finrl_ray.config.experiment import ExperimentConfig
@@ -38,6 +37,9 @@ def threads_of_a_trial(config: ExperimentConfig) -> Iterator[None]:
 
     Sums come out differently in their last digit with another number, and with them the networks.
     """
+    # imported where it is used: the number of threads is asked for before torch is needed
+    import torch as th
+
     threads, before = threads_per_trial(config), th.get_num_threads()
     th.set_num_threads(threads)
     try:

@@ -38,6 +38,7 @@ from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic
 from finrl_ray.statistics.verdict import FORMER_RULE, RULE, Rule
 from finrl_ray.support.text import and_list
 from finrl_ray.training.own_metrics import metrics_of
+from finrl_ray.training.threads import threads_of_a_trial
 
 RESULT_FILE = "backtest.json"
 TRADES_FILE = "trades.csv"
@@ -132,7 +133,8 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
     with FolderMirror(folder.path, folder.remote):
         record_opening(folder, record, source, dates, ensemble=ensemble)
         opened = read_openings(folder.path)
-        history = evaluate_account(model, env)[0]
+        with threads_of_a_trial(folder.config):  # as on validation
+            history = evaluate_account(model, env)[0]
         periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
         baselines = baseline_curves(
             test_data, folder.final_train_data, folder.config, periods_per_year=periods

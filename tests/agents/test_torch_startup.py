@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 TRAIN = """
 import sys
@@ -55,3 +56,23 @@ def test_an_optimizer_steps_without_the_compiler_to_the_same_bits() -> None:
 
 def test_a_compiler_that_comes_later_is_told_as_ever() -> None:
     run(TRAIN + PLAINLY)
+
+
+README = """
+import sys
+from pathlib import Path
+import gymnasium as gym
+from finrl_ray import DRLAgent
+from finrl_ray.agents.models import load_model, save_model
+env = gym.make("Pendulum-v1")
+file = Path(sys.argv[1]) / "model.zip"
+model = DRLAgent(env).get_model("ppo", model_kwargs={"n_steps": 64}, learner="sb3", verbose=0)
+DRLAgent.train_model(model, "ppo", 64)
+save_model(model, file)
+load_model("ppo", file, env=env).learn(16)
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_models_are_made_trained_and_loaded_without_the_compiler(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", README, str(tmp_path)], check=True)

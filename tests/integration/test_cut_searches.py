@@ -30,7 +30,9 @@ from finrl_ray.search.run import outputs, runner
 from finrl_ray.search.run.interruption import end_trials
 
 # beside the others they find nothing of their own soon
-_LONG = ("asha", "hyperband", "median", "rejected")
+_LONG = (
+    "asha", "hyperband", "median", "rejected", "walk_forward", "seeds", "select_mean",
+)  # fmt: skip
 _KEPT = ("config.yaml", "experiment.json", "market_data.npz", "whole.jsonl", "ray")
 
 

@@ -345,7 +345,10 @@ def test_trials_that_train_several_times_act_together_fold_by_fold(tmp_path: Pat
 @pytest.mark.parametrize(
     "search",
     [
-        {"scheduler": {"type": "pbt", "perturbation_interval": 256}, "initial_points": []},
+        pytest.param(
+            {"scheduler": {"type": "pbt", "perturbation_interval": 256}, "initial_points": []},
+            marks=pytest.mark.long,
+        ),
         {"select": "best"},
     ],
 )

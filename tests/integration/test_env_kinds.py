@@ -76,7 +76,10 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# one kind each time; the others have the same path through a search
+@pytest.mark.parametrize(
+    "kind", ["choices", *(pytest.param(k, marks=pytest.mark.long) for k in KINDS if k != "choices")]
+)
 def test_a_search_from_start_to_report(kind, tmp_path) -> None:
     sections = {name: dict(section) for name, section in KINDS[kind].items()}
     sections["search"] |= {"default_space": False}

@@ -50,10 +50,18 @@ def test_the_folder_alone_repeats_its_winner_and_is_read_without_its_code(
     refused = finrl_ray("reproduce", "one.zip", cwd=tmp_path, **elsewhere)
     assert refused.returncode != 0
     assert "add --trust" in refused.stderr
+    shown = finrl_ray("show", str(undisturbed), cwd=tmp_path, **elsewhere)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+@pytest.mark.long
+def test_somebody_else_reads_the_folder_and_opens_its_test_window_by_trust(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    elsewhere = {"XDG_DATA_HOME": str(tmp_path / "somebody")}
     copy = shutil.copytree(undisturbed, tmp_path / "copy")
-    for command in ("show", "report"):
-        read = finrl_ray(command, str(copy), cwd=tmp_path, **elsewhere)
-        assert read.returncode == 0, read.stdout + read.stderr
+    read = finrl_ray("report", str(copy), cwd=tmp_path, **elsewhere)
+    assert read.returncode == 0, read.stdout + read.stderr
     refused = finrl_ray("backtest", str(copy), cwd=tmp_path, **elsewhere)
     assert "add --trust" in refused.stderr
     opened = finrl_ray("backtest", str(copy), "--trust", cwd=tmp_path, **elsewhere)

@@ -108,6 +108,7 @@ def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(
         assert (folder / name).exists()
 
 
+@pytest.mark.long  # ASHA does above
 def test_hyperband_counts_paths_too(ray_session_of_two: None, tmp_path) -> None:
     hyperband = {"scheduler": {"type": "hyperband"}, "num_samples": 4}
     found = run_search(small_config(tmp_path, **SECTIONS, search=hyperband))

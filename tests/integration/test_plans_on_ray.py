@@ -94,6 +94,7 @@ def test_hyperband_stops_trials_and_says_where(tmp_path) -> None:
 @pytest.mark.skipif(
     importlib.util.find_spec("hpbandster") is None, reason="the extra bohb is not installed"
 )
+@pytest.mark.long  # as the test before with another searcher, which has tests of its own
 def test_bohb_runs_to_its_end(tmp_path) -> None:
     scheduler = {"type": "hyperband", "grace_period": 256}
     options = {"searcher": "bohb", "initial_points": ["finrl"], "num_samples": 6}

@@ -32,6 +32,11 @@ class DashboardActor:
 
     def __init__(self) -> None:
         import asyncio
+        import sys
+
+        # Ray loads it with the first call that has arguments, for tables, which none of them has:
+        # 35 MB
+        sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]  # Python's own way
 
         from ray.util.metrics import Gauge
 

@@ -30,6 +30,8 @@ _LAST_CALL_S = 10.0
 _PATIENCE_S = 10.0
 STATES = ("running", "completed", "stopped", "rejected", "failed", "interrupted", "waiting")
 Best = Callable[[Sequence[TrialRecord]], TrialRecord | None]
+
+
 class HasRecords(Protocol):
     """What `RayDashboardCallback` reads: the journal of the running search."""
 

@@ -14,7 +14,6 @@ from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agents.callbacks.measures import judge_of
 from finrl_ray.agents.ensemble_model.files import SavedMember, load_ensemble, save_ensemble
 from finrl_ray.agents.rollout import evaluate_episodes
-from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.returns import simple_returns
@@ -84,7 +83,6 @@ def write_ensemble(
         return None
     for note in chosen.notes:
         logger.warning("%s", note)
-    skip_dynamo_import()
     with threads_of_a_trial(folder.config):
         if folder.plan is None:
             return _judged_once(folder, chosen, storage)
@@ -163,7 +161,6 @@ def confirmed_folds(
     records : the new trainings of its members, the one that ranks first before the others
     folds : what each has come to, by its number
     """
-    skip_dynamo_import()
     members = describe_members(
         folder.config,
         folder.development,

@@ -11,7 +11,6 @@ from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import stacked
 from finrl_ray.agents.models import load_model, under_saved_statistics
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
-from finrl_ray.agents.torch_startup import skip_dynamo_import
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
@@ -52,7 +51,6 @@ def load_winner(
         raise SearchError(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
-    skip_dynamo_import()
     if source.name == ENSEMBLE_FILE:
         return record, load_ensemble(source.parent, trust=trust), source
     trial = config_of_sample(folder.config, record.sample)

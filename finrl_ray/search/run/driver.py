@@ -1,4 +1,7 @@
-"""What the process that drives a search sets up around it: Ray, environment variables, signals."""
+"""What the process that drives a search sets up around it: Ray, environment variables, signals.
+
+Ray Tune is imported where it is used, because Ray is started before it (`early_ray.py`).
+"""
 
 import contextlib
 import logging
@@ -11,9 +14,7 @@ from collections.abc import Iterator
 import ray
 
 from finrl_ray.cluster.nodes import cluster_address
-from finrl_ray.cluster.session import ray_session
-from finrl_ray.cluster.tune_controller import search_controller
-from finrl_ray.cluster.tune_internals import VARIABLES_FOR_WORKERS
+from finrl_ray.cluster.session import Preload, ray_session, starts_workers_ahead
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
@@ -24,8 +25,13 @@ from finrl_ray.training.threads import thread_variables, threads_per_trial
 logger = logging.getLogger(__name__)
 
 # of each worker, besides its number of threads. A reused actor needs time to clean up after its
-# last trial; with one malloc arena its memory does not grow over many trials
-WORKER_ENV = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "MALLOC_ARENA_MAX": "1"}
+# last trial; with one malloc arena its memory does not grow over many trials; the last is Ray's own
+WORKER_ENV = {
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+    "MALLOC_ARENA_MAX": "1",
+    "PL_DISABLE_FORK": "1",
+}
+TRIAL_MODULE = "finrl_ray.search.worker.trainable"
 # of the driver: no output and no log files of Ray's own, and its snapshots, which are not read, at
 # the end only
 DRIVER_ENV = {
@@ -40,14 +46,28 @@ DRIVER_ENV = {
 }
 
 
+@contextlib.contextmanager
 def search_session(
-    config: ExperimentConfig, address: str | None, dashboard: bool
+    config: ExperimentConfig, planned: int, address: str | None, dashboard: bool
+) -> Iterator[None]:
+    """Use a session of Ray in which a search of this config runs, as `start_session` makes it."""
+    with start_session(config, planned, address, dashboard):
+        from finrl_ray.cluster.tune_internals import without_worker_variables
+
+        ahead = starts_workers_ahead()
+        with without_worker_variables() if ahead else contextlib.nullcontext():
+            yield
+
+
+def start_session(
+    config: ExperimentConfig, planned: int, address: str | None, dashboard: bool
 ) -> contextlib.AbstractContextManager[None]:
     """Return the session of Ray in which a search of this config runs.
 
     Parameters
     ----------
     config : of the search
+    planned : number of its trials
     address, dashboard : as for `run_search`
 
     Raises
@@ -57,9 +77,9 @@ def search_session(
     """
     if starts_own_ray(address):
         require_local_capacity(config)
-    num_cpus = None
-    most = config.search.max_concurrent_trials
-    if most is not None and config.search.scheduler.pauses_trials:
+    num_cpus, search = None, config.search
+    most = search.max_concurrent_trials
+    if most is not None and search.scheduler.pauses_trials:
         # trials come back from their pauses; only the number of CPUs keeps them from running
         if ray.is_initialized() or cluster_address(address) is not None:
             logger.warning(
@@ -68,10 +88,21 @@ def search_session(
                 config.search.scheduler.type,
             )
         else:
-            wanted = math.ceil(most * config.search.cpus_per_trial)
+            wanted = math.ceil(most * search.cpus_per_trial)
             num_cpus = max(1, min(wanted, available_cpus()))
+    cpus = num_cpus or available_cpus()
+    at_once = min(planned, math.inf if most is None else most, cpus // search.cpus_per_trial)
+    # Ray starts one process per CPU ahead; which of them get the trials is only known if all do
+    preload = Preload(module=TRIAL_MODULE, processes=cpus if at_once >= cpus else 0)
     worker_env = {**WORKER_ENV, **thread_variables(threads_per_trial(config))}
-    return ray_session(worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard)
+    return ray_session(
+        worker_env, address=address, num_cpus=num_cpus, dashboard=dashboard, preload=preload
+    )
+
+
+def ray_tunes_switches() -> contextlib.AbstractContextManager[None]:
+    """Set Ray Tune's switches, as far as the user has not, while the block runs."""
+    return environment({k: v for k, v in DRIVER_ENV.items() if k not in os.environ})
 
 
 @contextlib.contextmanager
@@ -81,12 +112,14 @@ def driver_environment() -> Iterator[None]:
     It would put them into the description of the workers' environment, which Ray logs. Workers have
     the environment of their node; on this machine that is ours.
     """
+    from finrl_ray.cluster.tune_controller import search_controller
+    from finrl_ray.cluster.tune_internals import VARIABLES_FOR_WORKERS
+
     forwarded = VARIABLES_FOR_WORKERS
     keys = {name for name in forwarded if name.startswith("AWS_")}
     forwarded -= keys
     try:
-        variables = {k: v for k, v in DRIVER_ENV.items() if k not in os.environ}
-        with environment(variables), search_controller():
+        with ray_tunes_switches(), search_controller():
             yield
     finally:
         forwarded |= keys

@@ -139,7 +139,7 @@ def run_search(
     require_place(config)
     search = config.search
     place = Path(search.local_path if is_url(search.storage_path) else search.storage_path)
-    session = search_session(config, address, dashboard)
+    session = search_session(config, prepared.planned, address, dashboard)
     with driver_environment(), session:
         require_capacity(of_one_trial(config), "a trial")
         # only once Ray answers is there something to keep in a folder
@@ -203,7 +203,7 @@ def resume_search(
         folder = take_changes(folder, records, add_trials=add_trials, overrides=overrides)
         if not folder.is_finished(records):
             require_trusted(folder.path, trust=trust)
-            session = search_session(folder.config, address, dashboard)
+            session = search_session(folder.config, folder.planned, address, dashboard)
             with driver_environment(), session:
                 require_capacity(of_one_trial(folder.config), "a trial")
                 _require_seen(folder)
