@@ -15,7 +15,7 @@ from finrl_ray.monitoring.grafana_files import (
     DASHBOARD_FILE,
     write_grafana_files,
 )
-from finrl_ray.search.loggers.ray_dashboard import GAUGES
+from finrl_ray.search.loggers.dashboard_actor import GAUGES
 
 
 def dashboard() -> dict[str, Any]:
