@@ -1,216 +1,272 @@
-"""What the fused steps of SAC, TD3 and DDPG share: inputs, critics, and optimizers written out."""
+"""What the compiled updates of SAC, TD3 and DDPG share: transitions, optimizers, and critics.
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+All arrays are of float32 and C-contiguous. Shapes, with B rows of a batch, K critics, G updates:
+
+    values, following, errors   (K, B)
+    rewards, dones, discounts   (B, 1)
+    rows, accounts              (G, B)
+"""
+
+from typing import NamedTuple
 
 import numpy as np
-import torch as th
-from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from torch import nn
 
-from finrl_ray._typing import Float32Array
-from finrl_ray.learners.flat.optimizers import FlatAdam
-from finrl_ray.learners.flat.parameters import FlatParameters
-from finrl_ray.learners.off_policy.kernels import adam, adam_and_follow, gather, value_errors
-from finrl_ray.learners.off_policy.mlp import MLPBuffers, StackedMLP
+from finrl_ray._typing import Float32Array, IntArray
+from finrl_ray.learners.off_policy.kernels import (
+    gather,
+    spread_errors,
+    value_errors,
+    weigh,
+)
+from finrl_ray.learners.off_policy.plans import Inputs, PlannedCritics
+from finrl_ray.learners.products.network import (
+    back_to_inputs,
+    back_to_sums,
+    back_to_weights,
+    compiled,
+    forward_layers,
+    pack_weights,
+    product,
+)
+from finrl_ray.learners.products.steps import followed_adam_pass, unclipped_adam_pass
+from finrl_ray.learners.products.tiles import address_of
+from finrl_ray.learners.products.vectors import BLOCK
 
-Outcomes: TypeAlias = tuple[Float32Array, Float32Array, Float32Array]
-"""Rewards, dones and discounts of transitions, of shape (B, 1)."""
+
+class Descent(NamedTuple):
+    """Adam on flat parameters, and the targets that follow them, each of shape (P,)."""
+
+    values: Float32Array
+    gradients: Float32Array
+    average: Float32Array
+    square: Float32Array
+    targets: Float32Array
+    """Empty: nothing follows."""
+    n_steps: int
+    """Before the first update."""
+    rate: float
+    beta1: float
+    beta2: float
+    eps: float
 
 
-class AdamPass:
-    """Steps of a flat Adam, layer by layer, and of the target that follows its parameters.
+class Drawn(NamedTuple):
+    """Transitions that were drawn for G updates."""
+
+    rows: IntArray
+    accounts: IntArray
+    held: tuple[Float32Array, ...]
+    """The arrays of the replay buffer; see `gather`."""
+    discounts: Float32Array
+
+
+class Memory(NamedTuple):
+    """What an update is computed in."""
+
+    work: Float32Array
+    rewards: Float32Array
+    dones: Float32Array
+    bonus: Float32Array
+    """(B,): added to the targets' lowest value."""
+    values: Float32Array
+    following: Float32Array
+    errors: Float32Array
+
+
+@compiled
+def rates_of(descent: Descent, n_steps: int) -> tuple[np.float32, ...]:
+    """Return the settings of `unclipped_adam_pass` for the step of this number."""
+    beta1, beta2 = descent.beta1, descent.beta2
+    return (
+        np.float32(descent.rate / (1.0 - beta1**n_steps)),
+        np.float32(1.0 - beta1),
+        np.float32(beta2),
+        np.float32(1.0 - beta2),
+        np.float32((1.0 - beta2**n_steps) ** -0.5),
+        np.float32(descent.eps),
+    )
+
+
+@compiled
+def move(
+    descent: Descent, rates: tuple[np.float32, ...], tau: np.float32, begin: int, end: int
+) -> None:
+    """Take Adam's step for some parameters; with `tau` above 0 targets follow them."""
+    n, first = end - begin, 4 * begin
+    value, gradient = address_of(descent.values) + first, address_of(descent.gradients) + first
+    average, square = address_of(descent.average) + first, address_of(descent.square) + first
+    if tau > np.float32(0):
+        target = address_of(descent.targets) + first
+        settings = (np.float32(1) - tau, tau, *rates)
+        followed_adam_pass(n, (value, gradient, average, square, target), settings)
+    else:
+        unclipped_adam_pass(n, (value, gradient, average, square), rates)
+
+
+@compiled
+def descend(
+    plan: IntArray,
+    descent: Descent,
+    rates: tuple[np.float32, ...],
+    tau: np.float32,
+    work: Float32Array,
+    n_rows: int,
+) -> None:
+    """Bring the slopes of the last layers' outputs back, and move each layer's parameters.
+
+    A layer is moved while its gradients and weights are in the cache.
+    """
+    for back in range(plan.shape[0]):
+        k = plan.shape[0] - 1 - back
+        weight, bias, n_outputs, n_inputs = plan[k, 0], plan[k, 1], plan[k, 2], plan[k, 3]
+        back_to_sums(plan, k, descent.gradients, work, n_rows)
+        if plan[k, 9] >= 0:
+            back_to_inputs(plan, k, descent.values, work, n_rows)
+        back_to_weights(plan, k, descent.gradients, work, n_rows)
+        move(descent, rates, tau, weight, weight + n_outputs * n_inputs)
+        move(descent, rates, tau, bias, bias + n_outputs)
+
+
+@compiled
+def take_batch(drawn: Drawn, step: int, inputs: Inputs, memory: Memory) -> None:
+    """Copy the transitions of an update."""
+    n_rows, row = memory.rewards.shape[0], inputs.row
+    both = memory.work[inputs.here : inputs.here + 2 * n_rows * row].reshape((2 * n_rows, row))
+    gather(drawn.rows[step], drawn.accounts[step], drawn.held, both, memory.rewards, memory.dones)
+
+
+@compiled
+def put_actions(actions: Float32Array, inputs: Inputs, first_row: int, work: Float32Array) -> None:
+    """Copy actions (B, A) beside the observations of rows that begin at a place."""
+    n_rows, n_actions = actions.shape
+    for b in range(n_rows):
+        begin = first_row + b * inputs.row + inputs.n_observed
+        for j in range(n_actions):
+            work[begin + j] = actions[b, j]
+
+
+@compiled
+def judge(
+    plan: IntArray,
+    critics: PlannedCritics,
+    parameters: Float32Array,
+    hidden: int,
+    work: Float32Array,
+    values: Float32Array,
+) -> None:
+    """Fill the values of the first critics, as many as `values` has rows, without their biases.
 
     Parameters
     ----------
-    optimizer : whose gradients are written into `optimizer.flat.gradients`
-    starts : where each part of the flat parameters begins; steps are taken part by part, and the
-        last part goes to the end
-    target : parameters in the same order, or None
+    plan : of those critics, whose weights have been packed
+    hidden : where their last hidden layers lie
     """
-
-    def __init__(
-        self,
-        optimizer: FlatAdam,
-        starts: Sequence[int],
-        target: FlatParameters | None = None,
-    ) -> None:
-        self.optimizer, self.flat = optimizer, optimizer.flat
-        average, square = optimizer.moments
-        tensors = (self.flat.values, self.flat.gradients, average, square)
-        first, *ends = starts
-        assert first == 0
-        parts = zip(*(np.split(tensor.numpy(), ends) for tensor in tensors), strict=True)
-        self._parts: list[Any] = list(parts)
-        self._targets = [] if target is None else np.split(target.values.numpy(), ends)
-        self._rates: Any = None
-        self._tau: np.float32 | None = None
-
-    def begin(self, tau: float | None = None) -> None:
-        """Begin a step, in which targets move by a fraction `tau`, if given.
-
-        The caller makes sure that the parameters still lie in `flat`.
-        """
-        self.optimizer.count_step()
-        self._rates = self.optimizer.step_rates()
-        self._tau = None if tau is None else np.float32(tau)
-
-    def step(self, part: int) -> None:
-        """Take the step that was begun for a part of the parameters."""
-        if self._tau is None:
-            adam(self._parts[part], self._rates)
-        else:
-            adam_and_follow(self._parts[part], self._rates, self._targets[part], self._tau)
+    n_critics, n_rows = values.shape
+    forward_layers(plan, parameters, work, n_rows)
+    rows = work[hidden : hidden + n_rows * critics.hidden_row]
+    head = parameters[critics.head_weight : critics.head_weight + n_critics * critics.width]
+    weigh(
+        rows.reshape((n_rows, critics.hidden_row)),
+        head.reshape((n_critics, critics.width)),
+        values,
+    )
 
 
-class Inputs:
-    """Observations and actions of B transitions, then of what follows them, in one matrix.
+@compiled
+def back_through_heads(
+    critics: PlannedCritics, descent: Descent, work: Float32Array, errors: Float32Array
+) -> None:
+    """Bring errors of values (K, B) back through the last layers."""
+    n_critics, n_rows = errors.shape
+    size, row = n_critics * critics.width, critics.hidden_row
+    weight, bias = critics.head_weight, critics.head_bias
+    shape = (n_critics, critics.width)
+    spread_errors(
+        errors,
+        descent.values[weight : weight + size].reshape(shape),
+        work[critics.hidden : critics.hidden + n_rows * row].reshape((n_rows, row)),
+        work[critics.slopes : critics.slopes + n_rows * row].reshape((n_rows, row)),
+        descent.gradients[weight : weight + size].reshape(shape),
+        descent.gradients[bias : bias + n_critics],
+    )
+
+
+@compiled
+def learn_values(
+    critics: PlannedCritics,
+    descent: Descent,
+    n_steps: int,
+    tau: np.float32,
+    scale: np.float32,
+    discounts: Float32Array,
+    memory: Memory,
+) -> float:
+    """Update the critics, and their targets if `tau` is above 0; return the loss.
+
+    The weights of both have been packed.
 
     Parameters
     ----------
-    n_rows : B
-    n_observed, n_actions : S and A
-
-    Attributes
-    ----------
-    both : tensor of shape (2B, S + A)
-    seen, after : tensors of shape (B, S), views
-    here, following : tensors of shape (B, S + A), views
+    n_steps : the number of this step of the optimizer
+    scale : the loss is this times the sum of the critics' mean squared errors
     """
-
-    def __init__(self, n_rows: int, n_observed: int, n_actions: int) -> None:
-        self.both = th.zeros(2 * n_rows, n_observed + n_actions)
-        self.here, self.following = self.both[:n_rows], self.both[n_rows:]
-        self.observations = self.both[:, :n_observed]
-        self.seen, self.after = self.observations[:n_rows], self.observations[n_rows:]
-        self.actions = self.here[:, n_observed:]
-        self.following_actions = self.following[:, n_observed:]
-        self.following_array = self.following.numpy()
-        self._array = self.both.numpy()
-        self._rewards, self._dones, self._discounts = np.zeros((3, n_rows, 1), dtype=np.float32)
-
-    def gather(self, buffer: ReplayBuffer, discount: float) -> Outcomes:
-        """Draw a batch as the buffer's `sample` does, and copy it; return its outcomes.
-
-        Parameters
-        ----------
-        buffer : SB3's own buffer for float32 observations, with next observations of their own
-        discount : of the values of next observations, the same for all transitions
-        """
-        n_rows = len(self._rewards)
-        # the global generator, drawn from as SB3's buffer does
-        upper = buffer.buffer_size if buffer.full else buffer.pos
-        rows = np.random.randint(0, upper, size=n_rows)  # noqa: NPY002
-        accounts = np.random.randint(0, high=buffer.n_envs, size=(n_rows,))  # noqa: NPY002
-        held = (
-            buffer.observations,
-            buffer.next_observations,
-            buffer.actions,
-            buffer.rewards,
-            buffer.dones,
-            buffer.timeouts,
-        )
-        gather(rows, accounts, held, self._array, self._rewards, self._dones)
-        self._discounts.fill(discount)
-        return self._rewards, self._dones, self._discounts
-
-    def take(self, batch: ReplayBufferSamples, discounts: th.Tensor | float) -> Outcomes:
-        """Copy a batch; return its outcomes."""
-        self.seen.copy_(batch.observations)
-        self.after.copy_(batch.next_observations)
-        self.actions.copy_(batch.actions)
-        if isinstance(discounts, th.Tensor):
-            return batch.rewards.numpy(), batch.dones.numpy(), discounts.numpy()
-        self._discounts.fill(discounts)
-        return batch.rewards.numpy(), batch.dones.numpy(), self._discounts
+    work, bias, n_critics = memory.work, critics.head_bias, critics.n_critics
+    n_rows = memory.rewards.shape[0]
+    judge(critics.targets, critics, descent.targets, critics.following, work, memory.following)
+    judge(critics.plan, critics, descent.values, critics.hidden, work, memory.values)
+    loss = value_errors(
+        memory.values,
+        descent.values[bias : bias + n_critics],
+        memory.following,
+        descent.targets[bias : bias + n_critics],
+        memory.bonus,
+        (memory.rewards, memory.dones, discounts),
+        scale,
+        memory.errors,
+    )
+    back_through_heads(critics, descent, work, memory.errors)
+    rates = rates_of(descent, n_steps)
+    weight = critics.head_weight
+    move(descent, rates, tau, weight, weight + n_critics * critics.width)
+    move(descent, rates, tau, bias, bias + n_critics)
+    descend(critics.plan, descent, rates, tau, work, n_rows)
+    return loss
 
 
-class Critics:
-    """The critics and their targets, written out for B rows.
+@compiled
+def back_to_actions(
+    plan: IntArray,
+    critics: PlannedCritics,
+    descent: Descent,
+    inputs: Inputs,
+    work: Float32Array,
+    errors: Float32Array,
+) -> None:
+    """Fill `action_slopes` from errors of values (K, B) of the first K critics.
+
+    Gradients of the critics' parameters are overwritten with numbers that mean nothing.
 
     Parameters
     ----------
-    networks, targets : the linear layers of each
-    optimizer : of the critics, flat, in the order of `parameter_order`
-    target : the targets' parameters in the same order
-    activation : of hidden layers
-    inputs : what critics and targets see
+    plan : of those critics
     """
-
-    def __init__(
-        self,
-        networks: Sequence[Sequence[nn.Linear]],
-        targets: Sequence[Sequence[nn.Linear]],
-        optimizer: FlatAdam,
-        target: FlatParameters,
-        activation: type[nn.Module],
-        inputs: Inputs,
-    ) -> None:
-        n, n_rows = len(networks), inputs.here.shape[0]
-        self.inputs, self.target = inputs, target
-        own = StackedMLP(optimizer.flat, side_by_side(networks), n, activation)
-        theirs = StackedMLP(target, side_by_side(targets), n, activation)
-        first = StackedMLP(optimizer.flat, side_by_side(networks[:1]), 1, activation)
-        self.own = MLPBuffers(own, n_rows, values=True)
-        self.optimizer = AdamPass(optimizer, self.own.part_starts(), target)
-        self.theirs = MLPBuffers(theirs, n_rows, values=True)
-        self.first = self.own if n == 1 else MLPBuffers(first, n_rows, values=True)
-        self.values = self.own.output.numpy()
-        self._following = self.theirs.output.numpy()
-        self.errors = np.zeros((n, n_rows), dtype=np.float32)
-        self.action_slopes = th.zeros(inputs.actions.shape)
-        self.action_slopes_array = self.action_slopes.numpy()
-        self._action_weights = {
-            critics: critics.body[0].weight[:, -self.action_slopes.shape[1] :]
-            for critics in (self.own, self.first)
-        }
-
-    def learn(
-        self,
-        bonus: Float32Array,
-        outcomes: Outcomes,
-        scale: np.float32,
-        tau: float | None,
-    ) -> float:
-        """Take a step; move the targets by `tau`, if given. Return the loss.
-
-        Parameters
-        ----------
-        bonus : array of shape (B,)
-            Added to the targets' lowest value.
-        outcomes : rewards, dones and discounts
-        scale : the loss is this times the sum of the critics' mean squared errors
-        """
-        self.theirs.forward(self.inputs.following)
-        self.own.forward(self.inputs.here)
-        loss: float = value_errors(
-            self.values,
-            self.own.head_bias,
-            self._following,
-            self.theirs.head_bias,
-            bonus,
-            outcomes,
-            scale,
-            self.errors,
-        )
-        self.own.backward_values(self.errors)
-        self.optimizer.begin(tau)
-        self.own.backward(self.inputs.here, self.optimizer.step)
-        return loss
-
-    def back_to_actions(self, critics: MLPBuffers, errors: Float32Array) -> th.Tensor:
-        """Return the gradients by actions (B, A) for gradients of values (K, B).
-
-        Parameters
-        ----------
-        critics : `own` or `first`
-        """
-        critics.backward_values(errors)
-        critics.backward_inputs()
-        return th.mm(critics.slopes[0], self._action_weights[critics], out=self.action_slopes)
+    n_rows = errors.shape[1]
+    back_through_heads(critics, descent, work, errors)
+    for back in range(plan.shape[0]):
+        k = plan.shape[0] - 1 - back
+        back_to_sums(plan, k, descent.gradients, work, n_rows)
+        if plan[k, 9] >= 0:
+            back_to_inputs(plan, k, descent.values, work, n_rows)
+    there, n_inputs, n_actions = address_of(work), plan[0, 3], inputs.n_actions
+    weights = address_of(descent.values) + 4 * (plan[0, 0] + inputs.n_observed)
+    product(
+        n_rows, n_actions, plan[0, 2], there + 4 * plan[0, 8], plan[0, 7], 1,
+        weights, n_inputs, BLOCK, there + 4 * critics.action_slopes, n_actions,
+    )  # fmt: skip
 
 
-def side_by_side(networks: Sequence[Sequence[nn.Linear]]) -> list[list[nn.Linear]]:
-    """Return, for each layer, its linear parts of all networks."""
-    return [list(parts) for parts in zip(*networks, strict=True)]
+@compiled
+def pack_critics(critics: PlannedCritics, descent: Descent, work: Float32Array) -> None:
+    """Pack the weights of the critics and of their targets."""
+    pack_weights(critics.plan, descent.values, work)
+    pack_weights(critics.targets, descent.targets, work)

@@ -102,9 +102,6 @@ class ExactOffPolicy(OffPolicyLearner):
         flatten_optimizer(self.actor.optimizer)  # type: ignore[arg-type]  # an optimizer
         flatten_optimizer(self.critic.optimizer)  # type: ignore[attr-defined]  # of SAC and TD3
 
-    def _begin(self, batch_size: int) -> None:
-        """Get ready for updates on batches of a size."""
-
     def _averaged_critic(self) -> Averaged:
         """Return critic and target on flat arrays, made anew where something has replaced them."""
         if self._critic_pair is None or not self._critic_pair.still_holds():
@@ -146,7 +143,16 @@ class ExactTD3(ExactOffPolicy, TD3):
             super().train(gradient_steps, batch_size)
             return
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
-        self._begin(batch_size)
+        critic_losses, actor_losses = self._update_often(gradient_steps, batch_size)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        if actor_losses:
+            self.logger.record("train/actor_loss", _mean(actor_losses))
+        self.logger.record("train/critic_loss", _mean(critic_losses))
+
+    def _update_often(
+        self, gradient_steps: int, batch_size: int
+    ) -> tuple[list[float], list[float]]:
+        """Update on some batches, and count that; return losses of critics and of the actor."""
         actor_losses: list[float] = []
         critic_losses: list[float] = []
         for _ in range(gradient_steps):
@@ -156,10 +162,7 @@ class ExactTD3(ExactOffPolicy, TD3):
             critic_losses.append(critic_loss)
             if with_actor:
                 actor_losses.append(actor_loss)
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        if actor_losses:
-            self.logger.record("train/actor_loss", _mean(actor_losses))
-        self.logger.record("train/critic_loss", _mean(critic_losses))
+        return critic_losses, actor_losses
 
     def _update(self, batch_size: int, *, with_actor: bool) -> tuple[float, float]:
         """Update the critics, and actor and targets if asked for; return both losses."""
@@ -262,16 +265,20 @@ class ExactSAC(ExactOffPolicy, SAC):
         if self.ent_coef_optimizer is not None:
             optimizers += [self.ent_coef_optimizer]
         self._update_learning_rate(optimizers)
-        self._begin(batch_size)
+        losses = self._update_often(gradient_steps, batch_size)
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, values in losses.items():
+            self.logger.record(f"train/{name}", _mean(values))
+
+    def _update_often(self, gradient_steps: int, batch_size: int) -> dict[str, list[float]]:
+        """Update on some batches; return losses and coefficients by their logged names."""
         losses: dict[str, list[float]] = {}
         for step in range(gradient_steps):
             follow = step % self.target_update_interval == 0
             for name, value in self._update(batch_size, follow=follow).items():
                 losses.setdefault(name, []).append(value)
-        self._n_updates += gradient_steps
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, values in losses.items():
-            self.logger.record(f"train/{name}", _mean(values))
+        return losses
 
     def _update(self, batch_size: int, *, follow: bool) -> dict[str, float]:
         """Update on one batch; return losses and the entropy coefficient by their logged names."""

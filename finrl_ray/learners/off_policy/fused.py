@@ -1,42 +1,48 @@
 """`FusedSAC`, `FusedTD3` and `FusedDDPG`: updates written out, equal to SB3's to rounding.
 
-Forward, gradients, Adam and moving averages work on arrays that share memory with the parameters of
-the policy; random numbers are SB3's. What the written-out steps do not do, the exact learners do.
+Forward, gradients, Adam and moving averages are one compiled call for all updates of a `train`; it
+works on arrays that share memory with the parameters of the policy. Random numbers are SB3's. What
+is not written out, the exact learners do.
 """
 
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
-from finrl_ray._typing import AnyArray
+from finrl_ray._typing import AnyArray, FloatArray
 from finrl_ray.learners.base import FUSED
 from finrl_ray.learners.flat.denormals import flushed_denormals
 from finrl_ray.learners.flat.optimizers import FlatAdam, flatten_optimizer
 from finrl_ray.learners.flat.parameters import FlatParameters
 from finrl_ray.learners.networks import linear_layers
-from finrl_ray.learners.off_policy.critics import Critics, Inputs, Outcomes, side_by_side
-from finrl_ray.learners.off_policy.exact import (
-    Averaged,
-    ExactDDPG,
-    ExactOffPolicy,
-    ExactSAC,
-    ExactTD3,
+from finrl_ray.learners.off_policy.critics import Drawn
+from finrl_ray.learners.off_policy.exact import ExactDDPG, ExactOffPolicy, ExactSAC, ExactTD3
+from finrl_ray.learners.off_policy.exploring import ExploringActor, SquashedActor
+from finrl_ray.learners.off_policy.plans import Planner
+from finrl_ray.learners.off_policy.updates import (
+    ACTIVATIONS,
+    MOST_UPDATES,
+    Batches,
+    EntropyUpdates,
+    Moving,
+    SACUpdates,
+    TD3Updates,
+    parameter_order,
+    side_by_side,
 )
-from finrl_ray.learners.off_policy.mlp import ACTIVATIONS, MLPBuffers, StackedMLP, parameter_order
-from finrl_ray.learners.off_policy.sac import Entropy, SACStep, SquashedActor
-from finrl_ray.learners.off_policy.td3 import TD3Step
 
 
 class FusedOffPolicy(ExactOffPolicy):
     """What the fused learners of SAC, TD3 and DDPG share."""
 
     wanted = FUSED
-    own_attributes = (*ExactOffPolicy.own_attributes, "_step", "_explorer")
-    _explorer: tuple[FlatParameters, int, Any] | None = None
+    own_attributes = (*ExactOffPolicy.own_attributes, "_updates", "_explorer")
+    _explorer: tuple[FlatParameters, int, ExploringActor] | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         """Return the actor's linear layers; those that share an input count as one layer."""
@@ -66,53 +72,46 @@ class FusedOffPolicy(ExactOffPolicy):
     def _actor_optimizer(self) -> FlatAdam:
         return cast("FlatAdam", self.actor.optimizer)
 
-    def _actor_networks(self, flat: FlatParameters) -> StackedMLP:
-        return StackedMLP(flat, self._actor_layers(), 1, self._activation())
+    def _new_explorer(self, n_rows: int) -> ExploringActor:
+        return ExploringActor(
+            self._actor_optimizer().flat, self._actor_layers(), self._activation(), n_rows
+        )
 
-    def _make_explorer(self, networks: StackedMLP, n_rows: int) -> Any:
-        """Return the actor's arrays for the actions of E accounts."""
-        raise NotImplementedError
-
-    def _exploring(self, n_rows: int) -> Any:
-        """Return those arrays, made anew for other parameters or another number of accounts."""
+    def _exploring(self, n_rows: int) -> ExploringActor:
+        """Return the actor for E rows, made anew for other parameters or another E."""
         flat = self._actor_optimizer().flat
         if self._explorer is None or self._explorer[0] is not flat or self._explorer[1] != n_rows:
-            made = self._make_explorer(self._actor_networks(flat), n_rows)
-            self._explorer = flat, n_rows, made
+            self._explorer = flat, n_rows, self._new_explorer(n_rows)
         return self._explorer[2]
 
-    def _draw(self, inputs: Inputs, batch_size: int) -> Outcomes:
-        """Draw a batch of transitions into the inputs of a step."""
+    def _draw(self, batches: Batches, n_updates: int) -> Iterator[tuple[int, Drawn]]:
+        """Draw transitions for updates; yield them, with the number of updates before them."""
         buffer = self.replay_buffer
-        if (
+        assert buffer is not None
+        is_plain = (
             type(buffer) is ReplayBuffer
             and self._vec_normalize_env is None
             and not buffer.optimize_memory_usage
             and buffer.observations.dtype == buffer.actions.dtype == np.float32
-        ):
-            return inputs.gather(buffer, self.gamma)
-        return inputs.take(*self._sample(batch_size))
-
-    def _critics(self, pair: Averaged, batch_size: int) -> Critics:
-        inputs = Inputs(batch_size, self.observation_space.shape[0], self.action_space.shape[0])  # type: ignore[index]  # Box
-        targets = [linear_layers(network) for network in self.critic_target.q_networks]  # type: ignore[attr-defined]  # of SAC, TD3
-        return Critics(
-            self._critic_layers(),
-            targets,
-            cast("FlatAdam", pair.optimizer),
-            pair.target,
-            self._activation(),
-            inputs,
         )
+        for first in range(0, n_updates, MOST_UPDATES if is_plain else 1):
+            if is_plain:
+                n = min(MOST_UPDATES, n_updates - first)
+                yield first, batches.draw(buffer, n, self.gamma)
+            else:
+                yield first, batches.take(*self._sample(batches.n_rows))
+
+    def _planner(self, batch_size: int) -> Planner:
+        observed, acted = self.observation_space.shape, self.action_space.shape
+        assert observed is not None  # both are a Box
+        assert acted is not None
+        return Planner(batch_size, observed[0], acted[0], self._activation())
 
 
 class FusedTD3(FusedOffPolicy, ExactTD3):
     """SB3's TD3 with its updates written out."""
 
-    _step: TD3Step | None = None
-
-    def _make_explorer(self, networks: StackedMLP, n_rows: int) -> MLPBuffers:
-        return MLPBuffers(networks, n_rows, values=False)
+    _updates: TD3Updates | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         return [[layer] for layer in linear_layers(self.actor.mu)]
@@ -120,49 +119,57 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
     def _explore(self, observations: AnyArray) -> AnyArray:
         if self.learner != FUSED:
             return super()._explore(observations)
-        actor: MLPBuffers = self._exploring(len(observations))
+        actor = self._exploring(len(observations))
         with th.inference_mode():
             actor.forward(as_rows(observations))
             return actor.output.tanh_().numpy().copy()
 
-    def _begin(self, batch_size: int) -> None:
-        super()._begin(batch_size)
-        if self.learner != FUSED:
-            return
+    def _updates_for(self, batch_size: int) -> TD3Updates:
+        """Return the memory for updates, made anew where something has been replaced."""
         critics, actors = self._averaged_critic(), self._averaged_actor()
-        step = self._step
+        updates = self._updates
         if (
-            step is not None
-            and step.critics.target is critics.target
-            and step.target is actors.target
-            and len(step.inputs.here) == batch_size
+            updates is None
+            or not updates.critic.still_holds(critics.target)
+            or not updates.actor.still_holds(actors.target)
+            or updates.n_rows != batch_size
         ):
-            return
-        self._step = TD3Step(
-            self._critics(critics, batch_size),
-            linear_layers(self.actor.mu),
-            linear_layers(self.actor_target.mu),
-            self._actor_optimizer(),
-            actors.target,
-            self._activation(),
-        )
+            self._updates = updates = TD3Updates(
+                self._planner(batch_size),
+                self._actor_layers(),
+                side_by_side(self._critic_layers()),
+                Moving(self._actor_optimizer(), actors.target),
+                Moving(cast("FlatAdam", critics.optimizer), critics.target),
+            )
+        return updates
+
+    def _update_often(
+        self, gradient_steps: int, batch_size: int
+    ) -> tuple[list[float], list[float]]:
+        if self.learner != FUSED:
+            return super()._update_often(gradient_steps, batch_size)
+        updates = self._updates_for(batch_size)
+        losses: list[FloatArray] = []
+        for _, transitions in self._draw(updates.batches, gradient_steps):
+            losses.append(
+                updates.run(
+                    transitions,
+                    noise=self.target_policy_noise,
+                    clip=self.target_noise_clip,
+                    tau=self.tau,
+                    n_updates=self._n_updates,
+                    policy_delay=self.policy_delay,
+                )
+            )
+            self._n_updates += len(transitions.rows)
+        of_critics, of_actor = np.concatenate(losses).T
+        numbers = self._n_updates + 1 + np.arange(-gradient_steps, 0)
+        return of_critics.tolist(), of_actor[numbers % self.policy_delay == 0].tolist()
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update critics, actor and targets."""
         with flushed_denormals() if self.learner == FUSED else nullcontext():
             super().train(gradient_steps, batch_size)
-
-    def _update(self, batch_size: int, *, with_actor: bool) -> tuple[float, float]:
-        if self.learner != FUSED:
-            return super()._update(batch_size, with_actor=with_actor)
-        assert self._step is not None
-        with th.inference_mode():
-            return self._step.learn(
-                self._draw(self._step.inputs, batch_size),
-                noise=self.target_policy_noise,
-                clip=self.target_noise_clip,
-                tau=self.tau if with_actor else None,
-            )
 
 
 class FusedDDPG(FusedTD3, ExactDDPG):
@@ -172,12 +179,10 @@ class FusedDDPG(FusedTD3, ExactDDPG):
 class FusedSAC(FusedOffPolicy, ExactSAC):
     """SB3's SAC with its updates written out."""
 
-    own_attributes = (*FusedOffPolicy.own_attributes, "_entropy")
-    _entropy: Entropy | None = None
-    _step: SACStep | None = None
-
-    def _make_explorer(self, networks: StackedMLP, n_rows: int) -> SquashedActor:
-        return SquashedActor(networks, n_rows, self.action_space.shape[0])  # type: ignore[index]  # a Box
+    own_attributes = (*FusedOffPolicy.own_attributes, "_entropy", "_squashed")
+    _entropy: EntropyUpdates | None = None
+    _updates: SACUpdates | None = None
+    _squashed: SquashedActor | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         hidden = [[layer] for layer in linear_layers(self.actor.latent_pi)]
@@ -186,55 +191,63 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
     def _explore(self, observations: AnyArray) -> AnyArray:
         if self.learner != FUSED:
             return super()._explore(observations)
-        actor: SquashedActor = self._exploring(len(observations))
+        actor = self._exploring(len(observations))
+        if self._squashed is None or self._squashed.actor is not actor:
+            self._squashed = SquashedActor(actor)
         with th.inference_mode():
-            actor.draw(as_rows(observations), (actor.noise,))
-            actions = actor.actions.numpy().copy()
-        if np.isnan(actions).any():
-            actor.measure()
-        return actions
+            return self._squashed.draw(as_rows(observations))
 
-    def _begin(self, batch_size: int) -> None:
-        super()._begin(batch_size)
-        if self.learner != FUSED:
-            return
-        critics, flat = self._averaged_critic(), self._actor_optimizer().flat
-        step = self._step
+    def _updates_for(self, batch_size: int) -> SACUpdates:
+        """Return the memory for updates, made anew where something has been replaced."""
+        critics, updates = self._averaged_critic(), self._updates
         if (
-            step is None
-            or step.critics.target is not critics.target
-            or step.optimizer.flat is not flat
-            or len(step.inputs.here) != batch_size
+            updates is None
+            or not updates.critic.still_holds(critics.target)
+            or not updates.actor.still_holds()
+            or updates.n_rows != batch_size
         ):
-            step = SACStep(
-                self._critics(critics, batch_size),
-                self._actor_networks(flat),
-                self._actor_optimizer(),
+            self._updates = updates = SACUpdates(
+                self._planner(batch_size),
+                self._actor_layers(),
+                side_by_side(self._critic_layers()),
+                Moving(self._actor_optimizer()),
+                Moving(cast("FlatAdam", critics.optimizer), critics.target),
             )
-        self._step = step
+        return updates
+
+    def _entropy_updates(self) -> EntropyUpdates:
         optimizer = cast("FlatAdam | None", self.ent_coef_optimizer)
         if self._entropy is None or not self._entropy.still_holds(optimizer):
-            self._entropy = Entropy(optimizer)
+            self._entropy = EntropyUpdates(optimizer)
         self._entropy.target = cast("float", self.target_entropy)
         self._entropy.fixed = 0.0 if optimizer is not None else self.ent_coef_tensor.item()
+        return self._entropy
+
+    def _update_often(self, gradient_steps: int, batch_size: int) -> dict[str, list[float]]:
+        if self.learner != FUSED:
+            return super()._update_often(gradient_steps, batch_size)
+        updates, entropy = self._updates_for(batch_size), self._entropy_updates()
+        found: list[FloatArray] = []
+        for first, transitions in self._draw(updates.batches, gradient_steps):
+            found.append(
+                updates.run(
+                    transitions,
+                    entropy,
+                    tau=self.tau,
+                    first=first,
+                    interval=self.target_update_interval,
+                )
+            )
+        values = np.concatenate(found).T.tolist()
+        names = ["ent_coef", "actor_loss", "critic_loss", "ent_coef_loss"]
+        if self.ent_coef_optimizer is None:
+            names.pop()
+        return dict(zip(names, values, strict=False))
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Update entropy coefficient, critics, actor and target."""
         with flushed_denormals() if self.learner == FUSED else nullcontext():
             super().train(gradient_steps, batch_size)
-
-    def _update(self, batch_size: int, *, follow: bool) -> dict[str, float]:
-        if self.learner != FUSED:
-            return super()._update(batch_size, follow=follow)
-        assert self._step is not None
-        assert self._entropy is not None
-        with th.inference_mode():
-            outcomes = self._draw(self._step.inputs, batch_size)
-            losses = self._step.learn(outcomes, self._entropy, self.tau if follow else None)
-        result = losses._asdict()
-        if self.ent_coef_optimizer is None:
-            del result["ent_coef_loss"]
-        return result
 
 
 def as_rows(observations: AnyArray) -> th.Tensor:

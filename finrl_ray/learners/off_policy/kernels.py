@@ -25,45 +25,6 @@ _LOG_SQRT_TWO_PI = np.float32(math.log(math.sqrt(2 * math.pi)))
 
 
 @compiled
-def adam(arrays: tuple[Float32Array, ...], rates: tuple[Any, ...]) -> None:
-    """Take a step of Adam on P parameters.
-
-    Parameters
-    ----------
-    arrays : parameters, gradients, and moving averages of gradients and of their squares, each of
-        shape (P,)
-    rates : step size, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^n) at step n, eps
-    """
-    values, gradients, average, square = arrays
-    step, share, keep_square, share_square, scale, eps = rates
-    for i in range(values.shape[0]):
-        g = gradients[i]
-        m = average[i] + (g - average[i]) * share
-        v = square[i] * keep_square + g * g * share_square
-        average[i] = m
-        square[i] = v
-        values[i] -= step * m / (np.sqrt(v) * scale + eps)
-
-
-@compiled
-def adam_and_follow(
-    arrays: tuple[Float32Array, ...], rates: tuple[Any, ...], target: Float32Array, tau: Any
-) -> None:
-    """Take a step of Adam, and move targets (P,) towards the values by a fraction `tau`."""
-    values, gradients, average, square = arrays
-    step, share, keep_square, share_square, scale, eps = rates
-    for i in range(values.shape[0]):
-        g = gradients[i]
-        m = average[i] + (g - average[i]) * share
-        v = square[i] * keep_square + g * g * share_square
-        average[i] = m
-        square[i] = v
-        value = values[i] - step * m / (np.sqrt(v) * scale + eps)
-        values[i] = value
-        target[i] = target[i] * (_ONE - tau) + tau * value
-
-
-@compiled
 def gather(
     rows: IntArray,
     accounts: IntArray,
@@ -79,16 +40,16 @@ def gather(
     rows, accounts : arrays of shape (B,)
     held : observations and next observations (R, E, S), actions (R, E, A), rewards, dones and
         timeouts (R, E)
-    inputs : array of shape (2B, S + A)
+    inputs : array of shape (2B, S + A or more)
         Filled with observations and actions, and in its second half with next observations.
     rewards, dones : filled; an episode that a time limit has cut is not done
     """
     observations, next_observations, actions, held_rewards, held_dones, timeouts = held
-    batch, width = rows.shape[0], observations.shape[2]
+    batch, width, n_actions = rows.shape[0], observations.shape[2], actions.shape[2]
     for b in range(batch):
         row, e = rows[b], accounts[b]
         inputs[b, :width] = observations[row, e]
-        inputs[b, width:] = actions[row, e]
+        inputs[b, width : width + n_actions] = actions[row, e]
         inputs[batch + b, :width] = next_observations[row, e]
         rewards[b, 0] = held_rewards[row, e]
         dones[b, 0] = held_dones[row, e] * (_ONE - timeouts[row, e])
@@ -106,7 +67,10 @@ def relu(values: Float32Array, bias: Float32Array) -> None:
 
 @cached_njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def weigh(hidden: Float32Array, weights: Float32Array, values: Float32Array) -> None:
-    """Fill values (K, B) with each critic's part of hidden (B, K*H) times its weights (K, H)."""
+    """Fill values (K, B) with each critic's part of hidden (B, K*H) times its weights (K, H).
+
+    Rows of `hidden` may be longer.
+    """
     n_critics, width = weights.shape
     for i in range(hidden.shape[0]):
         for k in range(n_critics):
@@ -132,9 +96,9 @@ def spread_errors(
     ----------
     errors : array of shape (K, B)
     weights : array of shape (K, H)
-    hidden : array of shape (B, K*H)
+    hidden : array of shape (B, K*H or more)
         What the last layers have seen.
-    gradients : array of shape (B, K*H), filled
+    gradients : array of shape (B, K*H or more), filled
     weight_gradients, bias_gradient : arrays of shapes (K, H) and (K,), filled
     """
     n_critics, width = weights.shape
@@ -222,72 +186,71 @@ def lowest_value(
 
 
 @compiled
-def perturb(actions: Float32Array, noise: Float32Array, clip: Any, inputs: Float32Array) -> None:
-    """Write the target actor's actions with clipped noise into the last A columns of `inputs`."""
-    first = inputs.shape[1] - actions.shape[1]
+def perturb(
+    actions: Float32Array, noise: Float32Array, clip: Any, inputs: Float32Array, first: int
+) -> None:
+    """Write actions (B, A) with clipped noise into the columns of `inputs` from `first` on."""
     for i in range(actions.shape[0]):
-        row = inputs[i, first:]
+        row = inputs[i]
         for j in range(actions.shape[1]):
             shift = min(max(noise[i, j], -clip), clip)
             action = actions[i, j] + shift
             # written so that NaN stays NaN
             action = -_ONE if action < -_ONE else action
-            row[j] = _ONE if action > _ONE else action
+            row[first + j] = _ONE if action > _ONE else action
 
 
 @compiled
-def clamp_log_std(outputs: Float32Array, low: Any, high: Any, inside: Any) -> None:
-    """Clamp the second half of outputs (B, 2A) in place; fill where (B, A) it was inside."""
-    n_actions = inside.shape[1]
-    for i in range(inside.shape[0]):
+def draw_squashed(
+    outputs: Float32Array,
+    noise: Float32Array,
+    low: Any,
+    high: Any,
+    inside: Any,
+    deviations: Float32Array,
+    actions: Float32Array,
+    log_prob: Float32Array,
+) -> bool:
+    """Fill SAC's actions (R, A), and the logarithm of their probability density (R,).
+
+    Haarnoja and others, "Soft actor-critic" (2018), appendix C.
+
+    Parameters
+    ----------
+    outputs : array of shape (R, 2A)
+        Means and logarithms of deviations, which are clamped in place.
+    noise : array of shape (R, A)
+        Standard normal numbers.
+    low, high : bounds of the logarithms
+    inside : array of shape (R, A), filled
+        Whether the logarithm was within them.
+    deviations : array of shape (R, A), filled
+
+    Returns
+    -------
+    bool
+        Whether all means are numbers and all deviations are above 0.
+    """
+    n_actions = actions.shape[1]
+    fine = True
+    for i in range(actions.shape[0]):
+        total = _ZERO
         for j in range(n_actions):
             x = outputs[i, n_actions + j]
             inside[i, j] = low <= x <= high
             x = low if x < low else x
-            outputs[i, n_actions + j] = high if x > high else x
-
-
-@compiled
-def log_density_inputs(
-    actions: Float32Array,
-    noise: Float32Array,
-    outputs: Float32Array,
-    inner: Float32Array,
-    log_prob: Float32Array,
-) -> None:
-    """Fill the Gaussian part of SAC's `log_prob` (B,); fill `inner` (B, A).
-
-    The logarithm of `inner`, summed over actions, is still to be subtracted from `log_prob`: it is
-    the correction for squashing.
-
-    Parameters
-    ----------
-    actions, noise : arrays of shape (B, A)
-        Squashed actions, and the standard normal numbers they come from.
-    outputs : array of shape (B, 2A)
-        Means and clamped logarithms of deviations.
-    """
-    n_actions = actions.shape[1]
-    for i in range(actions.shape[0]):
-        total = _ZERO
-        for j in range(n_actions):
-            drawn, action = noise[i, j], actions[i, j]
-            total -= _HALF * drawn * drawn + outputs[i, n_actions + j] + _LOG_SQRT_TWO_PI
-            inner[i, j] = _ONE - action * action + _EPSILON
+            x = high if x > high else x
+            outputs[i, n_actions + j] = x
+            mean, drawn = outputs[i, j], noise[i, j]
+            deviation = math.exp(x)
+            fine &= mean == mean and deviation > _ZERO
+            action = math.tanh(mean + drawn * deviation)
+            deviations[i, j] = deviation
+            actions[i, j] = action
+            total -= _HALF * drawn * drawn + x + _LOG_SQRT_TWO_PI
+            total -= math.log(_ONE - action * action + _EPSILON)
         log_prob[i] = total
-
-
-@compiled
-def subtract_sums(log_prob: Float32Array, logarithms: Float32Array) -> float:
-    """Subtract the sum of each row of (B, A) in place; return the sum of the results."""
-    result = 0.0
-    for i in range(logarithms.shape[0]):
-        total = _ZERO
-        for j in range(logarithms.shape[1]):
-            total += logarithms[i, j]
-        log_prob[i] -= total
-        result += log_prob[i]
-    return result
+    return fine
 
 
 @compiled
@@ -299,11 +262,8 @@ def squash_back(
     coefficient: Any,
     gradients: Float32Array,
     out: Float32Array,
-    bias_gradient: Float32Array,
 ) -> None:
-    """Fill the gradients of SAC's loss with respect to the actor's outputs and their bias.
-
-    Outputs have shape (B, 2A), the bias (2A,).
+    """Fill the gradients of SAC's loss with respect to the actor's outputs (B, 2A).
 
     Parameters
     ----------
@@ -316,7 +276,6 @@ def squash_back(
     """
     batch, n_actions = actions.shape
     share = coefficient / np.float32(batch)
-    bias_gradient[:] = _ZERO
     for i in range(batch):
         for j in range(n_actions):
             action = actions[i, j]
@@ -327,5 +286,3 @@ def squash_back(
                 by_log_std = _ZERO
             out[i, j] = by_mean
             out[i, n_actions + j] = by_log_std
-            bias_gradient[j] += by_mean
-            bias_gradient[n_actions + j] += by_log_std

@@ -1,210 +1,181 @@
-"""`SACStep`: an update of SAC written out for batches of one size."""
+"""Updates of SAC as one compiled call, for batches of one size."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch as th
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
-from finrl_ray._typing import Float32Array
-from finrl_ray.learners.flat.optimizers import FlatAdam
-from finrl_ray.learners.networks import require_distribution
-from finrl_ray.learners.off_policy.critics import AdamPass, Critics, Outcomes
+from finrl_ray._typing import BoolArray, Float32Array, FloatArray
+from finrl_ray.learners.off_policy.critics import (
+    Descent,
+    Drawn,
+    Memory,
+    back_to_actions,
+    descend,
+    judge,
+    learn_values,
+    move,
+    pack_critics,
+    put_actions,
+    rates_of,
+    take_batch,
+)
 from finrl_ray.learners.off_policy.kernels import (
-    clamp_log_std,
-    log_density_inputs,
+    draw_squashed,
     lowest_value,
     squash_back,
-    subtract_sums,
 )
-from finrl_ray.learners.off_policy.mlp import MLPBuffers, StackedMLP
+from finrl_ray.learners.off_policy.plans import Inputs, PlannedActor, PlannedCritics
+from finrl_ray.learners.products.network import compiled, forward_layers, pack_weights
 
-_LOW, _HIGH = np.float32(LOG_STD_MIN), np.float32(LOG_STD_MAX)
-
-
-class Losses(NamedTuple):
-    """What an update of SAC logs; the entropy's loss is NaN where its coefficient is fixed."""
-
-    ent_coef: float
-    actor_loss: float
-    critic_loss: float
-    ent_coef_loss: float
+LOW, HIGH = np.float32(LOG_STD_MIN), np.float32(LOG_STD_MAX)
+_ZERO, _HALF = np.float32(0), np.float32(0.5)
 
 
-class Entropy:
-    """SAC's entropy coefficient, which is learned where it has an optimizer.
+class Actions(NamedTuple):
+    """What is drawn for the observations and next observations of a batch, of R = 2B rows."""
 
-    Attributes
-    ----------
-    fixed : the coefficient where it is not learned
-    target : the entropy to keep
-
-    Parameters
-    ----------
-    optimizer : flat, of the coefficient's logarithm alone; None: the coefficient is fixed
-    """
-
-    def __init__(self, optimizer: FlatAdam | None) -> None:
-        self._adam = None if optimizer is None else AdamPass(optimizer, [0])
-        self.fixed = self.target = 0.0
-
-    def still_holds(self, optimizer: FlatAdam | None) -> bool:
-        """Return whether this was made for an optimizer and its present parameter."""
-        if optimizer is None or self._adam is None:
-            return optimizer is None and self._adam is None
-        return optimizer.flat is self._adam.flat
-
-    def learn(self, log_prob: Float32Array) -> tuple[float, float]:
-        """Take a step, if the coefficient is learned; return its value before it, and the loss."""
-        if self._adam is None:
-            return self.fixed, math.nan
-        flat = self._adam.flat
-        logarithm = flat.values.item()
-        slope = -(float(log_prob.mean()) + self.target)
-        flat.gradients.fill_(slope)
-        self._adam.begin()
-        self._adam.step(0)
-        return math.exp(logarithm), logarithm * slope
+    actions: Float32Array
+    """(R, A), within [-1, 1]."""
+    deviations: Float32Array
+    """(R, A)"""
+    inside: BoolArray
+    """(R, A): whether the logarithm of the deviation was not clamped."""
+    log_prob: Float32Array
+    """(R,)"""
 
 
-class SquashedActor:
-    """SAC's actor, written out for a number of rows: actions and their log probability.
+class Networks(NamedTuple):
+    """Where everything lies."""
 
-    Parameters
-    ----------
-    networks : the actor, mean and deviation as one layer
-    n_rows : R
-    n_actions : A
-
-    Attributes
-    ----------
-    actions : tensor of shape (R, A)
-        Within [-1, 1].
-    log_prob : array of shape (R,)
-    """
-
-    def __init__(self, networks: StackedMLP, n_rows: int, n_actions: int) -> None:
-        self.batch = MLPBuffers(networks, n_rows, values=False)
-        output = self.batch.output
-        self._mean, self._log_std = output[:, :n_actions], output[:, n_actions:]
-        self.noise, self.actions, self.deviations, self._inner = (
-            th.zeros(n_rows, n_actions) for _ in range(4)
-        )
-        self.actions_array, self.noise_array = self.actions.numpy(), self.noise.numpy()
-        self.deviations_array, self._inner_array = self.deviations.numpy(), self._inner.numpy()
-        self.inside = np.zeros((n_rows, n_actions), dtype=np.bool_)
-        self.log_prob = np.zeros(n_rows, dtype=np.float32)
-
-    def draw(self, observations: th.Tensor, parts: Sequence[th.Tensor]) -> None:
-        """Fill `actions`; noise is drawn for one part of its rows after the other."""
-        self.batch.forward(observations)
-        clamp_log_std(self.batch.output_array, _LOW, _HIGH, self.inside)
-        th.exp(self._log_std, out=self.deviations)
-        for part in parts:
-            part.normal_()
-        th.addcmul(self._mean, self.noise, self.deviations, out=self.actions)
-        self.actions.tanh_()
-
-    def measure(self) -> None:
-        """Fill `log_prob`.
-
-        Raises
-        ------
-        ValueError
-            If a mean or deviation is NaN, with the words of SB3's distributions.
-        """
-        log_density_inputs(
-            self.actions_array,
-            self.noise_array,
-            self.batch.output_array,
-            self._inner_array,
-            self.log_prob,
-        )
-        self._inner.log_()
-        if not math.isfinite(subtract_sums(self.log_prob, self._inner_array)):
-            require_distribution(self._mean, self.deviations)
+    inputs: Inputs
+    actor: PlannedActor
+    critics: PlannedCritics
 
 
-class SACStep:
-    """An update of SAC for B transitions.
+class Entropy(NamedTuple):
+    """SAC's entropy coefficient."""
+
+    is_learned: bool
+    fixed: float
+    """The coefficient, where it is not learned."""
+    target: float
+    """The entropy to keep."""
+    descent: Descent
+    """Of the coefficient's logarithm."""
+
+
+@compiled
+def learn_entropy(entropy: Entropy, log_prob: Float32Array, done: int) -> tuple[float, float]:
+    """Take a step, if the coefficient is learned; return its value before it, and the loss."""
+    if not entropy.is_learned:
+        return entropy.fixed, np.nan
+    descent = entropy.descent
+    total = 0.0
+    for i in range(log_prob.shape[0]):
+        total += log_prob[i]
+    logarithm = np.float64(descent.values[0])
+    slope = -(total / log_prob.shape[0] + entropy.target)
+    descent.gradients[0] = np.float32(slope)
+    move(descent, rates_of(descent, descent.n_steps + done + 1), _ZERO, 0, 1)
+    return math.exp(logarithm), logarithm * slope
+
+
+@compiled
+def learn_actor(
+    networks: Networks,
+    actor: Descent,
+    critic: Descent,
+    n_steps: int,
+    coefficient: np.float32,
+    noise: Float32Array,
+    drawn: Actions,
+    memory: Memory,
+) -> float:
+    """Update the actor by the actions drawn for the first B rows; return the loss."""
+    inputs, (plan, _, slopes, n_outputs), critics = networks
+    work, n_rows, n_actions = memory.work, memory.rewards.shape[0], inputs.n_actions
+    put_actions(drawn.actions[:n_rows], inputs, inputs.here, work)
+    judge(critics.plan, critics, critic.values, critics.hidden, work, memory.values)
+    bias = critic.values[critics.head_bias : critics.head_bias + critics.n_critics]
+    loss = lowest_value(memory.values, bias, drawn.log_prob[:n_rows], coefficient, memory.errors)
+    back_to_actions(critics.plan, critics, critic, inputs, work, memory.errors)
+    there = critics.action_slopes
+    squash_back(
+        drawn.actions[:n_rows],
+        noise[:n_rows],
+        drawn.deviations[:n_rows],
+        drawn.inside[:n_rows],
+        coefficient,
+        work[there : there + n_rows * n_actions].reshape((n_rows, n_actions)),
+        work[slopes : slopes + n_rows * n_outputs].reshape((n_rows, n_outputs)),
+    )
+    descend(plan, actor, rates_of(actor, n_steps), _ZERO, work, n_rows)
+    return loss
+
+
+@compiled
+def run_sac(
+    transitions: Drawn,
+    noise: Float32Array,
+    networks: Networks,
+    drawn: Actions,
+    memory: Memory,
+    actor: Descent,
+    critic: Descent,
+    entropy: Entropy,
+    tau: np.float32,
+    first: int,
+    interval: int,
+    losses: FloatArray,
+) -> int:
+    """Take updates of SAC, one after the other.
 
     Parameters
     ----------
-    critics : the critics, written out for B rows
-    networks : the actor, mean and deviation as one layer
-    optimizer : the actor's, flat, in the order of `parameter_order`
+    noise : array of shape (G, 2B, A)
+        Standard normal numbers, for the observations and then the next observations.
+    tau : fraction by which targets move at each `interval`-th update
+    first : number of the first update, counted from the beginning of the training that they are of
+    losses : array of shape (G, 4), filled
+        Entropy coefficient, and losses of the actor, the critics and the coefficient.
+
+    Returns
+    -------
+    int
+        How many updates were taken: fewer where the actor's means or deviations are NaN.
     """
-
-    def __init__(self, critics: Critics, networks: StackedMLP, optimizer: FlatAdam) -> None:
-        self.critics, self.inputs = critics, critics.inputs
-        n_rows, n_actions = self.inputs.actions.shape
-        # the actor is run once, on the observations and the next observations as one batch
-        self.actor = SquashedActor(networks, 2 * n_rows, n_actions)
-        hidden = [tensor[:n_rows] for tensor in self.actor.batch.hidden]
-        self.trained = MLPBuffers(networks, n_rows, values=False, hidden=hidden)
-        self.optimizer = AdamPass(optimizer, self.trained.part_starts())
-        self._noise_parts = self.actor.noise.chunk(2)
-        self._actions, self._following_actions = self.actor.actions.chunk(2)
-        self._log_prob = self.actor.log_prob[:n_rows]
-        self._following_log_prob = self.actor.log_prob[n_rows:]
-        self._bonus = np.zeros(n_rows, dtype=np.float32)
-        self._slopes = th.zeros(n_rows, 2 * n_actions)
-        self._slopes_array = self._slopes.numpy()
-        self._drawn = (
-            self.actor.actions_array[:n_rows],
-            self.actor.noise_array[:n_rows],
-            self.actor.deviations_array[:n_rows],
-            self.actor.inside[:n_rows],
-        )
-
-    def learn(
-        self,
-        outcomes: Outcomes,
-        entropy: Entropy,
-        tau: float | None,
-    ) -> Losses:
-        """Update the entropy coefficient, critics and actor, and with `tau` the targets.
-
-        Parameters
-        ----------
-        outcomes : of the transitions in `inputs`
-        entropy : the entropy coefficient
-        tau : fraction by which targets move; None: they stay
-
-        Raises
-        ------
-        ValueError
-            If the actor's output is NaN.
-        """
-        inputs, critics = self.inputs, self.critics
-        self.actor.draw(inputs.observations, self._noise_parts)
-        self.actor.measure()
-        coefficient, entropy_loss = entropy.learn(self._log_prob)
+    inputs, (plan, outputs, _, n_outputs), critics = networks
+    work, n_updates = memory.work, noise.shape[0]
+    n_rows = memory.rewards.shape[0]
+    output = work[outputs : outputs + 2 * n_rows * n_outputs].reshape((2 * n_rows, n_outputs))
+    pack_critics(critics, critic, work)
+    for k in range(n_updates):
+        take_batch(transitions, k, inputs, memory)
+        pack_weights(plan, actor.values, work)
+        forward_layers(plan, actor.values, work, 2 * n_rows)
+        if not draw_squashed(
+            output, noise[k], LOW, HIGH, drawn.inside, drawn.deviations, drawn.actions,
+            drawn.log_prob,
+        ):  # fmt: skip
+            return k
+        coefficient, entropy_loss = learn_entropy(entropy, drawn.log_prob[:n_rows], k)
         weight = np.float32(coefficient)
-        inputs.following_actions.copy_(self._following_actions)
-        np.multiply(self._following_log_prob, -weight, out=self._bonus)
-        critic_loss = critics.learn(self._bonus, outcomes, np.float32(0.5), tau)
-        actor_loss = self._learn_actor(weight)
-        return Losses(coefficient, actor_loss, critic_loss, entropy_loss)
-
-    def _learn_actor(self, coefficient: np.float32) -> float:
-        inputs, critics = self.inputs, self.critics
-        inputs.actions.copy_(self._actions)
-        critics.own.forward(inputs.here)
-        loss: float = lowest_value(
-            critics.values, critics.own.head_bias, self._log_prob, coefficient, critics.errors
+        put_actions(drawn.actions[n_rows:], inputs, inputs.following, work)
+        for i in range(n_rows):
+            memory.bonus[i] = -weight * drawn.log_prob[n_rows + i]
+        follow = (first + k) % interval == 0
+        critic_loss = learn_values(
+            critics, critic, critic.n_steps + k + 1, tau if follow else _ZERO, _HALF,
+            transitions.discounts, memory,
+        )  # fmt: skip
+        pack_weights(critics.plan, critic.values, work)
+        if follow and k + 1 < n_updates:
+            pack_weights(critics.targets, critic.targets, work)
+        actor_loss = learn_actor(
+            networks, actor, critic, actor.n_steps + k + 1, weight, noise[k], drawn, memory
         )
-        critics.back_to_actions(critics.own, critics.errors)
-        squash_back(
-            *self._drawn,
-            coefficient,
-            critics.action_slopes_array,
-            self._slopes_array,
-            self.trained.head_bias_slope,
-        )
-        self.trained.backward_outputs(self._slopes)
-        self.optimizer.begin()
-        self.trained.backward(inputs.seen, self.optimizer.step)
-        return loss
+        losses[k, 0], losses[k, 1] = coefficient, actor_loss
+        losses[k, 2], losses[k, 3] = critic_loss, entropy_loss
+    return n_updates

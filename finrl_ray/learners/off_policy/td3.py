@@ -1,92 +1,129 @@
-"""`TD3Step`: an update of TD3 (and DDPG) written out for batches of one size."""
+"""Updates of TD3 (and DDPG) as one compiled call, for batches of one size."""
 
-import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-import torch as th
-from torch import nn
 
-from finrl_ray.learners.flat.activations import tanh_back
-from finrl_ray.learners.flat.optimizers import FlatAdam
-from finrl_ray.learners.flat.parameters import FlatParameters
-from finrl_ray.learners.off_policy.critics import AdamPass, Critics, Outcomes
+from finrl_ray._typing import Float32Array, FloatArray
+from finrl_ray.learners.off_policy.critics import (
+    Descent,
+    Drawn,
+    Memory,
+    back_to_actions,
+    descend,
+    judge,
+    learn_values,
+    pack_critics,
+    put_actions,
+    rates_of,
+    take_batch,
+)
 from finrl_ray.learners.off_policy.kernels import perturb
-from finrl_ray.learners.off_policy.mlp import MLPBuffers, StackedMLP
+from finrl_ray.learners.off_policy.plans import Inputs, PlannedActor, PlannedCritics
+from finrl_ray.learners.products.network import compiled, forward_layers, pack_weights
 
-_ONE = np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-class TD3Step:
-    """An update of TD3 for B transitions.
+class Networks(NamedTuple):
+    """Where everything lies."""
+
+    inputs: Inputs
+    actor: PlannedActor
+    target_actor: PlannedActor
+    critics: PlannedCritics
+
+
+class Schedule(NamedTuple):
+    """Settings of TD3 for some updates."""
+
+    n_updates: int
+    """Before the first of them."""
+    policy_delay: int
+    """The actor and all targets are moved at each update whose number this divides."""
+    tau: np.float32
+    noise_clip: np.float32
+
+
+@compiled
+def outputs_of(planned: PlannedActor, work: Float32Array, n_rows: int) -> Float32Array:
+    """Return the actions (B, A), a view of the work."""
+    first, width = planned.outputs, planned.n_outputs
+    return work[first : first + n_rows * width].reshape((n_rows, width))
+
+
+@compiled
+def learn_actor(
+    networks: Networks,
+    actor: Descent,
+    critic: Descent,
+    n_steps: int,
+    tau: np.float32,
+    memory: Memory,
+) -> float:
+    """Update the actor by the first critic, and its target; return the loss."""
+    inputs, planned, _, critics = networks
+    work, n_rows, n_actions = memory.work, memory.rewards.shape[0], inputs.n_actions
+    pack_weights(planned.plan, actor.values, work)
+    forward_layers(planned.plan, actor.values, work, n_rows)
+    put_actions(outputs_of(planned, work, n_rows), inputs, inputs.here, work)
+    values, errors = memory.values[:1], memory.errors[:1]
+    judge(critics.first, critics, critic.values, critics.hidden, work, values)
+    total = 0.0
+    for b in range(n_rows):
+        total += values[0, b]
+    loss = -(total / n_rows + critic.values[critics.head_bias])
+    errors[:] = -_ONE / np.float32(n_rows)
+    back_to_actions(critics.first, critics, critic, inputs, work, errors)
+    size, there = n_rows * n_actions, critics.action_slopes
+    work[planned.slopes : planned.slopes + size] = work[there : there + size]
+    descend(planned.plan, actor, rates_of(actor, n_steps), tau, work, n_rows)
+    return loss
+
+
+@compiled
+def run_td3(
+    transitions: Drawn,
+    noise: Float32Array,
+    networks: Networks,
+    memory: Memory,
+    actor: Descent,
+    critic: Descent,
+    schedule: Schedule,
+    losses: FloatArray,
+) -> None:
+    """Take updates of TD3, one after the other.
 
     Parameters
     ----------
-    critics : the critics, written out for B rows
-    layers, target_layers : linear layers of the actor and of its target
-    optimizer : the actor's, flat, in the order of `parameter_order`
-    target : the target actor's parameters in the same order
-    activation : of the actor's hidden layers
+    noise : array of shape (G, B, A)
+        Of the target actor's actions, not yet clipped.
+    losses : array of shape (G, 2), filled
+        Of critics and actor; the second is NaN where the actor was not updated.
     """
-
-    def __init__(
-        self,
-        critics: Critics,
-        layers: Sequence[nn.Linear],
-        target_layers: Sequence[nn.Linear],
-        optimizer: FlatAdam,
-        target: FlatParameters,
-        activation: type[nn.Module],
-    ) -> None:
-        self.critics, self.inputs, self.target = critics, critics.inputs, target
-        n_rows, n_actions = self.inputs.actions.shape
-        own = StackedMLP(optimizer.flat, [[layer] for layer in layers], 1, activation)
-        theirs = StackedMLP(target, [[layer] for layer in target_layers], 1, activation)
-        self.actor = MLPBuffers(own, n_rows, values=False)
-        self.target_actor = MLPBuffers(theirs, n_rows, values=False)
-        self.optimizer = AdamPass(optimizer, self.actor.part_starts(), target)
-        self._noise = th.zeros(n_rows, n_actions)
-        self._noise_array = self._noise.numpy()
-        self._no_bonus = np.zeros(n_rows, dtype=np.float32)
-        self._errors = np.full((1, n_rows), -1 / n_rows, dtype=np.float32)
-
-    def learn(
-        self,
-        outcomes: Outcomes,
-        *,
-        noise: float,
-        clip: float,
-        tau: float | None,
-    ) -> tuple[float, float]:
-        """Update the critics, and with `tau` also actor and targets; return both losses.
-
-        Parameters
-        ----------
-        outcomes : of the transitions in `inputs`
-        noise, clip : deviation and bound of the noise on the target actor's actions
-        tau : fraction by which targets move; None: the actor is not updated
-        """
-        self._noise.normal_(0, noise)
-        self.target_actor.forward(self.inputs.after)
-        self.target_actor.output.tanh_()
-        perturb(
-            self.target_actor.output_array,
-            self._noise_array,
-            np.float32(clip),
-            self.inputs.following_array,
+    inputs, _, target_actor, critics = networks
+    work, n_updates = memory.work, noise.shape[0]
+    n_rows, row = memory.rewards.shape[0], inputs.row
+    following = work[inputs.following : inputs.following + n_rows * row].reshape((n_rows, row))
+    pack_critics(critics, critic, work)
+    pack_weights(target_actor.plan, actor.targets, work)
+    n_actor_steps = actor.n_steps
+    for k in range(n_updates):
+        with_actor = (schedule.n_updates + k + 1) % schedule.policy_delay == 0
+        tau = schedule.tau if with_actor else _ZERO
+        take_batch(transitions, k, inputs, memory)
+        forward_layers(target_actor.plan, actor.targets, work, n_rows)
+        chosen = outputs_of(target_actor, work, n_rows)
+        perturb(chosen, noise[k], schedule.noise_clip, following, inputs.n_observed)
+        losses[k, 0] = learn_values(
+            critics, critic, critic.n_steps + k + 1, tau, _ONE, transitions.discounts, memory
         )
-        critic_loss = self.critics.learn(self._no_bonus, outcomes, _ONE, tau)
-        return critic_loss, math.nan if tau is None else self._learn_actor(tau)
-
-    def _learn_actor(self, tau: float) -> float:
-        actor, critic = self.actor, self.critics.first
-        actor.forward(self.inputs.seen)
-        self.inputs.actions.copy_(actor.output.tanh_())
-        critic.forward(self.inputs.here)
-        loss = -float(critic.output_array.mean() + critic.head_bias[0])
-        slopes = self.critics.back_to_actions(critic, self._errors)
-        tanh_back(actor.output_array, self.critics.action_slopes_array, actor.head_bias_slope)
-        actor.backward_outputs(slopes)
-        self.optimizer.begin(tau)
-        actor.backward(self.inputs.seen, self.optimizer.step)
-        return loss
+        losses[k, 1] = np.nan
+        if with_actor or k + 1 < n_updates:
+            pack_weights(critics.plan, critic.values, work)
+        if with_actor:
+            n_actor_steps += 1
+            losses[k, 1] = learn_actor(networks, actor, critic, n_actor_steps, tau, memory)
+            if k + 1 < n_updates:
+                pack_weights(critics.targets, critic.targets, work)
+                pack_weights(target_actor.plan, actor.targets, work)

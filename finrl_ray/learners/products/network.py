@@ -51,7 +51,7 @@ class Work:
 
     Parameters
     ----------
-    n_rows : the most rows of its matrices
+    n_rows : the most rows of its matrices, where none are given
     """
 
     def __init__(self, n_rows: int) -> None:
@@ -63,14 +63,14 @@ class Work:
         self.size += _rounded_up(n_numbers, _STEP)
         return place
 
-    def matrix(self, n_columns: int) -> tuple[int, int]:
+    def matrix(self, n_columns: int, n_rows: int | None = None) -> tuple[int, int]:
         """Return the place and the distance of rows, which start at multiples of 64 bytes."""
         distance = _rounded_up(n_columns, _STEP)
-        return self.numbers(self.n_rows * distance), distance
+        return self.numbers((n_rows or self.n_rows) * distance), distance
 
-    def dense(self, n_columns: int) -> tuple[int, int]:
+    def dense(self, n_columns: int, n_rows: int | None = None) -> tuple[int, int]:
         """Return the place and the distance of rows that follow one another without a gap."""
-        return self.numbers(self.n_rows * n_columns), n_columns
+        return self.numbers((n_rows or self.n_rows) * n_columns), n_columns
 
     def packed(self, n_outputs: int, n_inputs: int) -> tuple[int, int]:
         """Return the place of a layer's packed weights and the distance of their blocks."""

@@ -47,17 +47,31 @@ class _Pass:
     def _vectors(self, begin: Any, mask: Any, formula: Callable[..., Sequence[Lanes]]) -> None:
         places = [self.code.at(address, begin) for address in self.addresses]
         seen = [Lanes(self.code, self.code.load(place, mask)) for place in places]
-        for place, new in zip(places, formula(self.settings, *seen), strict=True):
-            self.code.store(new.vector, place, mask)
+        made = formula(self.settings, *seen)
+        for place, old, new in zip(places, seen, made, strict=True):
+            if new is not old:
+                self.code.store(new.vector, place, mask)
 
 
 def _adam(settings: list[Lanes], value: Lanes, g: Lanes, m: Lanes, v: Lanes) -> list[Lanes]:
-    factor, step, share, keep_square, share_square, root_scale, eps = settings
-    g = g * factor
+    step, share, keep_square, share_square, root_scale, eps = settings
     m = m + (g - m) * share
     v = v * keep_square + g * g * share_square
     deviation = v.root() * root_scale + eps
     return [value - step * m * deviation.within(LEAST, MOST).inverse(), g, m, v]
+
+
+def _clipped_adam(settings: list[Lanes], value: Lanes, g: Lanes, m: Lanes, v: Lanes) -> list[Lanes]:
+    factor, *others = settings
+    return _adam(others, value, g * factor, m, v)
+
+
+def _followed_adam(
+    settings: list[Lanes], value: Lanes, g: Lanes, m: Lanes, v: Lanes, target: Lanes
+) -> list[Lanes]:
+    keep, tau, *others = settings
+    value, g, m, v = _adam(others, value, g, m, v)
+    return [value, g, m, v, target * keep + tau * value]
 
 
 def _rmsprop(settings: list[Lanes], value: Lanes, g: Lanes, v: Lanes) -> list[Lanes]:
@@ -89,10 +103,17 @@ def _intrinsic(n_arrays: int, n_settings: int, formula: Callable[..., Any]) -> A
     return intrinsic(typed)
 
 
-adam_pass = _intrinsic(4, 7, _adam)
+adam_pass = _intrinsic(4, 7, _clipped_adam)
 """A step of Adam (Kingma and Ba, 2015, algorithm 1) on parameters, gradients, and the averages of
 gradients and of their squares. Settings: factor of the gradients, step size, 1 - beta1, beta2,
 1 - beta2, 1 / sqrt(1 - beta2^n) at step n, eps."""
+
+unclipped_adam_pass = _intrinsic(4, 6, _adam)
+"""The same without the first setting; gradients stay as they are."""
+
+followed_adam_pass = _intrinsic(5, 8, _followed_adam)
+"""The same, and the last array, of targets, moves towards the parameters by a fraction tau of the
+distance. Settings: 1 - tau, tau, and those of `unclipped_adam_pass`."""
 
 rmsprop_pass = _intrinsic(3, 6, _rmsprop)
 """A step of RMSprop on parameters, gradients and the average of their squares. Settings: factor of

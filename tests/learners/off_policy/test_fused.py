@@ -92,7 +92,7 @@ def test_a_saved_model_is_sb3s(algorithm: str, tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     model.save_replay_buffer(tmp_path / "buffer")
     loaded = plain_class.load(tmp_path / "model", env=make_env(), device="cpu")
-    assert not {"learner", "_step", "_explorer", "_critic_pair"} & set(vars(loaded))
+    assert not {"learner", "_updates", "_explorer", "_critic_pair"} & set(vars(loaded))
     seen = np.random.default_rng(0).standard_normal((50, 7)).astype(np.float32)
     ours, theirs = (m.predict(seen, deterministic=True)[0] for m in (model, loaded))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
