@@ -214,7 +214,7 @@ def learn_values(
     n_rows = memory.rewards.shape[0]
     judge(critics.targets, critics, descent.targets, critics.following, work, memory.following)
     judge(critics.plan, critics, descent.values, critics.hidden, work, memory.values)
-    loss = value_errors(
+    loss: float = value_errors(
         memory.values,
         descent.values[bias : bias + n_critics],
         memory.following,

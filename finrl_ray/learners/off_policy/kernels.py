@@ -243,7 +243,8 @@ def draw_squashed(
             outputs[i, n_actions + j] = x
             mean, drawn = outputs[i, j], noise[i, j]
             deviation = math.exp(x)
-            fine &= mean == mean and deviation > _ZERO
+            if mean != mean or not deviation > _ZERO:
+                fine = False
             action = math.tanh(mean + drawn * deviation)
             deviations[i, j] = deviation
             actions[i, j] = action

@@ -12,14 +12,8 @@ from torch import nn
 
 from finrl_ray._typing import Float32Array, IntArray
 from finrl_ray.learners.flat.parameters import FlatParameters
-from finrl_ray.learners.products.network import (
-    LINEAR,
-    RELU,
-    TANH,
-    LayerPlan,
-    Work,
-    plan_array,
-)
+from finrl_ray.learners.products.activations import LINEAR, RELU, TANH
+from finrl_ray.learners.products.network import LayerPlan, Work, plan_array
 
 
 class Inputs(NamedTuple):

@@ -99,7 +99,9 @@ def learn_actor(
     put_actions(drawn.actions[:n_rows], inputs, inputs.here, work)
     judge(critics.plan, critics, critic.values, critics.hidden, work, memory.values)
     bias = critic.values[critics.head_bias : critics.head_bias + critics.n_critics]
-    loss = lowest_value(memory.values, bias, drawn.log_prob[:n_rows], coefficient, memory.errors)
+    loss: float = lowest_value(
+        memory.values, bias, drawn.log_prob[:n_rows], coefficient, memory.errors
+    )
     back_to_actions(critics.plan, critics, critic, inputs, work, memory.errors)
     there = critics.action_slopes
     squash_back(
@@ -147,7 +149,8 @@ def run_sac(
         How many updates were taken: fewer where the actor's means or deviations are NaN.
     """
     inputs, (plan, outputs, _, n_outputs), critics = networks
-    work, n_updates = memory.work, noise.shape[0]
+    work = memory.work
+    n_updates: int = noise.shape[0]
     n_rows = memory.rewards.shape[0]
     output = work[outputs : outputs + 2 * n_rows * n_outputs].reshape((2 * n_rows, n_outputs))
     pack_critics(critics, critic, work)

@@ -72,7 +72,7 @@ def learn_actor(
     total = 0.0
     for b in range(n_rows):
         total += values[0, b]
-    loss = -(total / n_rows + critic.values[critics.head_bias])
+    loss: float = -(total / n_rows + critic.values[critics.head_bias])
     errors[:] = -_ONE / np.float32(n_rows)
     back_to_actions(critics.first, critics, critic, inputs, work, errors)
     size, there = n_rows * n_actions, critics.action_slopes

@@ -51,8 +51,13 @@ class Moving:
         self.optimizer, self.flat, self.target = optimizer, optimizer.flat, target
         average, square = optimizer.moments
         followers = np.zeros(0, dtype=_f32) if target is None else target.values.numpy()
-        tensors = (self.flat.values, self.flat.gradients, average, square)
-        self._arrays = *(tensor.numpy() for tensor in tensors), followers
+        self._arrays: tuple[Float32Array, ...] = (
+            self.flat.values.numpy(),
+            self.flat.gradients.numpy(),
+            average.numpy(),
+            square.numpy(),
+            followers,
+        )
 
     def still_holds(self, target: FlatParameters | None = None) -> bool:
         """Return whether parameters and targets lie where they did."""
@@ -62,8 +67,19 @@ class Moving:
         """Return the optimizer with its present settings."""
         optimizer, settings = self.optimizer, self.optimizer.settings
         beta1, beta2 = settings["betas"]
-        rates = map(float, (settings["lr"], beta1, beta2, settings["eps"]))
-        return Descent(*self._arrays, optimizer.n_steps, *rates)
+        values, gradients, average, square, targets = self._arrays
+        return Descent(
+            values,
+            gradients,
+            average,
+            square,
+            targets,
+            optimizer.n_steps,
+            float(settings["lr"]),
+            float(beta1),
+            float(beta2),
+            float(settings["eps"]),
+        )
 
 
 class Batches:
@@ -255,7 +271,7 @@ class EntropyUpdates:
         """Return it for compiled code."""
         if self._moving is None:
             nothing = np.zeros(0, dtype=_f32)
-            descent = Descent(*(nothing,) * 5, 0, 0.0, 0.0, 0.0, 0.0)
+            descent = Descent(nothing, nothing, nothing, nothing, nothing, 0, 0.0, 0.0, 0.0, 0.0)
         else:
             descent = self._moving.descent()
         return sac.Entropy(self._moving is not None, float(self.fixed), float(self.target), descent)

@@ -276,12 +276,14 @@ def count_updates(owner, method):
 
 
 def patch_fused_on_policy(module):
-    count_updates(module.FusedOnPolicy, "_take_fused_step")
+    # an epoch is over, others may follow
+    count_updates(module.Update, "run")
 
 
-def patch_fused_critics(module):
-    # the critics have learned, the actor has not
-    count_updates(module.Critics, "learn")
+def patch_fused_off_policy(module):
+    # the networks have learned, which is not counted or logged yet
+    for updates in (module.SACUpdates, module.TD3Updates):
+        count_updates(updates, "run")
 
 
 def patch_algorithm(module):
@@ -354,8 +356,8 @@ PATCHES = {
     "stable_baselines3.sac.sac": patch_algorithm,
     "finrl_ray.learners.on_policy.exact": patch_algorithm,
     "finrl_ray.learners.off_policy.exact": patch_algorithm,
-    "finrl_ray.learners.on_policy.fused": patch_fused_on_policy,
-    "finrl_ray.learners.off_policy.critics": patch_fused_critics,
+    "finrl_ray.learners.on_policy.updates": patch_fused_on_policy,
+    "finrl_ray.learners.off_policy.updates": patch_fused_off_policy,
     "ray.train._internal.storage": patch_storage,
 }
 
