@@ -18,36 +18,19 @@ from finrl_ray.learners.off_policy.kernels import (
     value_errors,
     weigh,
 )
-from finrl_ray.learners.off_policy.plans import Inputs, PlannedCritics
-from finrl_ray.learners.products.network import (
+from finrl_ray.learners.off_policy.layers import (
+    Descent,
     back_to_inputs,
     back_to_sums,
-    back_to_weights,
-    compiled,
-    forward_layers,
-    pack_weights,
-    product,
+    descend,
+    forward,
+    move,
+    rates_of,
 )
-from finrl_ray.learners.products.steps import followed_adam_pass, unclipped_adam_pass
+from finrl_ray.learners.off_policy.plans import Inputs, PlannedCritics
+from finrl_ray.learners.products.network import compiled, product
 from finrl_ray.learners.products.tiles import address_of
 from finrl_ray.learners.products.vectors import BLOCK
-
-
-class Descent(NamedTuple):
-    """Adam on flat parameters, and the targets that follow them, each of shape (P,)."""
-
-    values: Float32Array
-    gradients: Float32Array
-    average: Float32Array
-    square: Float32Array
-    targets: Float32Array
-    """Empty: nothing follows."""
-    n_steps: int
-    """Before the first update."""
-    rate: float
-    beta1: float
-    beta2: float
-    eps: float
 
 
 class Drawn(NamedTuple):
@@ -64,6 +47,7 @@ class Memory(NamedTuple):
     """What an update is computed in."""
 
     work: Float32Array
+    packed: Float32Array
     rewards: Float32Array
     dones: Float32Array
     bonus: Float32Array
@@ -71,60 +55,6 @@ class Memory(NamedTuple):
     values: Float32Array
     following: Float32Array
     errors: Float32Array
-
-
-@compiled
-def rates_of(descent: Descent, n_steps: int) -> tuple[np.float32, ...]:
-    """Return the settings of `unclipped_adam_pass` for the step of this number."""
-    beta1, beta2 = descent.beta1, descent.beta2
-    return (
-        np.float32(descent.rate / (1.0 - beta1**n_steps)),
-        np.float32(1.0 - beta1),
-        np.float32(beta2),
-        np.float32(1.0 - beta2),
-        np.float32((1.0 - beta2**n_steps) ** -0.5),
-        np.float32(descent.eps),
-    )
-
-
-@compiled
-def move(
-    descent: Descent, rates: tuple[np.float32, ...], tau: np.float32, begin: int, end: int
-) -> None:
-    """Take Adam's step for some parameters; with `tau` above 0 targets follow them."""
-    n, first = end - begin, 4 * begin
-    value, gradient = address_of(descent.values) + first, address_of(descent.gradients) + first
-    average, square = address_of(descent.average) + first, address_of(descent.square) + first
-    if tau > np.float32(0):
-        target = address_of(descent.targets) + first
-        settings = (np.float32(1) - tau, tau, *rates)
-        followed_adam_pass(n, (value, gradient, average, square, target), settings)
-    else:
-        unclipped_adam_pass(n, (value, gradient, average, square), rates)
-
-
-@compiled
-def descend(
-    plan: IntArray,
-    descent: Descent,
-    rates: tuple[np.float32, ...],
-    tau: np.float32,
-    work: Float32Array,
-    n_rows: int,
-) -> None:
-    """Bring the slopes of the last layers' outputs back, and move each layer's parameters.
-
-    A layer is moved while its gradients and weights are in the cache.
-    """
-    for back in range(plan.shape[0]):
-        k = plan.shape[0] - 1 - back
-        weight, bias, n_outputs, n_inputs = plan[k, 0], plan[k, 1], plan[k, 2], plan[k, 3]
-        back_to_sums(plan, k, descent.gradients, work, n_rows)
-        if plan[k, 9] >= 0:
-            back_to_inputs(plan, k, descent.values, work, n_rows)
-        back_to_weights(plan, k, descent.gradients, work, n_rows)
-        move(descent, rates, tau, weight, weight + n_outputs * n_inputs)
-        move(descent, rates, tau, bias, bias + n_outputs)
 
 
 @compiled
@@ -151,18 +81,19 @@ def judge(
     critics: PlannedCritics,
     parameters: Float32Array,
     hidden: int,
-    work: Float32Array,
+    memory: Memory,
     values: Float32Array,
 ) -> None:
     """Fill the values of the first critics, as many as `values` has rows, without their biases.
 
     Parameters
     ----------
-    plan : of those critics, whose weights have been packed
+    plan : of those critics
     hidden : where their last hidden layers lie
     """
     n_critics, n_rows = values.shape
-    forward_layers(plan, parameters, work, n_rows)
+    work = memory.work
+    forward(plan, parameters, work, memory.packed, n_rows)
     rows = work[hidden : hidden + n_rows * critics.hidden_row]
     head = parameters[critics.head_weight : critics.head_weight + n_critics * critics.width]
     weigh(
@@ -203,8 +134,6 @@ def learn_values(
 ) -> float:
     """Update the critics, and their targets if `tau` is above 0; return the loss.
 
-    The weights of both have been packed.
-
     Parameters
     ----------
     n_steps : the number of this step of the optimizer
@@ -212,8 +141,8 @@ def learn_values(
     """
     work, bias, n_critics = memory.work, critics.head_bias, critics.n_critics
     n_rows = memory.rewards.shape[0]
-    judge(critics.targets, critics, descent.targets, critics.following, work, memory.following)
-    judge(critics.plan, critics, descent.values, critics.hidden, work, memory.values)
+    judge(critics.targets, critics, descent.targets, critics.following, memory, memory.following)
+    judge(critics.plan, critics, descent.values, critics.hidden, memory, memory.values)
     loss: float = value_errors(
         memory.values,
         descent.values[bias : bias + n_critics],
@@ -263,10 +192,3 @@ def back_to_actions(
         n_rows, n_actions, plan[0, 2], there + 4 * plan[0, 8], plan[0, 7], 1,
         weights, n_inputs, BLOCK, there + 4 * critics.action_slopes, n_actions,
     )  # fmt: skip
-
-
-@compiled
-def pack_critics(critics: PlannedCritics, descent: Descent, work: Float32Array) -> None:
-    """Pack the weights of the critics and of their targets."""
-    pack_weights(critics.plan, descent.values, work)
-    pack_weights(critics.targets, descent.targets, work)

@@ -73,12 +73,19 @@ class Planner:
     ) -> None:
         self.n_rows, self.work = n_rows, Work(n_rows)
         self.activation = TANH if activation is nn.Tanh else RELU
+        self.widest = 0
         here, row = self.work.matrix(n_observed + n_actions, 2 * n_rows)
         self.inputs = Inputs(here, here + n_rows * row, row, n_observed, n_actions)
 
     def array(self) -> Float32Array:
         """Return the array of work; nothing can be planned after that."""
         return self.work.array()
+
+    def packed(self) -> Float32Array:
+        """Return memory for a block of any layer's weights."""
+        block = Work(1)
+        block.packed(1, self.widest)
+        return block.array()
 
     def actor(
         self,
@@ -177,6 +184,7 @@ class Planner:
         input_slope: int, output: tuple[int, int], output_slope: int,
     ) -> LayerPlan:  # fmt: skip
         n_outputs, n_inputs = sum(part.out_features for part in parts), parts[0].in_features
+        self.widest = max(self.widest, n_inputs)
         return LayerPlan(
             flat.place(parts[0].weight).start,
             flat.place(parts[0].bias).start,
@@ -186,6 +194,7 @@ class Planner:
             *output,
             output_slope,
             input_slope,
-            *self.work.packed(n_outputs, n_inputs),
+            0,
+            0,
             self.activation,
         )

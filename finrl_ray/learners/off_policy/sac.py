@@ -8,17 +8,12 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
 from finrl_ray._typing import BoolArray, Float32Array, FloatArray
 from finrl_ray.learners.off_policy.critics import (
-    Descent,
     Drawn,
     Memory,
     back_to_actions,
-    descend,
     judge,
     learn_values,
-    move,
-    pack_critics,
     put_actions,
-    rates_of,
     take_batch,
 )
 from finrl_ray.learners.off_policy.kernels import (
@@ -26,8 +21,9 @@ from finrl_ray.learners.off_policy.kernels import (
     lowest_value,
     squash_back,
 )
+from finrl_ray.learners.off_policy.layers import Descent, descend, forward, move, rates_of
 from finrl_ray.learners.off_policy.plans import Inputs, PlannedActor, PlannedCritics
-from finrl_ray.learners.products.network import compiled, forward_layers, pack_weights
+from finrl_ray.learners.products.network import compiled
 
 LOW, HIGH = np.float32(LOG_STD_MIN), np.float32(LOG_STD_MAX)
 _ZERO, _HALF = np.float32(0), np.float32(0.5)
@@ -97,7 +93,7 @@ def learn_actor(
     inputs, (plan, _, slopes, n_outputs), critics = networks
     work, n_rows, n_actions = memory.work, memory.rewards.shape[0], inputs.n_actions
     put_actions(drawn.actions[:n_rows], inputs, inputs.here, work)
-    judge(critics.plan, critics, critic.values, critics.hidden, work, memory.values)
+    judge(critics.plan, critics, critic.values, critics.hidden, memory, memory.values)
     bias = critic.values[critics.head_bias : critics.head_bias + critics.n_critics]
     loss: float = lowest_value(
         memory.values, bias, drawn.log_prob[:n_rows], coefficient, memory.errors
@@ -153,11 +149,9 @@ def run_sac(
     n_updates: int = noise.shape[0]
     n_rows = memory.rewards.shape[0]
     output = work[outputs : outputs + 2 * n_rows * n_outputs].reshape((2 * n_rows, n_outputs))
-    pack_critics(critics, critic, work)
     for k in range(n_updates):
         take_batch(transitions, k, inputs, memory)
-        pack_weights(plan, actor.values, work)
-        forward_layers(plan, actor.values, work, 2 * n_rows)
+        forward(plan, actor.values, work, memory.packed, 2 * n_rows)
         if not draw_squashed(
             output, noise[k], LOW, HIGH, drawn.inside, drawn.deviations, drawn.actions,
             drawn.log_prob,
@@ -173,9 +167,6 @@ def run_sac(
             critics, critic, critic.n_steps + k + 1, tau if follow else _ZERO, _HALF,
             transitions.discounts, memory,
         )  # fmt: skip
-        pack_weights(critics.plan, critic.values, work)
-        if follow and k + 1 < n_updates:
-            pack_weights(critics.targets, critic.targets, work)
         actor_loss = learn_actor(
             networks, actor, critic, actor.n_steps + k + 1, weight, noise[k], drawn, memory
         )

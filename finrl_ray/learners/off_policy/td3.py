@@ -6,21 +6,18 @@ import numpy as np
 
 from finrl_ray._typing import Float32Array, FloatArray
 from finrl_ray.learners.off_policy.critics import (
-    Descent,
     Drawn,
     Memory,
     back_to_actions,
-    descend,
     judge,
     learn_values,
-    pack_critics,
     put_actions,
-    rates_of,
     take_batch,
 )
 from finrl_ray.learners.off_policy.kernels import perturb
+from finrl_ray.learners.off_policy.layers import Descent, descend, forward, rates_of
 from finrl_ray.learners.off_policy.plans import Inputs, PlannedActor, PlannedCritics
-from finrl_ray.learners.products.network import compiled, forward_layers, pack_weights
+from finrl_ray.learners.products.network import compiled
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -64,11 +61,10 @@ def learn_actor(
     """Update the actor by the first critic, and its target; return the loss."""
     inputs, planned, _, critics = networks
     work, n_rows, n_actions = memory.work, memory.rewards.shape[0], inputs.n_actions
-    pack_weights(planned.plan, actor.values, work)
-    forward_layers(planned.plan, actor.values, work, n_rows)
+    forward(planned.plan, actor.values, work, memory.packed, n_rows)
     put_actions(outputs_of(planned, work, n_rows), inputs, inputs.here, work)
     values, errors = memory.values[:1], memory.errors[:1]
-    judge(critics.first, critics, critic.values, critics.hidden, work, values)
+    judge(critics.first, critics, critic.values, critics.hidden, memory, values)
     total = 0.0
     for b in range(n_rows):
         total += values[0, b]
@@ -105,25 +101,18 @@ def run_td3(
     work, n_updates = memory.work, noise.shape[0]
     n_rows, row = memory.rewards.shape[0], inputs.row
     following = work[inputs.following : inputs.following + n_rows * row].reshape((n_rows, row))
-    pack_critics(critics, critic, work)
-    pack_weights(target_actor.plan, actor.targets, work)
     n_actor_steps = actor.n_steps
     for k in range(n_updates):
         with_actor = (schedule.n_updates + k + 1) % schedule.policy_delay == 0
         tau = schedule.tau if with_actor else _ZERO
         take_batch(transitions, k, inputs, memory)
-        forward_layers(target_actor.plan, actor.targets, work, n_rows)
+        forward(target_actor.plan, actor.targets, work, memory.packed, n_rows)
         chosen = outputs_of(target_actor, work, n_rows)
         perturb(chosen, noise[k], schedule.noise_clip, following, inputs.n_observed)
         losses[k, 0] = learn_values(
             critics, critic, critic.n_steps + k + 1, tau, _ONE, transitions.discounts, memory
         )
         losses[k, 1] = np.nan
-        if with_actor or k + 1 < n_updates:
-            pack_weights(critics.plan, critic.values, work)
         if with_actor:
             n_actor_steps += 1
             losses[k, 1] = learn_actor(networks, actor, critic, n_actor_steps, tau, memory)
-            if k + 1 < n_updates:
-                pack_weights(critics.targets, critic.targets, work)
-                pack_weights(target_actor.plan, actor.targets, work)

@@ -14,7 +14,8 @@ from finrl_ray.learners.flat.optimizers import FlatAdam
 from finrl_ray.learners.flat.parameters import FlatParameters, ParameterOrder
 from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.off_policy import sac, td3
-from finrl_ray.learners.off_policy.critics import Descent, Drawn, Memory
+from finrl_ray.learners.off_policy.critics import Drawn, Memory
+from finrl_ray.learners.off_policy.layers import Descent
 from finrl_ray.learners.off_policy.plans import Planner
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh)
@@ -149,13 +150,22 @@ def _rows_of(values: th.Tensor) -> Float32Array:
     return _array(values)[:, np.newaxis]
 
 
-def _memory(work: Float32Array, n_rows: int, n_critics: int) -> Memory:
+def _memory(planner: Planner, n_critics: int) -> Memory:
+    n_rows = planner.n_rows
+
     def zeros(*shape: int) -> Float32Array:
         return np.zeros(shape, dtype=_f32)
 
     values, following, errors = (zeros(n_critics, n_rows) for _ in range(3))
     return Memory(
-        work, zeros(n_rows, 1), zeros(n_rows, 1), zeros(n_rows), values, following, errors
+        planner.array(),
+        planner.packed(),
+        zeros(n_rows, 1),
+        zeros(n_rows, 1),
+        zeros(n_rows),
+        values,
+        following,
+        errors,
     )
 
 
@@ -185,7 +195,7 @@ class SACUpdates:
         )
         critics = planner.critics(critic.flat, critic_layers)
         self.networks = sac.Networks(inputs, planned, critics)
-        self.memory = _memory(planner.array(), n_rows, critics.n_critics)
+        self.memory = _memory(planner, critics.n_critics)
         self.batches = Batches(n_rows, inputs.n_actions)
         shape = 2 * n_rows, inputs.n_actions
         self.drawn = sac.Actions(
@@ -303,7 +313,7 @@ class TD3Updates:
         )
         critics = planner.critics(critic.flat, critic_layers)
         self.networks = td3.Networks(inputs, own, target, critics)
-        self.memory = _memory(planner.array(), n_rows, critics.n_critics)
+        self.memory = _memory(planner, critics.n_critics)
         self.batches = Batches(n_rows, inputs.n_actions)
 
     def run(
