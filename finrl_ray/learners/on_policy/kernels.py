@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from finrl_ray._typing import AnyArray, Float32Array, IntArray
+from finrl_ray.learners.products.prefetch import prefetch
+from finrl_ray.learners.products.tiles import address_of
 from finrl_ray.machine.compiled_cache import cached_njit
 
 compiled = cached_njit(nogil=True, error_model="numpy")
@@ -27,6 +29,8 @@ _LOG_SQRT_TWO_PI = math.log(math.sqrt(2 * math.pi))
 _ENTROPY = 0.5 + 0.5 * math.log(2 * math.pi)
 _EPSILON = 1e-8
 _LANES = 64
+_AHEAD = 4
+"""Rows of a rollout that are asked for before they are copied: in shuffled order none is near."""
 
 
 @compiled
@@ -116,8 +120,11 @@ def gather(
     observations, actions : arrays of shapes (B, S) or wider, and (B, A), filled
     """
     all_observations, all_actions = rollout[0], rollout[1]
+    begin, width = address_of(all_observations), all_observations.shape[1]
     for b in range(rows.shape[0]):
         row = rows[b]
+        if b + _AHEAD < rows.shape[0]:
+            prefetch(begin + 4 * width * rows[b + _AHEAD], width)
         source, target = all_observations[row], observations[b]
         for j in range(source.shape[0]):
             target[j] = source[j]
