@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure as LoggedFigure
+from stable_baselines3.common.monitor import Monitor
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.agents.callbacks.interval import TimestepInterval
@@ -169,10 +170,10 @@ class PerformanceMonitorCallback(BaseCallback):
     def next_needed_timestep(self, num_timesteps: int) -> int:
         """Return the timesteps at which this callback must be called next (docs/callbacks.md).
 
-        Envs whose steps may be left out say in `infos` what an episode has come to.
+        Rewards are summed up here where no Monitor, nor the env, does it.
         """
-        del num_timesteps
-        return self._interval.next_due
+        monitored = all(self.training_env.env_is_wrapped(Monitor))
+        return self._interval.next_due if monitored else num_timesteps + 1
 
     def _on_step(self) -> bool:
         self._rewards += self._original_rewards()

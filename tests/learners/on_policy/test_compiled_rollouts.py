@@ -12,9 +12,11 @@ from bit_equality import assert_equal_bits
 from env_markets import random_market
 from stable_baselines3.common import callbacks as sb3
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
+from finrl_ray.agents.callbacks.performance_monitor import PerformanceMonitorCallback
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
+from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.errors import DataError
 from finrl_ray.learners.on_policy import compiled_rollouts
@@ -83,7 +85,7 @@ class Rows(BaseCallback):
 def without_clock(info: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in info.items() if name != "account_history"}
     if "account_history" in info:
-        kept["episode"] = {name: info["episode"][name] for name in "rl"}
+        kept["episode"] = {name: info.get("episode", {}).get(name) for name in "rl"}
         kept["values"] = info["account_history"].account_value
     return kept
 
@@ -146,6 +148,27 @@ def test_one_account_is_bit_for_bit(options: Any, kind: Any, normalize: Any) -> 
 @pytest.mark.parametrize("normalize", [None, {}])
 def test_every_formulation_is_bit_for_bit(options: Any, normalize: Any) -> None:
     assert_same(*pair(options=options, normalize=normalize))
+
+
+@pytest.mark.parametrize("options", [{}, {"time_limit": "dummy_step"}], ids=str)
+def test_a_single_env_of_finrls_kind_is_bit_for_bit(options: Any, tmp_path: Any) -> None:
+    states, figures = [], []
+    for in_python in (False, True):
+        single = StockTradingEnv(random_market(40, halts=0.1), random_start=True, **options)
+        env = LeanVecNormalize(DummyVecEnv([lambda made=single: made]))
+        env.seed(3)
+        settings = {"n_steps": N_STEPS, "batch_size": 16, "n_epochs": 2, "device": "cpu"}
+        model = FusedPPO("MlpPolicy", env, seed=3, **settings)
+        model._always_in_python = in_python
+        assert compiled_rollouts.reason_against_env(env) == ""
+        states.append(trained(model))
+        # nobody but this callback sums up what an episode of such an env pays
+        watched = PerformanceMonitorCallback(50, plot_dir=tmp_path)
+        model.learn(100, callback=[watched])
+        figures.append(watched.episodes)
+    assert_same(*states)
+    assert figures[0] == figures[1]
+    assert len(figures[0]) > 2
 
 
 @pytest.mark.parametrize("n_envs", [3, 9])
