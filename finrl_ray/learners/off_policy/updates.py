@@ -169,6 +169,22 @@ def _memory(planner: Planner, n_critics: int) -> Memory:
     )
 
 
+class _Noise:
+    """Memory for normal numbers, drawn a part (B, A) at a time as SB3 draws them.
+
+    The numbers depend on how many are drawn at a time.
+    """
+
+    def __init__(self, n_parts: int, n_rows: int, n_actions: int) -> None:
+        numbers = th.zeros(n_parts, n_rows, n_actions)
+        self.array: Float32Array = numbers.numpy()
+        self._parts = list(numbers)
+
+    def parts(self, n_parts: int) -> list[th.Tensor]:
+        """Return the first parts of the memory."""
+        return self._parts[:n_parts]
+
+
 class SACUpdates:
     """Updates of SAC on B transitions.
 
@@ -198,6 +214,7 @@ class SACUpdates:
         self.memory = _memory(planner, critics.n_critics)
         self.batches = Batches(n_rows, inputs.n_actions)
         shape = 2 * n_rows, inputs.n_actions
+        self._noise = _Noise(2 * MOST_UPDATES, n_rows, inputs.n_actions)
         self.drawn = sac.Actions(
             np.zeros(shape, dtype=_f32),
             np.zeros(shape, dtype=_f32),
@@ -222,14 +239,12 @@ class SACUpdates:
             If the actor's output is NaN.
         """
         n_updates, n_rows = transitions.rows.shape
-        noise = th.empty(n_updates, 2, n_rows, self.networks.inputs.n_actions)
-        for k in range(n_updates):
-            for part in noise[k]:  # numbers depend on how many are drawn at a time
-                part.normal_()
+        for part in self._noise.parts(2 * n_updates):
+            part.normal_()
         losses = np.zeros((n_updates, 4))
         done = sac.run_sac(
             transitions,
-            noise.numpy().reshape(n_updates, 2 * n_rows, -1),
+            self._noise.array[: 2 * n_updates].reshape(n_updates, 2 * n_rows, -1),
             self.networks,
             self.drawn,
             self.memory,
@@ -313,6 +328,7 @@ class TD3Updates:
         )
         critics = planner.critics(critic.flat, critic_layers)
         self.networks = td3.Networks(inputs, own, target, critics)
+        self._noise = _Noise(MOST_UPDATES, n_rows, inputs.n_actions)
         self.memory = _memory(planner, critics.n_critics)
         self.batches = Batches(n_rows, inputs.n_actions)
 
@@ -327,14 +343,13 @@ class TD3Updates:
         noise, clip : deviation and bound of the noise on the target actor's actions
         n_updates : before these
         """
-        n, n_rows = transitions.rows.shape
-        drawn = th.empty(n, n_rows, self.networks.inputs.n_actions)
-        for part in drawn:  # numbers depend on how many are drawn at a time
+        n = len(transitions.rows)
+        for part in self._noise.parts(n):
             part.normal_(0, noise)
         losses = np.zeros((n, 2))
         td3.run_td3(
             transitions,
-            drawn.numpy(),
+            self._noise.array[:n],
             self.networks,
             self.memory,
             self.actor.descent(),
