@@ -91,13 +91,16 @@ def next_rung(scheduler: AsyncHyperBandScheduler, trial_id: str) -> float:
 
     Ray asks the rungs about each result, from the last one down to one that has seen the trial; a
     result before the first that is left changes nothing. `stop_last_trials` must be off.
+
+    A rung at the end of the budget is not waited for: what it decides on has ended by itself, and
+    where it says stop, results after it are not taken.
     """
     left = math.inf
     for time, seen in scheduler._trial_info[trial_id]._rungs:
         if trial_id in seen:
             break
         left = float(time)
-    return left
+    return left if left < scheduler._max_t else math.inf
 
 
 class Bracket(_Bracket):

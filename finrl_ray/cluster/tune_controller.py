@@ -23,6 +23,8 @@ from ray.tune.experiment import Trial
 
 from finrl_ray.cluster.tune_internals import TrialHooks
 
+MANY = 8
+"""Workers below which a look at the others costs more than the round that it saves."""
 AT_ONCE = 64
 """Events that one round handles at most, so that views and the searcher have their turn."""
 
@@ -70,7 +72,7 @@ class EventManager(RayActorManager):
         return True
 
     def _handle_others(self, tasks: list[Any]) -> None:
-        if len(tasks) == 1:
+        if len(tasks) < MANY:
             return
         left = [task for task in tasks if self._is_tracked(task)]
         if not left:

@@ -115,6 +115,13 @@ class TrialHooks(Trial):
         assert manager is not None
         del manager._checkpoint_results[:-1]
 
+    def set_ray_actor(self, ray_actor: Any) -> None:
+        """Take over the process that the trial runs in, or None.
+
+        Ray asks it for the host's name, in case that the trial reports nothing.
+        """
+        self.temporary_state.ray_actor = ray_actor
+
     def take_reported_checkpoint(self) -> bool:
         """Take the checkpoint over that the last result names, where its process would be asked.
 

@@ -1,0 +1,38 @@
+"""The figures of docs/scaling.md are those that benchmarks/scale.py has measured."""
+
+import json
+import re
+from typing import Any
+
+from repository import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "scaling.md"
+RESULTS = REPOSITORY / "benchmarks" / "results" / "scale.json"
+
+
+def measured() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if "trials" in row]
+
+
+def test_the_table_of_one_driver_is_what_was_measured() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r"\| \d+,000 \|", line)]
+    assert lines == [
+        f"| {row['trials']:,} | {row['mean_cpu_ms_per_result']:.2f} | {row['slope']:.2f} "
+        f"| {row['peak_rss_mb']:,} | {row['journal_mb']:.1f} | {row['files']:,} "
+        f"| {row['show_cpu_s']:.1f} | {row['ls_cpu_s']:.1f} |"
+        for row in measured()
+    ]
+
+
+def test_the_cores_that_one_driver_serves_follow_from_its_time_per_result() -> None:
+    slowest = max(row["mean_cpu_ms_per_result"] for row in measured())
+    text = PAGE.read_text(encoding="utf-8")
+    (per_second,) = map(int, re.findall(r"\*\*(\d+) results a second\*\*", text))
+    # four fifths of a core, to the next lower ten
+    assert per_second == int(800 / slowest) // 10 * 10
+    rows = re.findall(r"^\| [^|]+ \| ([\d.]+) s \| ([\d,]+) \|$", text, flags=re.MULTILINE)
+    assert len(rows) >= 3
+    for seconds, cores in rows:
+        assert int(cores.replace(",", "")) == round(per_second * float(seconds), -1)
