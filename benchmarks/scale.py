@@ -205,13 +205,10 @@ def main() -> None:
         print(json.dumps(measured(options.child)))
         return
     kept: list[dict[str, Any]] = []
-
-    def keeping() -> Iterator[dict[str, Any]]:
-        for row in rows(options.trials):
-            kept.append(row)
-            yield row
-
-    write_results("scale", keeping(), versions())
+    for row in rows(options.trials):
+        kept.append(row)
+        # after each size, since the largest take long
+        write_results("scale", kept, versions())
     print(table(kept))
 
 

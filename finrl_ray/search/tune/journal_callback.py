@@ -77,8 +77,10 @@ class JournalCallback(tune.Callback):
         if metrics.get("notes"):  # what a worker logs is in its node's files
             logger.warning("trial %s: %s", trial.trial_id, metrics["notes"])
         content = {**own, "metrics": metrics, "iteration": result["training_iteration"]}
-        if AGE_S in result:  # it has waited for those that were sent with it
-            content["time"] = time.time() - result[AGE_S]
+        # it has waited for those that were sent with it; nobody else is to see how long
+        waited_s = result.pop(AGE_S, None)
+        if waited_s is not None:
+            content["time"] = time.time() - waited_s
         decision = self.committer.decisions.get(trial.trial_id, "")
         if decision in (STOP, PAUSE):
             content["decision"] = decision

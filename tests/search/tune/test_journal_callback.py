@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from committer_parts import small_journal
 
+from finrl_ray.cluster.tune_worker import AGE_S
+from finrl_ray.search.journal.events import read_events
 from finrl_ray.search.tune import journal_callback
 from finrl_ray.search.tune.journal_callback import JournalCallback
 
@@ -50,3 +52,16 @@ def test_only_a_process_that_died_is_asked_whether_a_signal_is_under_way(
     journal.on_trial_error(0, [], trial)
     assert journal.records.trials["t0"].state == "failed"
     assert [seconds > 0 for seconds in asked] == [waited]
+
+
+def test_a_result_that_has_waited_has_the_time_at_which_it_was_reported(
+    tmp_path, monkeypatch
+) -> None:
+    journal, trial = a_started_trial(tmp_path, "")
+    monkeypatch.setattr(journal_callback.time, "time", lambda: 1_000.0)
+    for steps, waited in ((10, {AGE_S: 0.75}), (20, {})):
+        result = {"timesteps": steps, "objective": 1.0, "training_iteration": steps // 10, **waited}
+        journal.on_trial_result(0, [], trial, result)
+        assert AGE_S not in result
+    times = [e["time"] for e in read_events(tmp_path) if e["event"] == "result"]
+    assert times == [999.25, 1_000.0]
