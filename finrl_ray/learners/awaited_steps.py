@@ -117,7 +117,7 @@ def next_needed_timestep(callback: BaseCallback, num_timesteps: int, n_envs: int
 
 
 def pass_over(callback: BaseCallback, n_steps: int, num_timesteps: int, n_envs: int) -> None:
-    """Count steps that a callback was not called for.
+    """Count steps that a callback was not called for; its `passed_over(n_steps)` is told of them.
 
     Parameters
     ----------
@@ -131,3 +131,5 @@ def pass_over(callback: BaseCallback, n_steps: int, num_timesteps: int, n_envs: 
         one.num_timesteps = num_timesteps
         if isinstance(one, sb3.ProgressBarCallback):
             one.pbar.update(n_steps * n_envs)
+        if hasattr(one, "passed_over"):
+            one.passed_over(n_steps)

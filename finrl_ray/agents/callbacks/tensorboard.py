@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from finrl_ray._typing import FloatArray
 
 LAST, LOWEST, MEAN, HIGHEST = (
     "train/reward",
@@ -48,22 +51,43 @@ class TensorboardCallback(BaseCallback):
         self._lowest, self._highest = state["lowest"], state["highest"]
         self._recorded = False
 
+    def next_needed_timestep(self, num_timesteps: int) -> int | None:
+        """Say that no step is needed where a rollout keeps the rewards of those left out."""
+        return None if isinstance(self.model, OnPolicyAlgorithm) else num_timesteps + 1
+
+    def passed_over(self, n_steps: int) -> None:
+        """Count the rewards of steps that this callback is not called for."""
+        model = self.model
+        assert isinstance(model, OnPolicyAlgorithm)
+        pos = model.rollout_buffer.pos
+        self._take(model.rollout_buffer.rewards[pos - n_steps : pos].astype(np.float64))
+
     def _on_step(self) -> bool:
-        rewards = np.asarray(self.locals["rewards"], dtype=np.float64)
+        self._take(np.asarray(self.locals["rewards"], dtype=np.float64)[np.newaxis])
+        return True
+
+    def _take(self, rows: FloatArray) -> None:
+        """Count and record the rewards of steps, of shape (steps, E)."""
         self._clear_if_written()
-        total = float(rewards.sum())
-        self._sum += total
-        self._count += rewards.size
-        self._lowest = min(self._lowest, float(rewards.min()))
-        self._highest = max(self._highest, float(rewards.max()))
+        total = self._count_rewards(rows)
         # every step, because off-policy algorithms write the log in the middle of a rollout
         record = self.logger.record
-        record(LAST, total / rewards.size)
+        record(LAST, total / rows.shape[1])
         record(LOWEST, self._lowest)
         record(MEAN, self._sum / self._count)
         record(HIGHEST, self._highest)
         self._recorded = True
-        return True
+
+    def _count_rewards(self, rows: FloatArray) -> float:
+        """Count the rewards of steps, of shape (steps, E); return the sum of the last step's."""
+        total = 0.0
+        for row in rows:
+            total = float(row.sum())
+            self._sum += total
+        self._count += rows.size
+        self._lowest = min(self._lowest, float(rows.min()))
+        self._highest = max(self._highest, float(rows.max()))
+        return total
 
     def _clear_if_written(self) -> None:
         # the logger forgets its values when it writes them

@@ -239,8 +239,8 @@ class CompiledRollouts(ExactOnPolicy):
         last, ending, status = compiled.run(acting, rollout_buffer, first, first + longest)
         if last > first:
             self.num_timesteps += (last - first) * env.num_envs
-            pass_over(callback, last - first, self.num_timesteps, env.num_envs)
             _filled_to(rollout_buffer, last)
+            pass_over(callback, last - first, self.num_timesteps, env.num_envs)
             self._last_obs = now.seen.copy()
             self._last_episode_starts = np.zeros(env.num_envs, dtype=bool)
         compiled.refuse(acting, ending, status)

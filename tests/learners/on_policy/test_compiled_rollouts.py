@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from finrl_ray.agents.callbacks.performance_monitor import PerformanceMonitorCallback
+from finrl_ray.agents.callbacks.tensorboard import TensorboardCallback
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -78,7 +79,10 @@ class Rows(BaseCallback):
         buffer = self.locals["rollout_buffer"]
         names = ("observations", "actions", "values", "log_probs", "advantages", "returns")
         more = ("rewards", "episode_starts")
-        self.rollouts.append({name: np.copy(getattr(buffer, name)) for name in (*names, *more)})
+        known = self.logger.name_to_value
+        logged = {name: value for name, value in known.items() if name.startswith("train/rew")}
+        arrays = {name: np.copy(getattr(buffer, name)) for name in (*names, *more)}
+        self.rollouts.append({**arrays, "logged": logged})
         assert (self.num_timesteps, buffer.full) == (self.model.num_timesteps, True)
 
 
@@ -179,6 +183,7 @@ def test_several_accounts_are_equal_to_rounding(n_envs: int, policy: Any) -> Non
         trained(make_model(in_python=in_python, **changes), N_STEPS)["rollouts"][0]
         for in_python in (False, True)
     )
+    del python["logged"]
     for name, rows in python.items():
         np.testing.assert_allclose(compiled[name], rows, rtol=2e-3, atol=2e-4, err_msg=name)
 
@@ -324,6 +329,23 @@ class Everything(BaseCallback):
     def _on_step(self) -> bool:
         self.steps += 1
         return True
+
+
+@pytest.mark.parametrize("normalize", [None, {}])
+def test_rewards_are_logged_as_if_every_step_were_seen(normalize: Any) -> None:
+    class Writes(At):
+        def act(self) -> bool:
+            self.logger.dump(self.num_timesteps)
+            return True
+
+    states = []
+    for in_python in (False, True):
+        model = make_model(in_python=in_python, normalize=normalize)
+        logged = TensorboardCallback()
+        states.append(trained(model, 190, Writes(30, 171), logged))
+    found = states[0]["rollouts"][2]["logged"]
+    assert found["train/reward_min"] < found["train/reward_mean"] < found["train/reward_max"]
+    assert_same(*states)
 
 
 def test_a_subclass_that_acts_otherwise_sees_every_step() -> None:
