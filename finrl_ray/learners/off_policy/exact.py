@@ -26,6 +26,7 @@ from finrl_ray.learners.flat.optimizers import (
     reason_against_flat,
 )
 from finrl_ray.learners.flat.parameters import FlatParameters
+from finrl_ray.learners.forward.policy import are_rows, compiled_actions
 from finrl_ray.learners.networks import (
     layers_of,
     reason_against_policy,
@@ -136,6 +137,14 @@ class ExactTD3(ExactOffPolicy, TD3):
     def _explore(self, observations: AnyArray) -> AnyArray:
         with th.inference_mode():
             return run_layers(layers_of(self.actor.mu), as_input(observations)).numpy()
+
+    def _choose(self, observations: AnyArray) -> AnyArray:
+        # what is explored is noise around the deterministic actions
+        if are_rows(self, observations):
+            actions = compiled_actions(self, observations)
+            if actions is not None:
+                return actions
+        return super()._choose(observations)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update critics, actor and targets, as SB3 does."""

@@ -39,6 +39,11 @@ class OffPolicyLearner(Learner, OffPolicyAlgorithm):
         observations : array of shape (E, S)
         """
 
+    def _choose(self, observations: AnyArray) -> AnyArray:
+        """Return exploring actions (E, A), as the env takes them, for observations (E, S)."""
+        chosen: AnyArray = self.policy.unscale_action(self._explore(observations))
+        return chosen
+
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[AnyArray, AnyArray]:
@@ -49,8 +54,8 @@ class OffPolicyLearner(Learner, OffPolicyAlgorithm):
             or seen.shape != (n_envs, *self.observation_space.shape)  # type: ignore[misc]  # a Box
         ):
             return super()._sample_action(learning_starts, action_noise, n_envs)
+        chosen = self._choose(seen)
         # to the env's scale and back, as SB3 does it, because both round
-        chosen = self.policy.unscale_action(self._explore(seen))
         scaled = self.policy.scale_action(chosen)
         if action_noise is not None:
             scaled = np.clip(scaled + action_noise(), -1, 1)
