@@ -37,6 +37,7 @@ FEWER = (
 MORE = (
     "off_policy/test_exact.py",
     "test_predict.py",
+    "../agents/test_compiled_episodes.py",
     "flat/test_optimizers.py",
     "flat/test_parameters.py",
     "on_policy/test_fused.py::test_a_restored_model_goes_on_bit_for_bit",
