@@ -13,6 +13,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
 
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
+from finrl_ray.learners.off_policy import fused as fused_module
 from finrl_ray.learners.off_policy.fused import FusedDDPG, FusedSAC, FusedTD3
 
 PAIRS: dict[str, tuple[Any, Any]] = {
@@ -82,6 +83,20 @@ def test_gradients_are_autograds(algorithm: str) -> None:
     )
     assert len(plain["actor.optimizer"]) >= 6
     assert largest_error(plain, fused) < ONE_UPDATE
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_updates_are_the_same_however_many_are_made_at_a_time(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+    for most in (32, 2):
+        monkeypatch.setattr(fused_module, "MOST_UPDATES", most)
+        model = make_model(PAIRS[algorithm][1], train_freq=5, gradient_steps=5)
+        states.append(trained(model, 40))
+    assert states[0]["counters"]["_n_updates"] >= 15
+    for key in ("parameters", "logged", "random"):
+        assert_equal_bits(states[0][key], states[1][key])
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
