@@ -2,11 +2,13 @@
 
     python benchmarks/kill_table.py                        # every cell; `make kills`
     python benchmarks/kill_table.py --cells 'sac/*' '*/driver/upload'
+    python benchmarks/kill_table.py --cells '*/worker/rollout' --few
     python benchmarks/kill_table.py --list
 
 A cell holds when the search, after its own retry or after `finrl-ray resume`, has left the table,
 the learning curves and the models of a search that nothing disturbed, bit for bit. Cells with the
-same algorithm and target share a search. Ends with 1 if a cell does not hold.
+same algorithm and target share a search, whose trials are those of all phases, with `--few` those
+of the chosen cells alone. Ends with 1 if a cell does not hold.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
-from kill_cells import Baseline, Cell, Verdict, all_cells, run_baseline, run_group
+from kill_cells import GAMMAS, Baseline, Cell, Verdict, all_cells, run_baseline, run_group
 from searches import close_all_on_sigterm
 
 
@@ -43,18 +45,27 @@ def grouped(cells: list[Cell]) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def run_cells(cells: list[Cell], home: Path, jobs: int) -> list[Verdict]:
+def gammas_of(variant: str, cells: list[Cell], *, few: bool) -> tuple[float, ...]:
+    """Return by what the trials of a variant's searches differ."""
+    if not few:
+        return GAMMAS
+    return tuple(sorted({cell.gamma for cell in cells if cell.variant == variant}))
+
+
+def run_cells(cells: list[Cell], home: Path, jobs: int, *, few: bool) -> list[Verdict]:
     verdicts: list[Verdict] = []
+    gammas = {cell.variant: gammas_of(cell.variant, cells, few=few) for cell in cells}
     with ThreadPoolExecutor(jobs) as pool:
         baselines: dict[str, Future[Baseline]] = {
-            variant: pool.submit(run_baseline, variant, home / f"baseline-{variant}")
-            for variant in dict.fromkeys(cell.variant for cell in cells)
+            variant: pool.submit(run_baseline, variant, home / f"baseline-{variant}", values)
+            for variant, values in gammas.items()
         }
         running = []
         for group in grouped(cells):
             # baselines are submitted first, so a waiting group cannot hold up its own baseline
             work = home / group[0].name.replace("/", "-")
-            running.append(pool.submit(_after, baselines[group[0].variant], group, work))
+            variant = group[0].variant
+            running.append(pool.submit(_after, baselines[variant], group, work, gammas[variant]))
         for future in running:
             for verdict in future.result():
                 verdicts.append(verdict)
@@ -62,8 +73,10 @@ def run_cells(cells: list[Cell], home: Path, jobs: int) -> list[Verdict]:
     return verdicts
 
 
-def _after(baseline: "Future[Baseline]", group: list[Cell], home: Path) -> list[Verdict]:
-    return run_group(group, baseline.result(), home)
+def _after(
+    baseline: "Future[Baseline]", group: list[Cell], home: Path, gammas: tuple[float, ...]
+) -> list[Verdict]:
+    return run_group(group, baseline.result(), home, gammas)
 
 
 def line(verdict: Verdict) -> str:
@@ -91,6 +104,7 @@ def write_json(path: Path, verdicts: list[Verdict]) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", nargs="*", default=[], metavar="PATTERN", help="e.g. 'ppo/*'")
+    parser.add_argument("--few", action="store_true", help="no trials but those that are struck")
     parser.add_argument("--list", action="store_true", help="print the cells and end")
     parser.add_argument("--jobs", type=int, default=1, help="searches at once")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here, too")
@@ -111,7 +125,7 @@ def main() -> int:
     started = time.monotonic()
     home = arguments.keep or Path(tempfile.mkdtemp(prefix="kills"))
     try:
-        verdicts = run_cells(cells, home.absolute(), arguments.jobs)
+        verdicts = run_cells(cells, home.absolute(), arguments.jobs, few=arguments.few)
     finally:
         if arguments.keep is None:
             shutil.rmtree(home, ignore_errors=True)

@@ -12,7 +12,7 @@ A fault belongs to the trial whose sample has the values of `match`. It strikes 
 leaves the file `fired-<name>` beside the plan. Targets: `worker`, `driver`, `raylet`, `cluster`
 (all Ray processes), `machine` (and the driver), `group` (the driver's process group), `hold`
 (nothing: the trial stands still), `meet` (nothing: it waits for all others of the plan that are to
-meet). Phases:
+meet), `note` (nothing but the file). Phases:
 
     setup       the trial's model has been built
     rollout     the env has stepped, the transition is not stored
@@ -23,12 +23,16 @@ meet). Phases:
     persisted   the checkpoint is on the storage, the driver has not been told
     report      a result is about to be handed to Ray
 
+Steps and updates that are taken many at a time in compiled code are events one by one: a run of
+steps is made to end at the one that a fault waits for. Compiled updates cannot be, and a fault
+strikes behind the call, before what it has learned is counted.
+
 With FINRL_RAY_SEEN, the name of a folder, each start of a trial in a process leaves a file there:
 where it ran, from when to when, and which GPU it was shown.
 """
 
-import functools
 import importlib.machinery
+import inspect
 import json
 import os
 import signal
@@ -65,9 +69,9 @@ class Trial:
         self.__init__()
         self.plan, self.faults = plan, matching
 
-    def event(self, phase, before=None):
-        """Count an event; strike if it is a fault's, after `before`."""
-        self.events[phase] = self.events.get(phase, 0) + 1
+    def event(self, phase, before=None, count=1):
+        """Count one event or more; strike if one is a fault's, after `before`."""
+        self.events[phase] = self.events.get(phase, 0) + count
         for fault in self.faults:
             due = self.reports >= fault["after_reports"] and fault["phase"] == phase
             # an event late in the process counts too, should the count have been passed
@@ -76,15 +80,20 @@ class Trial:
                     before()
                 strike(fault, self.plan)
 
+    def events_left(self, phase, most):
+        """Return the number, `most` at most, of the next event at which a fault strikes."""
+        left = [
+            max(1, fault["event"] - self.events.get(phase, 0))
+            for fault in self.faults
+            if fault["phase"] == phase
+            and self.reports >= fault["after_reports"]
+            and not self.marker(fault).exists()
+        ]
+        return min([most, *left])
+
     def will_strike(self, phase):
         """Whether the next event of a phase is a fault's that has not struck."""
-        return any(
-            fault["phase"] == phase
-            and self.reports >= fault["after_reports"]
-            and self.events.get(phase, 0) + 1 >= fault["event"]
-            and not self.marker(fault).exists()
-            for fault in self.faults
-        )
+        return self.events_left(phase, 2) == 1
 
     def reported(self):
         self.reports += 1
@@ -96,7 +105,7 @@ class Trial:
     def mark(self, fault):
         try:
             with self.marker(fault).open("x", encoding="utf-8") as file:
-                file.write(f"{os.getpid()} {time.time()}")
+                file.write(f"{os.getpid()} {time.time()} {self.events[fault['phase']]}")
                 file.flush()
                 os.fsync(file.fileno())
         except FileExistsError:
@@ -115,6 +124,8 @@ def strike(fault, plan):
         meeting = [one for one in plan["faults"] if one["target"] == "meet"]
         while not all(TRIAL.marker(one).exists() for one in meeting):
             time.sleep(0.05)
+        return
+    if fault["target"] == "note":
         return
     signals = [getattr(signal, name) for name in fault["signals"]]
     for position, number in enumerate(signals):
@@ -262,28 +273,71 @@ def patch_base_class(module):
     register_optimizer_step_post_hook(after_optimizer_step)
 
 
-def count_updates(owner, method):
-    """Count the calls of a method of a learner that writes its updates out: it steps by itself."""
-    original = getattr(owner, method)
+def patch_flat_optimizers(module):
+    # an optimizer is made one of these by its class, so that torch has not put its hooks around
+    # the step; marked as torch marks what it has, or a loaded optimizer would count twice
+    step = module._FlatOptimizer.step
 
-    @functools.wraps(original)
     def counted(self, *arguments, **keywords):
-        result = original(self, *arguments, **keywords)
-        TRIAL.event("update")
+        result = step(self, *arguments, **keywords)
+        if TRIAL.updating:
+            TRIAL.event("update")
         return result
 
-    setattr(owner, method, counted)
+    counted.hooked = True
+    module._FlatOptimizer.step = counted
 
 
-def patch_fused_on_policy(module):
-    # an epoch is over, others may follow
-    count_updates(module.Update, "run")
+def patch_compiled_rollouts(module):
+    run_steps = module.run_steps
+
+    def run(first, stop, *arguments):
+        stop = first + TRIAL.events_left("rollout", stop - first)
+        last, ending, status = run_steps(first, stop, *arguments)
+        TRIAL.event("rollout", count=last - first + (ending == module.TAKEN))
+        return last, ending, status
+
+    module.run_steps = run
 
 
-def patch_fused_off_policy(module):
-    # the networks have learned, which is not counted or logged yet
-    for updates in (module.SACUpdates, module.TD3Updates):
-        count_updates(updates, "run")
+def patch_compiled_episodes(module):
+    run_steps = module.run_steps
+    place = list(inspect.signature(run_steps.py_func).parameters).index("observations")
+
+    def run(*arguments):
+        if not TRIAL.evaluating:
+            return run_steps(*arguments)
+        # a run ends where there is no room for what is seen next
+        room = arguments[place]
+        room = room[: 1 + TRIAL.events_left("evaluation", len(room) - 1)]
+        n_steps, status = run_steps(*arguments[:place], room, *arguments[place + 1 :])
+        TRIAL.event("evaluation", count=n_steps)
+        return n_steps, status
+
+    module.run_steps = run
+
+
+def patch_compiled_epochs(module):
+    run_epoch = module.run_epoch
+
+    def run(*arguments):
+        done, ending = run_epoch(*arguments)
+        TRIAL.event("update", count=done)
+        return done, ending
+
+    module.run_epoch = run
+
+
+def patch_compiled_updates(module):
+    (name,) = [name for name in ("run_sac", "run_td3") if hasattr(module, name)]
+    run_updates = getattr(module, name)
+
+    def run(transitions, *arguments):
+        result = run_updates(transitions, *arguments)
+        TRIAL.event("update", count=len(transitions.rows))
+        return result
+
+    setattr(module, name, run)
 
 
 def patch_algorithm(module):
@@ -356,8 +410,12 @@ PATCHES = {
     "stable_baselines3.sac.sac": patch_algorithm,
     "finrl_ray.learners.on_policy.exact": patch_algorithm,
     "finrl_ray.learners.off_policy.exact": patch_algorithm,
-    "finrl_ray.learners.on_policy.updates": patch_fused_on_policy,
-    "finrl_ray.learners.off_policy.updates": patch_fused_off_policy,
+    "finrl_ray.learners.flat.optimizers": patch_flat_optimizers,
+    "finrl_ray.learners.on_policy.compiled_rollouts": patch_compiled_rollouts,
+    "finrl_ray.agents.compiled_episodes": patch_compiled_episodes,
+    "finrl_ray.learners.on_policy.updates": patch_compiled_epochs,
+    "finrl_ray.learners.off_policy.sac": patch_compiled_updates,
+    "finrl_ray.learners.off_policy.td3": patch_compiled_updates,
     "ray.train._internal.storage": patch_storage,
 }
 
