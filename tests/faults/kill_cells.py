@@ -5,6 +5,7 @@ the same target share a search, one trial each; the search is run, struck, resum
 finished, and compared with one that nothing disturbed.
 """
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ SHORT = {
 """The env of the `-short` variants, beside what all have."""
 LATER = ("tqc", "crossq", "recurrent_ppo", "trpo", "dqn")
 """Algorithms that are struck in some phases alone."""
+OWN_FILE = Path(__file__).parents[1] / "helpers" / "own_envs.py"
+"""The user's own code of the `-own` variants, which lies beside their configs."""
 FORMULATIONS: Mapping[str, dict[str, Any]] = {"weights": WEIGHTS, "short": SHORT}
 REPLAY = {"buffer_size": 1000, "learning_starts": 40, "batch_size": 16}
 TIMESTEPS = 192
@@ -69,8 +72,8 @@ class Cell:
 
     Parameters
     ----------
-    variant : an algorithm, with `-asha`, `-gsde`, `-weights` or `-short` after it for another
-        scheduler, exploration or formulation of the env
+    variant : an algorithm, with `-asha`, `-gsde`, `-weights`, `-short` or `-own` after it for
+        another scheduler, exploration or formulation of the env, or a user's own env
     phase : one of PHASES
     target : `worker`, `driver`, `raylet`, `cluster` (all Ray processes), `machine` (and driver),
         `group` (the driver's process group)
@@ -147,6 +150,10 @@ def all_cells() -> list[Cell]:
         for target, phase in (("worker", "rollout"), ("worker", "save"), ("driver", "persisted"))
     ]
     cells += [
+        Cell(variant="ppo-own", phase=phase, target="worker")
+        for phase in ("rollout", "evaluation", "save")
+    ]
+    cells += [
         Cell(variant="a2c", phase=phase, target=target)
         for target in ("raylet", "cluster", "machine")
         for phase in ("update", "upload")
@@ -179,11 +186,7 @@ def raw_config(
             "validation": ["2008-01-01", "2008-07-01"],
             "test": ["2008-07-01", "2009-01-01"],
         },
-        "env": {
-            "random_start": True,
-            "discrete_actions": "product" if algorithm == "dqn" else "none",
-            **FORMULATIONS.get(extra, {}),
-        },
+        "env": _raw_env(algorithm, extra),
         "agent": {
             "algorithm": algorithm,
             "total_timesteps": TIMESTEPS,
@@ -201,6 +204,24 @@ def raw_config(
             "space": {"net_arch": "tiny", "gamma": {"grid": list(gammas)}},
         },
     }
+
+
+def _raw_env(algorithm: str, extra: str) -> dict[str, Any]:
+    if extra == "own":
+        return {"class": f"{OWN_FILE.stem}:StatefulEnv"}
+    return {
+        "random_start": True,
+        "discrete_actions": "product" if algorithm == "dqn" else "none",
+        **FORMULATIONS.get(extra, {}),
+    }
+
+
+def _new_search(home: Path, variant: str, raw: dict[str, Any], **arguments: Any) -> Search:
+    """Return a search that has not begun, with the own code that it needs."""
+    search = Search(home=home, raw=raw, **arguments)
+    if variant.endswith("-own"):
+        shutil.copy(OWN_FILE, home)
+    return search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +248,7 @@ class Verdict:
 
 def run_baseline(variant: str, home: Path, gammas: Sequence[float] = GAMMAS) -> Baseline:
     """Run a search that nothing disturbs."""
-    with Search(home=home, raw=raw_config(variant, gammas=gammas)) as search:
+    with _new_search(home, variant, raw_config(variant, gammas=gammas)) as search:
         search.start()
         code = search.wait()
         assert code == 0, f"the undisturbed search of {variant} ended with {code}\n{search.tail()}"
@@ -242,8 +263,9 @@ def run_group(
     """Run one search that is struck in every cell, resume it to its end, judge each cell."""
     started = time.monotonic()
     retries = int(any(cell.target == "worker" for cell in cells))
-    raw = raw_config(cells[0].variant, retries, gammas)
-    with Search(home=home, raw=raw, faults=[cell.fault() for cell in cells]) as search:
+    variant = cells[0].variant
+    raw = raw_config(variant, retries, gammas)
+    with _new_search(home, variant, raw, faults=[cell.fault() for cell in cells]) as search:
         codes, trouble = _run_to_the_end(search, cells)
         compared = _compare(search, cells, baseline) if codes[-1:] == (0,) else {}
         faults = {cell: [*trouble, *compared.get(cell, [])] for cell in cells}
