@@ -48,8 +48,11 @@ _NORM_EPSILON = 1e-6
 class Memory(NamedTuple):
     """What steps are copied to and computed in: B that go forward and back together."""
 
-    vectors: Float32Array
-    """(4, minibatch): old values, old log probabilities, advantages, returns."""
+    old_values: Float32Array
+    """(minibatch,), as the next three."""
+    old_log_probs: Float32Array
+    advantages: Float32Array
+    returns: Float32Array
     observations: Float32Array
     """(B, S)"""
     actions: Float32Array
@@ -158,52 +161,43 @@ def judge(
     bool
         Whether all means are numbers and all deviations above 0.
     """
-    plan, work, inputs, inputs_row, means, means_slope, values, values_slope, n_tickers = planned
     first, log_std_place = place
-    n_rows, n_actions = len(rows), memory.actions.shape[1]
-    n_each = n_rows * max(1, n_tickers)
+    n_rows, n_actions, n_tickers = len(rows), memory.actions.shape[1], planned.n_tickers
     log_std = optimizing.values[log_std_place : log_std_place + n_actions]
     log_std_slope = optimizing.gradients[log_std_place : log_std_place + n_actions]
-    seen = work[inputs : inputs + n_each * inputs_row].reshape((n_each, inputs_row))
-    actions, vectors = memory.actions[:n_rows], memory.vectors[:, first : first + n_rows]
+    actions, values = memory.actions[:n_rows], memory.values[:n_rows]
     if n_tickers > 0:
         gather(rows, rollout, memory.observations[:n_rows], actions)
-        fill_ticker_rows(memory.observations[:n_rows], n_tickers, seen)
+        fill_ticker_rows(memory.observations[:n_rows], n_tickers, planned.inputs)
     else:
-        gather(rows, rollout, seen, actions)
-    forward_layers(plan, optimizing.values, work, n_each)
-    mean = work[means : means + n_rows * n_actions].reshape((n_rows, n_actions))
-    judged = work[values : values + n_each].reshape((n_rows, n_each // n_rows))
-    if n_tickers > 0:
-        fill_means(judged, memory.values[:n_rows])
-    else:
-        memory.values[:n_rows] = judged
+        gather(rows, rollout, planned.inputs, actions)
+    n_each = n_rows * max(1, n_tickers)
+    forward_layers(planned.plan, optimizing.values, planned.work, n_each)
+    # of one value for each step the mean is itself
+    fill_means(planned.values, values)
     scaled, log_probs = memory.scaled[:n_rows], memory.log_probs[:n_rows]
     weights, slopes = memory.weights[:n_rows], memory.value_slopes[:n_rows]
+    mean = planned.means[:n_rows]
     entropy, fine = log_probability(mean, log_std, actions, scaled, log_probs)
     if not fine:
         return False
+    advantages = memory.advantages[first : first + n_rows]
     if math.isnan(loss.clip_range):
-        part[0] += policy_gradient(log_probs, vectors[2], weights, n_all)
+        part[0] += policy_gradient(log_probs, advantages, weights, n_all)
     else:
-        added = clipped_surrogate(
-            log_probs, vectors[1], vectors[2], loss.clip_range, weights, n_all
-        )
+        old = memory.old_log_probs[first : first + n_rows]
+        added = clipped_surrogate(log_probs, old, advantages, loss.clip_range, weights, n_all)
         part[0] += added[0]
         part[3] += added[1]
         part[4] += added[2]
+    old_values = memory.old_values[first : first + n_rows]
+    returns = memory.returns[first : first + n_rows]
     part[1] += value_slopes(
-        memory.values[:n_rows], vectors[0], vectors[3], loss.clip_range_vf, loss.vf_coef, slopes,
-        n_all,
-    )  # fmt: skip
+        values, old_values, returns, loss.clip_range_vf, loss.vf_coef, slopes, n_all
+    )
     part[2] = -entropy
-    mean_slope = work[means_slope : means_slope + n_rows * n_actions]
-    policy_slopes(weights, log_std, scaled, mean_slope.reshape((n_rows, n_actions)), log_std_slope)
-    spread = work[values_slope : values_slope + n_each].reshape((n_rows, n_each // n_rows))
-    if n_tickers > 0:
-        spread_slopes(slopes, spread)
-    else:
-        spread[:] = slopes
+    policy_slopes(weights, log_std, scaled, planned.means_slope[:n_rows], log_std_slope)
+    spread_slopes(slopes, planned.values_slope)
     return True
 
 
@@ -232,7 +226,7 @@ def run_epoch(
     n_steps : of the optimizer so far
     piece : steps that go forward and back together, at most; all of a minibatch where `target_kl`
         may stop before it is learned from
-    parts : array of shape (minibatches, 5), filled
+    parts : array of shape (minibatches, 5), of zeros, filled
         Loss of the policy, loss of the values, loss of the entropy, share of clipped ratios,
         approximate KL divergence.
 
@@ -247,14 +241,14 @@ def run_epoch(
     for start in range(0, order.shape[0], batch_size):
         n_rows = min(batch_size, order.shape[0] - start)
         rows = order[start : start + n_rows]
-        vectors = memory.vectors[:, :n_rows]
+        vectors = memory.old_values, memory.old_log_probs, memory.advantages, memory.returns
         gather_vectors(rows, rollout, vectors)
         if loss.normalize and n_rows > 1:
-            normalize(vectors[2])
+            normalize(memory.advantages[:n_rows])
         pack_weights(planned.plan, optimizing.values, planned.work)
-        log_std_slope[:] = -np.float32(loss.ent_coef)
+        for j in range(n_actions):
+            log_std_slope[j] = -np.float32(loss.ent_coef)
         part = parts[done]
-        part[:] = 0.0
         for first in range(0, n_rows, piece):
             some = rows[first : min(first + piece, n_rows)]
             place = first, log_std_place

@@ -117,7 +117,7 @@ def gather(
     rows : array of shape (B,)
     rollout : observations (N, S), actions (N, A), and four arrays (N, 1): values, log
         probabilities, advantages and returns
-    observations, actions : arrays of shapes (B, S) or wider, and (B, A), filled
+    observations, actions : arrays of shapes (B, S) and (B, A), or larger, filled
     """
     all_observations, all_actions = rollout[0], rollout[1]
     begin, width = address_of(all_observations), all_observations.shape[1]
@@ -134,15 +134,17 @@ def gather(
 
 
 @compiled
-def gather_vectors(rows: IntArray, rollout: tuple[AnyArray, ...], vectors: Float32Array) -> None:
-    """Copy the four numbers of each step to `vectors`, of shape (4, B); see `gather`."""
+def gather_vectors(
+    rows: IntArray, rollout: tuple[AnyArray, ...], vectors: tuple[Float32Array, ...]
+) -> None:
+    """Copy the four numbers of each step to four arrays (B,) or longer; see `gather`."""
     values, log_probs, advantages, returns = rollout[2], rollout[3], rollout[4], rollout[5]
     for b in range(rows.shape[0]):
         row = rows[b]
-        vectors[0, b] = values[row, 0]
-        vectors[1, b] = log_probs[row, 0]
-        vectors[2, b] = advantages[row, 0]
-        vectors[3, b] = returns[row, 0]
+        vectors[0][b] = values[row, 0]
+        vectors[1][b] = log_probs[row, 0]
+        vectors[2][b] = advantages[row, 0]
+        vectors[3][b] = returns[row, 0]
 
 
 @compiled

@@ -34,7 +34,7 @@ def fill_ticker_rows(observations: Float32Array, n_tickers: int, rows: Float32Ar
 def fill_means(outputs: Float32Array, means: Float32Array) -> None:
     """Fill means (B, 1) of outputs (B, N)."""
     share = 1.0 / outputs.shape[1]
-    for b in range(outputs.shape[0]):
+    for b in range(means.shape[0]):
         total = 0.0
         for i in range(outputs.shape[1]):
             total += outputs[b, i]
@@ -45,7 +45,7 @@ def fill_means(outputs: Float32Array, means: Float32Array) -> None:
 def spread_slopes(slopes: Float32Array, each: Float32Array) -> None:
     """Fill the slopes (B, N) of outputs of which means have the slopes (B, 1)."""
     share = np.float32(1.0 / each.shape[1])
-    for b in range(each.shape[0]):
+    for b in range(slopes.shape[0]):
         for i in range(each.shape[1]):
             each[b, i] = slopes[b, 0] * share
 

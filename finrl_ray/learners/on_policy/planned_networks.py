@@ -25,19 +25,23 @@ from finrl_ray.learners.products.network import (
 class Planned(NamedTuple):
     """Both networks for up to B observations, for compiled code.
 
-    `inputs`, `means`, `values` and their slopes are places in `work`. Of N tickers with
-    networks of their own rows, `n_tickers` is N, and 0 otherwise.
+    All arrays but `plan` are views of `work`. K is 1, or, of N tickers with rows of their own, N.
     """
 
     plan: IntArray
     work: Float32Array
-    inputs: int
-    inputs_row: int
-    means: int
-    means_slope: int
-    values: int
-    values_slope: int
+    inputs: Float32Array
+    """(B * K, I or more): what the first layer sees."""
+    means: Float32Array
+    """(B, A)"""
+    means_slope: Float32Array
+    """(B, A)"""
+    values: Float32Array
+    """(B, K), of which the means over K are the values."""
+    values_slope: Float32Array
+    """(B, K)"""
     n_tickers: int
+    """N, or 0 where observations are the inputs."""
 
 
 class _Plan:
@@ -91,7 +95,21 @@ def plan_networks(networks: ActorCritic, n_rows: int) -> Planned:
     means = made.chain(networks.actor, hidden, slope[0])
     beside = hidden[0] + split, hidden[1]
     values = made.chain(networks.critic, beside, slope[0] + split)
-    return Planned(plan_array(made.layers), made.work.array(), *inputs, *means, *values, n_tickers)
+    work = made.work.array()
+
+    def view(place: int, n_columns: int) -> Float32Array:
+        return work[place : place + n_rows * n_columns].reshape(n_rows, n_columns)
+
+    n_actions, n_values = len(networks.log_std), max(1, n_tickers)
+    rows = view(inputs[0], n_values * inputs[1]).reshape(-1, inputs[1])
+    return Planned(
+        plan_array(made.layers),
+        work,
+        rows,
+        *(view(place, n_actions) for place in means),
+        *(view(place, n_values) for place in values),
+        n_tickers,
+    )
 
 
 _CACHE = 256 * 1024
@@ -112,25 +130,19 @@ def steps_in_cache(networks: ActorCritic) -> int:
 def forward(planned: Planned, parameters: Float32Array, observations: Float32Array,
             means: Float32Array, values: Float32Array) -> None:  # fmt: skip
     """Fill means (B, A) and values (B, 1) of observations (B, S); the weights have been packed."""
-    plan, work, inputs, inputs_row, at, _, values_at, _, n_tickers = planned
-    n_rows, width = observations.shape
+    n_rows, n_tickers = observations.shape[0], planned.n_tickers
+    # number by number, because assignments of whole arrays take seconds to compile
     if n_tickers > 0:
-        n_each = n_rows * n_tickers
-        rows = work[inputs : inputs + n_each * inputs_row].reshape((n_each, inputs_row))
-        fill_ticker_rows(observations, n_tickers, rows)
-        forward_layers(plan, parameters, work, n_each)
-        each = work[values_at : values_at + n_each].reshape((n_rows, n_tickers))
-        fill_means(each, values)
+        fill_ticker_rows(observations, n_tickers, planned.inputs)
+        forward_layers(planned.plan, parameters, planned.work, n_rows * n_tickers)
+        fill_means(planned.values, values)
     else:
-        # number by number, because assignments of whole arrays take seconds to compile
         for b in range(n_rows):
-            begin = inputs + b * inputs_row
-            for j in range(width):
-                work[begin + j] = observations[b, j]
-        forward_layers(plan, parameters, work, n_rows)
+            for j in range(observations.shape[1]):
+                planned.inputs[b, j] = observations[b, j]
+        forward_layers(planned.plan, parameters, planned.work, n_rows)
         for b in range(n_rows):
-            values[b, 0] = work[values_at + b]
-    n_actions = means.shape[1]
+            values[b, 0] = planned.values[b, 0]
     for b in range(n_rows):
-        for j in range(n_actions):
-            means[b, j] = work[at + b * n_actions + j]
+        for j in range(means.shape[1]):
+            means[b, j] = planned.means[b, j]

@@ -130,7 +130,10 @@ class Update:
             return np.zeros(shape, dtype=_f32)
 
         self.memory = Memory(
-            vectors=zeros(4, n_rows),
+            old_values=zeros(n_rows),
+            old_log_probs=zeros(n_rows),
+            advantages=zeros(n_rows),
+            returns=zeros(n_rows),
             observations=zeros(n_steps, networks.n_entries),
             actions=zeros(n_steps, n_actions),
             scaled=zeros(n_steps, n_actions),
@@ -186,9 +189,8 @@ class Update:
         return parts[:done], ended == STOPPED
 
     def _require_distribution(self) -> None:
-        planned, n_actions = self.planned, len(self.networks.log_std)
-        means = planned.work[planned.means :][: self.piece * n_actions].reshape(-1, n_actions)
-        require_distribution(th.from_numpy(means), th.from_numpy(np.exp(self.networks.log_std)))
+        means = th.from_numpy(self.planned.means)
+        require_distribution(means, th.from_numpy(np.exp(self.networks.log_std)))
 
 
 class Fused(NamedTuple):

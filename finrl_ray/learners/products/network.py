@@ -134,7 +134,7 @@ def forward_layers(plan: IntArray, values: Float32Array, work: Float32Array, n_r
         output, output_row = plan[k, 6], plan[k, 7]
         product(
             n_rows, n_outputs, n_inputs, there + 4 * plan[k, 4], plan[k, 5], 1,
-            there + 4 * plan[k, 10], BLOCK, plan[k, 11], there + 4 * output, output_row,
+            there + 4 * plan[k, 10], BLOCK, plan[k, 11], there + 4 * output, output_row, 0,
         )  # fmt: skip
         outputs_of_sums(
             (n_rows, n_outputs, there + 4 * output, output_row, first + 4 * bias, plan[k, 12])
@@ -175,5 +175,5 @@ def backward_layers(
         if plan[k, 9] >= 0:
             product(
                 n_rows, n_inputs, n_outputs, there + 4 * slope, row, 1,
-                here + 4 * weight, n_inputs, BLOCK, there + 4 * plan[k, 9], plan[k, 5],
+                here + 4 * weight, n_inputs, BLOCK, there + 4 * plan[k, 9], plan[k, 5], 0,
             )  # fmt: skip
