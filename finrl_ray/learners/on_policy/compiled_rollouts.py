@@ -103,7 +103,9 @@ class CompiledSteppers:
 
         The stream of torch's random numbers is left where taking the steps one by one leaves it.
         """
-        state = th.default_generator.get_state()
+        # only an account that loses all ends a run before its last step; what raises ends training
+        early = self.steps.may_end_early()
+        state = th.default_generator.get_state() if early else None
         self._draw(stop - first)
         ended: tuple[int, int, int] = run_steps(
             first,
@@ -116,7 +118,7 @@ class CompiledSteppers:
             self.steps.arguments(),
         )
         last = ended[0]
-        if last < stop - 1:
+        if last < stop - 1 and state is not None:
             th.default_generator.set_state(state)
             self._draw(last + 1 - first)
         self._normalization.end(last - first)
@@ -195,7 +197,7 @@ class CompiledRollouts(ExactOnPolicy):
         callback.on_rollout_start()
         while n_steps < n_rollout_steps:
             n_steps = self._run(compiled, callback, rollout_buffer, n_steps, n_rollout_steps)
-            obs_tensor = th.as_tensor(self._last_obs)
+            obs_tensor = th.from_numpy(self._last_obs)
             actions = rollout_buffer.actions[n_steps].copy()
             values = th.from_numpy(rollout_buffer.values[n_steps][:, np.newaxis].copy())
             log_probs = th.from_numpy(rollout_buffer.log_probs[n_steps].copy())
@@ -215,7 +217,7 @@ class CompiledRollouts(ExactOnPolicy):
             _filled_to(rollout_buffer, n_steps)
             self._last_obs = new_obs
             self._last_episode_starts = dones
-        values = self._values_of(th.as_tensor(new_obs))
+        values = self._values_of(th.from_numpy(new_obs))
         self._finish_rollout(values, dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
