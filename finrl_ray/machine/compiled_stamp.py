@@ -9,12 +9,15 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
+_FILE = attrgetter("_cache._cache_file")
+"""Numba's file of a compiled function: names that are private."""
 _CONSTANTS = (bool, int, float, str, bytes, tuple, type(None), np.generic)
 
 
@@ -25,11 +28,13 @@ def with_whole_stamp(dispatcher: Any) -> Any:
     ----------
     dispatcher : what `numba.njit(cache=True)` has returned
     """
-    # these names of Numba are private: without them its own stamp stays
-    kept: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if hasattr(kept, "_source_stamp"):
-        whole = f"{kept._source_stamp!r} {_function_stamp(dispatcher.py_func)}"
-        kept._source_stamp = hashlib.sha256(whole.encode()).digest()
+    try:
+        kept = _FILE(dispatcher)
+        own = kept._source_stamp
+    except AttributeError:  # a Numba that names them otherwise: its own stamp stays
+        return dispatcher
+    whole = f"{own!r} {_function_stamp(dispatcher.py_func)}"
+    kept._source_stamp = hashlib.sha256(whole.encode()).digest()
     return dispatcher
 
 

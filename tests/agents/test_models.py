@@ -60,9 +60,13 @@ class OwnPolicyNet(nn.Module):
 
 
 def no_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
+    def refuse(*given: Any, **named: Any) -> Any:
+        # compiled code that Numba has kept beside the sources is none of a model's
+        if str(sys._getframe(1).f_globals["__name__"]).startswith("numba."):
+            return loads(*given, **named)
         raise AssertionError("something was unpickled")
 
+    loads = pickle.loads
     for module in (pickle, cloudpickle):
         monkeypatch.setattr(module, "loads", refuse)
         monkeypatch.setattr(module, "load", refuse)

@@ -15,7 +15,9 @@ PACKAGE = REPOSITORY / "finrl_ray"
 HOMES = (
     "cluster/ray_internals.py",
     "cluster/scheduler_internals.py",
+    "cluster/tune_controller.py",
     "cluster/tune_internals.py",
+    "cluster/tune_worker.py",
 )
 PRIVATE_MODULES = ("ray.tune.execution", "ray.tune.impl", "ray.core", "ray.dashboard")
 RAYS_FOLDER = Path(ray.__file__).parent

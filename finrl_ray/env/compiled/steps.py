@@ -108,10 +108,6 @@ class CompiledSteps:
         left = int((records["last"] - records["day"]).min())
         return max(1, left + (self._accounts.rules.time_limit == "dummy_step"))
 
-    def may_end_early(self) -> bool:
-        """Return whether an account can end before its last day: with short sales it can lose all."""
-        return bool(self._accounts.rules.short)
-
     def finished(self) -> BoolArray:
         """Return whose episodes the last step has ended, of shape (E,), as a view."""
         ended: BoolArray = self._accounts.books.records["finished"]

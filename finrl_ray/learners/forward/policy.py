@@ -52,6 +52,9 @@ _agreed: dict[tuple[Any, ...], int] = {}
 """Lanes with which compiled code agrees with torch, 0 for none, by what it depends on."""
 _forwards: MutableMapping[BaseAlgorithm, "PolicyForward | _Unable"] = WeakKeyDictionary()
 
+_HELD = "_parameters"
+"""torch's own dict of a layer's parameters; as attributes they take ten times as long to find."""
+
 
 class _Unable:
     """Stands for a policy that is left to torch."""
@@ -137,8 +140,8 @@ class PolicyForward:
 
     def _find_parameters(self) -> bool:
         """Take over where the parameters lie; return whether all lie as compiled code needs."""
-        parts = [layer._parameters for layer in self._linear]
-        places = [part[name].data_ptr() for part in parts for name in ("weight", "bias")]  # type: ignore[union-attr]  # not None, see `_layers`
+        parts: list[dict[str, Any]] = [vars(layer)[_HELD] for layer in self._linear]
+        places = [part[name].data_ptr() for part in parts for name in ("weight", "bias")]
         if places == self._places:
             return True
         parameters: list[Any] = [part[name] for part in parts for name in ("weight", "bias")]

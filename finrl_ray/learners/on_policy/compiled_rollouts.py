@@ -103,9 +103,7 @@ class CompiledSteppers:
 
         The stream of torch's random numbers is left where taking the steps one by one leaves it.
         """
-        # only an account that loses all ends a run before its last step; what raises ends training
-        early = self.steps.may_end_early()
-        state = th.default_generator.get_state() if early else None
+        state = th.default_generator.get_state()
         self._draw(stop - first)
         ended: tuple[int, int, int] = run_steps(
             first,
@@ -118,7 +116,7 @@ class CompiledSteppers:
             self.steps.arguments(),
         )
         last = ended[0]
-        if last < stop - 1 and state is not None:
+        if last < stop - 1:
             th.default_generator.set_state(state)
             self._draw(last + 1 - first)
         self._normalization.end(last - first)

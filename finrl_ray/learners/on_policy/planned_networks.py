@@ -102,12 +102,15 @@ def plan_networks(networks: ActorCritic, n_rows: int) -> Planned:
 
     n_actions, n_values = len(networks.log_std), max(1, n_tickers)
     rows = view(inputs[0], n_values * inputs[1]).reshape(-1, inputs[1])
+    (mean, mean_slope), (value, value_slope) = means, values
     return Planned(
         plan_array(made.layers),
         work,
         rows,
-        *(view(place, n_actions) for place in means),
-        *(view(place, n_values) for place in values),
+        view(mean, n_actions),
+        view(mean_slope, n_actions),
+        view(value, n_values),
+        view(value_slope, n_values),
         n_tickers,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from small_models import SMALL_KWARGS, env_of, small_model
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.callbacks import learning_rate
 from finrl_ray.agents.callbacks.learning_rate import LearningRateSchedulerCallback, optimizers
 from finrl_ray.errors import ConfigError
 
@@ -103,8 +104,9 @@ def test_the_rate_depends_on_the_timesteps_alone() -> None:
 def test_each_change_is_said(caplog) -> None:
     with caplog.at_level(logging.INFO):
         small_model("a2c").learn(45, LearningRateSchedulerCallback(1e-2, 0.5, 40, verbose=1))
-    messages = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
-    assert messages == ["learning rate 0.005 from 40 timesteps on"]
+    own = [r for r in caplog.records if r.name == learning_rate.__name__]
+    said = [r.getMessage() for r in own if r.levelno == logging.INFO]
+    assert said == ["learning rate 0.005 from 40 timesteps on"]
 
 
 def test_the_models_own_schedule_is_replaced_and_that_is_said(caplog) -> None:
