@@ -51,7 +51,7 @@ def begin() -> None:
     os.environ.update(said["env"])
     if _has_place(Path(said["places"]), said["processes"]):
         # what cannot be imported fails where it is used, with a trial that says so
-        with contextlib.suppress(ImportError), no_collection():
+        with contextlib.suppress(Exception), no_collection():
             importlib.import_module(said["module"])
 
 

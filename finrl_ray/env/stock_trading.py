@@ -130,6 +130,13 @@ class StockTradingEnv(AccountView):
         self.model_name, self.mode, self.iteration = model_name, mode, iteration
         mention_reports(make_plots, model_name, mode)
 
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32Array, dict[str, Any]]:
+        """Start an episode; see `AccountView.reset`."""
+        self.stepped = None  # a step of an interrupted rollout
+        return super().reset(seed=seed, options=options)
+
     def step(self, action: AnyArray) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Trade one day.
 

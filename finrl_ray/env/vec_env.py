@@ -117,6 +117,7 @@ class StockTradingVecEnv(VecEnv):
 
     def reset(self) -> Float32Array:
         """Reset every account with its pending seed and options; return observations (E, S)."""
+        self.stepped = None  # a step of an interrupted rollout
         observations = np.empty((self.num_envs, *self._shape), dtype=np.float32)
         for index, view in enumerate(self.envs):
             options = self._options[index] or None

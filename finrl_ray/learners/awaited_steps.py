@@ -7,6 +7,7 @@ another callback asks for a step. SB3's own callbacks are known here. A callback
 looks at every step.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -64,12 +65,17 @@ def _need_of(callback: BaseCallback) -> Need | None:
         return None
     if type(callback) is sb3.ConvertCallback and callback.callback is None:
         return _never  # what SB3 makes of no callback at all
-    for kind in type(callback).__mro__:
-        if METHOD in vars(kind):
+    return _need_of_kind(type(callback))
+
+
+@functools.cache
+def _need_of_kind(kind: type[BaseCallback]) -> Need | None:
+    for one in kind.__mro__:
+        if METHOD in vars(one):
             return _declared
-        if any(name in vars(kind) for name in _ACTS):
+        if any(name in vars(one) for name in _ACTS):
             # a subclass that acts in another way than its base class may need other steps
-            return _KNOWN.get(kind)
+            return _KNOWN.get(one)
     return None
 
 

@@ -46,6 +46,11 @@ def cached_njit(**options: Any) -> Callable[[Function], Any]:
     return decorate
 
 
+def compiler_is_off() -> bool:
+    """Return whether Numba leaves functions to Python (NUMBA_DISABLE_JIT), as for a debugger."""
+    return bool(_settings.DISABLE_JIT)
+
+
 @contextmanager
 def compiling_noted(say: Callable[[], None]) -> Iterator[None]:
     """Call `say` as soon as something is compiled while the block runs, once at most.

@@ -40,8 +40,11 @@ def with_whole_stamp(dispatcher: Any) -> Any:
 
 @functools.cache
 def _function_stamp(function: Any) -> str:
-    """Return a hash of a function's file and of what its global names stand for."""
-    digest = hashlib.sha256(_file_stamp(Path(function.__code__.co_filename)).encode())
+    """Return a hash of the files beside a function and of what its global names stand for.
+
+    All files of its folder, because it may be given tuples whose fields are named in another one.
+    """
+    digest = hashlib.sha256(_stamp_around(Path(function.__code__.co_filename)).encode())
     for name in sorted(set(_names(function.__code__))):
         value = function.__globals__.get(name)
         called = getattr(value, "py_func", None)
@@ -50,7 +53,7 @@ def _function_stamp(function: Any) -> str:
             # a function that calls itself has told its own file already
             stamp = "" if called is function else _function_stamp(called)
         elif inspect.isfunction(written):
-            stamp = _folder_stamp(Path(written.__code__.co_filename).parent)
+            stamp = _stamp_around(Path(written.__code__.co_filename))
         else:
             stamp = repr(value) if isinstance(value, _CONSTANTS) else ""
         digest.update(f"{name} {stamp} ".encode())
@@ -64,14 +67,14 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-@functools.cache
-def _file_stamp(path: Path) -> str:
-    """Return a hash of a file; of what has none, such as a notebook's cell, of its name."""
-    content = path.read_bytes() if path.is_file() else str(path).encode()
-    return hashlib.sha256(content).hexdigest()
+def _stamp_around(path: Path) -> str:
+    """Return a hash of a file's folder; of what is in none, such as a notebook's cell, its name."""
+    return _folder_stamp(path.parent) if path.is_file() else str(path)
 
 
 @functools.cache
 def _folder_stamp(folder: Path) -> str:
-    """Return a hash of the Python files of a folder, of which an intrinsic's code is made."""
-    return "".join(_file_stamp(path) for path in sorted(folder.glob("*.py")))
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -92,7 +92,7 @@ class SegmentedCopy:
 
     def _continued(self, length: int, read: ReadRange) -> list[Segment]:
         """Return the segments to go on after: those there are, if the file begins as they say."""
-        found, _ = _listed(self.filesystem, self.folder, self.former)
+        found, torn = _listed(self.filesystem, self.folder, self.former)
         chain, missing = _chain(found)
         end = chain[-1].end if chain else 0
         same = not missing and end <= length and self._is_copied(chain, read)
@@ -100,7 +100,7 @@ class SegmentedCopy:
             # the whole anew, before what is there goes
             chain = [self._write(0, length, read)] if length else []
         kept = {segment.path for segment in chain}
-        for segment in found:
+        for segment in (*found, *torn):
             if segment.path not in kept:
                 self.filesystem.delete_file(segment.path)
         return chain

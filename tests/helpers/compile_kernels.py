@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.drl_agent import DRLAgent
+from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.env.vec_env import StockTradingVecEnv
@@ -31,6 +32,7 @@ def main() -> None:
             env = VecNormalize(StockTradingVecEnv(market, 2, **formulation))
             model = DRLAgent(env).get_model(algorithm, model_kwargs=kwargs, verbose=0, seed=0)
             DRLAgent.train_model(model, algorithm, 64)
+            evaluate_account(model, StockTradingVecEnv(market, 1, **formulation))
 
 
 if __name__ == "__main__":

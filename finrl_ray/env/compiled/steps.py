@@ -23,6 +23,7 @@ from finrl_ray.env.kernel.target_weights import plan_orders
 from finrl_ray.env.orders.refused import raise_status
 from finrl_ray.env.stock_trading import StockTradingEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
+from finrl_ray.machine.compiled_cache import compiler_is_off
 
 _OBSERVATIONS: Float32Array = np.empty((1, 1), dtype=np.float32)
 """An array like those that loops hand over."""
@@ -37,6 +38,8 @@ def reason_against_steps(env: VecEnv) -> str:
     ----------
     env : without the wrappers around it
     """
+    if compiler_is_off():
+        return "Numba's compiler is switched off"
     traded = _traded_env(env)
     if traded is None:
         inside = [type(one).__name__ for one in getattr(env, "envs", [])]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch.optim import Adam, Optimizer, RMSprop
@@ -175,23 +174,6 @@ class FlatAdam(_FlatOptimizer, Adam):
         scale = (1 - beta2**self.n_steps) ** 0.5
         deviation = th.sqrt(square, out=self.scratch).div_(scale).add_(settings["eps"])
         flat.values.addcdiv_(average, deviation, value=-step_size)
-
-    def step_rates(self) -> tuple[np.float32, ...]:
-        """Return the factors of the step that was counted last, for compiled code that takes it.
-
-        They are the step size, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^n), and eps, for
-        step number n; the fifth corrects the bias of the average of squared gradients.
-        """
-        settings, n = self.settings, self.n_steps
-        beta1, beta2 = settings["betas"]
-        return (
-            np.float32(settings["lr"] / (1 - beta1**n)),
-            np.float32(1 - beta1),
-            np.float32(beta2),
-            np.float32(1 - beta2),
-            np.float32((1 - beta2**n) ** -0.5),
-            np.float32(settings["eps"]),
-        )
 
 
 class FlatRMSprop(_FlatOptimizer, RMSprop):

@@ -6,6 +6,7 @@ network, number of rows and setting of torch that products may depend on. Where 
 """
 
 import logging
+import threading
 from collections.abc import MutableMapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,6 +37,7 @@ from finrl_ray.learners.forward.kernel import (
 from finrl_ray.learners.forward.library import torch_functions
 from finrl_ray.learners.networks import reason_against_policy, reason_against_spaces
 from finrl_ray.learners.on_policy.per_ticker import PerTickerExtractor, PerTickerPolicy
+from finrl_ray.machine.compiled_cache import compiler_is_off
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ _agreed: dict[tuple[Any, ...], int] = {}
 """Lanes with which compiled code agrees with torch, 0 for none, by what it depends on."""
 _forwards: MutableMapping[BaseAlgorithm, "PolicyForward | _Unable"] = WeakKeyDictionary()
 
+_HOOKS = "_forward_hooks", "_forward_pre_hooks"
 _HELD = "_parameters"
 """torch's own dict of a layer's parameters; as attributes they take ten times as long to find."""
 
@@ -94,7 +97,8 @@ class PolicyForward:
         self._layers: IntArray = np.array(rows, dtype=np.int64)
         self._signature = self._layers.tobytes(), self._n_entries, self.n_tickers, self.kind
         self._places: list[int] = []
-        self._arrays: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self._holders = _holders(self.policy, self._linear)
+        self._arrays: dict[tuple[int, int, int], tuple[Any, ...]] = {}
 
     def arguments(self, n_envs: int) -> tuple[Any, ...] | None:
         """Return what `write_actions` takes before and after the observations, as two tuples.
@@ -140,11 +144,16 @@ class PolicyForward:
 
     def _find_parameters(self) -> bool:
         """Take over where the parameters lie; return whether all lie as compiled code needs."""
+        if not all(held.get(name) is layer for held, name, layer in self._holders):
+            return False  # a layer has been replaced
         parts: list[dict[str, Any]] = [vars(layer)[_HELD] for layer in self._linear]
-        places = [part[name].data_ptr() for part in parts for name in ("weight", "bias")]
+        parameters: list[Any] = [part.get(name) for part in parts for name in ("weight", "bias")]
+        hooked = any(vars(layer)[name] for layer in self._linear for name in _HOOKS)
+        if hooked or not all(isinstance(one, th.Tensor) for one in parameters):
+            return False
+        places = [one.data_ptr() for one in parameters]
         if places == self._places:
             return True
-        parameters: list[Any] = [part[name] for part in parts for name in ("weight", "bias")]
         plain = all(
             one.dtype == th.float32 and one.device.type == "cpu" and one.is_contiguous()
             for one in parameters
@@ -155,7 +164,9 @@ class PolicyForward:
         return plain
 
     def _made(self, n_envs: int, lanes: int) -> tuple[Any, ...]:
-        made = self._arrays.get((n_envs, lanes))
+        # each thread has arrays of its own, as the code runs beside other threads
+        key = threading.get_ident(), n_envs, lanes
+        made = self._arrays.get(key)
         if made is None:
             rows = n_envs * max(1, self.n_tickers)
             widest = int(self._layers[:, [OUTPUTS, INPUTS]].max())
@@ -163,13 +174,13 @@ class PolicyForward:
             work = aligned_zeros(2 * columns).numpy().reshape(2, columns)
             before = torch_functions(), self._layers, self.n_tickers, self.bounds, self.kind
             made = before, (work, np.zeros((4, lanes), dtype=np.float32))
-            self._arrays[n_envs, lanes] = made
+            self._arrays[key] = made
         return made
 
     def _compare(self, n_envs: int) -> int | None:
         """Return the lanes with which all bits are torch's, 0 for none; None without an answer."""
         if not self._find_parameters():
-            return 0
+            return None  # which says nothing of other models of this shape
         rng = np.random.default_rng(n_envs)
         rows = n_envs * max(1, self.n_tickers)
         if not all(self._layer_agrees(k, rows, rng) for k in range(len(self._layers))):
@@ -275,8 +286,8 @@ def are_rows(model: BaseAlgorithm, observations: Any) -> bool:
 
 def reason_against_forward(model: BaseAlgorithm) -> str:
     """Return why a model's policy cannot run in compiled code, or an empty text."""
-    if torch_functions() is None:
-        return "torch multiplies without MKL"
+    if torch_functions() is None or compiler_is_off():
+        return "torch multiplies without MKL, or Numba's compiler is switched off"
     reason = reason_against_spaces(model.observation_space, model.action_space)
     if reason:
         return reason
@@ -326,6 +337,17 @@ def _layers(policy: Any) -> tuple[list[nn.Linear], list[int]]:
         elif type(module) is not nn.Flatten:
             return [], []
     return linear, activations
+
+
+def _holders(policy: Any, layers: list[nn.Linear]) -> list[tuple[dict[str, Any], str, nn.Linear]]:
+    """Return where each layer is held: torch's dict of the module around it, and its name there."""
+    wanted = {id(layer) for layer in layers}
+    return [
+        (vars(module)["_modules"], name, child)
+        for module in policy.modules()
+        for name, child in module.named_children()
+        if id(child) in wanted
+    ]
 
 
 def _same_bits(one: AnyArray | None, other: AnyArray) -> bool:

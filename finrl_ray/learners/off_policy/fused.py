@@ -35,6 +35,7 @@ from finrl_ray.learners.off_policy.updates import (
     parameter_order,
     side_by_side,
 )
+from finrl_ray.machine.compiled_cache import compiler_is_off
 
 
 class FusedOffPolicy(ExactOffPolicy):
@@ -55,6 +56,8 @@ class FusedOffPolicy(ExactOffPolicy):
         return cast("type[nn.Module]", self.policy.activation_fn)
 
     def _reason_against_fused(self) -> str:
+        if compiler_is_off():
+            return "Numba's compiler is switched off"
         if self._activation() not in ACTIVATIONS:
             return f"activation_fn is {self._activation().__name__}"
         if len(self._actor_layers()) < 2 or len(self._critic_layers()[0]) < 2:

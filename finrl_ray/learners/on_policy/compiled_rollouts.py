@@ -10,7 +10,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
-from finrl_ray._typing import Float32Array
 from finrl_ray.env.compiled.steps import CompiledSteps, reason_against_steps
 from finrl_ray.learners.awaited_steps import (
     METHOD,
@@ -80,7 +79,6 @@ class CompiledSteppers:
         self.most_steps = max(1, _MOST_NUMBERS // (n_envs * n_actions))
         self._noise = th.zeros(0, n_envs, n_actions)
         self._rows: list[th.Tensor] = []
-        self._noise_array: Float32Array = self._noise.numpy()
 
     def longest_run(self, callback: BaseCallback, num_timesteps: int, left: int) -> int:
         """Return how many steps can be taken before Python has to see one.
@@ -109,7 +107,7 @@ class CompiledSteppers:
             first,
             stop,
             acting.in_kernel(),
-            self._noise_array,
+            self._noise.numpy(),
             tuple(self.now),
             _arrays_of(buffer),
             self._normalization.begin(),
@@ -125,7 +123,6 @@ class CompiledSteppers:
     def _draw(self, n_steps: int) -> None:
         if n_steps > len(self._rows):
             self._noise = th.zeros(n_steps, *self._noise.shape[1:])
-            self._noise_array = self._noise.numpy()
             self._rows = list(self._noise)
         # one by one, as the steps draw them: numbers drawn together are others
         for row in self._rows[:n_steps]:
@@ -236,7 +233,12 @@ class CompiledRollouts(ExactOnPolicy):
         now.starts[:] = self._last_episode_starts
         longest = compiled.longest_run(callback, self.num_timesteps, n_rollout_steps - first)
         acting = self._acting(env.num_envs)
-        last, ending, status = compiled.run(acting, rollout_buffer, first, first + longest)
+        try:
+            last, ending, status = compiled.run(acting, rollout_buffer, first, first + longest)
+        except KeyboardInterrupt:
+            # it comes after the run, whose steps nobody has counted: the next training begins anew
+            self._last_obs = None
+            raise
         if last > first:
             self.num_timesteps += (last - first) * env.num_envs
             _filled_to(rollout_buffer, last)

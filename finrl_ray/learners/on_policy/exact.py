@@ -148,10 +148,16 @@ _ROLLOUT_ARRAYS = ("observations", "actions", "values", "log_probs", "advantages
 
 def flatten_rollout(buffer: Any) -> None:
     """Bring a full rollout buffer from (T, E, ...) to (E * T, ...), as its `get` does."""
-    if not buffer.generator_ready:
-        for name in _ROLLOUT_ARRAYS:
-            setattr(buffer, name, buffer.swap_and_flatten(getattr(buffer, name)))
-        buffer.generator_ready = True
+    if buffer.generator_ready:
+        return
+    for name in _ROLLOUT_ARRAYS:
+        array = getattr(buffer, name)
+        if buffer.n_envs > 1:
+            array = buffer.swap_and_flatten(array)
+        elif array.ndim > 2:
+            array = array[:, 0]  # what comes of swapping and flattening, sooner
+        setattr(buffer, name, array)
+    buffer.generator_ready = True
 
 
 def log_probability(actions: th.Tensor, mean: th.Tensor, std: th.Tensor) -> th.Tensor:

@@ -34,8 +34,9 @@ from finrl_ray.learners.on_policy.exact import (
     ExactPPO,
     flatten_rollout,
 )
-from finrl_ray.learners.on_policy.kernels import advantages_of, explained_variance
+from finrl_ray.learners.on_policy.kernels import advantages_of, explained_variance, mean_deviation
 from finrl_ray.learners.on_policy.updates import Acting, Fused, Update
+from finrl_ray.machine.compiled_cache import compiler_is_off
 
 _f32 = np.float32
 
@@ -47,6 +48,8 @@ class FusedOnPolicy(CompiledRollouts):
     own_attributes = (*CompiledRollouts.own_attributes, "_fused")
 
     def _reason_against_fused(self) -> str:
+        if compiler_is_off():
+            return "Numba's compiler is switched off"
         if np.dtype(self.observation_space.dtype) != _f32:
             return f"observations are of {self.observation_space.dtype}"
         return reason_against_arrays(self.policy)
@@ -93,7 +96,12 @@ class FusedOnPolicy(CompiledRollouts):
         to_fill = rollout_buffer, n_rollout_steps
         if self.learner == FUSED:
             self._current()
-            compiled = self._compiled_steps(env, callback)
+            # what does not fit raises in Python, as in SB3: compiled code would write beyond it
+            fits = (
+                n_rollout_steps <= rollout_buffer.buffer_size
+                and rollout_buffer.n_envs == env.num_envs
+            )
+            compiled = self._compiled_steps(env, callback) if fits else None
             if compiled is not None:
                 return self._collect_compiled(compiled, env, callback, *to_fill)
         return super().collect_rollouts(env, callback, *to_fill)
@@ -157,8 +165,7 @@ class FusedOnPolicy(CompiledRollouts):
     def _mean_deviation(self) -> float:
         if self.learner != FUSED:
             return super()._mean_deviation()
-        log_std = self._fused.networks.log_std
-        return float(np.add.reduce(np.exp(log_std))) / len(log_std)
+        return float(mean_deviation(self._fused.networks.log_std))
 
     def _explained_variance(self) -> Any:
         if self.learner != FUSED:

@@ -336,6 +336,15 @@ def sum_of_squares(values: Float32Array) -> float:
 
 
 @compiled
+def mean_deviation(log_std: Float32Array) -> float:
+    """Return the mean of the deviations whose logarithms are given, (A,)."""
+    total = 0.0
+    for j in range(log_std.shape[0]):
+        total += math.exp(log_std[j])
+    return float(total / log_std.shape[0])
+
+
+@compiled
 def explained_variance(predicted: Float32Array, actual: Float32Array) -> float:
     """Return 1 - var(actual - predicted) / var(actual) of arrays (N, 1); NaN without variance."""
     n = actual.shape[0]

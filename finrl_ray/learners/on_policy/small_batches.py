@@ -1,7 +1,7 @@
 """The policy of PPO and A2C for a few observations at once, as one compiled function.
 
 A step of one account is a product with a single row: what calling ten operations costs is more than
-what they do. Products here may be added up in any order, so that vector instructions can be used.
+what they do.
 """
 
 from typing import Any
@@ -10,65 +10,15 @@ import numpy as np
 
 from finrl_ray._typing import Float32Array, IntArray
 from finrl_ray.learners.on_policy.kernels import sample_actions
+from finrl_ray.learners.products.activations import LINEAR, RELU, TANH, outputs_of_sums
+from finrl_ray.learners.products.single_rows import row_product
+from finrl_ray.learners.products.tiles import address_of
 from finrl_ray.machine.compiled_cache import cached_njit
 
 MOST_ROWS = 4
 """The most observations at once; with more, products of matrices are faster."""
 
 compiled = cached_njit(nogil=True, error_model="numpy")
-reordered = cached_njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
-
-_ZERO = np.float32(0)
-_FAR = np.float32(9.02)
-"""For inputs of this size and beyond, tanh is 1 or -1 in float32."""
-_A0, _A1, _A2 = np.float32(7905853580625), np.float32(1159525191825), np.float32(41247931725)
-_A3, _A4, _A5 = np.float32(523783260), np.float32(2552550), np.float32(4095)
-_B1, _B2, _B3 = np.float32(3794809718700), np.float32(252070693875), np.float32(5237832600)
-_B4, _B5, _B6 = np.float32(41351310), np.float32(120120), np.float32(91)
-
-
-@reordered
-def apply_layer(
-    values: Float32Array, layer: IntArray, inputs: Float32Array, outputs: Float32Array
-) -> None:
-    """Fill outputs (O,) of a linear layer for inputs (I,).
-
-    Parameters
-    ----------
-    values : array of shape (P,)
-        All parameters.
-    layer : places of the weight and the bias in it, O and I
-    """
-    weight, bias, n_outputs, n_inputs = layer[0], layer[1], layer[2], layer[3]
-    seen = inputs[:n_inputs]
-    for i in range(n_outputs):
-        row = values[weight + i * n_inputs : weight + (i + 1) * n_inputs]
-        total = _ZERO
-        for j in range(n_inputs):
-            total += row[j] * seen[j]
-        outputs[i] = total + values[bias + i]
-
-
-@compiled
-def activate(outputs: Float32Array, is_tanh: bool) -> None:
-    """Apply tanh or relu in place; NaN stays NaN.
-
-    tanh is Lambert's continued fraction, cut after the term with 25 and written as a quotient of
-    polynomials, because such a loop uses vector instructions: relative error below 4e-7.
-    """
-    n_outputs = outputs.shape[0]
-    if not is_tanh:
-        for i in range(n_outputs):
-            outputs[i] = _ZERO if outputs[i] <= _ZERO else outputs[i]
-        return
-    for i in range(n_outputs):
-        x = outputs[i]
-        x = -_FAR if x < -_FAR else x
-        x = _FAR if x > _FAR else x
-        y = x * x
-        above = (((((y + _A5) * y + _A4) * y + _A3) * y + _A2) * y + _A1) * y + _A0
-        below = (((((_B6 * y + _B5) * y + _B4) * y + _B3) * y + _B2) * y + _B1) * y + _A0
-        outputs[i] = x * above / below
 
 
 @compiled
@@ -84,17 +34,22 @@ def run_network(
 
     Parameters
     ----------
-    layers : array of shape (L, 4), see `apply_layer`
+    values : array of shape (P,)
+        All parameters.
+    layers : array of shape (L, 4)
+        Places of the weight and the bias among them, O and I of each layer.
     work : array of shape (2, W) with the widest layer's W
     """
-    last = layers.shape[0] - 1
-    seen = inputs
-    for k in range(last):
-        hidden = work[k % 2, : layers[k, 2]]
-        apply_layer(values, layers[k], seen, hidden)
-        activate(hidden, is_tanh)
-        seen = hidden
-    apply_layer(values, layers[last], seen, outputs)
+    first, last = address_of(values), layers.shape[0] - 1
+    seen = address_of(inputs)
+    for k in range(layers.shape[0]):
+        n_outputs = layers[k, 2]
+        filled = address_of(outputs) if k == last else address_of(work[k % 2])
+        row_product(n_outputs, layers[k, 3], first + 4 * layers[k, 0], seen, filled)
+        activation = LINEAR if k == last else (TANH if is_tanh else RELU)
+        bias = first + 4 * layers[k, 1]
+        outputs_of_sums((1, n_outputs, filled, n_outputs, bias, activation))
+        seen = filled
 
 
 @compiled

@@ -72,6 +72,13 @@ class VectorCode:
         """Return a * b + c, rounded once where the processor can."""
         return self._call("fmuladd", [a, b, c], VECTOR)
 
+    def sum_of_lanes(self, a: Any) -> Any:
+        """Return the sum of all lanes, in an order that depends on their number alone."""
+        kind = ir.FunctionType(_FLOAT, [_FLOAT, VECTOR])
+        name = f"llvm.vector.reduce.fadd.v{SHAPE.lanes}f32"
+        function = _no_types.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [_FLOAT(-0.0), a], fastmath=("reassoc",))
+
     def root(self, a: Any) -> Any:
         """Return square roots, rounded once."""
         return self._call("sqrt", [a], VECTOR)

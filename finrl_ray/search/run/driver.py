@@ -15,6 +15,7 @@ import ray
 
 from finrl_ray.cluster.nodes import cluster_address
 from finrl_ray.cluster.session import Preload, ray_session, starts_workers_ahead
+from finrl_ray.cluster.watchdog import is_own_ray
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.search.run.trial_resources import require_local_capacity, starts_own_ray
@@ -81,7 +82,9 @@ def start_session(
     most = search.max_concurrent_trials
     if most is not None and search.scheduler.pauses_trials:
         # trials come back from their pauses; only the number of CPUs keeps them from running
-        if ray.is_initialized() or cluster_address(address) is not None:
+        if is_own_ray():
+            pass  # it was started before for this search, with as many CPUs
+        elif ray.is_initialized() or cluster_address(address) is not None:
             logger.warning(
                 "search.max_concurrent_trials cannot be kept by scheduler %r on a Ray that is "
                 "joined: as many trials run as there are CPUs for",

@@ -1,6 +1,7 @@
 """Compiled policies give SB3's deterministic actions bit for bit, or leave them to torch."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ from gymnasium import spaces
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
+from torch.nn.utils import prune
 
 from finrl_ray.learners.forward import policy as forward
 from finrl_ray.learners.forward.library import torch_functions
@@ -106,6 +108,41 @@ def test_parameters_are_those_of_the_moment() -> None:
     assert_equal_bits(replaced, model.predict(seen, deterministic=True)[0])
     model.policy.action_net.weight = nn.Parameter(th.ones(64, 3).T)  # columns, not rows
     assert forward.compiled_actions(model, seen) is None
+
+
+def test_layers_are_those_of_the_moment() -> None:
+    model = made(PPO, 9, bounded(3))
+    seen = rows_of(model, 1)
+    assert forward.compiled_actions(model, seen) is not None
+    handle = model.policy.action_net.register_forward_hook(lambda *_: None)
+    assert forward.compiled_actions(model, seen) is None
+    handle.remove()
+    assert forward.compiled_actions(model, seen) is not None
+    prune.l1_unstructured(model.policy.action_net, "weight", 0.5)
+    assert forward.compiled_actions(model, seen) is None
+    prune.remove(model.policy.action_net, "weight")
+    model.policy.action_net = nn.Linear(64, 3)
+    assert forward.compiled_actions(model, seen) is None
+
+
+def test_a_model_of_another_kind_says_nothing_of_others() -> None:
+    wide, plain = made(PPO, 11, bounded(3)), made(PPO, 11, bounded(3))
+    wide.policy.double()
+    seen = rows_of(plain, 1)
+    assert forward.compiled_actions(wide, seen) is None
+    assert forward.compiled_actions(plain, seen) is not None
+
+
+def test_threads_do_not_share_memory() -> None:
+    model = made(PPO, 9, bounded(3))
+    rows = [rows_of(model, 1, seed=k) for k in range(8)]
+    expected = [model.predict(seen, deterministic=True)[0] for seen in rows]
+    seen = []
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(200):
+            seen.append(list(pool.map(lambda one: forward.compiled_actions(model, one), rows)))
+    for found in seen:
+        assert_equal_bits(found, expected)
 
 
 def test_one_bit_of_difference_leaves_the_policy_to_torch(

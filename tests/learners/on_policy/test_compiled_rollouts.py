@@ -24,6 +24,7 @@ from finrl_ray.learners.on_policy import compiled_rollouts
 from finrl_ray.learners.on_policy.fused import FusedA2C, FusedPPO
 from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 from finrl_ray.learners.vec_normalize import LeanVecNormalize
+from finrl_ray.machine import compiled_cache
 
 # what `tests/helpers/compile_kernels.py` has compiled already
 WEIGHTS: dict[str, Any] = {
@@ -414,3 +415,47 @@ def test_deviations_without_an_end_are_said_after_the_update_that_they_spoil() -
     with pytest.raises(ValueError, match="Expected parameter"):
         model.learn(2 * N_STEPS, callback=Rows())
     assert model.num_timesteps == N_STEPS
+
+
+def test_a_rollout_longer_than_its_buffer_is_refused_as_in_sb3() -> None:
+    """Compiled code does not look where an array ends."""
+    model = make_model()
+    model.n_steps = 2 * N_STEPS
+    with pytest.raises(IndexError):
+        model.learn(2 * N_STEPS)
+
+
+def test_training_begins_anew_after_an_interrupt_within_compiled_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The steps of the run that was interrupted are counted by nobody."""
+    model = make_model()
+    model.learn(N_STEPS)
+    with monkeypatch.context() as patch:
+
+        def interrupted(*given: Any) -> Any:
+            run_steps(*given)
+            raise KeyboardInterrupt
+
+        run_steps = compiled_rollouts.run_steps
+        patch.setattr(compiled_rollouts, "run_steps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(N_STEPS, reset_num_timesteps=False)
+    model.learn(N_STEPS, reset_num_timesteps=False)
+    first = model.rollout_buffer.episode_starts[0]
+    assert first.all()
+
+
+def test_without_a_compiler_models_learn_and_act_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_cache._settings, "DISABLE_JIT", 1)
+    model = make_model()
+    assert model.learner == "exact"
+    assert "compiler is switched off" in compiled_rollouts.reason_against_env(model.env)
+
+
+def test_a_copy_of_what_steps_draws_noise_of_its_own() -> None:
+    model = make_model()
+    model.learn(N_STEPS)
+    copied = copy.deepcopy(model._steppers)
+    copied._draw(3)
+    assert np.array_equal(copied._noise.numpy()[:3], th.stack(copied._rows[:3]).numpy())

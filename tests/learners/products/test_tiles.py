@@ -9,6 +9,7 @@ import pytest
 from numba import njit
 
 from finrl_ray.learners.products.network import Work, product
+from finrl_ray.learners.products.single_rows import row_product
 from finrl_ray.learners.products.tiles import address_of, packed_transpose, tiled_product
 from finrl_ray.learners.products.vectors import BLOCK, SHAPE
 
@@ -93,6 +94,22 @@ def test_product_with_a_transpose(n_rows, n_columns, depth):
     multiply_transposed(a, weights, packed, block, c)
     require_framed(c, a @ weights.T)
     assert packed[-1] == 7
+
+
+@njit
+def multiply_row(weights, seen, outputs):
+    n_outputs, n_inputs = weights.shape
+    there = address_of(weights), address_of(seen), address_of(outputs)
+    row_product(n_outputs, n_inputs, *there)
+
+
+@pytest.mark.parametrize(("n_outputs", "n_inputs"), [(1, 1), (3, 7), (4, 32), (9, 33), (29, 300)])
+def test_product_of_one_row(n_outputs, n_inputs):
+    weights, seen = drawn(n_outputs, n_inputs), drawn(n_inputs)
+    outputs = np.full(n_outputs + 1, 7, dtype=np.float32)
+    multiply_row(weights, seen, outputs)
+    np.testing.assert_array_equal(outputs[:-1], weights @ seen)
+    assert outputs[-1] == 7
 
 
 def test_a_nan_reaches_its_row_alone():
