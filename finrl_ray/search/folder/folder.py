@@ -47,6 +47,7 @@ from finrl_ray.search.folder.place import local_folder, remote_of
 from finrl_ray.search.folder.sealed_config import open_config, seal_of
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.journal.records import TrialRecords, is_finished
+from finrl_ray.support.learner_names import ROUNDING, ROUNDING_NOW
 
 _PACKAGES = ("finrl-ray", "ray", "stable-baselines3", "torch", "numpy", "pandas", "numba", "optuna")
 
@@ -338,4 +339,5 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     found["cpu_count"] = str(available_cpus())
+    found[ROUNDING] = ROUNDING_NOW
     return found

@@ -32,6 +32,7 @@ from finrl_ray.search.reproduce.archive import (
 )
 from finrl_ray.search.reproduce.ensemble import ensemble_account
 from finrl_ray.search.reproduce.rerun import NotReachedError, train_schedule
+from finrl_ray.support.learner_names import ROUNDING, ROUNDING_BEFORE
 from finrl_ray.support.text import counted
 from finrl_ray.training.divergence import TrialDivergedError
 from finrl_ray.training.restart_note import notes_of_restarts
@@ -197,7 +198,7 @@ def _result(
         largest_difference=largest,
         changed={
             name: (value, here.get(name, "not installed"))
-            for name, value in recorded.versions.items()
+            for name, value in {ROUNDING: ROUNDING_BEFORE, **recorded.versions}.items()
             if here.get(name) != value
         },
         elsewhere=differences_of(recorded.processor, processor),
