@@ -7,7 +7,7 @@ from on_policy_cases import make_model
 from torch import nn
 
 from finrl_ray.learners.on_policy.fused import Acting, FusedPPO
-from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, activate
+from finrl_ray.learners.on_policy.small_batches import MOST_ROWS
 
 
 @pytest.mark.parametrize("n_rows", [1, MOST_ROWS, MOST_ROWS + 1])
@@ -30,18 +30,3 @@ def test_actions_and_values_are_those_of_the_policy(
     for result, wanted in zip(found, (actions, values, log_probs), strict=True):
         np.testing.assert_allclose(np.asarray(result), wanted.numpy(), rtol=1e-5, atol=2e-6)
     np.testing.assert_allclose(acting.judge(seen), judged, rtol=1e-5, atol=2e-6)
-
-
-def test_tanh_is_exact_to_rounding() -> None:
-    values = np.concatenate([np.linspace(-30, 30, 200_001), np.logspace(-37, 1, 10_001)])
-    values = values[values != 0].astype(np.float32)
-    found = values.copy()
-    activate(found, True)
-    np.testing.assert_allclose(found, np.tanh(values.astype(np.float64)), rtol=4e-7)
-
-
-@pytest.mark.parametrize("is_tanh", [True, False])
-def test_nan_stays_nan(is_tanh: bool) -> None:
-    values = np.array([np.nan, np.inf, 0.0], dtype=np.float32)
-    activate(values, is_tanh)
-    np.testing.assert_allclose(values, [np.nan, 1.0 if is_tanh else np.inf, 0.0], rtol=1e-6)

@@ -84,3 +84,12 @@ def test_tanh_is_monotonic_and_bounded(bias):
     assert np.abs(found).max() == 1
     assert np.diff(found).min() > -4e-7
     np.testing.assert_allclose(found, np.tanh(x.ravel().astype(np.float64)), rtol=5e-7)
+
+
+def test_tanh_of_small_and_of_infinite_numbers(bias):
+    x = np.zeros((300, N_COLUMNS + 1), dtype=np.float32)
+    x[:, :-1] = np.logspace(-37, 1, 300 * N_COLUMNS).reshape(300, N_COLUMNS)
+    x[0, :3] = np.inf, -np.inf, np.nan
+    wanted = np.tanh(x[:, :-1].astype(np.float64))
+    forward(x, np.zeros_like(bias), TANH)
+    np.testing.assert_allclose(x[:, :-1], wanted, rtol=5e-7)
