@@ -37,7 +37,7 @@ from typing import Any
 import psutil
 from measuring import versions, write_results
 from ray import tune
-from search_overhead import RESULTS_PER_TRIAL, STEPS, parsed, ray_folder
+from search_overhead import RESULTS_PER_TRIAL, STEPS, finished_search, parsed, ray_folder
 
 CHECKPOINT_BYTES = 20_000
 MB = 1e6
@@ -97,14 +97,7 @@ def measured(trials: int) -> dict[str, Any]:
                 "search": {"num_samples": trials, "searcher": "random"},
             },
         )
-        with (folder / "output.txt").open("w") as output:
-            sys.stdout, kept = output, sys.stdout
-            try:
-                result = runner.run_search(config, make_view=MeasuringView)
-            finally:
-                sys.stdout = kept
-        assert result.finished
-        assert len(result.table) == trials
+        result = finished_search(folder, config, trials, MeasuringView)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         results = [(b[0] - a[0]) * RESULTS_PER_TRIAL for a, b in pairwise(marks)]
         cpu = [b[1] - a[1] for a, b in pairwise(marks)]

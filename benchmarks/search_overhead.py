@@ -134,6 +134,17 @@ def idle_trial(sample: dict[str, Any], **_: Any) -> None:
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
+def finished_search(folder: Path, config: Any, trials: int, make_view: Any) -> Any:
+    """Run a search to its end, its output in a file of `folder`, and return its result."""
+    from finrl_ray.search.run.runner import run_search
+
+    with (folder / "output.txt").open("w") as output, contextlib.redirect_stdout(output):
+        result = run_search(config, make_view=make_view)
+    assert result.finished
+    assert len(result.table) == trials
+    return result
+
+
 def driver(trials: int, searcher: str) -> dict[str, Any]:
     """Run one search of idle trials in this process."""
     from finrl_ray.cli.live_view import LiveView
@@ -161,14 +172,7 @@ def driver(trials: int, searcher: str) -> dict[str, Any]:
                 "search": {"num_samples": trials, "searcher": searcher},
             },
         )
-        with (folder / "output.txt").open("w") as output:
-            sys.stdout, kept = output, sys.stdout
-            try:
-                result = runner.run_search(config, make_view=MeasuringView)
-            finally:
-                sys.stdout = kept
-        assert result.finished
-        assert len(result.table) == trials
+        result = finished_search(folder, config, trials, MeasuringView)
         state = max(path.stat().st_size for path in (result.path / "state").iterdir())
     results = [(b[0] - a[0]) * RESULTS_PER_TRIAL for a, b in pairwise(marks)]
     cpu = [b[1] - a[1] for a, b in pairwise(marks)]
