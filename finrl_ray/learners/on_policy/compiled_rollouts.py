@@ -17,7 +17,6 @@ from finrl_ray.learners.awaited_steps import (
     pass_over,
     watching_every_step,
 )
-from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.on_policy.exact import ExactOnPolicy
 from finrl_ray.learners.on_policy.run_steps import (
     BAD_POLICY,
@@ -131,8 +130,7 @@ class CompiledSteppers:
     def refuse(self, acting: Acting, ending: int, status: int) -> None:
         """Raise what the step raises that a run has ended before."""
         if ending == BAD_POLICY:
-            log_std = acting.networks.log_std
-            require_distribution(acting.rows.mean, th.from_numpy(np.exp(log_std)))
+            acting.require_distribution()
         if ending != TAKEN:
             self.steps.refuse(status, self.now.clipped)
 

@@ -1,10 +1,8 @@
-"""The networks of `PerTickerPolicy` on arrays that are made once: each ticker is a row."""
+"""What `PerTickerPolicy` needs around its networks, of which each ticker is a row."""
 
 import numpy as np
-import torch as th
 
 from finrl_ray._typing import Float32Array
-from finrl_ray.learners.on_policy.actor_critic import ActorCritic, Rows
 from finrl_ray.machine.compiled_cache import cached_njit
 
 compiled = cached_njit(nogil=True, error_model="numpy")
@@ -48,40 +46,3 @@ def spread_slopes(slopes: Float32Array, each: Float32Array) -> None:
     for b in range(slopes.shape[0]):
         for i in range(each.shape[1]):
             each[b, i] = slopes[b, 0] * share
-
-
-class TickerRows:
-    """What `Rows` is, for B observations of N tickers that share their networks."""
-
-    def __init__(self, networks: ActorCritic, n_rows: int) -> None:
-        n_tickers = len(networks.log_std)
-        self.n_rows, self._n_tickers = n_rows, n_tickers
-        self._each = Rows(networks, n_rows * n_tickers)
-        self._inputs = th.zeros(n_rows * n_tickers, networks.first.weight.shape[1])
-        self._input_array = self._inputs.numpy()
-        self.mean = self._each.mean.view(n_rows, n_tickers)
-        self.values = th.zeros(n_rows, 1)
-        self.mean_slope = self._each.mean_slope.reshape(n_rows, n_tickers)
-        self.mean_bias_slope: Float32Array = np.zeros(n_tickers, dtype=np.float32)
-        self.value_slope: Float32Array = np.zeros((n_rows, 1), dtype=np.float32)
-        self.value_bias_slope = self._each.value_bias_slope
-        self._value_array = self.values.numpy()
-        self._values_each = self._each.values.view(n_rows, n_tickers).numpy()
-        self._value_slopes_each = self._each.value_slope.reshape(n_rows, n_tickers)
-
-    def forward(self, observations: th.Tensor) -> None:
-        """Fill `mean` and `values` for observations of shape (B, S)."""
-        fill_ticker_rows(observations.numpy(), self._n_tickers, self._input_array)
-        self._each.forward(self._inputs)
-        fill_means(self._values_each, self._value_array)
-
-    def backward(self, observations: th.Tensor) -> None:
-        """Fill the gradients of all weights from the slopes; see `Rows.backward`."""
-        spread_slopes(self.value_slope, self._value_slopes_each)
-        self._each.mean_bias_slope[0] = self.mean_bias_slope.sum()
-        self._each.backward(self._inputs)
-
-
-def rows_of(networks: ActorCritic, n_rows: int) -> "Rows | TickerRows":
-    """Return the memory of both networks for B observations."""
-    return TickerRows(networks, n_rows) if networks.per_ticker else Rows(networks, n_rows)

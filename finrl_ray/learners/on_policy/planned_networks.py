@@ -56,7 +56,7 @@ class _Plan:
         output_slope: int, activation: int,
     ) -> None:  # fmt: skip
         """Add a layer from `seen` to `output`, both place and distance of rows."""
-        n_outputs, n_inputs = layer.weight.shape
+        n_outputs, n_inputs = layer.n_outputs, layer.n_inputs
         self.layers.append(
             LayerPlan(
                 layer.weight_place,
@@ -75,11 +75,14 @@ class _Plan:
     def chain(self, layers: list[Weights], seen: tuple[int, int], slope: int) -> tuple[int, int]:
         """Add the layers from the first hidden one to the output; return its place and slope's."""
         for layer in layers[:-1]:
-            hidden, hidden_slope = self.work.matrix(layer.width), self.work.matrix(layer.width)
+            hidden, hidden_slope = (
+                self.work.matrix(layer.n_outputs),
+                self.work.matrix(layer.n_outputs),
+            )
             self.add(layer, seen, slope, hidden, hidden_slope[0], self.activation)
             seen, slope = hidden, hidden_slope[0]
         last = layers[-1]
-        output, output_slope = self.work.dense(last.width), self.work.dense(last.width)
+        output, output_slope = self.work.dense(last.n_outputs), self.work.dense(last.n_outputs)
         self.add(last, seen, slope, output, output_slope[0], LINEAR)
         return output[0], output_slope[0]
 
@@ -89,8 +92,8 @@ def plan_networks(networks: ActorCritic, n_rows: int) -> Planned:
     n_tickers = len(networks.log_std) if networks.per_ticker else 0
     made = _Plan(networks, n_rows * max(1, n_tickers))
     first, split = networks.first, networks.widths[0]
-    inputs = made.work.matrix(first.weight.shape[1])
-    hidden, slope = made.work.matrix(first.width), made.work.matrix(first.width)
+    inputs = made.work.matrix(first.n_inputs)
+    hidden, slope = made.work.matrix(first.n_outputs), made.work.matrix(first.n_outputs)
     made.add(first, inputs, -1, hidden, slope[0], made.activation)
     means = made.chain(networks.actor, hidden, slope[0])
     beside = hidden[0] + split, hidden[1]
@@ -123,7 +126,7 @@ _LEAST_STEPS = 8
 def steps_in_cache(networks: ActorCritic) -> int:
     """Return for how many steps all layers and slopes stay in a core's cache, a multiple of 8."""
     hidden = [networks.first, *networks.actor, *networks.critic]
-    n_numbers = networks.first.weight.shape[1] + 2 * sum(layer.width for layer in hidden)
+    n_numbers = networks.first.n_inputs + 2 * sum(layer.n_outputs for layer in hidden)
     n_tickers = len(networks.log_std) if networks.per_ticker else 1
     n_steps = _CACHE // (n_numbers * n_tickers)
     return max(_LEAST_STEPS, n_steps - n_steps % _LEAST_STEPS)

@@ -26,9 +26,8 @@ from finrl_ray.learners.on_policy.epoch import (
     run_epoch,
 )
 from finrl_ray.learners.on_policy.kernels import sample_actions
-from finrl_ray.learners.on_policy.per_ticker_rows import rows_of
 from finrl_ray.learners.on_policy.planned_networks import (
-    Planned,
+    forward,
     plan_networks,
     steps_in_cache,
 )
@@ -43,13 +42,15 @@ class Acting:
     """Memory for the actions of E accounts."""
 
     def __init__(self, networks: ActorCritic, n_rows: int) -> None:
-        self.networks, self.rows = networks, rows_of(networks, n_rows)
+        n_actions = len(networks.log_std)
+        self.networks, self.n_rows = networks, n_rows
+        self.mean: Float32Array = np.zeros((n_rows, n_actions), dtype=_f32)
         self._one_by_one = n_rows <= MOST_ROWS and not networks.per_ticker
-        self._noise = th.zeros_like(self.rows.mean)
-        self._mean_array, self._noise_array = self.rows.mean.numpy(), self._noise.numpy()
+        self._noise = th.zeros(n_rows, n_actions)
+        self._noise_array: Float32Array = self._noise.numpy()
         widest = max(int(places[:, 2].max()) for places in networks.places)
         self._work: Float32Array = np.zeros((2, widest), dtype=_f32)
-        self._planned: Planned | None = None
+        self._planned = plan_networks(networks, n_rows)
 
     def act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
         """Return new actions (E, A), values (E, 1) and log probabilities (E,).
@@ -59,55 +60,66 @@ class Acting:
         ValueError
             If the means or deviations of the policy are NaN, as torch says it.
         """
-        networks, n_rows = self.networks, self.rows.n_rows
+        networks, n_rows = self.networks, self.n_rows
         self._noise.normal_()
-        actions = np.empty_like(self._mean_array)
+        actions = np.empty_like(self.mean)
         log_probs: Float32Array = np.empty(n_rows, dtype=_f32)
         values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
+        seen = observations.contiguous().numpy()
         if self._one_by_one:
             fine = act_on_rows(
                 networks.values,
                 networks.places,
                 networks.is_tanh,
-                observations.contiguous().numpy(),
+                seen,
                 self._work,
                 networks.log_std,
                 self._noise_array,
-                self._mean_array,
+                self.mean,
                 (actions, log_probs, values),
             )
         else:
-            self.rows.forward(observations)
-            values[:] = self.rows.values.numpy()
+            self._forward(seen, values)
             fine = sample_actions(
-                self._mean_array, networks.log_std, self._noise_array, actions, log_probs
+                self.mean, networks.log_std, self._noise_array, actions, log_probs
             )
         if not fine:
-            require_distribution(self.rows.mean, th.from_numpy(np.exp(networks.log_std)))
+            self.require_distribution()
         return actions, th.from_numpy(values), th.from_numpy(log_probs)
+
+    def require_distribution(self) -> None:
+        """Raise what torch raises if the means or deviations that acted last are NaN."""
+        log_std = self.networks.log_std
+        require_distribution(th.from_numpy(self.mean), th.from_numpy(np.exp(log_std)))
 
     def in_kernel(self) -> tuple[Any, ...]:
         """Return the fields of `run_steps.Policy`, for the parameters as they are now."""
         networks = self.networks
-        if self._planned is None:
-            self._planned = plan_networks(networks, self.rows.n_rows)
         if not self._one_by_one:
-            pack_weights(self._planned.plan, networks.values, self._planned.work)
+            self._pack()
         places = networks.values, networks.places, networks.is_tanh
-        memory = networks.log_std, self._work, self._mean_array
+        memory = networks.log_std, self._work, self.mean
         return (*places, *memory, tuple(self._planned), self._one_by_one)
 
     def judge(self, observations: th.Tensor) -> th.Tensor:
         """Return values (E, 1) of observations (E, S)."""
-        networks, n_rows = self.networks, self.rows.n_rows
-        if not self._one_by_one:
-            self.rows.forward(observations)
-            return self.rows.values.clone()
-        values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
+        networks = self.networks
+        values: Float32Array = np.empty((self.n_rows, 1), dtype=_f32)
         seen = observations.contiguous().numpy()
-        critic = networks.places[1]
-        judge_rows(networks.values, critic, networks.is_tanh, seen, self._work, values)
+        if self._one_by_one:
+            critic = networks.places[1]
+            judge_rows(networks.values, critic, networks.is_tanh, seen, self._work, values)
+        else:
+            self._forward(seen, values)
         return th.from_numpy(values)
+
+    def _pack(self) -> None:
+        pack_weights(self._planned.plan, self.networks.values, self._planned.work)
+
+    def _forward(self, seen: Float32Array, values: Float32Array) -> None:
+        """Fill `mean` and values (E, 1) for what is seen (E, S)."""
+        self._pack()
+        forward(self._planned, self.networks.values, seen, self.mean, values)
 
 
 class Update:
