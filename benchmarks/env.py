@@ -32,7 +32,6 @@ import numpy as np
 from finrl_peer import VERSION, PeerMissingError, finrl_env
 from markets import finrl_frame, synthetic_market
 from measuring import (
-    RESULTS,
     Case,
     interleaved,
     paired_ratio,
@@ -217,7 +216,7 @@ def main() -> None:
     if missing is not None:
         rows.append({"case": "finrl", "missing": missing})
     known = versions("pandas", "gymnasium", finrl=VERSION if missing is None else "missing")
-    write_results("env", rows, known, Path(tempfile.gettempdir()) if arguments.quick else RESULTS)
+    write_results("env", rows, known, Path(tempfile.gettempdir()) if arguments.quick else None)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch as th
 from markets import synthetic_market
-from measuring import interleaved, paired_ratio, per_cpu_second, summary, write_results
+from measuring import interleaved, paired_ratio, per_cpu_second, summary, versions, write_results
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -81,12 +81,13 @@ def main() -> None:
     arguments = parser.parse_args()
     th.set_num_threads(1)
     np.random.seed(0)  # noqa: NPY002  # SB3's stream
+    known = versions()
     rows = [
         measure(algorithm, policy, n_days, arguments.repeats)
         for n_days in arguments.days
         for algorithm, policy in POLICIES
     ]
-    write_results("evaluation", rows)
+    write_results("evaluation", rows, known)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 from childrens_cpu import ChildrensCpu
 from known_markets import LAWS, SIGNALLED, KnownMarket, attainable, known_market
-from measuring import RESULTS, write_results
+from measuring import RESULTS, processor_kind, write_results
 from search_comparison import as_markdown, compared
 from search_readings import MEASURES, FreshTrading, choices, curves_of, winners_reading
 
@@ -277,7 +277,8 @@ def main() -> None:
     joined = [row for path in arguments.join for row in kept_rows(path)]
     rows = last_of_each([*rows, *joined])
     print(as_markdown(compared(rows)))
-    earlier = json.loads((RESULTS / "learning.json").read_text(encoding="utf-8"))["rows"]
+    kept = RESULTS / processor_kind() / "learning.json"
+    earlier = json.loads(kept.read_text(encoding="utf-8"))["rows"] if kept.exists() else []
     slim = [{name: row[name] for name in row if name not in DETAILS} for row in rows]
     write_results("learning", [*slim, *without_replaced(earlier, slim)])
 

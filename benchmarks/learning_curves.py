@@ -140,11 +140,11 @@ def main() -> None:
         "Pendulum-v1": pendulum,
         "bundled market": market_task(split.train.cut(market), split.validation.cut(market)),
     }
-    rows = []
     for algorithm in options.algorithms:
         for name, task in tasks.items():
-            rows.append(compare(name, algorithm, options.seeds, task))
-            write_results("learning_curves", rows, versions("scipy", "gymnasium"))
+            known = versions("scipy", "gymnasium")
+            row = compare(name, algorithm, options.seeds, task)
+            write_results("learning_curves", [row], known, same=["algorithm", "task"])
 
 
 if __name__ == "__main__":

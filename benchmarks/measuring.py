@@ -3,10 +3,12 @@
 A case is a function that runs for a while and returns one number. `interleaved` calls all of them
 in turn, so that a busy machine slows all alike and their ratios hold; `write_results` prints one
 JSON object per row and keeps them all, with the versions they were measured with, in
-`benchmarks/results/NAME.json`.
+`benchmarks/results/KIND/NAME.json`, where KIND is that of the processor: ratios of one kind do not
+hold on another. `tables.py` makes the tables of the documentation from these files.
 """
 
 import json
+import os
 import platform
 import statistics
 import sys
@@ -73,6 +75,8 @@ def versions(*more: str, **known: str) -> dict[str, Any]:
         "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
         "cores": available_cpus(),
+        # what else ran: of the last minute, in busy cores
+        "load_before": round(os.getloadavg()[0], 1),
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
@@ -92,19 +96,53 @@ def cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def processor_kind() -> str:
+    """Return `intel`, `amd` or `arm`; of a processor that says nothing, the architecture."""
+    model = cpu_model().lower()
+    for kind in ("intel", "amd"):
+        if kind in model:
+            return kind
+    return "arm" if platform.machine() in ("arm64", "aarch64") else platform.machine()
+
+
 def write_results(
     name: str,
     rows: Iterable[Mapping[str, Any]],
     measured_with: Mapping[str, Any] | None = None,
-    folder: Path = RESULTS,
+    folder: Path | None = None,
+    same: Sequence[str] = (),
 ) -> Path:
-    """Print each row as a line of JSON, and write them all with the versions to `NAME.json`."""
+    """Print each row as a line of JSON, and write them all with the versions to `NAME.json`.
+
+    Parameters
+    ----------
+    name : of the file
+    rows : what was measured
+    measured_with : what `versions` returned before it
+    folder : where the file goes: `benchmarks/results/KIND` by default
+    same : columns that say what a row is about; rows of an earlier run that are about something
+        else than these stay in the file, with the versions of their own run
+    """
     rows = [dict(row) for row in rows]
     for row in rows:
         sys.stdout.write(json.dumps(row) + "\n")
     sys.stdout.flush()
+    folder = folder or RESULTS / processor_kind()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    content = {"versions": dict(measured_with or versions()), "rows": rows}
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    known = dict(measured_with or versions())
+    if same and path.exists():
+        rows = [*_others(json.loads(path.read_text(encoding="utf-8")), rows, same), *rows]
+    path.write_text(
+        json.dumps({"versions": known, "rows": rows}, indent=2) + "\n", encoding="utf-8"
+    )
     return path
+
+
+def _others(
+    kept: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], same: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the rows of an earlier run that no new row replaces."""
+    new = {tuple(row.get(name) for name in same) for row in rows}
+    others = [row for row in kept["rows"] if tuple(row.get(name) for name in same) not in new]
+    return [{**row, "versions": row.get("versions", kept["versions"])} for row in others]

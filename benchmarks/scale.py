@@ -17,8 +17,8 @@ which sees each result better than all before it, stops none of them and remembe
 - `show_cpu_s` and `ls_cpu_s` are the commands on the folder afterwards.
 
 The tables and the verdict at the end of a search are made of models, which these trials lack: they
-are left out. One JSON object per size, kept in benchmarks/results/scale.json; `growth` says how CPU
-time and memory grow from the smallest to the largest size.
+are left out. One JSON object per size, kept in benchmarks/results/KIND/scale.json; `growth` says
+how CPU time and memory grow from the smallest to the largest size.
 """
 
 import argparse

@@ -29,7 +29,8 @@ the machine does.
 
 `reading`: CPU seconds of the commands that read or check, on that search; the median of some runs.
 
-One JSON object per measurement, kept in benchmarks/results/search_overhead.json.
+One JSON object per measurement, kept in benchmarks/results/KIND/search_overhead.json; parts that
+were not asked for stay there as they were.
 """
 
 import argparse
@@ -511,7 +512,7 @@ def main() -> None:
         part, *arguments = json.loads(options.child)
         print(json.dumps({"driver": driver, "workers": workers}[part](*arguments)))
         return
-    write_results("search_overhead", measured(options), versions())
+    write_results("search_overhead", measured(options), versions(), same=["part"])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ FinRL's default keywords, one account, one thread, 29 stocks x 335 days x 8 indi
     fused_free   our fused learner on the same env
     finrl_ray    our fused learner on our env
 
-Chunks of training are interleaved; `vs_finrl` and `vs_sb3_free` are medians over the rounds of the
-ratios within a round.
+Chunks of training are interleaved; the ratios (`vs_finrl` and the others) are medians over the
+rounds of the ratios within a round. What other commits did is measured by `against_checkout.py`.
 """
 
 import argparse
@@ -95,6 +95,7 @@ def measure(algorithm: str, repeats: int) -> dict[str, Any]:
         "steps_per_cpu_s": {name: summary(values) for name, values in speeds.items()},
         "vs_finrl": paired_ratio(speeds["finrl_ray"], speeds["finrl"]),
         "fused_vs_sb3_free": paired_ratio(speeds["fused_free"], speeds["sb3_free"]),
+        "finrl_ray_vs_sb3_free": paired_ratio(speeds["finrl_ray"], speeds["sb3_free"]),
         "exact_vs_sb3_free": paired_ratio(speeds["exact_free"], speeds["sb3_free"]),
     }
 
@@ -105,8 +106,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     th.set_num_threads(1)
+    known = versions(finrl="0.3.7")
     rows = [measure(algorithm, arguments.repeats) for algorithm in arguments.algorithms]
-    write_results("training", rows, versions(finrl="0.3.7"))
+    write_results("training", rows, known, same=["algorithm"])
 
 
 if __name__ == "__main__":

@@ -18,15 +18,20 @@ Winners are compared by their Sharpe ratio on the validation rows, as each tool 
 `--peer-timesteps` the peers train that many timesteps per trial, and the seconds of each of their
 trials, not those of their starts, are scaled up by the rollouts that it would have had in all.
 FinRL and rl-zoo3 run with torch's threads as they are, and FinRL once more with one thread.
+
+The whole takes some four hours with all peers. Each tool's row is written when it has ended; with
+`--folder DIR` a second call goes on with those that are missing.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +39,13 @@ import pandas as pd
 import yaml
 from finrl_peer import finrl_folder
 from markets import N_VALIDATION, finrl_frame, synthetic_market
-from measuring import versions, write_results
+from measuring import cpu_model, versions, write_results
 
 from finrl_ray.data.indicators import FINRL_INDICATORS
 
 HERE = Path(__file__).parent
+OURS = ("finrl_ray", "finrl_ray_asha")
+ONE_THREAD = {"finrl_one_thread": {"OMP_NUM_THREADS": "1"}}
 REAL = HERE.parents[1] / "shared" / "data" / "dow30_2020_2021_indicators.parquet"
 SPACE: dict[str, Any] = {
     "batch_size": {"choice": [8, 16, 32, 64, 128, 256, 512]},
@@ -140,7 +147,8 @@ def run_ours(
     config = our_config(folder, name, timesteps, points)
     command = [str(Path(sys.executable).with_name("finrl-ray")), "tune", str(config)]
     seconds = run(command, folder)
-    (results,) = (folder / "runs").glob(f"{name}*/trials.csv")
+    # the last one: a call that was cut may have left another
+    results = max((folder / "runs").glob(f"{name}_2*/trials.csv"), key=os.path.getmtime)
     table = pd.read_csv(results)
     return {
         "seconds": seconds,
@@ -163,6 +171,60 @@ def scaled(row: dict[str, Any], short: int, full: int) -> dict[str, Any]:
     return {**row, "seconds": round(seconds, 1), "measured_seconds": round(row["seconds"], 1)}
 
 
+def measured(
+    folder: Path, options: argparse.Namespace, known: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per tool, each when it has ended; one that the folder has is not run again."""
+    shorter = options.peer_timesteps or options.timesteps
+    rows: dict[str, dict[str, Any]] = {}
+    for tool in ("finrl", *(p for p in options.peers if p != "finrl"), *ONE_THREAD, *OURS):
+        # of the same job on the same processor, or it is no part of this comparison
+        kept = Kept(folder / f"{tool}.row.json", [options.trials, options.timesteps, shorter])
+        row = kept.read()
+        if row is None:
+            if tool in OURS:
+                row = run_ours(tool, folder, options.timesteps, rows["finrl"]["samples"])
+            else:
+                environment = ONE_THREAD.get(tool, {})
+                peer = run_peer(tool.split("_")[0], folder, shorter, options.trials, **environment)
+                row = scaled(peer, shorter, options.timesteps)
+            row["versions"] = known
+            kept.write(row)
+        rows[tool] = row
+        if tool == "finrl":
+            (folder / "samples.json").write_text(json.dumps(row["samples"]), encoding="utf-8")
+        ratios = {
+            f"vs_{peer}": round(rows[peer]["seconds"] / row["seconds"], 1)
+            for peer in rows
+            if tool in OURS and peer not in OURS
+        }
+        told = {name: row[name] for name in row if name != "samples"}
+        yield {"tool": tool, **told, **ratios}
+
+
+class Kept:
+    """A tool's row in a file, which stands for the same job on the same processor alone.
+
+    Parameters
+    ----------
+    path : the file
+    job : what makes it the same job
+    """
+
+    def __init__(self, path: Path, job: list[Any]) -> None:
+        self._path = path
+        self._job = [*job, cpu_model()]
+
+    def read(self) -> dict[str, Any] | None:
+        if not self._path.exists():
+            return None
+        kept = json.loads(self._path.read_text(encoding="utf-8"))
+        return dict(kept["row"]) if kept["job"] == self._job else None
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._path.write_text(json.dumps({"job": self._job, "row": row}), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=30)
@@ -170,40 +232,26 @@ def main() -> None:
     parser.add_argument("--peer-timesteps", type=int, default=None)
     parser.add_argument("--peers", nargs="*", default=["finrl"], choices=["finrl", "ray", "zoo"])
     parser.add_argument("--data", type=Path, default=REAL)
+    parser.add_argument("--folder", type=Path, help="where tools that have ended are remembered")
     options = parser.parse_args()
-    shorter = options.peer_timesteps or options.timesteps
     finrl_folder()
-    with tempfile.TemporaryDirectory(prefix="fr") as name:
-        folder = Path(name)
+    known = versions("optuna", "rl_zoo3", finrl="0.3.7") | {
+        "trials": options.trials,
+        "timesteps": options.timesteps,
+        "peer_timesteps": options.peer_timesteps or options.timesteps,
+        "market": "real" if options.data.exists() else "synthetic",
+    }
+    with contextlib.ExitStack() as stack:
+        folder = options.folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="fr"))
+        )
+        folder.mkdir(parents=True, exist_ok=True)
         frame, indicators = market_frame(options.data)
         frame.to_parquet(folder / "market.parquet")
         (folder / "indicators.json").write_text(json.dumps(indicators), encoding="utf-8")
-        rows: dict[str, dict[str, Any]] = {}
-        for peer in ["finrl", *(p for p in options.peers if p != "finrl")]:
-            row = run_peer(peer, folder, shorter, options.trials)
-            rows[peer] = scaled(row, shorter, options.timesteps)
-        one_thread = {"OMP_NUM_THREADS": "1"}
-        row = run_peer("finrl", folder, shorter, options.trials, **one_thread)
-        rows["finrl_one_thread"] = scaled(row, shorter, options.timesteps)
-        rows["finrl_one_thread"].pop("samples")
-        points = rows["finrl"].pop("samples")
-        for ours in ("finrl_ray", "finrl_ray_asha"):
-            rows[ours] = run_ours(ours, folder, options.timesteps, points)
-    written = []
-    for tool, row in rows.items():
-        ratios = {
-            f"vs_{peer}": round(rows[peer]["seconds"] / row["seconds"], 1)
-            for peer in [*options.peers, "finrl_one_thread"]
-            if tool.startswith("finrl_ray")
-        }
-        written.append({"tool": tool, **row, **ratios})
-    measured_with = versions("optuna", "rl_zoo3", finrl="0.3.7") | {
-        "trials": options.trials,
-        "timesteps": options.timesteps,
-        "peer_timesteps": shorter,
-        "market": "real" if options.data.exists() else "synthetic",
-    }
-    write_results("whole_search", written, measured_with)
+        for place, row in enumerate(measured(folder, options, known)):
+            # after each tool, since the peers take long; the first one begins the file anew
+            write_results("whole_search", [row], known, same=["tool"] if place else [])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A plain Ray Tune script, as one writes it: FinRL's env and SB3 in a function.
 
 python ray_search.py TRIALS TIMESTEPS
+
+The samples are those of FinRL's search, in samples.json.
 """
 
 import json
@@ -58,7 +60,7 @@ if __name__ == "__main__":
     from ray import tune
 
     n_trials, timesteps = int(sys.argv[1]), int(sys.argv[2])
-    samples = json.loads(Path("finrl.json").read_text(encoding="utf-8"))["samples"]
+    samples = json.loads(Path("samples.json").read_text(encoding="utf-8"))
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False)
     tuner = tune.Tuner(

@@ -54,6 +54,7 @@ def main() -> None:
     command += ["--eval-env-kwargs", "window:'validation'", "--device", "cpu", "--verbose", "0"]
     import optuna
 
+    Path("zoo.db").unlink(missing_ok=True)  # of a run that was cut
     # made here, because two processes that make it at once disturb each other
     optuna.create_study(study_name="zoo", storage=storage, direction="maximize")
     paths = [str(HERE), str(HERE.parent), str(PACKAGES)]
