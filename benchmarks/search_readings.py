@@ -31,6 +31,7 @@ import numpy as np
 from known_markets import information_ratio
 
 from finrl_ray._typing import AnyArray, FloatArray
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.rollout import HISTORY_KEY
 from finrl_ray.config.experiment import ExperimentConfig
@@ -43,7 +44,6 @@ from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ranking import result_score
 from finrl_ray.search.results.winner import winners_env
-from finrl_ray.training.agent import MODEL_FILE
 
 RANKED = "ranked"
 MEANS = (2, 3, 5)

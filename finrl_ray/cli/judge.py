@@ -20,7 +20,7 @@ from finrl_ray.cli.screen import console, quiet, say, show_findings
 from finrl_ray.support.text import and_list
 
 if TYPE_CHECKING:
-    from finrl_ray.workflows.confirm import Confirmation
+    from finrl_ray.workflows.confirmation_files import Confirmation
 
 
 def register(app: typer.Typer) -> None:

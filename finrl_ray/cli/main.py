@@ -50,10 +50,20 @@ FailOption = Annotated[
 
 # for the thread that answers, on a busy machine
 _ANSWERED_S = 5.0
+_WHOLE = 1000
+"""Characters of a command's first sentence, of which none is as long."""
 
 
 class _Commands(TyperGroup):
     """The group of all commands, which says how one was interrupted."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands, each with its whole first sentence over as many lines as it takes."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(_WHOLE)) for name, one in commands if one]
+            )
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -74,6 +84,8 @@ app = typer.Typer(
     help="Tune deep-RL trading agents in parallel with Ray Tune and Stable-Baselines3. "
     "Add --debug to any command to see the traceback of an error.",
     no_args_is_help=True,
+    # as plain text: what draws boxes takes longer to import than all else that `--help` needs
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

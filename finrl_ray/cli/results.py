@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from finrl_ray.search.reproduce.reproduce import Reproduction
     from finrl_ray.search.results.verdict import SearchVerdict
     from finrl_ray.search.run.runner import SearchResult
-    from finrl_ray.workflows.backtest import Backtest
+    from finrl_ray.workflows.backtest_files import Backtest
 
 
 def show_training(path: Path, completed: bool, *, with_test: bool, trust: bool = False) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.agents.models import as_vec_env, load_model
 from finrl_ray.agents.normalization import read_statistics, under_statistics
 from finrl_ray.compat.ray_objects import read_scheduler, read_searcher, translate_params
@@ -22,7 +23,6 @@ from finrl_ray.search.folder.folder import open_folder
 from finrl_ray.search.results.table import trial_table, winner
 from finrl_ray.search.results.winner import load_single_winner
 from finrl_ray.search.run.runner import SearchResult, resume_search, run_search
-from finrl_ray.training.agent import MODEL_FILE
 
 logger = logging.getLogger(__name__)
 

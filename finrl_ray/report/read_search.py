@@ -40,7 +40,7 @@ from finrl_ray.search.journal.records import (
 )
 from finrl_ray.search.results.ensemble_facts import EnsembleFacts
 from finrl_ray.search.results.ranking import curve_key, rank_name, scores_by_timesteps
-from finrl_ray.search.results.table import leader, ranked_rows, table_of
+from finrl_ray.search.results.table import leader, learning_curves, ranked_rows, table_of
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
 from finrl_ray.search.results.verdict import SearchVerdict, read_verdict
 from finrl_ray.statistics.verdict import FORMER_RULE
@@ -49,8 +49,8 @@ from finrl_ray.support.text import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from finrl_ray.workflows.backtest import Backtest
-    from finrl_ray.workflows.confirm import Confirmation
+    from finrl_ray.workflows.backtest_files import Backtest
+    from finrl_ray.workflows.confirmation_files import Confirmation
 
 # modules that train, judge or draw are imported where they are used: a table needs none of them
 SearchState = Literal["running", "interrupted", "finished"]
@@ -172,8 +172,6 @@ class SearchReport:
     @cached_property
     def learning_curves(self) -> "pd.DataFrame":
         """One row per trial and evaluation."""
-        from finrl_ray.search.run.outputs import learning_curves
-
         return learning_curves(self.trials)
 
     @cached_property
@@ -266,7 +264,7 @@ class SearchReport:
     @cached_property
     def confirmation(self) -> "Confirmation | None":
         """What `confirm` has found; None if it has not run."""
-        from finrl_ray.workflows.confirm import read_confirmation
+        from finrl_ray.workflows.confirmation_files import read_confirmation
 
         return read_confirmation(self.path)
 
@@ -275,7 +273,7 @@ class SearchReport:
         """The winner on the test window; None while that is sealed."""
         if not (self.path / BACKTEST_FOLDER).exists():
             return None
-        from finrl_ray.workflows.backtest import read_backtest
+        from finrl_ray.workflows.backtest_files import read_backtest
 
         return read_backtest(self.path)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from finrl_ray.report.listing import ListedSearch
     from finrl_ray.search.reproduce.replay import Replay
-    from finrl_ray.workflows.backtest import Backtest
+    from finrl_ray.workflows.backtest_files import Backtest
 
 # what fits into 80 columns
 _BACKTEST_COLUMNS = (

@@ -5,21 +5,23 @@ the validation window, which changes nothing and takes a second; it is kept besi
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.account_history import AccountHistory
 from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.folder.names import BACKTEST_FOLDER
 from finrl_ray.search.results.table_files import read_csv_table, read_parquet_table
-from finrl_ray.search.results.winner import load_winner, winners_env, winners_model_file
-from finrl_ray.workflows.backtest import TRADES_FILE
+from finrl_ray.search.results.winner_file import winners_model_file
+from finrl_ray.workflows.backtest_files import TRADES_FILE
+
+if TYPE_CHECKING:
+    from finrl_ray.env.account_history import AccountHistory
 
 ACCOUNT_FILE = "winner_account.parquet"
 _MODEL = "model"
@@ -46,6 +48,10 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
             return frame.drop(columns=[_MODEL])
     if not search.folder.runs_code_here:
         return None  # a report runs no code of the user's; the search's own process has kept it
+    # what trades takes seconds to import, and is needed the first time only
+    from finrl_ray.agents.rollout import evaluate_account
+    from finrl_ray.search.results.winner import load_winner, winners_env
+
     record, model, _ = load_winner(search.folder, trust=search.trust)
     window = search.folder.validation_data
     env = winners_env(search.folder, record, window, source, trust=search.trust)
@@ -59,7 +65,7 @@ def validation_account(search: SearchReport) -> pd.DataFrame | None:
 
 
 def account_table(
-    history: AccountHistory, trades: FloatArray, market_data: MarketData
+    history: "AccountHistory", trades: FloatArray, market_data: MarketData
 ) -> pd.DataFrame:
     """Return one episode as rows of date and ticker; see `validation_account`.
 

@@ -1,11 +1,11 @@
 """`write_report`: the report of one search, written into its folder."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from finrl_ray.report.pages.search import search_page
 from finrl_ray.report.pages.write_page import write_page
 from finrl_ray.report.read_search import read_search
-from finrl_ray.search.folder.mirror import FolderMirror
 from finrl_ray.support.progress import Progress, no_progress
 
 REPORT_FILE = "report.html"
@@ -40,5 +40,15 @@ def write_report(
     page = search_page(search, progress)
     # a search that runs copies its folder itself
     remote = "" if search.state == "running" else search.folder.remote
-    with FolderMirror(search.path, remote):
+    with _copied_to(search.path, remote):
         return write_page(page, search.path / REPORT_FILE, search.path / FIGURES_FOLDER, progress)
+
+
+def _copied_to(folder: Path, remote: str) -> AbstractContextManager[object]:
+    """Copy what is written while the block runs to the store, where there is one."""
+    if not remote:
+        return nullcontext()
+    # it imports Ray
+    from finrl_ray.search.folder.mirror import FolderMirror
+
+    return FolderMirror(folder, remote)

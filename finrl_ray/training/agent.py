@@ -20,6 +20,7 @@ from finrl_ray.agents.callbacks.early_stopping import StopTrainingOnNoModelImpro
 from finrl_ray.agents.callbacks.evaluation import TradingEvalCallback
 from finrl_ray.agents.frame_stack import normalizing, stacked
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.state.training_state import (
@@ -47,7 +48,6 @@ from finrl_ray.training.own_agent import OwnCallbacks
 from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.restart_note import with_restart_note
 
-MODEL_FILE = "model.zip"
 STATE_FILE = "state.pt"
 EVALUATIONS_FILE = "evaluations.npz"
 

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,8 @@ from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.account_history import trading_of
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.files.atomic import atomic_path
-from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.metrics.beside_benchmark import residual_returns
-from finrl_ray.metrics.earnings import Earnings, earnings_of
+from finrl_ray.metrics.earnings import earnings_of
 from finrl_ray.metrics.returns import simple_returns
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.mirror import FolderMirror
@@ -29,63 +26,15 @@ from finrl_ray.search.folder.names import (
     BACKTEST_FOLDER,
     CURVES_FILE,
 )
-from finrl_ray.search.folder.test_openings import Opening, read_openings, record_opening
+from finrl_ray.search.folder.test_openings import read_openings, record_opening
 from finrl_ray.search.journal.records import unfinished
 from finrl_ray.search.results.winner import ensemble_trials, load_winner, winners_env
 from finrl_ray.statistics.dependence import dependence_factor
 from finrl_ray.statistics.sharpe_difference import sharpe_difference
 from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic_sharpe_ratio
-from finrl_ray.statistics.verdict import FORMER_RULE, RULE, Rule
-from finrl_ray.support.text import and_list
 from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.threads import threads_of_a_trial
-
-RESULT_FILE = "backtest.json"
-TRADES_FILE = "trades.csv"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backtest:
-    """The result of opening the test window.
-
-    Parameters
-    ----------
-    trial : the winner's number
-    window : first date and date after the last, ISO
-    measures : per name (`agent`, `buy_and_hold` and the other baselines) the performance measures
-        on the test window, and the Sharpe ratio beyond buy & hold
-    openings : how often the test window has been opened so far, this time included
-    opened : each of these, with its window, its config and its model
-    repeated : whether this is an earlier result shown again, without opening the window
-    notes : baselines that are missing, and why
-    psr : probability that the true Sharpe ratio of the returns of `rule` is above 0; NaN where it
-        is not defined
-    rule : which returns these are, as in `finrl_ray.statistics.verdict.Verdict`
-    earnings : what the winner has earned; None in results of earlier versions
-    ensemble : numbers of the trials that acted together; empty where it was `trial` alone
-    difference_p : p-value that agent and buy & hold have the same Sharpe ratio (Ledoit and Wolf);
-        NaN for fewer than 20 returns, or where one does not move
-    """
-
-    trial: int
-    window: tuple[str, str]
-    measures: Mapping[str, Mapping[str, float]]
-    openings: int
-    repeated: bool
-    opened: tuple[Opening, ...] = ()
-    notes: tuple[str, ...] = ()
-    psr: float = math.nan
-    difference_p: float = math.nan
-    rule: Rule = RULE
-    earnings: Earnings | None = None
-    ensemble: tuple[int, ...] = ()
-
-    @property
-    def who(self) -> str:
-        """What acted, in words: `trial 3`, or `the ensemble of trials 3 and 5`."""
-        if not self.ensemble:
-            return f"trial {self.trial}"
-        return f"the ensemble of trials {and_list(self.ensemble)}"
+from finrl_ray.workflows.backtest_files import RESULT_FILE, TRADES_FILE, Backtest, read_result
 
 
 def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
@@ -117,7 +66,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
     model_hash = hashlib.sha256(source.read_bytes()).hexdigest()
     earlier = folder.path / BACKTEST_FOLDER / RESULT_FILE
     if earlier.is_file() and not again:
-        return _read(earlier, read_openings(folder.path), model_hash)
+        return read_result(earlier, read_openings(folder.path), model_hash)
     window = folder.split.test
     if not window.is_usable:
         raise SearchError(
@@ -202,52 +151,6 @@ def _write(
     text = json.dumps(content, indent=2) + "\n"
     with atomic_path(target / RESULT_FILE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def read_backtest(path: Path) -> Backtest | None:
-    """Return what the last opening of a search's test window has shown; None if there was none.
-
-    Raises
-    ------
-    SearchError
-        If the file is damaged.
-    """
-    file = path / BACKTEST_FOLDER / RESULT_FILE
-    return _read(file, read_openings(path)) if file.is_file() else None
-
-
-def _read(file: Path, opened: Sequence[Opening], model_hash: str | None = None) -> Backtest:
-    try:
-        content = read_json(file)
-        if model_hash is not None and content["model_hash"] != model_hash:
-            raise SearchError(
-                f"{file} was measured with another model than today's winner; --again opens the "
-                "test window once more, for this one"
-            )
-        start, end = content["window"]
-        earned = content.get("earnings")
-        return Backtest(
-            trial=content["trial"],
-            window=(start, end),
-            measures=content["measures"],
-            openings=len(opened),
-            repeated=True,
-            opened=tuple(opened),
-            notes=tuple(content.get("notes", ())),
-            psr=_number(content.get("psr")),
-            difference_p=_number(content.get("difference_p")),
-            rule=content.get("rule", FORMER_RULE),
-            earnings=None if earned is None else Earnings.from_dict(earned),
-            ensemble=tuple(content.get("ensemble", ())),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise SearchError(
-            f"{file} is damaged ({error!r}); --again opens the test window once more"
-        ) from error
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _psr(returns: FloatArray, held: FloatArray) -> float:

@@ -4,9 +4,7 @@ The best of many trials owes a part of its result to its seed and its window. Ne
 windows remove that part. The prices are still those on which the configurations were chosen.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,45 +23,22 @@ from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ranking import result_score
 from finrl_ray.search.results.returns import trial_folds
 from finrl_ray.search.results.table import trial_table
-from finrl_ray.search.results.table_files import read_csv_table
 from finrl_ray.search.run.runner import SearchResult, ViewFactory, resume_search, run_search
 from finrl_ray.statistics.interquartile_mean import interquartile_mean, interquartile_mean_interval
 from finrl_ray.support.text import and_list
 from finrl_ray.training.fold_results import FoldResult
 from finrl_ray.training.folds import fold_measures, fold_metrics
 from finrl_ray.workflows.confirmation_config import (
-    CONFIRMATION_FOLDER,
     confirmation_config,
     ensemble_of,
     plain_sample,
 )
-
-TABLE_FILE = "confirmation.csv"
-FORMER_MEASURE = "active_sharpe_ratio"
-_NUMBERS = ("rank", "trial", "search_rank")
-"""Columns of whole numbers, some of which may be missing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmation:
-    """What `confirm` returns.
-
-    Parameters
-    ----------
-    path : the folder of the new trainings, itself that of a search
-    table : one row per configuration, the highest lower bound first: `rank`, `trial` (its number in
-        the search), `search_rank`, `ranked_by` (the measure, that of the search), `lower_bound`
-        (mean less standard error), `mean` (over seeds x windows), `standard_error`, `iqm` with
-        `iqm_low` and `iqm_high` (interquartile mean, and its 95 % interval over seeds),
-        `max_drawdown` (worst), `exposure`, `beta`, `turnover`, `folds` and the state. With
-        `search.ensemble` a further row, without `trial` and `search_rank`, is of the ensemble, each
-        seed of which trains all of its trials again; `members` names them
-    finished : whether every training has ended; if not, `finrl-ray resume PATH` goes on
-    """
-
-    path: Path
-    table: pd.DataFrame
-    finished: bool
+from finrl_ray.workflows.confirmation_files import (
+    FORMER_MEASURE,
+    TABLE_FILE,
+    WHOLE_NUMBERS,
+    Confirmation,
+)
 
 
 def confirm(
@@ -228,7 +203,7 @@ def summarised(
         row["rank"] = None if row["lower_bound"] is None else position
     table = pd.DataFrame(rows)
     if len(table):
-        for name in _NUMBERS:
+        for name in WHOLE_NUMBERS:
             table[name] = table[name].astype("Int64")
     _write(result.path / TABLE_FILE, table.to_csv(index=False))
     return Confirmation(path=result.path, table=table, finished=result.finished)
@@ -328,27 +303,6 @@ def measure_matrix(
     """Return a measure of each training of a whole trial, of shape (seeds, windows)."""
     values = [fold_measures(result, config, periods_per_year)[measure] for result in folds]
     return np.array(values).reshape(config.validation.seeds, -1)
-
-
-def read_confirmation(path: Path) -> Confirmation | None:
-    """Return the latest confirmation in a search's folder; None if there is none."""
-    found = sorted((path / CONFIRMATION_FOLDER).glob(f"*/{TABLE_FILE}"), key=_made_at)
-    if not found:
-        return None
-    table = read_csv_table(found[-1])
-    if "ranked_by" not in table:  # of an earlier version
-        names = {FORMER_MEASURE: "mean", "active_sharpe_se": "standard_error"}
-        table = table.rename(columns=names).assign(ranked_by=FORMER_MEASURE)
-    for name in _NUMBERS:
-        table[name] = table[name].astype("Int64")
-    return Confirmation(
-        path=found[-1].parent, table=table, finished=bool((table["state"] == "completed").all())
-    )
-
-
-def _made_at(table: Path) -> str:
-    stamp = re.search(r"_(\d{8}_\d{6})_", table.parent.name)
-    return stamp[1] if stamp else ""
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,8 +17,7 @@ from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ensemble_members import choose_members
 from finrl_ray.search.results.table import in_order_of_rank
 from finrl_ray.support.values import to_python
-
-CONFIRMATION_FOLDER = "confirmation"
+from finrl_ray.workflows.confirmation_files import CONFIRMATION_FOLDER
 
 
 def confirmation_config(

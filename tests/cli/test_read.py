@@ -102,6 +102,45 @@ def test_tables_are_read_without_what_trains(runs: Path, arguments: list[str]) -
     assert done.stdout.splitlines()[-1] == "loaded: []"
 
 
+DRAWING = tuple(name for name in HEAVY if name not in ("pandas", "pyarrow"))
+
+
+def test_searches_are_compared_without_what_trains_or_draws(runs: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(heavy=DRAWING), "compare", of(runs, "whole"),
+         of(runs, "half")],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+TRAINING = ("torch", "ray", "stable_baselines3", "gymnasium", "numba", "tensorboard", "stockstats")
+
+
+def test_a_report_is_written_without_what_trains(runs: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(heavy=TRAINING), "report", of(runs, "whole")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["backtest", "--help"]], ids=" ".join)
+def test_help_draws_nothing(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(heavy=("rich", *HEAVY)), *arguments],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+    assert "..." not in done.stdout.replace("[ARGS]...", "")
+
+
 def test_ls(runs, monkeypatch, capsys) -> None:
     assert run(monkeypatch, "ls", str(runs), "--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -33,7 +33,8 @@ from finrl_ray.search.reproduce.reproduce import reproduce
 from finrl_ray.search.results.winner import load_winner, winners_env
 from finrl_ray.search.run.runner import resume_search, run_search
 from finrl_ray.workflows.backtest import backtest
-from finrl_ray.workflows.confirm import confirm, read_confirmation, resume_confirmation
+from finrl_ray.workflows.confirm import confirm, resume_confirmation
+from finrl_ray.workflows.confirmation_files import read_confirmation
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session_of_two")]
 

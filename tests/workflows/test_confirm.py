@@ -24,10 +24,10 @@ from finrl_ray.workflows.confirm import (
     best_records,
     confirm,
     measure_matrix,
-    read_confirmation,
     resume_confirmation,
 )
 from finrl_ray.workflows.confirmation_config import confirmation_config, new_seed
+from finrl_ray.workflows.confirmation_files import read_confirmation
 
 RAW = {
     "name": "few",

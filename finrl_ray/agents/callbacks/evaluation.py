@@ -21,6 +21,7 @@ from finrl_ray.agents.callbacks.interval import TimestepInterval
 from finrl_ray.agents.callbacks.measures import REWARD_METRIC, judge_of
 from finrl_ray.agents.checkpoints.disk_errors import surviving_disk_errors
 from finrl_ray.agents.frame_stack import shown_as_in_training
+from finrl_ray.agents.model_files import BEST_MODEL_FILE
 from finrl_ray.agents.models import as_vec_env, save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.agents.rollout import Episode, evaluate_episodes, shares_accounts
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EVALUATION_SEED = 0
-BEST_MODEL_FILE = "best_model.zip"
 
 
 class EvalCallback(sb3_callbacks.EvalCallback):

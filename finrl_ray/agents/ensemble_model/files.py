@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from finrl_ray.agents.ensemble_model.model import ALIKE, EnsembleModel, Member
+from finrl_ray.agents.model_files import ENSEMBLE_FILE
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE, read_statistics
 from finrl_ray.config.env import EnvConfig
@@ -18,7 +19,6 @@ from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.files.manifest import find_damage, write_folder_manifest
 
-ENSEMBLE_FILE = "ensemble.json"
 """What the members are; its hash is that of the ensemble, as it has those of their files."""
 FORMAT = 1
 _STATISTICS = "_vecnormalize.pkl"

@@ -31,6 +31,7 @@ from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import make_trial_envs
 from finrl_ray.training.build_model import build_model
+from finrl_ray.training.threads import threads_of_a_trial
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,8 @@ def _look_through(
     usable, split = settled
     prepared = _check_search(usable, market_data, code, findings)
     try:
-        _try_agent(usable, market_data, split, n_test_steps, findings)
+        with threads_of_a_trial(usable):  # more of them only wait for each other
+            _try_agent(usable, market_data, split, n_test_steps, findings)
         if measure and prepared is not None and findings.of_level("error") == 0:
             measured = measure_training(usable, market_data, split)
             check_duration(usable, prepared, measured, largest, findings)

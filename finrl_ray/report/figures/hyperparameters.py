@@ -5,18 +5,10 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
 import pandas as pd
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from finrl_ray._typing import FloatArray
 from finrl_ray.config.dump import yaml_value
@@ -26,6 +18,10 @@ from finrl_ray.report.read_search import SearchReport
 from finrl_ray.search.results.ranking import trial_score
 from finrl_ray.search.results.table import trial_settings
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+# Optuna is imported where it computes: of all that is drawn the importance alone needs it
 _MOST_AXES = 14
 _LEAST_TRIALS = 8
 _LOG_RATIO = 20.0
@@ -71,8 +67,14 @@ class Axis:
         middle = math.sqrt(low * high) if self.log else (low + high) / 2
         return [(0.0, _words(low)), (0.5, _words(middle)), (1.0, _words(high))]
 
-    def distribution(self) -> BaseDistribution:
+    def distribution(self) -> "BaseDistribution":
         """Return it as Optuna describes hyperparameters."""
+        from optuna.distributions import (
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+
         if self.options:
             return CategoricalDistribution([_key(option) for option in self.options])
         numbers = [float(value) for value in self.values]
@@ -190,6 +192,9 @@ def importance(search: SearchReport) -> Figure:
 
 
 def _ped_anova(scores: FloatArray, axes: Sequence[Axis]) -> dict[str, float]:
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     distributions = {axis.name: axis.distribution() for axis in axes}
     with warnings.catch_warnings():
         # what Optuna says of its experimental parts is not for the reader of a report

@@ -24,7 +24,6 @@ from finrl_ray.report.pages.blocks import (
     TextBlock,
     VerdictBlock,
 )
-from finrl_ray.report.pages.write_page import write_page
 from finrl_ray.report.read_search import SearchReport, read_search
 from finrl_ray.report.terminal_tables import COMPARED_MEASURES, compared_rows
 from finrl_ray.statistics.verdict_text import series_name
@@ -349,4 +348,7 @@ def write_comparison(
     SearchError
         If nothing can be written there.
     """
+    # what draws is imported for the page alone, of which the terminal needs nothing
+    from finrl_ray.report.pages.write_page import write_page
+
     return write_page(comparison_page(searches), target, target.with_suffix(""), progress)

@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.agents.models import load_model
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.load import parse_config
@@ -46,7 +47,7 @@ from finrl_ray.search.folder.own_code import OWN_CODE, code_facts
 from finrl_ray.search.journal.lineage import Segment, segments
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.reproduce.rerun import TrialInputs, inputs_of
-from finrl_ray.training.agent import EVALUATIONS_FILE, MODEL_FILE
+from finrl_ray.training.agent import EVALUATIONS_FILE
 from finrl_ray.training.fold_results import FOLDS_FILE
 from finrl_ray.training.threads import threads_per_trial
 

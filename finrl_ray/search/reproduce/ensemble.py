@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.data.periods_per_year import config_periods_per_year
 from finrl_ray.search.reproduce.archive import ArchivedTrial
 from finrl_ray.search.reproduce.rerun import TrialInputs
 from finrl_ray.search.results.ensemble_on_folds import judge_on_folds
 from finrl_ray.search.results.ensemble_parts import account_values_of, describe_members
 from finrl_ray.search.results.returns import fold_frame
-from finrl_ray.training.agent import MODEL_FILE
 from finrl_ray.training.fold_results import read_folds
 from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.threads import threads_of_a_trial

@@ -13,6 +13,7 @@ import pandas as pd
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.agents.callbacks.measures import judge_of
 from finrl_ray.agents.ensemble_model.files import SavedMember, load_ensemble, save_ensemble
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.agents.rollout import evaluate_episodes
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.files.atomic import atomic_path
@@ -29,7 +30,6 @@ from finrl_ray.search.results.ranking import rank_name, result_score, standing_r
 from finrl_ray.search.results.refit import refitted
 from finrl_ray.search.results.returns import fold_frame
 from finrl_ray.search.results.table import chosen_checkpoint, in_order_of_rank
-from finrl_ray.training.agent import MODEL_FILE
 from finrl_ray.training.fold_results import FoldResult
 from finrl_ray.training.folds import fold_metrics
 from finrl_ray.training.own_metrics import metrics_of

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from finrl_ray.agents.hyperparameters import resolve_sample
+from finrl_ray.agents.model_files import MODEL_FILE
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
@@ -20,7 +21,6 @@ from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.support.values import to_python
-from finrl_ray.training.agent import MODEL_FILE
 from finrl_ray.training.folds import fold_seed, train_on
 from finrl_ray.training.threads import threads_of_a_trial
 

@@ -272,3 +272,13 @@ def chosen_checkpoint(
         f"trial {record.index} has no checkpoint under {place}; was the folder moved without its "
         "ray/ subfolder?"
     )
+
+
+def learning_curves(records: Sequence[TrialRecord]) -> "pd.DataFrame":
+    """Return one row per trial and evaluation: `trial`, `timesteps` and every reported measure."""
+    import pandas as pd
+
+    rows = [{"trial": record.index, **result} for record in records for result in record.results]
+    columns = ["trial", "timesteps"]
+    frame = pd.DataFrame(rows, columns=columns if not rows else None)
+    return frame.drop(columns=[name for name in ("stop_reason", "seed") if name in frame])

@@ -5,10 +5,10 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
-from finrl_ray.agents.ensemble_model.files import ENSEMBLE_FILE, load_ensemble, read_ensemble
+from finrl_ray.agents.ensemble_model.files import load_ensemble, read_ensemble
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import stacked
+from finrl_ray.agents.model_files import ENSEMBLE_FILE
 from finrl_ray.agents.models import load_model, under_saved_statistics
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
@@ -18,11 +18,10 @@ from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder.folder import SearchFolder
-from finrl_ray.search.folder.names import BEST_MODEL_FOLDER, FINAL_MODEL_FILE, FINAL_MODEL_FOLDER
 from finrl_ray.search.journal.records import TrialRecord
 from finrl_ray.search.results.ensemble_parts import ensembles_env
 from finrl_ray.search.results.table import winner
-from finrl_ray.training.agent import MODEL_FILE
+from finrl_ray.search.results.winner_file import winners_model_file
 
 
 def load_winner(
@@ -79,11 +78,6 @@ def load_single_winner(
     return record, model, source
 
 
-def is_ensemble(folder: SearchFolder) -> bool:
-    """Return whether the winner of a folder is several trials together."""
-    return folder.kind == "search" and folder.config.search.has_ensemble
-
-
 def ensemble_trials(source: Path) -> tuple[int, ...]:
     """Return the numbers of the trials in an ensemble; empty where a file is a single model's.
 
@@ -94,21 +88,6 @@ def ensemble_trials(source: Path) -> tuple[int, ...]:
     if source.name != ENSEMBLE_FILE:
         return ()
     return tuple(member.trial for member in read_ensemble(source.parent)[0])
-
-
-def winners_model_file(folder: SearchFolder) -> Path:
-    """Return where the winner's model is, or will be; its VecNormalize statistics lie beside it.
-
-    Of an ensemble it is the file that names its members, with their hashes.
-    """
-    if is_ensemble(folder):
-        return folder.path / BEST_MODEL_FOLDER / ENSEMBLE_FILE
-    best = folder.config.search.select == "best"
-    if folder.kind == "train":
-        # the training pipeline's names, which are those of SB3 and of FinRL's training guide
-        trained = Path(BEST_MODEL_FOLDER, BEST_MODEL_FILE) if best else FINAL_MODEL_FILE
-        return folder.path / trained
-    return folder.path / (BEST_MODEL_FOLDER if best else FINAL_MODEL_FOLDER) / MODEL_FILE
 
 
 def winners_env(

@@ -55,6 +55,7 @@ from finrl_ray.search.results.table import (
     PARETO,
     chosen_checkpoint,
     in_order_of_rank,
+    learning_curves,
     trial_table,
     winner,
 )
@@ -210,14 +211,6 @@ def baseline_tables(
     return measures_table(measures, found), pd.DataFrame(
         {"date": folder.validation_data.dates, **found.curves}
     )
-
-
-def learning_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """Return one row per trial and evaluation: `trial`, `timesteps` and every reported measure."""
-    rows = [{"trial": record.index, **result} for record in records for result in record.results]
-    columns = ["trial", "timesteps"]
-    frame = pd.DataFrame(rows, columns=columns if not rows else None)
-    return frame.drop(columns=[name for name in ("stop_reason", "seed") if name in frame])
 
 
 def account_curves(

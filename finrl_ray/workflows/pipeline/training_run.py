@@ -7,7 +7,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
-from finrl_ray.agents.callbacks.evaluation import BEST_MODEL_FILE
+from finrl_ray.agents.model_files import BEST_MODEL_FILE
 from finrl_ray.agents.models import load_model, save_model
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.files.atomic import atomic_path

@@ -9,7 +9,6 @@ import pytest
 from small_models import small_env, small_model
 
 from finrl_ray.agents.ensemble_model.files import (
-    ENSEMBLE_FILE,
     SavedMember,
     load_ensemble,
     load_members,
@@ -17,6 +16,7 @@ from finrl_ray.agents.ensemble_model.files import (
     save_ensemble,
     view_names,
 )
+from finrl_ray.agents.model_files import ENSEMBLE_FILE
 from finrl_ray.agents.models import save_model
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.errors import SearchError
