@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
+from local_ray import kept_ray
 from local_ray import ray_session as ray_session
 from local_ray import ray_session_of_two as ray_session_of_two
 from longest_files import rank
@@ -92,13 +93,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    kept_ray.plan(session.items)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # no number depends on it, and the CPUs are shared
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    kept_ray.leave_to(item.path)
     # a run that is ended from outside, as by `timeout`, ends its fixtures; Ray's own handler,
     # which comes with its import, would only fail the test
     signal.signal(signal.SIGTERM, _interrupt)
@@ -133,6 +136,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)  # in the process that hands out the tests: after all workers' ends
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    kept_ray.end()
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()
     names = _end_what_is_left()

@@ -1,6 +1,8 @@
 """`tests/X/test_y.py` is the test of `finrl_ray/X/y.py`, so that one finds the other."""
 
-from longest_files import LONGEST
+import re
+
+from longest_files import ON_ONE_CPU, ON_TWO_CPUS, ORDER
 from repository import REPOSITORY, TESTS
 
 PACKAGE = REPOSITORY / "finrl_ray"
@@ -54,5 +56,17 @@ def test_the_files_that_are_named_exist_and_need_it() -> None:
         path for path in OF_SEVERAL_MODULES if (PACKAGE / path.replace("/test_", "/")).is_file()
     ]
     assert of_one == []
-    assert [path for path in LONGEST if not (TESTS / path).is_file()] == []
-    assert len(set(LONGEST)) == len(LONGEST)
+    assert [path for path in ORDER if not (TESTS / path).is_file()] == []
+    assert len(set(ORDER)) == len(ORDER)
+
+
+def test_files_on_one_ray_follow_each_other() -> None:
+    for fixture, listed in (("ray_session", ON_ONE_CPU), ("ray_session_of_two", ON_TWO_CPUS)):
+        # a parameter, or a mark
+        used = re.compile(rf'\b{fixture}(: None|[,)])|usefixtures\("{fixture}"\)')
+        found = {
+            path.relative_to(TESTS).as_posix()
+            for path in TESTS.rglob("test_*.py")
+            if used.search(path.read_text(encoding="utf-8"))
+        }
+        assert found - {"test_tree_of_tests.py"} == {*listed}, fixture

@@ -3,16 +3,14 @@
 import dataclasses
 import importlib.util
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from interrupted_search import Interrupter
 from made_search import made_search
-from ray import tune
 from small_search import small_config
 from typer.testing import CliRunner
 
@@ -177,19 +175,6 @@ def test_the_command_adds_trials_and_sets_what_may_change(
 
 def without_clock(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=list(CLOCK_COLUMNS)).reset_index(drop=True)
-
-
-class Interrupter(tune.Callback):
-    """Sends Ctrl-C at the first result, as a terminal does."""
-
-    sent = False
-
-    def on_trial_result(
-        self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
-    ) -> None:
-        if not self.sent:
-            self.sent = True
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.slow

@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from own_search import FILES, own_config, write_files
 from searches import Search, whole_results
+
+from finrl_ray.config.load import load_config
+from finrl_ray.search.run.runner import run_search
 
 pytestmark = pytest.mark.slow
 
@@ -26,16 +30,18 @@ def finrl_ray(*arguments: str, cwd: Path, **env: str) -> "subprocess.CompletedPr
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a search that nothing disturbed; the user's files are gone."""
     home = tmp_path_factory.mktemp("undisturbed")
     write_files(home)
-    with Search(home=home, raw=own_config()) as search:
-        search.start()
-        assert search.wait() == 0, search.tail()
-        for name in FILES:
-            (home / name).unlink()
-        return search.folder
+    # as a command reads it: the order of the entries is that of the draws
+    (home / "config.yaml").write_text(yaml.safe_dump(own_config()), encoding="utf-8")
+    config = load_config(home / "config.yaml", [f"search.storage_path={home / 'runs'}"])
+    result = run_search(config, base_dir=home)
+    assert result.finished
+    for name in FILES:
+        (home / name).unlink()
+    return result.path
 
 
 def test_the_folder_alone_repeats_its_winner_and_is_read_without_its_code(

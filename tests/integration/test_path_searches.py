@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
-from interrupted_search import resume, start, table, wait_for_results
+from interrupted_search import Interrupter, resume, start, table, wait_for_results
 from small_search import small_config, write_small_config
 
 from finrl_ray.search.reproduce.replay import replay
@@ -95,11 +95,10 @@ def test_an_interrupted_search_is_neither_judged_nor_trains_its_leader(
     ray_session_of_two: None, tmp_path
 ) -> None:
     two = {"num_samples": 2, "max_concurrent_trials": 1}
-    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "r", **SECTIONS, search=two))
-    folder = wait_for_results(tmp_path / "r", 5, process)
-    os.kill(process.pid, signal.SIGINT)
-    out = process.communicate(timeout=1200)[0]
-    assert process.returncode == 130, out
+    config = small_config(tmp_path, **SECTIONS, search=two)
+    interrupted = run_search(config, make_view=lambda *_: Interrupter(5))
+    assert not interrupted.finished
+    folder = interrupted.path
     assert (folder / "trials.csv").is_file()
     for name in ("verdict.json", "reproduction.zip", "final_model"):
         assert not (folder / name).exists()

@@ -1,7 +1,8 @@
 """Searches in a process of their own, ended by signals and resumed: the same table in the end.
 
-What is killed is a process with a Ray of its own. What is not, the undisturbed searches and most
+What is killed is a process with a Ray of its own. What is not, the undisturbed searches and the
 resumes, runs in this process, on the Ray of this file: a command loads torch and starts a Ray anew.
+Searchers and schedulers go on from the folder that a kill would leave; kills of them are `long`.
 """
 
 import os
@@ -11,9 +12,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from interrupted_search import resume, resuming, start, table, undisturbed_table, wait_for_results
+from interrupted_search import (
+    resume,
+    resuming,
+    searched_with_a_copy,
+    start,
+    table,
+    undisturbed_table,
+    wait_for_results,
+)
 from small_search import write_small_config
+from typer.testing import CliRunner
 
+from finrl_ray.cli.main import app
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.run.runner import resume_search
 
@@ -37,7 +48,10 @@ def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
     number, exit_code, after, undisturbed, tmp_path
 ) -> None:
-    process = start(write_small_config(tmp_path / "config.yaml", tmp_path / "runs"))
+    # two trials at a time are killed
+    at_a_time = {"max_concurrent_trials": 2 if number == signal.SIGKILL else 1}
+    config = write_small_config(tmp_path / "config.yaml", tmp_path / "runs", search=at_a_time)
+    process = start(config)
     folder = wait_for_results(tmp_path / "runs", after, process)
     os.kill(process.pid, number)
     out = process.communicate(timeout=1200)[0]
@@ -46,8 +60,9 @@ def test_a_search_ended_by_a_signal_resumes_to_the_same_table(
         assert f"go on with: finrl-ray resume {folder}" in out.replace("\n", " ")
         assert "interrupted" in set(table(folder)["state"])
         assert "Traceback" not in out
-        resumed = resume(folder)  # as the message says
-        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        # as the message says
+        resumed = CliRunner().invoke(app, ["resume", str(folder), "--no-report"])
+        assert resumed.exit_code == 0, resumed.output
     else:
         assert resume_search(folder).finished
     pd.testing.assert_frame_equal(table(folder), undisturbed)
@@ -115,11 +130,12 @@ PLANS: dict[str, dict[str, object]] = {
 }
 
 
+@pytest.mark.parametrize("killed", [pytest.param(True, marks=pytest.mark.long), False])
 @pytest.mark.parametrize(
     ("plan", "after"), [pytest.param("optuna", 18, marks=pytest.mark.long), ("pbt", 9)]
 )
 def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
-    plan, after, tmp_path, ray_session
+    plan, after, killed, tmp_path, ray_session
 ) -> None:
     sections: dict[str, dict[str, Any]] = {
         "agent": SHORT,
@@ -127,11 +143,13 @@ def test_a_searcher_that_learns_and_a_population_go_on_with_all_they_knew(
         "search": {**PLANS[plan], "space": SPACE, "default_space": False},
     }
     whole = write_small_config(tmp_path / "w.yaml", tmp_path / "whole", **sections)
-    undisturbed = undisturbed_table(whole)
-    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "killed", **sections))
-    folder = wait_for_results(tmp_path / "killed", after, process)
-    process.kill()
-    process.communicate(timeout=1200)
+    undisturbed = searched_with_a_copy(whole, after, tmp_path / "copy")
+    folder = tmp_path / "copy"
+    if killed:
+        process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "killed", **sections))
+        folder = wait_for_results(tmp_path / "killed", after, process)
+        process.kill()
+        process.communicate(timeout=1200)
     told = (folder / "journal.jsonl").read_text().count('"event": "result"')
     assert resume_search(folder).finished
     # what was known before the kill was not computed again

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from interrupted_search import start, table, undisturbed_table, wait_for_results
+from interrupted_search import searched_with_a_copy, table
 from small_search import small_config, write_small_config
 
 from finrl_ray.report.read_search import read_search
@@ -58,12 +58,9 @@ def test_a_search_over_the_formulation_goes_on_and_its_winner_stands_by_its_numb
         "evaluation": {"eval_freq": 256},
         "search": {"space": space, "default_space": False, "num_samples": 6},
     }
-    whole = write_small_config(tmp_path / "w.yaml", tmp_path / "undisturbed", **sections)
-    found = undisturbed_table(whole)
-    process = start(write_small_config(tmp_path / "c.yaml", tmp_path / "killed", **sections))
-    folder = wait_for_results(tmp_path / "killed", 5, process)
-    process.kill()
-    process.communicate(timeout=1200)
+    folder = tmp_path / "interrupted"
+    config = write_small_config(tmp_path / "config.yaml", tmp_path / "undisturbed", **sections)
+    found = searched_with_a_copy(config, 5, folder)
     assert resume_search(folder).finished
     pd.testing.assert_frame_equal(table(folder), found)
 

@@ -218,7 +218,7 @@ def test_a_missing_extra_is_refused_before_anything_starts(tmp_path, monkeypatch
 
 
 @pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
+def ray_under_trackers() -> Iterator[None]:
     """One Ray for the searches of this file: starting it costs more than any of them."""
     with pytest.MonkeyPatch.context() as patch:
         # W&B's runs are processes of Ray, which take the environment that it was started in
@@ -228,7 +228,7 @@ def ray_session() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def tracked(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+def tracked(ray_under_trackers: None, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     """One search under all trackers that are installed."""
     installed = [name for name in ("mlflow", "wandb") if importlib.util.find_spec(name)]
     search = {"trackers": installed, "num_samples": 2, "max_concurrent_trials": 1}
@@ -279,7 +279,7 @@ PBT_SPACE = {
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("ray_under_trackers")
 def test_mlflow_has_every_result_under_population_based_training(tmp_path, monkeypatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -298,7 +298,7 @@ def test_mlflow_has_every_result_under_population_based_training(tmp_path, monke
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("ray_under_trackers")
 def test_ctrl_c_does_not_wait_for_wandb(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
