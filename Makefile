@@ -18,8 +18,8 @@ SOURCES = finrl_ray tests benchmarks docs
 search: $(CORE)  ## a whole search on the bundled prices, with the winner's backtest and the report
 	$(VENV)/bin/finrl-ray tune experiments/quickstart/config.yaml --backtest --open
 
-test: $(DEV) $(S3)  ## lint, types and the tests that run on one machine in some minutes
-	$(MAKE) -j2 lint compiled
+test: $(DEV)  ## lint, types and the tests that run on one machine in some minutes
+	$(MAKE) -j3 lint compiled .venv-s3
 	$(VENV)/bin/python -m pytest -m "not long and not cluster" $(SIDE_BY_SIDE)
 
 long-test: $(DEV) $(S3)  ## stores that go away, damaged files, a full disk, kills: minutes of waiting

@@ -70,7 +70,13 @@ def searched(df: pd.DataFrame, home: Path, **sections: dict[str, object]) -> Sea
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "sections"), [(deleted, {}), (tripled, {}), (holed, {}), (deleted, PATHS)]
+    ("change", "sections"),
+    [
+        (deleted, {}),
+        pytest.param(tripled, {}, marks=pytest.mark.long),  # holed has other rows too
+        (holed, {}),
+        (deleted, PATHS),
+    ],
 )
 def test_a_search_does_not_depend_on_rows_of_the_test_window(
     rows, change, sections, whole, without_test_rows, tmp_path

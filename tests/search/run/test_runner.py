@@ -41,7 +41,7 @@ def one_at_a_time(storage: Path, **sections: dict[str, Any]) -> ExperimentConfig
     return small_config(storage, **sections, search=search)
 
 
-OTHERS = ("ddpg", "sac")
+OTHERS = ("a2c", "ddpg", "sac")
 
 
 def without_clock(table: pd.DataFrame) -> pd.DataFrame:
@@ -222,9 +222,10 @@ def test_a_bound_on_disk_ends_the_search_and_the_table_says_why(tmp_path) -> Non
     assert resume_search(result.path).finished
 
 
-# sac is searched in tests/search/reproduce, and ddpg is td3 with other keywords
+# a2c and sac are searched in integration/test_searched_formulation.py, and ddpg is td3 with other
+# keywords
 @pytest.mark.parametrize(
-    "algorithm", ["a2c", "td3", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
+    "algorithm", ["td3", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
 )
 def test_other_algorithms_search_with_optuna(algorithm: str, tmp_path) -> None:
     agent = {"algorithm": algorithm, "total_timesteps": 256, "n_envs": 2}
