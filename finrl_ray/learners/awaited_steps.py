@@ -8,6 +8,7 @@ looks at every step.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -139,3 +140,44 @@ def pass_over(callback: BaseCallback, n_steps: int, num_timesteps: int, n_envs: 
             one.pbar.update(n_steps * n_envs)
         if hasattr(one, "passed_over"):
             one.passed_over(n_steps)
+
+
+class AwaitedSteps:
+    """Which steps of a rollout that Python takes its callbacks see.
+
+    Parameters
+    ----------
+    callback : of the training; one that looks at every step sees every step
+    num_timesteps : so far
+    n_envs : E
+    """
+
+    def __init__(self, callback: BaseCallback, num_timesteps: int, n_envs: int) -> None:
+        self._callback, self._n_envs = callback, n_envs
+        self._sees_all = watching_every_step(callback) is not None
+        self._left_out = 0
+        self._needed: float = -math.inf
+        self.look_again(num_timesteps)
+
+    def must_see(self, num_timesteps: int, asked: Any) -> bool:
+        """Return whether callbacks have to see a step, and tell them of those left out before.
+
+        Parameters
+        ----------
+        num_timesteps : after the step
+        asked : whether all callbacks see it, as one that ends an episode, or the last of a rollout
+        """
+        if not asked and num_timesteps < self._needed:
+            self._left_out += 1
+            return False
+        if self._left_out:
+            before = num_timesteps - self._n_envs
+            pass_over(self._callback, self._left_out, before, self._n_envs)
+            self._left_out = 0
+        return True
+
+    def look_again(self, num_timesteps: int) -> None:
+        """Ask which step is needed next, after callbacks have seen one."""
+        if not self._sees_all:
+            needed = next_needed_timestep(self._callback, num_timesteps, self._n_envs)
+            self._needed = math.inf if needed is None else needed

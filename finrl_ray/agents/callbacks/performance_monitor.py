@@ -107,6 +107,7 @@ class PerformanceMonitorCallback(BaseCallback):
         self._lengths: AnyArray = np.zeros(0, dtype=np.int64)
         self._left_at: Any = None
         self._restored = False
+        self._monitored = False
 
     @property
     def episode_rewards(self) -> list[float]:
@@ -157,6 +158,8 @@ class PerformanceMonitorCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._interval.start(self.model.num_timesteps)
+        # once: an env in another process is asked through a pipe
+        self._monitored = all(self.training_env.env_is_wrapped(Monitor))
         if self.plot_dir is None:
             self.plot_dir = (run_folder(self.model) or Path.cwd()) / "plots"
         # SB3 resets every env at the start of a training, and of one that goes on in another env;
@@ -172,8 +175,7 @@ class PerformanceMonitorCallback(BaseCallback):
 
         Rewards are summed up here where no Monitor, nor the env, does it.
         """
-        monitored = all(self.training_env.env_is_wrapped(Monitor))
-        return self._interval.next_due if monitored else num_timesteps + 1
+        return self._interval.next_due if self._monitored else num_timesteps + 1
 
     def _on_step(self) -> bool:
         self._rewards += self._original_rewards()

@@ -17,15 +17,14 @@ from finrl_ray.learners.awaited_steps import (
     pass_over,
     watching_every_step,
 )
+from finrl_ray.learners.on_policy.acting import Acting, arrays_of, filled_to
 from finrl_ray.learners.on_policy.exact import ExactOnPolicy
 from finrl_ray.learners.on_policy.run_steps import (
     BAD_POLICY,
     TAKEN,
     Present,
-    Rollout,
     run_steps,
 )
-from finrl_ray.learners.on_policy.updates import Acting
 from finrl_ray.learners.running_normalization import (
     RunningNormalization,
     reason_against_normalizing,
@@ -108,7 +107,7 @@ class CompiledSteppers:
             acting.in_kernel(),
             self._noise.numpy(),
             tuple(self.now),
-            _arrays_of(buffer),
+            arrays_of(buffer),
             self._normalization.begin(),
             self.steps.arguments(),
         )
@@ -207,11 +206,10 @@ class CompiledRollouts(ExactOnPolicy):
                 self._bootstrap_time_limits(rewards, dones, infos)
             rollout_buffer.rewards[n_steps] = rewards
             n_steps += 1
-            _filled_to(rollout_buffer, n_steps)
+            filled_to(rollout_buffer, n_steps)
             self._last_obs = new_obs
             self._last_episode_starts = dones
-        values = self._values_of(th.from_numpy(new_obs))
-        self._finish_rollout(values, dones)
+        values = self._finish_rollout(rollout_buffer, new_obs, dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
@@ -239,29 +237,10 @@ class CompiledRollouts(ExactOnPolicy):
             raise
         if last > first:
             self.num_timesteps += (last - first) * env.num_envs
-            _filled_to(rollout_buffer, last)
+            filled_to(rollout_buffer, last)
             pass_over(callback, last - first, self.num_timesteps, env.num_envs)
             self._last_obs = now.seen.copy()
             self._last_episode_starts = np.zeros(env.num_envs, dtype=bool)
         compiled.refuse(acting, ending, status)
         compiled.steps.hand_over(now.clipped.copy(), now.raw.copy())
         return last
-
-
-def _arrays_of(buffer: RolloutBuffer) -> tuple[Any, ...]:
-    """Return the fields of `Rollout`."""
-    return tuple(
-        Rollout(
-            buffer.observations,
-            buffer.actions,
-            buffer.rewards,
-            buffer.values[:, :, np.newaxis],
-            buffer.log_probs,
-            buffer.episode_starts,
-        )
-    )
-
-
-def _filled_to(buffer: RolloutBuffer, n_steps: int) -> None:
-    buffer.pos = n_steps
-    buffer.full = n_steps == buffer.buffer_size

@@ -7,6 +7,7 @@ objects throughout.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray._typing import AnyArray, Float32Array
+from finrl_ray._typing import AnyArray
 from finrl_ray.learners.base import FUSED
 from finrl_ray.learners.flat.denormals import flushed_denormals
 from finrl_ray.learners.flat.optimizers import (
     FlatOptimizer,
     flatten_optimizer,
 )
+from finrl_ray.learners.on_policy.acting import Acting, CompiledActions
 from finrl_ray.learners.on_policy.actor_critic import (
     ActorCritic,
     parameter_order,
@@ -34,8 +36,9 @@ from finrl_ray.learners.on_policy.exact import (
     ExactPPO,
     flatten_rollout,
 )
-from finrl_ray.learners.on_policy.kernels import advantages_of, explained_variance, mean_deviation
-from finrl_ray.learners.on_policy.updates import Acting, Fused, Update
+from finrl_ray.learners.on_policy.kernels import explained_variance, mean_deviation
+from finrl_ray.learners.on_policy.rollouts import StoredSteps
+from finrl_ray.learners.on_policy.updates import Fused, Update
 from finrl_ray.machine.compiled_cache import compiler_is_off
 
 _f32 = np.float32
@@ -82,7 +85,8 @@ class FusedOnPolicy(CompiledRollouts):
         if not fused.optimizer.works_on(fused.networks.flat):
             fused = self._current()  # a callback has loaded parameters in the middle of a rollout
         if n_rows not in fused.acting:
-            fused.acting[n_rows] = Acting(fused.networks, n_rows)
+            space: Any = self.action_space
+            fused.acting[n_rows] = Acting(fused.networks, n_rows, space.low, space.high)
         return fused.acting[n_rows]
 
     def collect_rollouts(
@@ -96,42 +100,30 @@ class FusedOnPolicy(CompiledRollouts):
         to_fill = rollout_buffer, n_rollout_steps
         if self.learner == FUSED:
             self._current()
-            # what does not fit raises in Python, as in SB3: compiled code would write beyond it
-            fits = (
-                n_rollout_steps <= rollout_buffer.buffer_size
-                and rollout_buffer.n_envs == env.num_envs
-            )
-            compiled = self._compiled_steps(env, callback) if fits else None
+            compiled = None
+            if _fits(env.num_envs, *to_fill):
+                compiled = self._compiled_steps(env, callback)
             if compiled is not None:
                 return self._collect_compiled(compiled, env, callback, *to_fill)
         return super().collect_rollouts(env, callback, *to_fill)
 
-    def _act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
-        if self.learner != FUSED:
-            return super()._act(observations)
-        return self._acting(len(observations)).act(observations)
+    def _steps(self, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> StoredSteps:
+        n_envs = self.n_envs
+        if self.learner != FUSED or not _fits(n_envs, rollout_buffer, n_rollout_steps):
+            return super()._steps(rollout_buffer, n_rollout_steps)
+        return CompiledActions(partial(self._acting, n_envs), rollout_buffer)
 
     def _values_of(self, observations: th.Tensor) -> th.Tensor:
         if self.learner != FUSED:
             return super()._values_of(observations)
         return self._acting(len(observations)).judge(observations)
 
-    def _finish_rollout(self, last_values: th.Tensor, dones: AnyArray) -> None:
-        buffer = self.rollout_buffer
+    def _finish_rollout(
+        self, rollout_buffer: RolloutBuffer, seen: AnyArray, dones: AnyArray
+    ) -> th.Tensor:
         if self.learner != FUSED:
-            super()._finish_rollout(last_values, dones)
-            return
-        advantages_of(
-            buffer.rewards,
-            buffer.values,
-            buffer.episode_starts,
-            last_values.numpy()[:, 0],
-            dones.astype(_f32),
-            _f32(buffer.gamma),
-            _f32(buffer.gamma * buffer.gae_lambda),
-            buffer.advantages,
-        )
-        buffer.returns = buffer.advantages + buffer.values
+            return super()._finish_rollout(rollout_buffer, seen, dones)
+        return self._acting(rollout_buffer.n_envs).finish(rollout_buffer, seen, dones)
 
     def _update_for(self, fused: Fused, n_rows: int, *, whole: bool) -> Update:
         kept = fused.updates.get(n_rows)
@@ -172,6 +164,11 @@ class FusedOnPolicy(CompiledRollouts):
             return super()._explained_variance()
         buffer = self.rollout_buffer
         return float(explained_variance(buffer.values, buffer.returns))
+
+
+def _fits(n_envs: int, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
+    """Return whether a buffer has room: compiled code would write beyond it, Python raises."""
+    return n_rollout_steps <= rollout_buffer.buffer_size and rollout_buffer.n_envs == n_envs
 
 
 class FusedPPO(FusedOnPolicy, ExactPPO):

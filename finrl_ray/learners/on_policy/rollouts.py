@@ -7,7 +7,7 @@ callbacks see are the same.
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch as th
@@ -20,10 +20,69 @@ from stable_baselines3.common.torch_layers import MlpExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import AnyArray, Float32Array
+from finrl_ray.learners.awaited_steps import AwaitedSteps
 from finrl_ray.learners.base import SB3, Learner
 from finrl_ray.learners.flat.optimizers import reason_against_flat
 from finrl_ray.learners.networks import reason_against_policy, reason_against_spaces
 from finrl_ray.learners.on_policy.per_ticker import PerTickerExtractor, PerTickerPolicy
+
+
+class StoredSteps(Protocol):
+    """Steps of a rollout: chosen, shown to callbacks, stored."""
+
+    def act(self, seen: Any, starts: Any) -> Float32Array:
+        """Choose actions for what is seen (E, S), and return them clipped.
+
+        Parameters
+        ----------
+        starts : of shape (E,), where an episode begins
+        """
+
+    def shown(self) -> tuple[th.Tensor, AnyArray, th.Tensor, th.Tensor]:
+        """Return what was seen, actions, values (E, 1) and log probabilities, as SB3 has them."""
+
+    def store(self, rewards: AnyArray) -> None:
+        """Store the step."""
+
+    def look_again(self) -> None:
+        """Take everything as it is now, after a callback has been called."""
+
+
+class TensorSteps:
+    """Steps whose actions come from the tensors of `OnPolicyLearner._act`."""
+
+    def __init__(self, model: "OnPolicyLearner", rollout_buffer: RolloutBuffer) -> None:
+        space: Any = model.action_space
+        self._model, self._buffer = model, rollout_buffer
+        self._low, self._high = space.low, space.high
+
+    def act(self, seen: Any, starts: Any) -> Float32Array:
+        """Choose actions for what is seen (E, S), and return them clipped."""
+        self._seen, self._starts, self._obs_tensor = seen, starts, th.as_tensor(seen)
+        self._actions, self._values, self._log_probs = self._model._act(self._obs_tensor)
+        clipped: Float32Array = np.minimum(np.maximum(self._actions, self._low), self._high)
+        return clipped
+
+    def shown(self) -> tuple[th.Tensor, AnyArray, th.Tensor, th.Tensor]:
+        """Return what was seen, actions, values (E, 1) and log probabilities, as SB3 has them."""
+        return self._obs_tensor, self._actions, self._values, self._log_probs
+
+    def store(self, rewards: AnyArray) -> None:
+        """Do what `RolloutBuffer.add` does for vectors, with fewer copies."""
+        buffer = self._buffer
+        k = buffer.pos
+        buffer.observations[k] = self._seen
+        buffer.actions[k] = self._actions
+        buffer.rewards[k] = rewards
+        buffer.episode_starts[k] = self._starts
+        buffer.values[k] = self._values.numpy()[:, 0]
+        buffer.log_probs[k] = self._log_probs.numpy()
+        buffer.pos = k + 1
+        if buffer.pos == buffer.buffer_size:
+            buffer.full = True
+
+    def look_again(self) -> None:
+        """Do nothing: tensors are those of the policy."""
 
 
 class OnPolicyLearner(Learner, OnPolicyAlgorithm):
@@ -36,13 +95,21 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
         Each call takes E * A normal random numbers from torch.
         """
 
+    def _steps(self, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> StoredSteps:
+        """Return what chooses actions and stores steps."""
+        return TensorSteps(self, rollout_buffer)
+
     @abstractmethod
     def _values_of(self, observations: th.Tensor) -> th.Tensor:
         """Return the values, of shape (E, 1), of observations (E, S)."""
 
-    def _finish_rollout(self, last_values: th.Tensor, dones: AnyArray) -> None:
-        """Compute advantages and returns from the values (E, 1) of what is seen last."""
-        self.rollout_buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
+    def _finish_rollout(
+        self, rollout_buffer: RolloutBuffer, seen: AnyArray, dones: AnyArray
+    ) -> th.Tensor:
+        """Compute advantages and returns; return the values (E, 1) of what is seen last (E, S)."""
+        values = self._values_of(th.as_tensor(seen))
+        rollout_buffer.compute_returns_and_advantage(last_values=values, dones=dones)
+        return values
 
     def _reason_against_exact(self) -> str:
         policy: Any = self.policy
@@ -74,30 +141,33 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         if self.policy.training:
             self.policy.set_training_mode(False)
-        n_steps = 0
         rollout_buffer.reset()
         callback.on_rollout_start()
-        low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]  # a Box
-        while n_steps < n_rollout_steps:
-            obs_tensor = th.as_tensor(self._last_obs)
-            actions, values, log_probs = self._act(obs_tensor)
-            clipped_actions = np.minimum(np.maximum(actions, low), high)
+        awaited = AwaitedSteps(callback, self.num_timesteps, env.num_envs)
+        steps = self._steps(rollout_buffer, n_rollout_steps)
+        for n_steps in range(n_rollout_steps):
+            clipped_actions = steps.act(self._last_obs, self._last_episode_starts)
             new_obs: Any
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            # callbacks find here what they find in SB3, under the same names
-            callback.update_locals(locals())
-            if not callback.on_step():
-                return False
+            ended = np.count_nonzero(dones)  # quicker than any()
+            last = n_steps == n_rollout_steps - 1
+            if awaited.must_see(self.num_timesteps, ended or last):
+                # callbacks find here what they find in SB3, under the same names
+                obs_tensor, actions, values, log_probs = steps.shown()
+                callback.update_locals(locals())
+                if not callback.on_step():
+                    return False
+                steps.look_again()
+                awaited.look_again(self.num_timesteps)
             self._update_info_buffer(infos, dones)
-            n_steps += 1
-            if np.count_nonzero(dones):  # quicker than any()
+            if ended:
                 self._bootstrap_time_limits(rewards, dones, infos)
-            self._store(rollout_buffer, actions, rewards, values, log_probs)
+            steps.store(rewards)
             self._last_obs = new_obs
             self._last_episode_starts = dones
-        values = self._values_of(th.as_tensor(new_obs))
-        self._finish_rollout(values, dones)
+        n_steps = n_rollout_steps
+        values = self._finish_rollout(rollout_buffer, new_obs, dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
@@ -112,23 +182,3 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
                 # a copy, as SB3 makes one: a row of an array may start at any multiple of 4 bytes
                 value = self._values_of(th.from_numpy(np.array(last[np.newaxis])))[0]
                 rewards[index] += self.gamma * value.numpy()[0]
-
-    def _store(
-        self,
-        rollout_buffer: RolloutBuffer,
-        actions: Float32Array,
-        rewards: AnyArray,
-        values: th.Tensor,
-        log_probs: th.Tensor,
-    ) -> None:
-        """Do what `RolloutBuffer.add` does for vectors, with fewer copies."""
-        k = rollout_buffer.pos
-        rollout_buffer.observations[k] = self._last_obs
-        rollout_buffer.actions[k] = actions
-        rollout_buffer.rewards[k] = rewards
-        rollout_buffer.episode_starts[k] = self._last_episode_starts
-        rollout_buffer.values[k] = values.numpy()[:, 0]
-        rollout_buffer.log_probs[k] = log_probs.numpy()
-        rollout_buffer.pos = k + 1
-        if rollout_buffer.pos == rollout_buffer.buffer_size:
-            rollout_buffer.full = True

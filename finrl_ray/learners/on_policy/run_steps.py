@@ -14,9 +14,9 @@ from finrl_ray.learners.on_policy import (
     planned_networks,
     small_batches,
 )
-from finrl_ray.learners.on_policy.kernels import sample_actions
+from finrl_ray.learners.on_policy.kernels import advantages_of, sample_actions
 from finrl_ray.learners.on_policy.planned_networks import Planned, forward
-from finrl_ray.learners.on_policy.small_batches import act_on_rows
+from finrl_ray.learners.on_policy.small_batches import act_on_rows, judge_rows
 from finrl_ray.learners.products import network, tiles, vector_code, vectors
 from finrl_ray.learners.running_normalization import copy_rows, normalize_step
 
@@ -110,6 +110,71 @@ def _any_finished(records: Any) -> bool:
     return bool(finished)
 
 
+def _act_and_store(digest: int) -> Any:
+    """Return `act_and_store`, kept on disk as `run_steps` is."""
+
+    @cached_njit
+    def act_and_store(k: int, policy: Any, noise: Float32Array, now: Any, rollout: Any) -> bool:
+        """Choose the actions of step k, for envs that Python steps; see `run_steps`.
+
+        Parameters
+        ----------
+        noise : array of shape (E, A), standard normal
+
+        Returns
+        -------
+        bool
+            Whether all means are numbers and all deviations are above 0.
+        """
+        _ = digest
+        return _act(k, Policy(*policy), noise, Present(*now), Rollout(*rollout))
+
+    return act_and_store
+
+
+def _finish_rollout(digest: int) -> Any:
+    """Return `finish_rollout`, kept on disk as `run_steps` is."""
+
+    @cached_njit
+    def finish_rollout(
+        policy: Any,
+        seen: Float32Array,
+        last_values: Float32Array,
+        stored: tuple[Float32Array, Float32Array, Float32Array],
+        last_dones: Float32Array,
+        gamma: Any,
+        gamma_lambda: Any,
+        filled: tuple[Float32Array, Float32Array],
+    ) -> None:
+        """Fill the advantages and returns of a rollout, and the values of what is seen after it.
+
+        Parameters
+        ----------
+        seen : array of shape (E, S)
+        last_values : array of shape (E, 1), filled
+        stored : rewards, values and starts of episodes, (T, E)
+        last_dones, gamma, gamma_lambda : see `advantages_of`
+        filled : advantages and returns, (T, E)
+        """
+        _ = digest
+        agent = Policy(*policy)
+        if agent.one_by_one:
+            judge_rows(agent.values, agent.places[1], agent.is_tanh, seen, agent.work, last_values)
+        else:
+            forward(Planned(*agent.planned), agent.values, seen, agent.mean, last_values)
+        rewards, values, starts = stored
+        advantages, returns = filled
+        following = last_values.reshape(last_values.shape[0])
+        advantages_of(
+            rewards, values, starts, following, last_dones, gamma, gamma_lambda, advantages
+        )
+        for t in range(values.shape[0]):
+            for e in range(values.shape[1]):
+                returns[t, e] = advantages[t, e] + values[t, e]
+
+    return finish_rollout
+
+
 def _run_steps(digest: int) -> Any:
     """Return `run_steps`, kept on disk until this file or those behind `digest` change."""
 
@@ -170,3 +235,6 @@ _PARTS = (
 FILES = (*step.FILES, *(str(part.__file__) for part in _PARTS))
 """The files of which compiled code is part of `run_steps`."""
 run_steps = _run_steps(digest_of(*FILES))
+_ACTING = digest_of(*(str(part.__file__) for part in _PARTS), __file__)
+act_and_store = _act_and_store(_ACTING)
+finish_rollout = _finish_rollout(_ACTING)

@@ -1,6 +1,6 @@
-"""Memory that the fused PPO and A2C share: for acting and for updates."""
+"""Memory that the fused PPO and A2C share: for updates, and all of it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch as th
@@ -13,6 +13,7 @@ from finrl_ray.learners.flat.optimizers import (
     FlatRMSpropTFLike,
 )
 from finrl_ray.learners.networks import require_distribution
+from finrl_ray.learners.on_policy.acting import Acting
 from finrl_ray.learners.on_policy.actor_critic import ActorCritic
 from finrl_ray.learners.on_policy.epoch import (
     ADAM,
@@ -25,101 +26,10 @@ from finrl_ray.learners.on_policy.epoch import (
     Optimizing,
     run_epoch,
 )
-from finrl_ray.learners.on_policy.kernels import sample_actions
-from finrl_ray.learners.on_policy.planned_networks import (
-    forward,
-    plan_networks,
-    steps_in_cache,
-)
-from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, act_on_rows, judge_rows
-from finrl_ray.learners.products.network import pack_weights
+from finrl_ray.learners.on_policy.planned_networks import plan_networks, steps_in_cache
 
 _f32 = np.float32
 _KINDS = {FlatAdam: ADAM, FlatRMSprop: RMSPROP, FlatRMSpropTFLike: RMSPROP_TF_LIKE}
-
-
-class Acting:
-    """Memory for the actions of E accounts."""
-
-    def __init__(self, networks: ActorCritic, n_rows: int) -> None:
-        n_actions = len(networks.log_std)
-        self.networks, self.n_rows = networks, n_rows
-        self.mean: Float32Array = np.zeros((n_rows, n_actions), dtype=_f32)
-        self._one_by_one = n_rows <= MOST_ROWS and not networks.per_ticker
-        self._noise = th.zeros(n_rows, n_actions)
-        self._noise_array: Float32Array = self._noise.numpy()
-        widest = max(int(places[:, 2].max()) for places in networks.places)
-        self._work: Float32Array = np.zeros((2, widest), dtype=_f32)
-        self._planned = plan_networks(networks, n_rows)
-
-    def act(self, observations: th.Tensor) -> tuple[Float32Array, th.Tensor, th.Tensor]:
-        """Return new actions (E, A), values (E, 1) and log probabilities (E,).
-
-        Raises
-        ------
-        ValueError
-            If the means or deviations of the policy are NaN, as torch says it.
-        """
-        networks, n_rows = self.networks, self.n_rows
-        self._noise.normal_()
-        actions = np.empty_like(self.mean)
-        log_probs: Float32Array = np.empty(n_rows, dtype=_f32)
-        values: Float32Array = np.empty((n_rows, 1), dtype=_f32)
-        seen = observations.contiguous().numpy()
-        if self._one_by_one:
-            fine = act_on_rows(
-                networks.values,
-                networks.places,
-                networks.is_tanh,
-                seen,
-                self._work,
-                networks.log_std,
-                self._noise_array,
-                self.mean,
-                (actions, log_probs, values),
-            )
-        else:
-            self._forward(seen, values)
-            fine = sample_actions(
-                self.mean, networks.log_std, self._noise_array, actions, log_probs
-            )
-        if not fine:
-            self.require_distribution()
-        return actions, th.from_numpy(values), th.from_numpy(log_probs)
-
-    def require_distribution(self) -> None:
-        """Raise what torch raises if the means or deviations that acted last are NaN."""
-        log_std = self.networks.log_std
-        require_distribution(th.from_numpy(self.mean), th.from_numpy(np.exp(log_std)))
-
-    def in_kernel(self) -> tuple[Any, ...]:
-        """Return the fields of `run_steps.Policy`, for the parameters as they are now."""
-        networks = self.networks
-        if not self._one_by_one:
-            self._pack()
-        places = networks.values, networks.places, networks.is_tanh
-        memory = networks.log_std, self._work, self.mean
-        return (*places, *memory, tuple(self._planned), self._one_by_one)
-
-    def judge(self, observations: th.Tensor) -> th.Tensor:
-        """Return values (E, 1) of observations (E, S)."""
-        networks = self.networks
-        values: Float32Array = np.empty((self.n_rows, 1), dtype=_f32)
-        seen = observations.contiguous().numpy()
-        if self._one_by_one:
-            critic = networks.places[1]
-            judge_rows(networks.values, critic, networks.is_tanh, seen, self._work, values)
-        else:
-            self._forward(seen, values)
-        return th.from_numpy(values)
-
-    def _pack(self) -> None:
-        pack_weights(self._planned.plan, self.networks.values, self._planned.work)
-
-    def _forward(self, seen: Float32Array, values: Float32Array) -> None:
-        """Fill `mean` and values (E, 1) for what is seen (E, S)."""
-        self._pack()
-        forward(self._planned, self.networks.values, seen, self.mean, values)
 
 
 class Update:

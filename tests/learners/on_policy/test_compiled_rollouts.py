@@ -87,6 +87,16 @@ class Rows(BaseCallback):
         assert (self.num_timesteps, buffer.full) == (self.model.num_timesteps, True)
 
 
+class Everything(BaseCallback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def _on_step(self) -> bool:
+        self.steps += 1
+        return True
+
+
 def without_clock(info: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in info.items() if name != "account_history"}
     if "account_history" in info:
@@ -121,6 +131,8 @@ def make_model(
 def trained(model: Any, n_steps: int = 200, *more: BaseCallback) -> dict[str, Any]:
     rows = Rows()
     model.set_random_seed(7)
+    if model._always_in_python:
+        more = (*more, Everything())
     model.learn(n_steps * model.n_envs, callback=CallbackList([*more, rows]))
     known = model.logger.name_to_value.items()
     logged = {name: value for name, value in known if not name.startswith("time")}
@@ -131,6 +143,20 @@ def trained(model: Any, n_steps: int = 200, *more: BaseCallback) -> dict[str, An
 def pair(*more: Any, **settings: Any) -> list[dict[str, Any]]:
     made = [make_model(in_python=in_python, **settings) for in_python in (False, True)]
     return [trained(model, 200, *copy.deepcopy(more)) for model in made]
+
+
+def test_steps_that_python_takes_are_left_out_as_compiled_ones_are() -> None:
+    """Only what looks at every step costs anything, whatever the env."""
+    asked, states = (1, 2, 7, 23, 24, 25, 100, 111), []
+    for everything in ([], [Everything()]):
+        model, rows, logged = make_model(in_python=True), Rows(), TensorboardCallback()
+        model.learn(200, callback=[At(*asked), logged, *everything, rows])
+        known = model.logger.name_to_value.items()
+        found = {name: value for name, value in known if not name.startswith("time")}
+        states.append({**capture_state(model), "rollouts": rows.rollouts, "logged": found})
+        states[-1] |= {"seen": rows.seen, "calls": [rows.n_calls, logged.n_calls]}
+    assert set(asked) <= set(states[0]["seen"])
+    assert_same(*states)
 
 
 def assert_same(compiled: dict[str, Any], python: dict[str, Any]) -> None:
@@ -320,16 +346,6 @@ def test_an_account_beyond_float32_is_refused_in_the_middle() -> None:
         left.append({"error": str(raised.value), **where(model), **account})
     assert left[0]["at"] > 5
     assert_equal_bits(*left)
-
-
-class Everything(BaseCallback):
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps = 0
-
-    def _on_step(self) -> bool:
-        self.steps += 1
-        return True
 
 
 @pytest.mark.parametrize("normalize", [None, {}])

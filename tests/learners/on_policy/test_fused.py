@@ -125,13 +125,11 @@ def test_advantages_are_sb3s_bit_for_bit(n_envs: int) -> None:
     for name in ("rewards", "values"):
         getattr(buffer, name)[:] = rng.normal(0, 10, (40, n_envs))
     buffer.episode_starts[:] = rng.random((40, n_envs)) < 0.2
-    last, dones = (
-        th.from_numpy(rng.normal(0, 1, (n_envs, 1)).astype(np.float32)),
-        rng.random(n_envs),
-    )
+    seen, dones = rng.normal(0, 1, (n_envs, 7)).astype(np.float32), rng.random(n_envs) < 0.5
     expected = copy.deepcopy(buffer)
-    RolloutBuffer.compute_returns_and_advantage(expected, last, dones < 0.5)
-    model._finish_rollout(last, dones < 0.5)
+    last = model._finish_rollout(buffer, seen, dones)
+    assert_equal_bits(last, model._values_of(th.from_numpy(seen)))
+    RolloutBuffer.compute_returns_and_advantage(expected, last, dones)
     assert_equal_bits(expected.advantages, buffer.advantages)
     assert_equal_bits(expected.returns, buffer.returns)
 
