@@ -13,16 +13,30 @@ import numba
 typeof: Any = numba.typeof
 
 
-def entry_for(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-    """Return the code of a compiled function for the types of some arguments, to be called often.
+class EntryCalls:
+    """Calls of compiled functions, each function always with arguments of the same types.
 
-    Parameters
-    ----------
-    function : of `numba.njit`; it keeps the code
-    arguments : as they will be given; later ones must be of the very same types, arrays as many
-        dimensions and laid out alike, which nothing checks
+    Nothing checks that: arrays must be of the type, of as many dimensions and laid out as those of
+    the first call.
     """
-    kinds = tuple(typeof(argument) for argument in arguments)
-    function.compile(kinds)
-    entry: Callable[..., Any] = function.overloads[kinds].entry_point
-    return entry
+
+    def __init__(self) -> None:
+        self._entries: dict[Any, Callable[..., Any]] = {}
+
+    def __call__(self, function: Any, *arguments: Any) -> Any:
+        """Return what `function(*arguments)` returns."""
+        entry = self._entries.get(function)
+        if entry is None:
+            kinds = tuple(typeof(argument) for argument in arguments)
+            function.compile(kinds)
+            entry = self._entries[function] = function.overloads[kinds].entry_point
+        return entry(*arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "EntryCalls":
+        """Return a new one: compiled code is found again."""
+        del memo
+        return EntryCalls()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what no other process can call."""
+        return EntryCalls, ()

@@ -19,7 +19,7 @@ from finrl_ray.learners.on_policy.run_steps import (
 )
 from finrl_ray.learners.on_policy.small_batches import MOST_ROWS, judge_rows
 from finrl_ray.learners.products.network import pack_weights
-from finrl_ray.machine.compiled_entry import entry_for
+from finrl_ray.machine.compiled_entry import EntryCalls
 
 _f32 = np.float32
 
@@ -56,14 +56,7 @@ class Acting:
             high=np.ascontiguousarray(high, dtype=_f32),
         )
         self._now = tuple(self.now)
-        self._entries: dict[Any, Callable[..., Any]] = {}
-
-    def _call(self, function: Any, *arguments: Any) -> Any:
-        """Call compiled code; what is given to a function always has the same types."""
-        entry = self._entries.get(function)
-        if entry is None:
-            entry = self._entries[function] = entry_for(function, arguments)
-        return entry(*arguments)
+        self._call = EntryCalls()
 
     def act(
         self,

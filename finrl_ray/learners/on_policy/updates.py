@@ -1,6 +1,6 @@
 """Memory that the fused PPO and A2C share: for updates, and all of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
@@ -27,6 +27,7 @@ from finrl_ray.learners.on_policy.epoch import (
     run_epoch,
 )
 from finrl_ray.learners.on_policy.planned_networks import plan_networks, steps_in_cache
+from finrl_ray.machine.compiled_entry import EntryCalls
 
 _f32 = np.float32
 _KINDS = {FlatAdam: ADAM, FlatRMSprop: RMSPROP, FlatRMSpropTFLike: RMSPROP_TF_LIKE}
@@ -51,6 +52,8 @@ class Update:
         def zeros(*shape: int) -> Float32Array:
             return np.zeros(shape, dtype=_f32)
 
+        self._call = EntryCalls()
+        self._kinds: list[Any] | None = None
         self.memory = Memory(
             old_values=zeros(n_rows),
             old_log_probs=zeros(n_rows),
@@ -88,7 +91,13 @@ class Update:
         """
         optimizer = fused.optimizer
         parts = np.zeros((-(-len(order) // batch_size), 5))
-        done, ended = run_epoch(
+        kinds = [(array.dtype, array.flags.c_contiguous) for array in arrays]
+        if self._kinds is None:
+            self._kinds = kinds
+        # a callback may have put other arrays into the buffer
+        call = self._call if kinds == self._kinds else _call_by_type
+        done, ended = call(
+            run_epoch,
             order,
             batch_size,
             arrays,
@@ -113,6 +122,10 @@ class Update:
     def _require_distribution(self) -> None:
         means = th.from_numpy(self.planned.means)
         require_distribution(means, th.from_numpy(np.exp(self.networks.log_std)))
+
+
+def _call_by_type(function: Any, *arguments: Any) -> Any:
+    return function(*arguments)
 
 
 class Fused(NamedTuple):
