@@ -12,10 +12,13 @@ import numpy as np
 from finrl_ray._typing import Float32Array, IntArray
 from finrl_ray.learners.products.activations import outputs_of_sums, slopes_of_sums
 from finrl_ray.learners.products.network import compiled, product
+from finrl_ray.learners.products.prefetch import prefetch_later
 from finrl_ray.learners.products.steps import followed_adam_pass, unclipped_adam_pass
 from finrl_ray.learners.products.tiles import address_of, packed_transpose
 from finrl_ray.learners.products.vectors import BLOCK, SHAPE
 
+_ROWS_AT_ONCE = 4 * SHAPE.rows
+"""Of a batch, multiplied between two requests for weights."""
 _ROWS = 6 * SHAPE.rows
 """Of weights, moved at a time."""
 
@@ -45,15 +48,27 @@ def forward(
     here, there, block = address_of(values), address_of(work), address_of(packed)
     for k in range(plan.shape[0]):
         weight, n_outputs, n_inputs = here + 4 * plan[k, 0], plan[k, 2], plan[k, 3]
-        output, row = there + 4 * plan[k, 6], plan[k, 7]
+        output, output_row = there + 4 * plan[k, 6], plan[k, 7]
+        seen, seen_row = there + 4 * plan[k, 4], plan[k, 5]
+        bias, activation = here + 4 * plan[k, 1], plan[k, 12]
         for first in range(0, n_outputs, BLOCK):
             n = min(BLOCK, n_outputs - first)
-            packed_transpose(n, n_inputs, weight + 4 * first * n_inputs, n_inputs, block, 0)
-            product(
-                n_rows, n, n_inputs, there + 4 * plan[k, 4], plan[k, 5], 1,
-                block, BLOCK, 0, output + 4 * first, row,
-            )  # fmt: skip
-        outputs_of_sums((n_rows, n_outputs, output, row, here + 4 * plan[k, 1], plan[k, 12]))
+            begin = weight + 4 * first * n_inputs
+            packed_transpose(n, n_inputs, begin, n_inputs, block, 0)
+            # the next block's weights are asked for meanwhile, some at a time
+            begin += 4 * n * n_inputs
+            sums, left = output + 4 * first, min(BLOCK, n_outputs - first - n) * n_inputs
+            for row in range(0, n_rows, _ROWS_AT_ONCE):
+                taken = min(_ROWS_AT_ONCE, n_rows - row)
+                share = min(left, -(-BLOCK * n_inputs * taken // n_rows))
+                prefetch_later(begin, share)
+                begin += 4 * share
+                left -= share
+                product(
+                    taken, n, n_inputs, seen + 4 * row * seen_row, seen_row, 1,
+                    block, BLOCK, 0, sums + 4 * row * output_row, output_row,
+                )  # fmt: skip
+            outputs_of_sums((n_rows, n, sums, output_row, bias + 4 * first, activation))
 
 
 @compiled

@@ -1,6 +1,7 @@
 """A layer's activation, forward and back, a vector of columns at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -34,6 +35,9 @@ class _Columns:
     n_columns, activation : of the layer
     """
 
+    n_rows: Any
+    row: Any
+
     def __init__(self, builder: Any, n_columns: Any, activation: Any) -> None:
         self.builder, self.code = builder, VectorCode(builder)
         self.n_columns, self.activation = n_columns, activation
@@ -41,19 +45,34 @@ class _Columns:
     def write(self) -> None:
         """Write the code for each activation."""
         builder, lanes = self.builder, WHOLE(SHAPE.lanes)
-        whole = builder.sdiv(self.n_columns, lanes)
-        left = builder.sub(self.n_columns, builder.mul(whole, lanes))
+        n_whole = builder.sdiv(self.n_columns, lanes)
+        first = builder.mul(n_whole, lanes)
+        left = builder.sub(self.n_columns, first)
         for activation in (LINEAR, RELU, TANH):
             with builder.if_then(builder.icmp_signed("==", self.activation, WHOLE(activation))):
-                with _no_types.for_range(builder, whole) as loop:
-                    self.column(builder.mul(loop.index, lanes), None, activation)
+                self.whole(n_whole, activation)
                 with builder.if_then(builder.icmp_signed(">", left, WHOLE(0))):
-                    mask = self.code.first_lanes(left)
-                    self.column(builder.mul(whole, lanes), mask, activation)
+                    self.rest(first, self.code.first_lanes(left), activation)
 
-    def column(self, first: Any, mask: Any, activation: int) -> None:
-        """Write the code for a vector of columns."""
+    def whole(self, n_whole: Any, activation: int) -> None:
+        """Write the loops over whole vectors, row by row: walks down long columns are slow."""
         raise NotImplementedError
+
+    def rest(self, first: Any, mask: Any, activation: int) -> None:
+        """Write the loop down the last columns, fewer than a vector has lanes."""
+        raise NotImplementedError
+
+    @contextmanager
+    def each_row(self) -> Iterator[Any]:
+        """Write a loop over rows; yield the place of the row."""
+        with _no_types.for_range(self.builder, self.n_rows) as loop:
+            yield self.builder.mul(loop.index, self.row)
+
+    @contextmanager
+    def each_vector(self, n_whole: Any) -> Iterator[Any]:
+        """Write a loop over whole vectors of columns; yield the first column."""
+        with _no_types.for_range(self.builder, n_whole) as loop:
+            yield self.builder.mul(loop.index, WHOLE(SHAPE.lanes))
 
     def load(self, address: Any, place: Any, mask: Any) -> Lanes:
         return Lanes(self.code, self.code.load(self.code.at(address, place), mask))
@@ -64,17 +83,23 @@ class _Forward(_Columns):
         self.n_rows, n_columns, self.sums, self.row, self.bias, activation = arguments
         super().__init__(builder, n_columns, activation)
 
-    def column(self, first: Any, mask: Any, activation: int) -> None:
-        builder, code = self.builder, self.code
+    def whole(self, n_whole: Any, activation: int) -> None:
+        with self.each_row() as row, self.each_vector(n_whole) as first:
+            self.vector(row, first, None, self.load(self.bias, first, None), activation)
+
+    def rest(self, first: Any, mask: Any, activation: int) -> None:
         bias = self.load(self.bias, first, mask)
-        with _no_types.for_range(builder, self.n_rows) as loop:
-            place = builder.add(first, builder.mul(loop.index, self.row))
-            output = self.load(self.sums, place, mask) + bias
-            if activation == RELU:
-                output = output.where_above_zero(output)
-            elif activation == TANH:
-                output = _tanh(output)
-            code.store(output.vector, code.at(self.sums, place), mask)
+        with self.each_row() as row:
+            self.vector(row, first, mask, bias, activation)
+
+    def vector(self, row: Any, first: Any, mask: Any, bias: Lanes, activation: int) -> None:
+        place = self.builder.add(row, first)
+        output = self.load(self.sums, place, mask) + bias
+        if activation == RELU:
+            output = output.where_above_zero(output)
+        elif activation == TANH:
+            output = _tanh(output)
+        self.code.store(output.vector, self.code.at(self.sums, place), mask)
 
 
 def _tanh(x: Lanes) -> Lanes:
@@ -99,24 +124,42 @@ class _Back(_Columns):
         super().__init__(builder, n_columns, activation)
         self.is_onto = builder.icmp_signed("!=", onto, WHOLE(0))
 
-    def column(self, first: Any, mask: Any, activation: int) -> None:
+    def whole(self, n_whole: Any, activation: int) -> None:
+        code = self.code
+        with self.each_vector(n_whole) as first:
+            code.store(self.before(first, None), code.at(self.bias_slope, first))
+        with self.each_row() as row, self.each_vector(n_whole) as first:
+            total = self.load(self.bias_slope, first, None)
+            total = total + self.vector(row, first, None, activation)
+            code.store(total.vector, code.at(self.bias_slope, first))
+
+    def rest(self, first: Any, mask: Any, activation: int) -> None:
         builder, code = self.builder, self.code
-        zeros = ir.Constant(VECTOR, None)
-        total = _no_types.alloca_once_value(builder, zeros)
-        before = code.load(code.at(self.bias_slope, first), mask)
-        builder.store(builder.select(self.is_onto, before, zeros), total)
-        with _no_types.for_range(builder, self.n_rows) as loop:
-            place = builder.add(first, builder.mul(loop.index, self.row))
-            slope = self.load(self.slopes, place, mask)
-            if activation != LINEAR:
-                output = self.load(self.outputs, place, mask)
-                if activation == RELU:
-                    slope = output.where_above_zero(slope)
-                else:
-                    slope = slope * (output.constant(1.0) - output * output)
-                code.store(slope.vector, code.at(self.slopes, place), mask)
+        total = _no_types.alloca_once_value(builder, self.before(first, mask))
+        with self.each_row() as row:
+            slope = self.vector(row, first, mask, activation)
             builder.store((Lanes(code, builder.load(total)) + slope).vector, total)
         code.store(builder.load(total), code.at(self.bias_slope, first), mask)
+
+    def before(self, first: Any, mask: Any) -> Any:
+        """Return what the slopes of the bias are added to."""
+        before = self.load(self.bias_slope, first, mask).vector
+        return self.builder.select(self.is_onto, before, ir.Constant(VECTOR, None))
+
+    def vector(self, row: Any, first: Any, mask: Any, activation: int) -> Lanes:
+        """Write the code for a vector of columns of a row; return its slopes."""
+        place = self.builder.add(row, first)
+        slope = self.load(self.slopes, place, mask)
+        if activation == LINEAR:
+            return slope
+        output = self.load(self.outputs, place, mask)
+        if activation == RELU:
+            # the fence keeps LLVM from storing zeros alone, by a mask: slow on AMD's processors
+            slope = output.where_above_zero(slope).fenced()
+        else:
+            slope = slope * (output.constant(1.0) - output * output)
+        self.code.store(slope.vector, self.code.at(self.slopes, place), mask)
+        return slope
 
 
 def _intrinsic(kind: Any, n_arguments: int) -> Any:

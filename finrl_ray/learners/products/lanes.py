@@ -73,3 +73,7 @@ class Lanes:
         builder, nothing = self.code.builder, self.constant(0.0).vector
         below = builder.fcmp_ordered("<=", self.vector, nothing)
         return Lanes(self.code, builder.select(below, nothing, other.vector))
+
+    def fenced(self) -> "Lanes":
+        """Return these, made for themselves: what follows is not merged with what they came of."""
+        return Lanes(self.code, self.code.fence(self.vector))

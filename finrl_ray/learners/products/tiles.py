@@ -20,6 +20,7 @@ from finrl_ray.learners.products.vector_code import VECTOR, WHOLE, VectorCode
 from finrl_ray.learners.products.vectors import BLOCK, SHAPE
 
 _no_types: Any = cgutils  # Numba is not typed
+_AVX_LANES = 8
 _FEWER_ROWS = (4, 2, 1)
 """Tiles for the rows that are left, fewer than 8, as the digits of a binary number."""
 
@@ -152,10 +153,25 @@ def tiled_product(
 
 
 def _square_transposed(code: VectorCode, rows: list[Any]) -> list[Any]:
-    """Return the columns of a square of vectors: a perfect shuffle, once for each binary digit."""
+    """Return the columns of a square of vectors."""
+    if SHAPE.lanes != _AVX_LANES:
+        return _shuffled(code, rows, SHAPE.lanes)
+    # AVX2 shuffles halves of a register by themselves, and moves numbers between them slowly, so
+    # the halves are put where they belong first
     half = SHAPE.lanes // 2
-    for _ in range(SHAPE.lanes.bit_length() - 1):
-        pairs = [code.interleaved(rows[i], rows[i + half]) for i in range(half)]
+    columns: list[Any] = []
+    for first in (0, half):
+        lanes = [first + lane + add for add in (0, SHAPE.lanes) for lane in range(half)]
+        parts = [code.chosen(rows[i], rows[i + half], lanes) for i in range(half)]
+        columns += _shuffled(code, parts, half)
+    return columns
+
+
+def _shuffled(code: VectorCode, rows: list[Any], n_together: int) -> list[Any]:
+    """Return the columns of squares side by side: a perfect shuffle for each binary digit."""
+    half = n_together // 2
+    for _ in range(n_together.bit_length() - 1):
+        pairs = [code.interleaved(rows[i], rows[i + half], n_together) for i in range(half)]
         rows = [vector for pair in pairs for vector in pair]
     return rows
 

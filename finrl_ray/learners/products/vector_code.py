@@ -83,6 +83,10 @@ class VectorCode:
         """Return square roots, rounded once."""
         return self._call("sqrt", [a], VECTOR)
 
+    def fence(self, a: Any) -> Any:
+        """Return a vector that LLVM takes as it comes."""
+        return self._call("arithmetic.fence", [a], VECTOR)
+
     def estimate(self, what: str, a: Any) -> Any:
         """Return the processor's estimate of 1 / sqrt ("rsqrt") or 1 / x ("rcp"), or None."""
         if SHAPE.lanes == _AVX512_LANES:
@@ -102,12 +106,24 @@ class VectorCode:
         function = _no_types.get_or_insert_function(self.builder.module, kind, full)
         return self.builder.call(function, arguments)
 
-    def interleaved(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Return a0, b0, a1, b1 and so on as two vectors."""
-        half = SHAPE.lanes // 2
-        pairs = [lane + add for lane in range(SHAPE.lanes) for add in (0, SHAPE.lanes)]
-        low, high = pairs[: 2 * half], pairs[2 * half :]
-        first, second = (
-            self.builder.shuffle_vector(a, b, ir.Constant(_SHORTS, lanes)) for lanes in (low, high)
-        )
-        return first, second
+    def interleaved(self, a: Any, b: Any, n_together: int = SHAPE.lanes) -> tuple[Any, Any]:
+        """Return a0, b0, a1, b1 and so on as two vectors.
+
+        Parameters
+        ----------
+        n_together : lanes that each vector is cut into, each part interleaved by itself
+        """
+        lanes = range(SHAPE.lanes)
+        parts = [lanes[k : k + n_together] for k in lanes[::n_together]]
+        half = n_together // 2
+        first = [lane for part in parts for lane in part[:half]]
+        second = [lane for part in parts for lane in part[half:]]
+        return self.chosen(a, b, _pairs(first)), self.chosen(a, b, _pairs(second))
+
+    def chosen(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
+        """Return some lanes of two vectors, counted through both."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(_SHORTS, list(lanes)))
+
+
+def _pairs(lanes: Sequence[int]) -> list[int]:
+    return [lane + add for lane in lanes for add in (0, SHAPE.lanes)]
