@@ -1,5 +1,6 @@
 """What all learners share: which of SB3's, the exact and the fused one a model really uses."""
 
+import copy
 import logging
 from typing import Any, ClassVar
 
@@ -48,6 +49,23 @@ class Learner(BaseAlgorithm):
             return
         self._prepare_fused()
         self.learner = FUSED
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Learner":
+        """Return a copy that trains as this one would, on arrays of its own.
+
+        The learner's memory is made anew: it consists of views of the parameters, of addresses and
+        of what belongs to them, none of which can be copied one by one.
+        """
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        for name, value in vars(self).items():
+            if name not in self.own_attributes:
+                made.__dict__[name] = copy.deepcopy(value, memo)
+        if self.learner != SB3:
+            made._prepare_exact()
+        if self.learner == FUSED:
+            made._prepare_fused()
+        return made
 
     def _reason_against_exact(self) -> str:
         """Return why this model needs SB3's own code, or an empty text."""

@@ -131,8 +131,9 @@ class StateCommitter:
         """Make the events of the block permanent at its end, with one state.
 
         The records have them at once. What has happened outside meanwhile must be such that it can
-        happen again: a trial may go on, but no checkpoint be deleted, nor a trial start for the
-        first time; `flush` writes before.
+        happen again if the driver dies within the block. A trial may go on, or start on the worker
+        of another one: the journal has it as created, so that a resumed search starts it again. No
+        checkpoint may be deleted, which an earlier state still names: `flush` writes before.
         """
         self._together += 1
         try:
