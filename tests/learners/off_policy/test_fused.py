@@ -44,6 +44,15 @@ def _one_thread() -> None:
     th.set_num_threads(1)
 
 
+def series(logged: list[dict[str, float]]) -> dict[str, Any]:
+    """Return what was logged by its name, over time.
+
+    A loss is the mean of values that may cancel: near 0 it has their rounding errors.
+    """
+    names = {name for one in logged for name in one}
+    return {name: np.array([one[name] for one in logged if name in one]) for name in names}
+
+
 @pytest.mark.parametrize(("algorithm", "settings"), CASES)
 def test_updates_are_sb3s_to_rounding(algorithm: str, settings: dict[str, Any]) -> None:
     for n_steps in (22, 60):
@@ -54,8 +63,9 @@ def test_updates_are_sb3s_to_rounding(algorithm: str, settings: dict[str, Any]) 
         assert fused.learner == "fused"
         state = trained(fused, n_steps)
         few = plain._n_updates <= 3
-        for key in ("variables", "replay", "last", "seen", "logged"):
+        for key in ("variables", "replay", "last", "seen"):
             assert largest_error(expected[key], state[key]) < WHOLE, key
+        assert largest_error(series(expected["logged"]), series(state["logged"])) < WHOLE
         error = largest_error(expected["parameters"]["policy"], state["parameters"]["policy"])
         assert error < (ONE_UPDATE if few else WHOLE)
         assert largest_error(expected["parameters"], state["parameters"]) < 10 * WHOLE
