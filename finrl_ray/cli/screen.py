@@ -83,21 +83,26 @@ def progress_bar() -> Iterator["Progress"]:
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    bars = Bars(*columns, console=Console(stderr=True), transient=True)
+    screen = Console(stderr=True)
+    bars = Bars(*columns, console=screen, transient=True)
     task = bars.add_task("", total=None)
+
+    def stop() -> None:
+        if bars.live.is_started:  # one that has shown nothing would print an empty line
+            bars.stop()
 
     def update(what: str, done: int, total: int) -> None:
         if done >= total:  # what comes next may print lines of its own
-            bars.stop()
+            stop()
             return
         bars.update(task, description=what, completed=done, total=total)
-        if not bars.live.is_started:
+        if screen.is_terminal and not bars.live.is_started:
             bars.start()
 
     try:
         yield update
     finally:
-        bars.stop()
+        stop()
 
 
 def hanging(text: str, console: "Console", indent: int) -> str:
