@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from finrl_ray.machine.compiled_files import with_safe_files
+
 _FILE = attrgetter("_cache._cache_file")
 """Numba's file of a compiled function: names that are private."""
 _CONSTANTS = (bool, int, float, str, bytes, tuple, type(None), np.generic)
@@ -35,7 +37,7 @@ def with_whole_stamp(dispatcher: Any) -> Any:
         return dispatcher
     whole = f"{own!r} {_function_stamp(dispatcher.py_func)}"
     kept._source_stamp = hashlib.sha256(whole.encode()).digest()
-    return dispatcher
+    return with_safe_files(dispatcher, kept._source_stamp)
 
 
 @functools.cache
