@@ -48,6 +48,7 @@ OF_SUBCLASSES: Mapping[str, str] = MappingProxyType(
         "_checkpoint_path": "CheckpointCallback: names of SB3's checkpoint files",
         # learners replace the loops of SB3's algorithms, and keep their books
         "_setup_model": "called at the end of the constructor and of `load`: a learner prepares",
+        "_setup_learn": "what `learn` does before its loop",
         "_excluded_save_params": "attributes that `save` leaves out: those of a learner",
         "_sample_action": "actions of off-policy rollouts, before and after learning starts",
         "_store_transition": "puts a step into the replay buffer",

@@ -18,6 +18,10 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 METHOD = "next_needed_timestep"
 _ACTS = ("_on_step", "on_step")
+_AT_ROLLOUTS = (
+    *("on_rollout_start", "_on_rollout_start", "on_rollout_end", "_on_rollout_end"),
+    "update_locals",
+)
 Need: TypeAlias = Callable[[Any, int, int], int | None]
 
 
@@ -121,6 +125,20 @@ def next_needed_timestep(callback: BaseCallback, num_timesteps: int, n_envs: int
         if needed is not None:
             needs.append(needed)
     return min(needs, default=None)
+
+
+def sees_rollouts(callback: BaseCallback) -> bool:
+    """Return whether rollouts must be shown to a callback in which it needs no step of its own.
+
+    Only SB3's own callbacks are known to do nothing at their ends.
+    """
+    return any(
+        any(getattr(type(one), name) is not getattr(BaseCallback, name) for name in _AT_ROLLOUTS)
+        or any(name in vars(one) for name in _AT_ROLLOUTS)
+        or _need_of(one) in (None, _declared)
+        for one in _each(callback)
+        if type(one) is not CallbackList
+    )
 
 
 def pass_over(callback: BaseCallback, n_steps: int, num_timesteps: int, n_envs: int) -> None:

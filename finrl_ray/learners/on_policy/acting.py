@@ -163,6 +163,20 @@ def filled_to(buffer: RolloutBuffer, n_steps: int) -> None:
     buffer.full = n_steps == buffer.buffer_size
 
 
+def forget_from(buffer: RolloutBuffer, n_steps: int) -> None:
+    """Empty a buffer of another rollout from the step on that this one has come to.
+
+    Of that step everything is stored but what comes of it.
+    """
+    chosen = buffer.observations, buffer.actions, buffer.values, buffer.log_probs
+    for array in (*chosen, buffer.episode_starts):
+        array[n_steps + 1 :] = 0
+    buffer.rewards[n_steps:] = 0
+    buffer.advantages[:] = 0
+    buffer.returns[:] = 0
+    filled_to(buffer, n_steps)
+
+
 class CompiledActions:
     """Steps of a rollout that Python takes, each chosen and stored by one compiled call.
 

@@ -60,7 +60,7 @@ class CompiledSteppers:
         normalizer = env if isinstance(env, VecNormalize) else None
         inner: Any = env if normalizer is None else normalizer.venv
         self.steps = CompiledSteps(inner)
-        self._normalization = RunningNormalization(normalizer, env.num_envs)
+        self.normalization = RunningNormalization(normalizer, env.num_envs)
         space: Any = env.action_space
         n_envs, n_actions = env.num_envs, space.shape[0]
         seen: Any = env.observation_space.shape
@@ -75,7 +75,7 @@ class CompiledSteppers:
             high=np.ascontiguousarray(space.high, dtype=np.float32),
         )
         self.most_steps = max(1, _MOST_NUMBERS // (n_envs * n_actions))
-        self._noise = th.zeros(0, n_envs, n_actions)
+        self.noise = th.zeros(0, n_envs, n_actions)
         self._rows: list[th.Tensor] = []
 
     def longest_run(self, callback: BaseCallback, num_timesteps: int, left: int) -> int:
@@ -99,29 +99,41 @@ class CompiledSteppers:
 
         The stream of torch's random numbers is left where taking the steps one by one leaves it.
         """
-        state = th.default_generator.get_state()
-        self._draw(stop - first)
-        ended: tuple[int, int, int] = run_steps(
-            first,
-            stop,
+        ended = self.take(first, stop, False, self.arguments(acting, buffer))
+        self.normalization.end(ended[0] - first)
+        return ended
+
+    def arguments(self, acting: Acting, buffer: Any) -> tuple[Any, ...]:
+        """Return what `run_steps` works with, as it is now; the normalisation begins."""
+        return (
             acting.in_kernel(),
-            self._noise.numpy(),
             tuple(self.now),
             arrays_of(buffer),
-            self._normalization.begin(),
+            self.normalization.begin(),
             self.steps.arguments(),
+        )
+
+    def take(
+        self, first: int, stop: int, whole: bool, arguments: tuple[Any, ...]
+    ) -> tuple[int, int, int]:
+        """Take steps as `run_steps` does, with `arguments`; the result is that of it."""
+        state = th.default_generator.get_state()
+        self.draw(stop - first)
+        policy, *others = arguments
+        ended: tuple[int, int, int] = run_steps(
+            first, stop, whole, policy, self.noise.numpy(), *others
         )
         last = ended[0]
         if last < stop - 1:
             th.default_generator.set_state(state)
-            self._draw(last + 1 - first)
-        self._normalization.end(last - first)
+            self.draw(last + 1 - first)
         return ended
 
-    def _draw(self, n_steps: int) -> None:
+    def draw(self, n_steps: int) -> None:
+        """Draw noise for steps from torch's stream."""
         if n_steps > len(self._rows):
-            self._noise = th.zeros(n_steps, *self._noise.shape[1:])
-            self._rows = list(self._noise)
+            self.noise = th.zeros(n_steps, *self.noise.shape[1:])
+            self._rows = list(self.noise)
         # one by one, as the steps draw them: numbers drawn together are others
         for row in self._rows[:n_steps]:
             row.normal_()
@@ -137,11 +149,21 @@ class CompiledSteppers:
 class CompiledRollouts(ExactOnPolicy):
     """Part of the fused PPO and A2C: rollouts of which Python sees no more steps than it must."""
 
-    own_attributes = (*ExactOnPolicy.own_attributes, "_steppers", "_slow_reasons")
+    own_attributes = (*ExactOnPolicy.own_attributes, "_steppers", "_slow_reasons", "_begun")
     _steppers: CompiledSteppers | None = None
     _always_in_python = False
     """Whether every step is taken in Python, for tests that compare the two."""
+    _begun: tuple[int, int, int] | None = None
+    """How the run has ended that the next rollout begins with, where it has been taken already."""
     _slow_reasons: frozenset[str] = frozenset()
+
+    def _has_room(self, rollout_buffer: RolloutBuffer, n_steps: int) -> bool:
+        """Return whether steps fit: compiled code would write beyond a buffer, Python raises."""
+        return n_steps <= rollout_buffer.buffer_size and rollout_buffer.n_envs == self.n_envs
+
+    def _current(self) -> Any:
+        """Return the learner's memory, for the parameters and moments as they are now."""
+        raise NotImplementedError
 
     def _acting(self, n_rows: int) -> Acting:
         """Return the memory for the actions of E accounts, of the present parameters."""
@@ -185,8 +207,9 @@ class CompiledRollouts(ExactOnPolicy):
         if self.policy.training:
             self.policy.set_training_mode(False)
         n_steps = 0
-        rollout_buffer.reset()
-        callback.on_rollout_start()
+        if self._begun is None:
+            rollout_buffer.reset()
+            callback.on_rollout_start()
         while n_steps < n_rollout_steps:
             n_steps = self._run(compiled, callback, rollout_buffer, n_steps, n_rollout_steps)
             obs_tensor = th.from_numpy(self._last_obs)
@@ -224,17 +247,21 @@ class CompiledRollouts(ExactOnPolicy):
     ) -> int:
         """Take the steps up to one that Python sees, which the env has ready; return its number."""
         env, now = compiled.env, compiled.now
-        seen: Any = self._last_obs
-        now.seen[:] = seen
-        now.starts[:] = self._last_episode_starts
-        longest = compiled.longest_run(callback, self.num_timesteps, n_rollout_steps - first)
         acting = self._acting(env.num_envs)
-        try:
-            last, ending, status = compiled.run(acting, rollout_buffer, first, first + longest)
-        except KeyboardInterrupt:
-            # it comes after the run, whose steps nobody has counted: the next training begins anew
-            self._last_obs = None
-            raise
+        begun, self._begun = self._begun, None
+        if begun is None:
+            seen: Any = self._last_obs
+            now.seen[:] = seen
+            now.starts[:] = self._last_episode_starts
+            longest = compiled.longest_run(callback, self.num_timesteps, n_rollout_steps - first)
+            try:
+                begun = compiled.run(acting, rollout_buffer, first, first + longest)
+            except KeyboardInterrupt:
+                # it comes after the run, whose steps nobody has counted: the next training begins
+                # anew
+                self._last_obs = None
+                raise
+        last, ending, status = begun
         if last > first:
             self.num_timesteps += (last - first) * env.num_envs
             filled_to(rollout_buffer, last)

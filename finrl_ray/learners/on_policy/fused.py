@@ -14,6 +14,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import AnyArray
@@ -38,6 +39,7 @@ from finrl_ray.learners.on_policy.exact import (
 )
 from finrl_ray.learners.on_policy.kernels import explained_variance, mean_deviation
 from finrl_ray.learners.on_policy.rollouts import StoredSteps
+from finrl_ray.learners.on_policy.unseen_rollouts import UnseenRollouts
 from finrl_ray.learners.on_policy.updates import Fused, Update
 from finrl_ray.machine.compiled_cache import compiler_is_off
 
@@ -101,17 +103,16 @@ class FusedOnPolicy(CompiledRollouts):
         if self.learner == FUSED:
             self._current()
             compiled = None
-            if _fits(env.num_envs, *to_fill):
+            if env.num_envs == self.n_envs and self._has_room(*to_fill):
                 compiled = self._compiled_steps(env, callback)
             if compiled is not None:
                 return self._collect_compiled(compiled, env, callback, *to_fill)
         return super().collect_rollouts(env, callback, *to_fill)
 
     def _steps(self, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> StoredSteps:
-        n_envs = self.n_envs
-        if self.learner != FUSED or not _fits(n_envs, rollout_buffer, n_rollout_steps):
+        if self.learner != FUSED or not self._has_room(rollout_buffer, n_rollout_steps):
             return super()._steps(rollout_buffer, n_rollout_steps)
-        return CompiledActions(partial(self._acting, n_envs), rollout_buffer)
+        return CompiledActions(partial(self._acting, self.n_envs), rollout_buffer)
 
     def _values_of(self, observations: th.Tensor) -> th.Tensor:
         if self.learner != FUSED:
@@ -166,11 +167,6 @@ class FusedOnPolicy(CompiledRollouts):
         return float(explained_variance(buffer.values, buffer.returns))
 
 
-def _fits(n_envs: int, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
-    """Return whether a buffer has room: compiled code would write beyond it, Python raises."""
-    return n_rollout_steps <= rollout_buffer.buffer_size and rollout_buffer.n_envs == n_envs
-
-
 class FusedPPO(FusedOnPolicy, ExactPPO):
     """SB3's PPO with its rollouts and updates written out; arguments and files are SB3's."""
 
@@ -212,12 +208,33 @@ class FusedPPO(FusedOnPolicy, ExactPPO):
         )
 
 
-class FusedA2C(FusedOnPolicy, ExactA2C):
+class FusedA2C(UnseenRollouts, FusedOnPolicy, ExactA2C):
     """SB3's A2C with its rollouts and updates written out; arguments and files are SB3's."""
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 100,
+        tb_log_name: str = "A2C",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Any:
+        """Train as SB3 does; rollouts that nobody has to see are taken by themselves."""
+        given = callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+        # a subclass may do more in a rollout, or in an update
+        if type(self) is not FusedA2C:
+            return super().learn(total_timesteps, *given)
+        self._learn_unseen(total_timesteps, *given)
+        return self
 
     def _train_fused(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
-        fused, arrays = self._current(), self._rollout_arrays()
+        self._current()
+        self._learn_from(self._rollout_arrays())
+
+    def _learn_from(self, arrays: tuple[AnyArray, ...]) -> None:
+        fused = self._fused
         n_rows = len(arrays[0])
         order = np.random.permutation(n_rows)  # noqa: NPY002  # SB3's own random stream
         loss = Loss(

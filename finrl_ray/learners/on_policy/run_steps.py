@@ -182,6 +182,7 @@ def _run_steps(digest: int) -> Any:
     def run_steps(
         first: int,
         stop: int,
+        whole: bool,
         policy: Any,
         noise: Float32Array,
         now: Any,
@@ -197,6 +198,8 @@ def _run_steps(digest: int) -> Any:
         Parameters
         ----------
         first, stop : steps of the rollout
+        whole : the last step, too, is taken to its end where it ends no episode; `stop` is then
+            returned in its place
         policy, now, rollout, normalizing, stepping : the fields of Policy, Present, Rollout,
             Normalizing and Stepping, plain tuples
         noise : array of shape (stop - first or more, E, A), standard normal
@@ -215,7 +218,7 @@ def _run_steps(digest: int) -> Any:
             status = take_step(here.clipped, here.raw, stepping)
             if status != 0:
                 return k, REFUSED, status
-            if k == stop - 1 or _any_finished(records):
+            if (k == stop - 1 and not whole) or _any_finished(records):
                 return k, TAKEN, 0
             for e in range(records.shape[0]):
                 here.rewards[e] = records[e].reward
@@ -223,7 +226,7 @@ def _run_steps(digest: int) -> Any:
             for e in range(records.shape[0]):
                 buffer.rewards[k, e] = here.rewards[e]
                 here.starts[e] = 0.0
-        return stop - 1, TAKEN, 0
+        return stop, TAKEN, 0
 
     return run_steps
 

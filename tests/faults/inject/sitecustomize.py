@@ -291,10 +291,11 @@ def patch_flat_optimizers(module):
 def patch_compiled_rollouts(module):
     run_steps = module.run_steps
 
-    def run(first, stop, *arguments):
-        stop = first + TRIAL.events_left("rollout", stop - first)
-        last, ending, status = run_steps(first, stop, *arguments)
-        TRIAL.event("rollout", count=last - first + (ending == module.TAKEN))
+    def run(first, stop, whole, *arguments):
+        near = first + TRIAL.events_left("rollout", stop - first)
+        # a run that is cut short is one that Python sees the end of
+        last, ending, status = run_steps(first, near, whole and near == stop, *arguments)
+        TRIAL.event("rollout", count=last - first + (ending == module.TAKEN and last < near))
         return last, ending, status
 
     module.run_steps = run
@@ -318,14 +319,15 @@ def patch_compiled_episodes(module):
 
 
 def patch_compiled_epochs(module):
-    run_epoch = module.run_epoch
+    # not `run_epoch`: an update calls the machine code behind it, which nothing can stand in for
+    run_epoch = module.Update.run
 
-    def run(*arguments):
-        done, ending = run_epoch(*arguments)
-        TRIAL.event("update", count=done)
-        return done, ending
+    def run(*arguments, **keywords):
+        parts, stopped = run_epoch(*arguments, **keywords)
+        TRIAL.event("update", count=len(parts))
+        return parts, stopped
 
-    module.run_epoch = run
+    module.Update.run = run
 
 
 def patch_compiled_updates(module):

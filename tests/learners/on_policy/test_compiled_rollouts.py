@@ -473,5 +473,5 @@ def test_a_copy_of_what_steps_draws_noise_of_its_own() -> None:
     model = make_model()
     model.learn(N_STEPS)
     copied = copy.deepcopy(model._steppers)
-    copied._draw(3)
-    assert np.array_equal(copied._noise.numpy()[:3], th.stack(copied._rows[:3]).numpy())
+    copied.draw(3)
+    assert np.array_equal(copied.noise.numpy()[:3], th.stack(copied._rows[:3]).numpy())
