@@ -79,17 +79,20 @@ def cells(of: Mapping[str, Any], kinds: Iterable[str], cell: Callable[[Any], str
 
 def compared(
     rows: Measured,
-    about: Callable[[dict[str, Any]], Any],
-    first: str,
+    about: Callable[[dict[str, Any]], tuple[str, ...] | str | None],
+    first: Sequence[str],
     columns: Mapping[str, Cell],
 ) -> str:
     """Return a table with one line per case and, for each measure, a column per kind."""
     if not rows:
         return "Not measured yet.\n"
     kinds = list(rows)
-    head = [first, *(f"{name}, {KINDS[kind]}" for name in columns for kind in kinds)]
+    head = [*first, *(f"{name}, {KINDS[kind]}" for name in columns for kind in kinds)]
     lines = [
-        [str(case), *(text for cell in columns.values() for text in cells(of, kinds, cell))]
+        [
+            *(case if isinstance(case, tuple) else (case,)),
+            *(text for cell in columns.values() for text in cells(of, kinds, cell)),
+        ]
         for case, of in by_kind(rows, about).items()
         if case is not None
     ]
@@ -114,7 +117,7 @@ def training() -> str:
         "ours, our env": speed("finrl_ray"),
     }
     return compared(
-        measured("training"), lambda row: row["algorithm"], "steps per CPU second", columns
+        measured("training"), lambda row: row["algorithm"], ["steps per CPU second"], columns
     )
 
 
@@ -125,16 +128,14 @@ def training_ratios() -> str:
         "both with the free env": lambda row: f"{median(row['fused_vs_sb3_free']):.2f}",
     }
     return compared(
-        measured("training"), lambda row: row["algorithm"], "times faster than", columns
+        measured("training"), lambda row: row["algorithm"], ["times faster than"], columns
     )
 
 
 def earlier() -> str:
     columns = {"times": lambda row: f"{median(row['times']):.2f}"}
     rows = measured("against_checkout")
-    return compared(
-        rows, lambda row: f"{row['algorithm']} | {row['earlier']}", "algorithm | commit", columns
-    )
+    return compared(rows, lambda row: (row["algorithm"], row["earlier"]), ["", "commit"], columns)
 
 
 def evaluation() -> str:
@@ -151,7 +152,7 @@ def evaluation() -> str:
         "SB3's loop": us("sb3"),
         "times": lambda row: f"{median(row['evaluation_ratio']):.1f}",
     }
-    return compared(measured("evaluation"), case, "us per day", columns)
+    return compared(measured("evaluation"), case, ["us per day"], columns)
 
 
 WHOLE = {
@@ -176,7 +177,7 @@ def whole_search() -> str:
         "times one thread": ratio("finrl_one_thread"),
         "best Sharpe": lambda row: f"{row['best_sharpe']:.2f}" if "best_sharpe" in row else "",
     }
-    return compared(rows, lambda row: WHOLE[row["tool"]], "tool", columns)
+    return compared(rows, lambda row: WHOLE[row["tool"]], ["tool"], columns)
 
 
 def was_scaled(row: dict[str, Any]) -> bool:
@@ -212,7 +213,7 @@ def env() -> str:
         )
         for kind, of_kind in measured("env").items()
     }
-    return compared(rows, lambda row: ENV_CASES[row["case"]], "accounts", columns)
+    return compared(rows, lambda row: ENV_CASES[row["case"]], ["accounts"], columns)
 
 
 def scale() -> str:
@@ -227,7 +228,7 @@ def scale() -> str:
     def size(row: dict[str, Any]) -> str | None:
         return f"{row['trials']:,}" if "trials" in row else None
 
-    return compared(measured("scale"), size, "trials", columns)
+    return compared(measured("scale"), size, ["trials"], columns)
 
 
 def overhead() -> str:

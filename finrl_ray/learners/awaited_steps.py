@@ -9,7 +9,8 @@ looks at every step.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -188,11 +189,27 @@ class AwaitedSteps:
         if not asked and num_timesteps < self._needed:
             self._left_out += 1
             return False
-        if self._left_out:
-            before = num_timesteps - self._n_envs
-            pass_over(self._callback, self._left_out, before, self._n_envs)
-            self._left_out = 0
+        self._tell(num_timesteps - self._n_envs)
         return True
+
+    @contextmanager
+    def told_if_cut(self, counted: Callable[[], int]) -> Iterator[None]:
+        """Tell callbacks of the steps left out also where an exception or Ctrl-C ends the rollout.
+
+        Parameters
+        ----------
+        counted : returns the timesteps so far
+        """
+        try:
+            yield
+        except BaseException:
+            self._tell(counted())
+            raise
+
+    def _tell(self, num_timesteps: int) -> None:
+        if self._left_out:
+            left_out, self._left_out = self._left_out, 0
+            pass_over(self._callback, left_out, num_timesteps, self._n_envs)
 
     def look_again(self, num_timesteps: int) -> None:
         """Ask which step is needed next, after callbacks have seen one."""

@@ -5,10 +5,12 @@ such. Of the hundred arrays that a rollout or an update works with, that takes l
 piece of work itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numba
+
+from finrl_ray._typing import AnyArray
 
 typeof: Any = numba.typeof
 
@@ -22,6 +24,15 @@ class EntryCalls:
 
     def __init__(self) -> None:
         self._entries: dict[Any, Callable[..., Any]] = {}
+        self._kinds: dict[Any, list[Any]] = {}
+
+    def for_arrays(self, function: Any, arrays: Iterable[AnyArray]) -> Callable[..., Any]:
+        """Return what calls a function that is given these arrays, which others may have made.
+
+        These calls, while the arrays are of the kinds of the first time; else Numba's look-up.
+        """
+        kinds = [(array.dtype, array.ndim, array.flags.c_contiguous) for array in arrays]
+        return self if kinds == self._kinds.setdefault(function, kinds) else _call_by_type
 
     def __call__(self, function: Any, *arguments: Any) -> Any:
         """Return what `function(*arguments)` returns."""
@@ -40,3 +51,7 @@ class EntryCalls:
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave out what no other process can call."""
         return EntryCalls, ()
+
+
+def _call_by_type(function: Any, *arguments: Any) -> Any:
+    return function(*arguments)

@@ -10,15 +10,19 @@ before.
 import contextlib
 import functools
 import glob
+import hashlib
+import uuid
 from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numba
 from filelock import FileLock
 from numba.core import sigutils
 from numba.core.compiler_lock import global_compiler_lock
 
+_PROCESS = uuid.uuid4().hex[:8]
 PATIENCE_S = 300.0
 """For another process that compiles the same; afterwards this one compiles too."""
 _PRIVATE = attrgetter(
@@ -37,8 +41,8 @@ def with_safe_files(dispatcher: Any, stamp: bytes) -> Any:
     Parameters
     ----------
     dispatcher : what `numba.njit(cache=True)` has returned
-    stamp : of what its code is made of; files are named by it, so that those of other code are
-        never taken for it
+    stamp : of what its code is made of; files are named by it and by their process, so that those
+        of other code, or of another process, are never taken for them
     """
     try:
         _PRIVATE(dispatcher)
@@ -46,7 +50,8 @@ def with_safe_files(dispatcher: Any, stamp: bytes) -> Any:
         return dispatcher
     files = dispatcher._cache._cache_file
     place = Path(files._index_path)
-    files._data_name_pattern = f"{place.stem}.{stamp.hex()[:12]}.{{number:d}}.nbc"
+    of = hashlib.sha256(stamp + numba.__version__.encode()).hexdigest()[:12]
+    files._data_name_pattern = f"{place.stem}.{of}.{_PROCESS}.{{number:d}}.nbc"
     # of all threads, since Numba lets one of them compile at a time
     lock = FileLock(place.with_suffix(".lock"), timeout=PATIENCE_S, thread_local=False)
     compile_now = dispatcher.compile
@@ -59,7 +64,7 @@ def with_safe_files(dispatcher: Any, stamp: bytes) -> Any:
                 return compile_now(signature)
             with _alone(lock):
                 found = compile_now(signature)
-                _remove_others(place, stamp)
+                _remove_others(place, of)
                 return found
 
     dispatcher.compile = compile_once
@@ -94,9 +99,9 @@ def _alone(lock: FileLock) -> Iterator[None]:
         lock.release()
 
 
-def _remove_others(place: Path, stamp: bytes) -> None:
+def _remove_others(place: Path, of: str) -> None:
     """Remove what was compiled of the function before it was changed."""
-    own = f"{place.stem}.{stamp.hex()[:12]}."
+    own = f"{place.stem}.{of}."
     for path in place.parent.glob(f"{glob.escape(place.stem)}.*.nbc"):
         if not path.name.startswith(own):
             with contextlib.suppress(OSError):

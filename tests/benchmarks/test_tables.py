@@ -41,6 +41,28 @@ def test_a_column_for_each_kind_and_an_empty_cell_for_what_is_missing(
     assert lines[5] == "Intel: intel, 2026-11-30; AMD: amd, 2026-11-30."
 
 
+def test_a_table_has_as_many_cells_in_each_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    versions = {"measured": "2026-11-30T12:00:00+00:00", "cpu": "AMD EPYC"}
+    row = {"algorithm": "a2c", "earlier": "28bc43c", "times": {"median": 2.5}}
+    measuring.write_results("against_checkout", [row], versions, tmp_path / "amd")
+    lines = tables.earlier().splitlines()
+    assert lines[:3] == [
+        "|  | commit | times, AMD |",
+        "| --- | --- | --- |",
+        "| a2c | 28bc43c | 2.50 |",
+    ]
+
+
+@pytest.mark.parametrize("page", tables.PAGES)
+def test_the_lines_of_a_pages_tables_have_as_many_cells(page: str) -> None:
+    for block in tables.BLOCK.finditer(TEXTS[page]):
+        lines = [line for line in block[0].splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) <= 1, block[2]
+
+
 def test_a_run_of_one_algorithm_leaves_the_others(tmp_path: Path) -> None:
     result(tmp_path, "amd", algorithm="ppo", speed=1)
     result(tmp_path, "amd", algorithm="a2c", speed=2)

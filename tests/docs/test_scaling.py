@@ -7,7 +7,7 @@ from typing import Any
 from repository import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "scaling.md"
-RESULTS = (REPOSITORY / "benchmarks" / "results").glob("*/scale.json")
+RESULTS = sorted((REPOSITORY / "benchmarks" / "results").glob("*/scale.json"))
 
 
 def measured() -> list[dict[str, Any]]:

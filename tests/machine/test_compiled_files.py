@@ -27,10 +27,14 @@ if "lockless" in sys.argv:
     filelock.FileLock.acquire = refuse
 if "killed" in sys.argv:
     times._cache._cache_file._save_data = lambda *_: os._exit(9)
-for place in (one[7:] for one in sys.argv if one.startswith("beside=")):
+if "slowly" in sys.argv:
+    files = times._cache._cache_file
+    save = files._save_index
+    files._save_index = lambda index: (time.sleep(0.5), save(index))
+for count, place in (one.split("=") for one in sys.argv if "=" in one):
     # whoever is there waits for the others, so that all of them compile at once
     pathlib.Path(place, str(os.getpid())).touch()
-    while len(os.listdir(place)) < 3:
+    while len(os.listdir(place)) < int(count):
         time.sleep(0.001)
 value = 1.5 if "float" in sys.argv else 10
 said = []
@@ -64,16 +68,22 @@ def told(process: "subprocess.Popen[str]") -> str:
 
 def test_one_of_several_processes_compiles(tmp_path: Path) -> None:
     (tmp_path / "present").mkdir()
-    beside = f"beside={tmp_path / 'present'}"
+    beside = f"3={tmp_path / 'present'}"
     answers = [told(one) for one in [started(tmp_path, beside) for _ in range(3)]]
     assert sorted(answers) == ["20 0 3", "20 0 3", "20 1 3"]
 
 
 def test_two_types_at_once_have_files_of_their_own(tmp_path: Path) -> None:
-    processes = [started(tmp_path), started(tmp_path, "float")]
-    assert [told(one) for one in processes] == ["20 1 3", "3.0 1 3"]
-    assert told(started(tmp_path)) == "20 0 3"
-    assert told(started(tmp_path, "float")) == "3.0 0 3"
+    for lock in ("", "lockless"):
+        folder = tmp_path / f"places {lock}"
+        (folder / "present").mkdir(parents=True)
+        both = lock, "slowly", f"2={folder / 'present'}"
+        processes = [started(folder, *both), started(folder, "float", *both)]
+        assert [told(one) for one in processes] == ["20 1 3", "3.0 1 3"]
+        # without a lock the list may lack one of them, but never has the other's
+        kept = "01" if lock else "0"
+        assert told(started(folder)) in [f"20 {n} 3" for n in kept]
+        assert told(started(folder, "float")) in [f"3.0 {n} 3" for n in kept]
 
 
 def test_what_was_compiled_before_is_not_taken_after_a_kill(tmp_path: Path) -> None:

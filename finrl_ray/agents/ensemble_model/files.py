@@ -19,7 +19,6 @@ from finrl_ray.files.bounded_reading import read_json
 from finrl_ray.files.copy import copy_tree
 from finrl_ray.files.manifest import find_damage, write_folder_manifest
 
-"""What the members are; its hash is that of the ensemble, as it has those of their files."""
 FORMAT = 1
 _STATISTICS = "_vecnormalize.pkl"
 

@@ -32,7 +32,7 @@ class Acting:
     networks : of the policy
     n_rows : E
     low, high : arrays of shape (A,)
-        Bounds of actions.
+        Bounds of actions, in the dtype of their space.
     """
 
     def __init__(self, networks: ActorCritic, n_rows: int, low: AnyArray, high: AnyArray) -> None:
@@ -56,7 +56,9 @@ class Acting:
             high=np.ascontiguousarray(high, dtype=_f32),
         )
         self._now = tuple(self.now)
-        self._call = EntryCalls()
+        # bounds such as 0.1 are others in float32, and an env may refuse what is beyond its own
+        self._bounds = None if low.dtype == _f32 else (low, high)
+        self._calls = EntryCalls()
 
     def act(
         self,
@@ -65,7 +67,8 @@ class Acting:
         starts: AnyArray,
         policy: tuple[Any, ...],
         rollout: tuple[Any, ...],
-    ) -> Float32Array:
+        call: Callable[..., Any],
+    ) -> AnyArray:
         """Choose actions for what is seen (E, S), store them as step k, and return them clipped.
 
         Parameters
@@ -73,6 +76,7 @@ class Acting:
         starts : array of shape (E,), where an episode begins
         policy : of `in_kernel`
         rollout : of `arrays_of`
+        call : of `calls_with`, for this rollout
 
         Raises
         ------
@@ -83,9 +87,16 @@ class Acting:
         now.seen[:] = seen
         now.starts[:] = starts
         self._noise.normal_()
-        if not self._call(act_and_store, k, policy, self._noise_array, self._now, rollout):
+        if not call(act_and_store, k, policy, self._noise_array, self._now, rollout):
             self.require_distribution()
-        return now.clipped.copy()
+        if self._bounds is None:
+            return now.clipped.copy()
+        clipped: AnyArray = np.clip(Rollout(*rollout).actions[k], *self._bounds)
+        return clipped
+
+    def calls_with(self, rollout: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return what `act` calls compiled code by, for the arrays of a buffer as they are now."""
+        return self._calls.for_arrays(act_and_store, rollout)
 
     def finish(self, buffer: RolloutBuffer, seen: AnyArray, dones: AnyArray) -> th.Tensor:
         """Fill a rollout's advantages and returns; return values (E, 1) of what is seen last.
@@ -99,16 +110,19 @@ class Acting:
         now.seen[:] = seen
         now.starts[:] = dones
         values: Float32Array = np.empty((self.n_rows, 1), dtype=_f32)
-        self._call(
+        stored = buffer.rewards, buffer.values, buffer.episode_starts
+        found = buffer.advantages, buffer.returns
+        call = self._calls.for_arrays(finish_rollout, (*stored, *found))
+        call(
             finish_rollout,
             self.in_kernel(),
             now.seen,
             values,
-            (buffer.rewards, buffer.values, buffer.episode_starts),
+            stored,
             now.starts,
             _f32(buffer.gamma),
             _f32(buffer.gamma * buffer.gae_lambda),
-            (buffer.advantages, buffer.returns),
+            found,
         )
         return th.from_numpy(values)
 
@@ -194,11 +208,13 @@ class CompiledActions:
         """Take parameters and buffer as they are now, after a callback has been called."""
         self._acting = self._acting_now()
         self._policy, self._rollout = self._acting.in_kernel(), arrays_of(self._buffer)
+        self._call = self._acting.calls_with(self._rollout)
 
-    def act(self, seen: AnyArray, starts: AnyArray) -> Float32Array:
+    def act(self, seen: AnyArray, starts: AnyArray) -> AnyArray:
         """Choose actions for what is seen (E, S), and return them clipped."""
         self._seen = seen
-        return self._acting.act(self._buffer.pos, seen, starts, self._policy, self._rollout)
+        stored = self._policy, self._rollout, self._call
+        return self._acting.act(self._buffer.pos, seen, starts, *stored)
 
     def shown(self) -> tuple[th.Tensor, AnyArray, th.Tensor, th.Tensor]:
         """Return what was seen, actions, values (E, 1) and log probabilities, as SB3 has them."""

@@ -145,27 +145,28 @@ class OnPolicyLearner(Learner, OnPolicyAlgorithm):
         callback.on_rollout_start()
         awaited = AwaitedSteps(callback, self.num_timesteps, env.num_envs)
         steps = self._steps(rollout_buffer, n_rollout_steps)
-        for n_steps in range(n_rollout_steps):
-            clipped_actions = steps.act(self._last_obs, self._last_episode_starts)
-            new_obs: Any
-            new_obs, rewards, dones, infos = env.step(clipped_actions)
-            self.num_timesteps += env.num_envs
-            ended = np.count_nonzero(dones)  # quicker than any()
-            last = n_steps == n_rollout_steps - 1
-            if awaited.must_see(self.num_timesteps, ended or last):
-                # callbacks find here what they find in SB3, under the same names
-                obs_tensor, actions, values, log_probs = steps.shown()
-                callback.update_locals(locals())
-                if not callback.on_step():
-                    return False
-                steps.look_again()
-                awaited.look_again(self.num_timesteps)
-            self._update_info_buffer(infos, dones)
-            if ended:
-                self._bootstrap_time_limits(rewards, dones, infos)
-            steps.store(rewards)
-            self._last_obs = new_obs
-            self._last_episode_starts = dones
+        with awaited.told_if_cut(lambda: self.num_timesteps):
+            for n_steps in range(n_rollout_steps):
+                clipped_actions = steps.act(self._last_obs, self._last_episode_starts)
+                new_obs: Any
+                new_obs, rewards, dones, infos = env.step(clipped_actions)
+                self.num_timesteps += env.num_envs
+                ended = np.count_nonzero(dones)  # quicker than any()
+                last = n_steps == n_rollout_steps - 1
+                if awaited.must_see(self.num_timesteps, ended or last):
+                    # callbacks find here what they find in SB3, under the same names
+                    obs_tensor, actions, values, log_probs = steps.shown()
+                    callback.update_locals(locals())
+                    if not callback.on_step():
+                        return False
+                    steps.look_again()
+                    awaited.look_again(self.num_timesteps)
+                self._update_info_buffer(infos, dones)
+                if ended:
+                    self._bootstrap_time_limits(rewards, dones, infos)
+                steps.store(rewards)
+                self._last_obs = new_obs
+                self._last_episode_starts = dones
         n_steps = n_rollout_steps
         values = self._finish_rollout(rollout_buffer, new_obs, dones)
         callback.update_locals(locals())

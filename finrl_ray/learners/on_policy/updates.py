@@ -1,6 +1,6 @@
 """Memory that the fused PPO and A2C share: for updates, and all of it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch as th
@@ -52,8 +52,7 @@ class Update:
         def zeros(*shape: int) -> Float32Array:
             return np.zeros(shape, dtype=_f32)
 
-        self._call = EntryCalls()
-        self._kinds: list[Any] | None = None
+        self._calls = EntryCalls()
         self.memory = Memory(
             old_values=zeros(n_rows),
             old_log_probs=zeros(n_rows),
@@ -91,12 +90,7 @@ class Update:
         """
         optimizer = fused.optimizer
         parts = np.zeros((-(-len(order) // batch_size), 5))
-        kinds = [(array.dtype, array.flags.c_contiguous) for array in arrays]
-        if self._kinds is None:
-            self._kinds = kinds
-        # a callback may have put other arrays into the buffer
-        call = self._call if kinds == self._kinds else _call_by_type
-        done, ended = call(
+        done, ended = self._calls.for_arrays(run_epoch, arrays)(
             run_epoch,
             order,
             batch_size,
@@ -122,10 +116,6 @@ class Update:
     def _require_distribution(self) -> None:
         means = th.from_numpy(self.planned.means)
         require_distribution(means, th.from_numpy(np.exp(self.networks.log_std)))
-
-
-def _call_by_type(function: Any, *arguments: Any) -> Any:
-    return function(*arguments)
 
 
 class Fused(NamedTuple):
