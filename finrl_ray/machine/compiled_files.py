@@ -25,6 +25,7 @@ from numba.core.compiler_lock import global_compiler_lock
 _PROCESS = uuid.uuid4().hex[:8]
 PATIENCE_S = 300.0
 """For another process that compiles the same; afterwards this one compiles too."""
+_CACHE = attrgetter("_cache")
 _PRIVATE = attrgetter(
     "_cache._index_key",
     "_cache._cache_file._load_index",
@@ -48,7 +49,7 @@ def with_safe_files(dispatcher: Any, stamp: bytes) -> Any:
         _PRIVATE(dispatcher)
     except AttributeError:  # a Numba that names them otherwise: its own ways stay
         return dispatcher
-    files = dispatcher._cache._cache_file
+    files = _CACHE(dispatcher)._cache_file
     place = Path(files._index_path)
     of = hashlib.sha256(stamp + numba.__version__.encode()).hexdigest()[:12]
     files._data_name_pattern = f"{place.stem}.{of}.{_PROCESS}.{{number:d}}.nbc"
@@ -77,7 +78,7 @@ def _is_known(dispatcher: Any, signature: Any) -> bool:
     arguments, _ = numbas.normalize_signature(signature)
     if tuple(arguments) in dispatcher.overloads:
         return True
-    cache = dispatcher._cache
+    cache = _CACHE(dispatcher)
     dispatcher.targetctx.refresh()
     key = cache._index_key(signature, dispatcher.targetctx.codegen())
     name = cache._cache_file._load_index().get(key)

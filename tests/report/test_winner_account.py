@@ -67,7 +67,7 @@ def test_the_model_is_asked_once(search: SearchReport, monkeypatch) -> None:
     first = validation_account(search)
     kept = search.path / ACCOUNT_FILE
     before = kept.stat().st_mtime_ns
-    monkeypatch.setattr("finrl_ray.report.winner_account.load_winner", None)
+    monkeypatch.setattr("finrl_ray.search.results.winner.load_winner", None)
     pd.testing.assert_frame_equal(validation_account(search), first)
     assert kept.stat().st_mtime_ns == before
 

@@ -1,5 +1,6 @@
 """`diagnose_config`: every problem of an experiment, found before its search starts."""
 
+import contextlib
 import dataclasses
 import logging
 import warnings
@@ -25,13 +26,14 @@ from finrl_ray.diagnostics.learning.episodes import random_policy
 from finrl_ray.diagnostics.learning.sentences import policy_sentences
 from finrl_ray.diagnostics.setup.validate import TRAINING_ERRORS, inspect_training_setup
 from finrl_ray.errors import ConfigError, FinRLRayError
+from finrl_ray.machine.available_cpus import available_cpus
 from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.search.folder.own_code import code_of, run_code
 from finrl_ray.search.run.prepare import PreparedSearch, prepare_search
 from finrl_ray.support.text import counted
 from finrl_ray.training.agent import make_trial_envs
 from finrl_ray.training.build_model import build_model
-from finrl_ray.training.threads import threads_of_a_trial
+from finrl_ray.training.threads import threads_of_a_trial, threads_per_trial
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +120,9 @@ def _look_through(
     usable, split = settled
     prepared = _check_search(usable, market_data, code, findings)
     try:
-        with threads_of_a_trial(usable):  # more of them only wait for each other
+        # more threads only wait for each other, and those of 1,000 CPUs cannot be had here
+        few = threads_per_trial(usable) <= available_cpus()
+        with threads_of_a_trial(usable) if few else contextlib.nullcontext():
             _try_agent(usable, market_data, split, n_test_steps, findings)
         if measure and prepared is not None and findings.of_level("error") == 0:
             measured = measure_training(usable, market_data, split)

@@ -23,7 +23,8 @@ def test_a_recurrent_models_memory_is_followed_across_the_ends_of_episodes(lstm)
     assert len(found) == len(episodes.actions) + 1 == 88
     for memory, seen, action in zip(found, episodes.observations, episodes.actions, strict=False):
         mode = memory.distribution(model, seen).mode().detach().numpy()
-        np.testing.assert_array_equal(np.clip(mode, -1, 1), action)
+        # the last bits of torch's products depend on addresses on some processors
+        np.testing.assert_allclose(np.clip(mode, -1, 1), action, rtol=1e-5, atol=1e-8)
     assert [step for step, one in enumerate(found) if one.starts.all()] == [0, 29, 58, 87]
     # without it the same observations mean another action
     forgotten = Memory(found[0].states, th.ones(2))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,12 @@ def test_one_seed_gives_the_samples_that_it_has_always_given(name: str) -> None:
     searcher, samples = make(made), []
     while (sample := searcher.suggest(str(len(samples)))) != Searcher.FINISHED:
         samples.append(sample)
-    assert samples == case["samples"]
+    # the last digit of a logarithm depends on the processor
+    assert len(samples) == len(case["samples"])
+    for sample, recorded in zip(samples, case["samples"], strict=True):
+        for key, value in recorded.items():
+            near = isinstance(value, float) and math.isclose(sample[key], value, rel_tol=1e-12)
+            assert near or sample[key] == value, key
     assert [list(sample) for sample in samples] == [list(sample) for sample in case["samples"]]
 
 
