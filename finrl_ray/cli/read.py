@@ -1,5 +1,6 @@
 """The commands that read what searches have left: `show`, `ls`, `report`, `compare`."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -178,8 +179,9 @@ def tensorboard(
         if not shown.is_dir() and not is_driven(opened.path):
             write_tensorboard_log(opened.path, opened.config, opened.records())
     with ended_like_ctrl_c(), launch_tensorboard(shown, port) as server:
-        say(f"TensorBoard: {server.url()} (Ctrl-C ends it)")
-        server.wait()
+        with contextlib.suppress(KeyboardInterrupt):  # before it waits, too
+            say(f"TensorBoard: {server.url()} (Ctrl-C ends it)")
+            server.wait()
 
 
 def schema(

@@ -62,8 +62,13 @@ def test_a_worker_of_our_own_ray_is_ready_before_it_is_asked_for(
             variables = os.environ["OMP_NUM_THREADS"], os.environ["RAY_CHDIR_TO_TRIAL_DIR"]
             return "colorsys" in sys.modules, *variables
 
-    with driver_environment(), search_session(config, 1, None, False):
-        assert starts_workers_ahead()
-        actor = class_cache._ActorClassCache().get(Worker).remote()
-        assert ray.get(actor.facts.remote()) == (True, "1", "0")
-    assert not starts_workers_ahead()
+    told = []
+    for _ in range(3):  # a busy machine may start another worker, which has not imported it
+        with driver_environment(), search_session(config, 1, None, False):
+            assert starts_workers_ahead()
+            actor = class_cache._ActorClassCache().get(Worker).remote()
+            told.append(ray.get(actor.facts.remote()))
+        assert not starts_workers_ahead()
+        if told[-1][0]:
+            break
+    assert told[-1] == (True, "1", "0")
