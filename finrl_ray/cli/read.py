@@ -178,10 +178,11 @@ def tensorboard(
         # a search that runs writes them itself; one from a store has come without them
         if not shown.is_dir() and not is_driven(opened.path):
             write_tensorboard_log(opened.path, opened.config, opened.records())
-    with ended_like_ctrl_c(), launch_tensorboard(shown, port) as server:
-        with contextlib.suppress(KeyboardInterrupt):  # before it waits, too
-            say(f"TensorBoard: {server.url()} (Ctrl-C ends it)")
-            server.wait()
+    # Ctrl-C may come before it waits, too
+    stopped = contextlib.suppress(KeyboardInterrupt)
+    with ended_like_ctrl_c(), launch_tensorboard(shown, port) as server, stopped:
+        say(f"TensorBoard: {server.url()} (Ctrl-C ends it)")
+        server.wait()
 
 
 def schema(
