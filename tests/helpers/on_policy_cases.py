@@ -1,15 +1,19 @@
 """Small PPO and A2C models on the env of `off_policy_cases`, and what they do in training."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 import torch as th
 from off_policy_cases import make_env
 from stable_baselines3.common.callbacks import BaseCallback
 
 from finrl_ray.agents.state.training_state import capture_state
 from finrl_ray.learners.base import sb3_class
+from finrl_ray.learners.on_policy import compiled_rollouts
 
 SIZES: dict[str, dict[str, Any]] = {
     "PPO": {"n_steps": 24, "batch_size": 16, "n_epochs": 3},
@@ -77,3 +81,17 @@ def trained(model: Any, n_steps: int = 100) -> dict[str, Any]:
 def set_log_std(model: Any, value: float) -> None:
     with th.no_grad():
         model.policy.log_std.fill_(value)
+
+
+@contextmanager
+def steps_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Ctrl-C come when compiled steps have been taken and nobody has counted them."""
+    run_steps = compiled_rollouts.run_steps
+
+    def interrupted(*given: Any) -> Any:
+        run_steps(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled_rollouts, "run_steps", interrupted)
+        yield

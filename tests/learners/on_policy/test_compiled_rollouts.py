@@ -10,6 +10,7 @@ import pytest
 import torch as th
 from bit_equality import assert_equal_bits
 from env_markets import random_market
+from on_policy_cases import steps_interrupted
 from stable_baselines3.common import callbacks as sb3
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
@@ -447,16 +448,8 @@ def test_training_begins_anew_after_an_interrupt_within_compiled_steps(
     """The steps of the run that was interrupted are counted by nobody."""
     model = make_model()
     model.learn(N_STEPS)
-    with monkeypatch.context() as patch:
-
-        def interrupted(*given: Any) -> Any:
-            run_steps(*given)
-            raise KeyboardInterrupt
-
-        run_steps = compiled_rollouts.run_steps
-        patch.setattr(compiled_rollouts, "run_steps", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            model.learn(N_STEPS, reset_num_timesteps=False)
+    with steps_interrupted(monkeypatch), pytest.raises(KeyboardInterrupt):
+        model.learn(N_STEPS, reset_num_timesteps=False)
     model.learn(N_STEPS, reset_num_timesteps=False)
     first = model.rollout_buffer.episode_starts[0]
     assert first.all()

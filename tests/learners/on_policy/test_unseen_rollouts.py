@@ -9,6 +9,7 @@ import pytest
 import torch as th
 from bit_equality import assert_equal_bits
 from env_markets import random_market
+from on_policy_cases import steps_interrupted
 from stable_baselines3.common import callbacks as sb3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -243,16 +244,8 @@ def test_a_policy_that_is_spoilt_says_so_after_the_update(unseen: list[int]) -> 
 def test_training_begins_anew_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
     model.learn(20)
-    with monkeypatch.context() as patch:
-
-        def interrupted(*given: Any) -> Any:
-            run_steps(*given)
-            raise KeyboardInterrupt
-
-        run_steps = compiled_rollouts.run_steps
-        patch.setattr(compiled_rollouts, "run_steps", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            model.learn(100, reset_num_timesteps=False)
+    with steps_interrupted(monkeypatch), pytest.raises(KeyboardInterrupt):
+        model.learn(100, reset_num_timesteps=False)
     assert model._last_obs is None
     model.learn(20, reset_num_timesteps=False)
     assert model.num_timesteps == 40
