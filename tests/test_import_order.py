@@ -32,6 +32,8 @@ FLOORS = {
     "baselines": 9,
     "training": 10,
     "testing": 10,
+    # what a trained agent does tomorrow
+    "deployment": 11,
     # a search, from what is sampled to how it is run
     "search.sampling": 11,
     "search.schedulers": 12,
