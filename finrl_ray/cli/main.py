@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from finrl_ray.cli import check, cluster, judge, read
+from finrl_ray.cli import check, cluster, deployment, judge, read
 from finrl_ray.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -400,6 +400,7 @@ read.register(app)
 judge.register(app)
 check.register(app)
 cluster.register(app)
+deployment.register(app)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,6 @@ from finrl_ray._typing import FloatArray
 from finrl_ray.agents.callbacks.measures import own_values
 from finrl_ray.agents.hyperparameters import TrialSettings, resolve_sample, trial_seed
 from finrl_ray.agents.rollout import evaluate_account
-from finrl_ray.agents.state.training_state import learn_from
 from finrl_ray.baselines.buy_and_hold import buy_and_hold
 from finrl_ray.config.env import EnvConfig
 from finrl_ray.config.experiment import ExperimentConfig
@@ -47,15 +46,12 @@ from finrl_ray.training.agent import (
     Report,
     StartPoint,
     drawdown_breach,
-    make_training_env,
 )
-from finrl_ray.training.build_model import build_model, device_of
-from finrl_ray.training.divergence import check_finite
 from finrl_ray.training.fold_error import standard_error
 from finrl_ray.training.fold_models import FoldModels, write_fold_models
 from finrl_ray.training.fold_results import FoldResult, read_folds, write_folds
-from finrl_ray.training.own_agent import OwnCallbacks
 from finrl_ray.training.own_metrics import metrics_of
+from finrl_ray.training.stretches import train_stretch
 
 
 def train_folds(
@@ -134,26 +130,7 @@ def train_on(
     TrialDivergedError
         When a parameter of the networks is NaN or infinite.
     """
-    env = make_training_env(config, settings, seed, train_data, scaling)
-    model = build_model(config, settings, env, seed, device=device_of(config))
-    try:
-        own = OwnCallbacks(config.agent)
-        learn_from(
-            model,
-            config.agent.total_timesteps,
-            own,
-            lambda model: _finite(model) and not own.stopped_by,
-        )
-        check_finite(model)
-    except ValueError as error:
-        check_finite(model, error)
-        raise
-    return model
-
-
-def _finite(model: BaseAlgorithm) -> bool:
-    check_finite(model)
-    return True
+    return train_stretch(settings, config, train_data, scaling, seed)[0]
 
 
 def _run_fold(

@@ -86,14 +86,17 @@ def made_search(
     failed: Sequence[int] = (),
     tickers: Sequence[str] = ("AAA", "BBB", "CCC"),
     name: str = "made",
+    rows: pd.DataFrame | None = None,
+    **sections: dict[str, Any],
 ) -> SearchFolder:
     """Make a search of which `n_trials` have ended; it is finished if as many were planned.
 
     Every third trial was stopped at half of its timesteps; those in `failed` have failed after
-    their first evaluation.
+    their first evaluation. `rows` are its prices, `sections` are laid over those of its config.
     """
-    config = made_config(storage, planned or n_trials, name)
-    data, report = market_data_of(prices(tickers), DataConfig(features=()))
+    config = made_config(storage, planned or n_trials, name, **sections)
+    rows = prices(tickers) if rows is None else rows
+    data, report = market_data_of(rows, DataConfig(features=()))
     split = make_split(data, config.split)
     facts = {**report.to_dict(), "lines": report.lines()}
     folder = create_folder(config, data, split, facts, storage)
@@ -135,6 +138,9 @@ def _write_journal(folder: SearchFolder, n_trials: int, failed: Sequence[int]) -
                 "eval/turnover": 1.5,
             }
             note("result", **own, metrics=metrics)
+            if folder.config.search.has_ensemble:  # whose members are those that have left one
+                place = f"ray/{index}/checkpoint_{evaluation - 1:06d}"
+                note("checkpoint", **own, timesteps=evaluation * STEPS, path=place)
         state = "failed" if lost else "stopped" if stopped else "completed"
         reason = "ValueError: <b>no</b>" if lost else f"{state} after {last} evaluations"
         note("end", **own, state=state, reason=reason, error="Traceback" if lost else "")
