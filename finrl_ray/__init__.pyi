@@ -39,6 +39,7 @@ from .monitoring.real_time_monitor import RealTimeMonitor as RealTimeMonitor
 from .monitoring.tensorboard_server import launch_tensorboard as launch_tensorboard
 from .report.run_search import resume_search as resume_search
 from .report.run_search import run_search as run_search
+from .workflows.deployment.deploy import deploy as deploy
 from .workflows.ensemble.agent import DRLEnsembleAgent as DRLEnsembleAgent
 from .workflows.incremental.incremental import incremental_training as incremental_training
 from .workflows.pipeline.complete import complete_training_pipeline as complete_training_pipeline

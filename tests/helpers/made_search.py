@@ -16,8 +16,10 @@ from finrl_ray.data.load import market_data_of
 from finrl_ray.data.windows.split import make_split
 from finrl_ray.metrics.beside_benchmark import residual_returns
 from finrl_ray.metrics.returns import simple_returns
+from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.search.folder.folder import SearchFolder, create_folder
 from finrl_ray.search.folder.names import ACCOUNT_CURVES_FILE, RESIDUAL_RETURNS_FILE
+from finrl_ray.search.folder.own_code import code_of, run_code
 from finrl_ray.search.journal.events import append_events
 from finrl_ray.search.journal.records import TrialRecords
 from finrl_ray.search.results.returns import TrialReturns
@@ -87,19 +89,26 @@ def made_search(
     tickers: Sequence[str] = ("AAA", "BBB", "CCC"),
     name: str = "made",
     rows: pd.DataFrame | None = None,
+    base_dir: Path | None = None,
     **sections: dict[str, Any],
 ) -> SearchFolder:
     """Make a search of which `n_trials` have ended; it is finished if as many were planned.
 
     Every third trial was stopped at half of its timesteps; those in `failed` have failed after
     their first evaluation. `rows` are its prices, `sections` are laid over those of its config.
+    With `base_dir`, where files of own code lie, it has the features that its config names.
     """
     config = made_config(storage, planned or n_trials, name, **sections)
     rows = prices(tickers) if rows is None else rows
-    data, report = market_data_of(rows, DataConfig(features=()))
+    code = CodeFiles() if base_dir is None else code_of(config, base_dir)
+    if base_dir is not None:
+        run_code(config, code)
+    data, report = market_data_of(
+        rows, DataConfig(features=()) if base_dir is None else config.data
+    )
     split = make_split(data, config.split)
     facts = {**report.to_dict(), "lines": report.lines()}
-    folder = create_folder(config, data, split, facts, storage)
+    folder = create_folder(config, data, split, facts, storage, code=code)
     _write_journal(folder, n_trials, failed)
     finished = n_trials == config.search.num_samples
     _write_outputs(folder, finished=finished)

@@ -7,11 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch as th
-from finrl_ray.deployment.agent_folder import (
-    RECORD_FILE,
-    AgentFolder,
-    read_agent_folder,
-)
 from made_search import made_search, prices
 
 from finrl_ray.agents.ensemble_model.files import read_ensemble
@@ -19,8 +14,15 @@ from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import read_statistics
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
+from finrl_ray.deployment.agent_folder import (
+    RECORD_FILE,
+    AgentFolder,
+    read_agent_folder,
+)
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import DataError, SearchError
+from finrl_ray.own_code.code_files import CodeFiles
+from finrl_ray.own_code.finder import activate
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import OPENINGS_FILE, VERDICT_FILE
 from finrl_ray.search.results.table import winner
@@ -198,3 +200,26 @@ def test_an_ensemble_is_trained_member_by_member(tmp_path) -> None:
         fitted = fitted_scaling(member.env, market_of_sample(rows, member.sample))
         assert fitted is not None
         assert agent.scalings[member.view].key() == fitted.key()
+
+
+OWN_FEATURE = """
+import pandas as pd
+
+
+def compute(df: pd.DataFrame) -> pd.Series:
+    return df["close"].pct_change(3)
+"""
+
+
+def test_own_code_goes_along(tmp_path) -> None:
+    (tmp_path / "my_features.py").write_text(OWN_FEATURE)
+    data = {"source": "memory", "features": ["my_features:compute"]}
+    try:
+        folder = made_search(tmp_path, n_trials=2, base_dir=tmp_path, data=data, **SECTIONS)
+        (tmp_path / "my_features.py").unlink()
+        agent = read_agent_folder(deploy(folder.path, until=END_OF_TRAIN).path)
+    finally:
+        activate(CodeFiles())
+    assert dict(agent.code.files) == {"my_features.py": OWN_FEATURE.encode()}
+    assert agent.config.data.features == ("my_features:compute",)
+    assert agent.facts["trained"]["first"] == "2020-01-06"  # the first with a change of three days

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from finrl_ray.deployment.agent_folder import AGENT_FILE, RECORD_FILE
 
+from finrl_ray.deployment.agent_folder import AGENT_FILE, RECORD_FILE
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.workflows.deployment.replaced import kept_name, new_folder, require_place
 
