@@ -1,0 +1,1 @@
+"""Reading the exports of brokers: which cells are what, and what their numbers mean."""
