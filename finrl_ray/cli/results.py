@@ -159,7 +159,7 @@ def show_verdict(judged: "SearchVerdict | None") -> None:
 
 def show_backtest(result: "Backtest") -> None:
     """Print the winner beside the baselines, and how often the test window has been opened."""
-    from finrl_ray.report.terminal_tables import backtest_table
+    from finrl_ray.report.terminal_tables import backtest_table, costs_view
 
     console().print(backtest_table(result))
     from finrl_ray.report.terminal_tables import number
@@ -176,6 +176,11 @@ def show_backtest(result: "Backtest") -> None:
     )
     for note in result.notes:
         print(note)
+    if result.trading is not None:
+        console().print(costs_view(result.trading))
+        print(result.trading.costs_sentence())
+        for line in result.trading.lines():
+            print(line)
     show_openings(result.opened)
     if result.repeated:
         print("shown again from the earlier run; --again opens the window once more")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from finrl_ray.report.listing import ListedSearch
     from finrl_ray.search.reproduce.replay import Replay
     from finrl_ray.workflows.backtest_files import Backtest
+    from finrl_ray.workflows.costs_table import TradingCosts
 
 # what fits into 80 columns
 _BACKTEST_COLUMNS = (
@@ -236,6 +237,37 @@ def backtest_table(result: "Backtest") -> Table:
     for name, measures in result.measures.items():
         cells = [formatted(measures.get(one.name), one.format) for one in columns]
         view.add_row(LABELS.get(name, name), *cells, style="bold" if name == "agent" else "")
+    return view
+
+
+def costs_view(trading: "TradingCosts") -> Table:
+    """Return the winner and buy & hold at several costs on the test window, within 80 columns."""
+    title = "The same agent at other costs, test window"
+    view = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        show_edge=False,
+        pad_edge=False,
+        min_width=len(title) + 2,
+    )
+    view.add_column("", no_wrap=True)
+    for name in ("return", "Sharpe", "appraisal", "itself", "paid", "b&h ret.", "b&h Sh."):
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in trading.rows:
+        agent, earned = row.agent, row.earnings
+        view.add_row(
+            trading.label(row),
+            percent(agent.get("total_return")),
+            number(agent.get("sharpe_ratio")),
+            number(agent.get("appraisal_ratio")),
+            percent(round(earned.total_return - earned.market_return, 3) + 0.0),  # no -0.0
+            percent(row.cost_paid),
+            percent(row.held.get("total_return")),
+            number(row.held.get("sharpe_ratio")),
+            style="bold" if row is trading.rows[0] else "",
+        )
     return view
 
 

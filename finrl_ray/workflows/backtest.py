@@ -14,7 +14,7 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.baselines.curves import baseline_curves, curve_measures
 from finrl_ray.baselines.names import BUY_AND_HOLD
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.env.account_history import trading_of
+from finrl_ray.env.account_history import AccountHistory, trading_of
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.metrics.beside_benchmark import residual_returns
@@ -35,12 +35,14 @@ from finrl_ray.statistics.sharpe_inference import estimate_sharpe, probabilistic
 from finrl_ray.training.own_metrics import metrics_of
 from finrl_ray.training.threads import threads_of_a_trial
 from finrl_ray.workflows.backtest_files import RESULT_FILE, TRADES_FILE, Backtest, read_result
+from finrl_ray.workflows.trading_costs import Changes, trading_costs
 
 
 def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> Backtest:
     """Run the winner of a finished search on the test window, once, and record that it was done.
 
-    With `search.ensemble` the winner is the ensemble.
+    With `search.ensemble` the winner is the ensemble. It acts again on the same rows at other costs
+    (`finrl_ray.workflows.trading_costs`), which is part of the same opening.
 
     Parameters
     ----------
@@ -82,9 +84,15 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
     with FolderMirror(folder.path, folder.remote):
         record_opening(folder, record, source, dates, ensemble=ensemble)
         opened = read_openings(folder.path)
+        periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
+
+        def act(changes: Changes) -> AccountHistory:
+            other = winners_env(folder, record, test_data, source, trust=trust, changes=changes)
+            return evaluate_account(model, other)[0]
+
         with threads_of_a_trial(folder.config):  # as on validation
             history = evaluate_account(model, env)[0]
-        periods, rate = folder.periods_per_year, folder.config.evaluation.risk_free_rate
+            asked = trading_costs(folder.config, test_data, history, act, periods_per_year=periods)
         baselines = baseline_curves(
             test_data, folder.final_train_data, folder.config, periods_per_year=periods
         )
@@ -112,6 +120,7 @@ def backtest(path: str | Path, *, again: bool = False, trust: bool = False) -> B
             difference_p=_difference_p(own, held),
             earnings=earnings_of(own, held, trading.get("exposure", math.nan)),
             ensemble=ensemble,
+            trading=asked,
         )
         table = pd.DataFrame({"date": history.dates, **curves})
         _write(folder.path / BACKTEST_FOLDER, result, model_hash, table, history.trades, test_data)
@@ -147,6 +156,7 @@ def _write(
         "difference_p": None if math.isnan(result.difference_p) else result.difference_p,
         "rule": result.rule,
         "earnings": None if result.earnings is None else result.earnings.to_dict(),
+        "trading": None if result.trading is None else result.trading.to_dict(),
     }
     text = json.dumps(content, indent=2) + "\n"
     with atomic_path(target / RESULT_FILE) as temporary:

@@ -15,6 +15,7 @@ from finrl_ray.search.folder.names import BACKTEST_FOLDER
 from finrl_ray.search.folder.test_openings import Opening, read_openings
 from finrl_ray.statistics.verdict import FORMER_RULE, RULE, Rule
 from finrl_ray.support.text import and_list
+from finrl_ray.workflows.costs_table import TradingCosts
 
 RESULT_FILE = "backtest.json"
 TRADES_FILE = "trades.csv"
@@ -41,6 +42,8 @@ class Backtest:
     ensemble : numbers of the trials that acted together; empty where it was `trial` alone
     difference_p : p-value that agent and buy & hold have the same Sharpe ratio (Ledoit and Wolf);
         NaN for fewer than 20 returns, or where one does not move
+    trading : the winner at other costs, its capacity, turnover and holding periods; None in results
+        of earlier versions
     """
 
     trial: int
@@ -55,6 +58,7 @@ class Backtest:
     rule: Rule = RULE
     earnings: Earnings | None = None
     ensemble: tuple[int, ...] = ()
+    trading: TradingCosts | None = None
 
     @property
     def who(self) -> str:
@@ -98,7 +102,7 @@ def read_result(file: Path, opened: Sequence[Opening], model_hash: str | None = 
                 "test window once more, for this one"
             )
         start, end = content["window"]
-        earned = content.get("earnings")
+        earned, traded = content.get("earnings"), content.get("trading")
         return Backtest(
             trial=content["trial"],
             window=(start, end),
@@ -112,8 +116,9 @@ def read_result(file: Path, opened: Sequence[Opening], model_hash: str | None = 
             rule=content.get("rule", FORMER_RULE),
             earnings=None if earned is None else Earnings.from_dict(earned),
             ensemble=tuple(content.get("ensemble", ())),
+            trading=None if traded is None else TradingCosts.from_dict(traded),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SearchError(
             f"{file} is damaged ({error!r}); --again opens the test window once more"
         ) from error

@@ -196,6 +196,10 @@ def test_backtest_report_and_show_are_of_it(copied: Path) -> None:
     assert sorted(found.ensemble) == [0, 1, 2]
     assert found.who.startswith("the ensemble of trials ")
     assert np.isfinite(found.measures["agent"]["total_return"])
+    assert found.trading is not None
+    assert [row.multiple for row in found.trading.rows] == [1.0, 2.0, 3.0, 1.0]
+    assert found.trading.rows[0].agent["total_return"] == found.measures["agent"]["total_return"]
+    assert len({row.agent["total_return"] for row in found.trading.rows}) == 4
     assert backtest(copied).repeated
     assert "the ensemble of trials" in found.opened[0].sentence()
     page = write_report(copied).read_text(encoding="utf-8")

@@ -110,5 +110,9 @@ def test_a_search_is_stopped_early_killed_resumed_judged_and_shown(
     result = backtest(folder, trust=True)
     assert np.isfinite(result.measures["agent"]["total_return"])
     assert ("turnover" in result.measures["agent"]) == (case in ("finrl", "gym_trading"))
+    assert result.trading is not None
+    told_costs = case in ("finrl", "gym_trading", "gym_anytrading")
+    assert (len(result.trading.rows) == 3) == told_costs, result.trading.notes
+    assert told_costs or "other costs cannot be told" in result.trading.notes[0]
     assert "trial" in write_report(folder).read_text(encoding="utf-8")
     assert not exact or reproduce(folder, trust=True).differences == ()

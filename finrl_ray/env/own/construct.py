@@ -83,6 +83,12 @@ class OwnEnv:
         return inspect.Parameter.VAR_KEYWORD in kinds
 
     @cached_property
+    def takes_costs(self) -> bool:
+        """Whether it is told what buying and selling cost, and so can charge it."""
+        known = {*self.parameters, *(() if self.adapter is None else self.adapter.options)}
+        return {"buy_cost_pct", "sell_cost_pct"} <= known
+
+    @cached_property
     def _signature(self) -> Mapping[str, inspect.Parameter]:
         try:
             return inspect.signature(self.made).parameters

@@ -28,6 +28,7 @@ from finrl_ray.report.pages.blocks import (
     cell,
     number_cell,
 )
+from finrl_ray.report.pages.trading import trading_section
 from finrl_ray.report.read_search import SearchReport
 from finrl_ray.report.terminal_tables import formatted, number
 from finrl_ray.search.results.table import IN_ENSEMBLE
@@ -122,6 +123,7 @@ def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
                 )
             ],
         ),
+        trading_section(search),
         Section(
             anchor="hyperparameters",
             title="Hyperparameters",

@@ -1,6 +1,7 @@
 """What the members of an ensemble are, and the env in which they act together."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,10 @@ def account_options(members: Sequence[SavedMember], n_assets: int) -> EnvConfig:
 
 
 def ensembles_env(
-    members: Sequence[SavedMember], train_data: MarketData, window: MarketData
+    members: Sequence[SavedMember],
+    train_data: MarketData,
+    window: MarketData,
+    changes: Mapping[str, Any] | None = None,
 ) -> VecEnv:
     """Return an env over some rows in which an ensemble acts, each member as it was trained.
 
@@ -79,6 +83,7 @@ def ensembles_env(
     members : of the ensemble
     train_data : rows by which observations are standardised, with all features
     window : rows to act on, with all features
+    changes : options of the account that are laid over the members', such as costs
     """
     views: dict[str, View] = {}
     for member in members:
@@ -89,7 +94,8 @@ def ensembles_env(
                 env=member.env,
                 scaling=fitted_scaling(member.env, seen),
             )
-    return make_shared_env(account_options(members, window.n_assets), views)
+    account = replace(account_options(members, window.n_assets), **(changes or {}))
+    return make_shared_env(account, views)
 
 
 def account_values_of(

@@ -1,6 +1,9 @@
 """The winner of a search: its trial, its model, and an env in which it acts as it was trained."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -97,6 +100,7 @@ def winners_env(
     source: Path,
     *,
     trust: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> VecEnv:
     """Return an env over one window in which the winner's model acts as it was trained.
 
@@ -110,6 +114,7 @@ def winners_env(
     source : file of the model; its statistics of VecNormalize are read where `agent.normalize` of
         the trial is set
     trust : see `finrl_ray.agents.models.load_model`
+    changes : options of the account that are laid over those it was trained under, such as costs
 
     Raises
     ------
@@ -120,11 +125,13 @@ def winners_env(
     """
     if source.name == ENSEMBLE_FILE:
         members, _ = read_ensemble(source.parent)
-        return ensembles_env(members, folder.final_train_data, market_data)
+        return ensembles_env(members, folder.final_train_data, market_data, changes)
     trial, sample = config_of_sample(folder.config, record.sample), record.sample
     scaling = fitted_scaling(trial.env, market_of_sample(folder.final_train_data, sample))
     window = market_of_sample(market_data, sample)
-    env: VecEnv = make_vec_env(window, trial.env, scaling=scaling, training=False)
+    env: VecEnv = make_vec_env(
+        window, replace(trial.env, **(changes or {})), scaling=scaling, training=False
+    )
     if trial.agent.normalize:
         missing = SearchError(
             f"{source.with_name(VECNORMALIZE_FILE)} cannot be read: it is missing, and the model "
