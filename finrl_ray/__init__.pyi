@@ -26,6 +26,7 @@ from .agents.sb3_names import DummyVecEnv as DummyVecEnv
 from .config.experiment import ExperimentConfig as ExperimentConfig
 from .config.load import load_config as load_config
 from .data.market_data import MarketData as MarketData
+from .deployment.agent import load_agent as load_agent
 from .diagnostics.learning.diagnose import diagnose_learning as diagnose_learning
 from .diagnostics.presets import create_memory_efficient_config as create_memory_efficient_config
 from .diagnostics.presets import create_stable_config as create_stable_config

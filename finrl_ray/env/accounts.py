@@ -303,6 +303,11 @@ class Accounts:
         options = self._margin, self._kernel_limits, self._planning_limits, weights
         return (*scratch, *read, *options, hmax, sizing)
 
+    def planned_orders(self, actions: AnyArray) -> FloatArray:
+        """Return the shares (E, N) that a step would set out to trade, before rules and cash."""
+        self._write_orders(actions)
+        return self._orders.copy()
+
     def _write_orders(self, actions: AnyArray) -> None:
         if actions.shape != self._orders.shape:
             raise ValueError(

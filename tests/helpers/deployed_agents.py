@@ -69,6 +69,14 @@ def experiment(
     networks: dict[str, Any] = dict(NETWORKS)
     if algorithm == "recurrent_ppo":
         networks = {"policy_kwargs": {"net_arch": [8], "lstm_hidden_size": 8}}
+    options: dict[str, Any] = {
+        "initial_amount": 100_000.0,
+        "hmax": 200.0,
+        "risk_indicator_col": "risk",
+        **(env or {}),
+    }
+    if options.get("type") == "portfolio":
+        del options["hmax"]
     return ExperimentConfig(
         data=DataConfig(
             **{
@@ -78,14 +86,7 @@ def experiment(
                 **(data or {}),
             }
         ),
-        env=EnvConfig(
-            **{
-                "initial_amount": 100_000.0,
-                "hmax": 200.0,
-                "risk_indicator_col": "risk",
-                **(env or {}),
-            }
-        ),
+        env=EnvConfig(**options),
         agent=AgentConfig(
             **{
                 "algorithm": algorithm,

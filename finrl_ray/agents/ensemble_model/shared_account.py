@@ -98,14 +98,15 @@ class SharedAccountVecEnv(VecEnvWrapper):
     def reset(self) -> dict[str, Float32Array]:
         """Reset every account; return its observations by view, each of shape (E, S)."""
         self.venv.reset()
-        return self._observations()
+        return self.seen()
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step every account."""
         _, rewards, dones, infos = self.venv.step_wait()
-        return self._observations(), rewards, dones, infos
+        return self.seen(), rewards, dones, infos
 
-    def _observations(self) -> dict[str, Float32Array]:
+    def seen(self) -> dict[str, Float32Array]:
+        """Return what the accounts look like as they are, by view, each of shape (E, S)."""
         return {name: self._seen_by(observer) for name, observer in self.observers.items()}
 
     def _seen_by(self, observer: VecEnv) -> Float32Array:
