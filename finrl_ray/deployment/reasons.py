@@ -12,6 +12,8 @@ from finrl_ray.env.kernel.order_rules import whole_lots
 from finrl_ray.env.target_weights import settled_band, weights_of_actions
 
 _ROUNDING = 1e-9
+_RESOLUTION = 1e-6
+"""Of an order, relative to it: float32 actions have no more."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,7 +76,8 @@ def reasons_of(
         explained = np.zeros(len(planned), dtype=bool)
         for mask in found.values():
             explained |= mask
-        found |= _reduced(step, ~explained & (planned != orders))
+        for name, mask in _reduced(step, ~explained & _changed(step)).items():
+            found[name] = found[name] | mask if name in found else mask
     codes = [name for name in REASONS if name in found]
     return tuple(tuple(name for name in codes if found[name][i]) for i in range(len(planned)))
 
@@ -82,7 +85,7 @@ def reasons_of(
 def _forced(step: _Step) -> dict[str, BoolArray]:
     """Return what the turbulence rule or a margin call does to the orders; empty for neither."""
     rules, (turbulence, threshold) = step.accounts.rules, step.risk
-    changed = step.planned != step.orders
+    changed = _changed(step)
     if turbulence >= threshold:
         held = step.shares != 0
         return {"turbulence": changed | held, "not_tradable": held & ~_tradable(step)}
@@ -90,6 +93,13 @@ def _forced(step: _Step) -> dict[str, BoolArray]:
     if rules.short and owed > 0 and step.value < rules.maintenance_margin * owed:
         return {"margin_call": changed | (step.shares < 0)}
     return {}
+
+
+def _changed(step: _Step) -> BoolArray:
+    """Return which orders are others than planned, by more than an action's rounding."""
+    size = np.maximum(np.abs(step.planned), 1.0)
+    changed: BoolArray = np.abs(step.planned - step.orders) > _RESOLUTION * size
+    return changed
 
 
 def _stopped(step: _Step) -> dict[str, BoolArray]:
@@ -172,7 +182,7 @@ def _reduced(step: _Step, open_to: BoolArray) -> dict[str, BoolArray]:
     found = {
         "turbulence": buys & ruled,
         "lot": rounded != whole,
-        "whole_shares": whole != size,
+        "whole_shares": (whole != size) & (rounded == whole),
         "not_held": sells_more,
         "no_cash": left & ~sells_more & (buys | rules.short),
     }

@@ -70,7 +70,7 @@ def test_orders_are_those_of_the_env_on_every_bar(tmp_path, name) -> None:
         assert signal.account_value == history.account_value[day]
         assert_equal_bits(signal.reference_price, agent.market.close[row])
         for i, codes in enumerate(signal.reasons):
-            changed = signal.planned[i] != signal.orders[i]
+            changed = not np.isclose(signal.planned[i], signal.orders[i], rtol=1e-6, atol=1e-6)
             assert codes or not changed
             assert "limited" not in codes
     account = deployed.account(agent.market)
