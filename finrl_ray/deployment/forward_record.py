@@ -128,14 +128,14 @@ def append(folder: Path, entry: Mapping[str, Any]) -> Entry:
         If the record does not fit the agent or itself, another process writes it, or it cannot be
         written; it is then as it was.
     """
-    date = _date_of(entry)
+    date = date_of(entry)
     taken = sorted(_WRITTEN_HERE & set(entry))
     if taken:
         raise DataError(f"an entry must not have {', '.join(taken)}, which are written anyway")
     with _sole_writer(folder):
         record = _whole(folder)
         last = record.entries[-1] if record.entries else None
-        if last is not None and date <= _date_of(last):
+        if last is not None and date <= date_of(last):
             raise DataError(
                 f"an entry must be of a bar after {last['date']}, the last one in "
                 f"{folder / RECORD_FILE}, got one of {entry['date']}; what was said of a bar is "
@@ -163,8 +163,8 @@ def find_gaps(entries: Sequence[Entry], dates: Sequence[np.datetime64]) -> list[
     """
     if not entries:
         return []
-    said = {_date_of(entry): entry["n"] for entry in entries}
-    first, found, line = _date_of(entries[0]), [], 0
+    said = {date_of(entry): entry["n"] for entry in entries}
+    first, found, line = date_of(entries[0]), [], 0
     for date in (np.datetime64(one, "ns") for one in dates):
         if date in said:
             line = said[date]
@@ -180,23 +180,6 @@ def find_head(entries: Sequence[Entry], head: str) -> int | None:
     """
     wanted = head.strip().lower()
     return next((entry["n"] for entry in entries if entry["sha256"] == wanted), None)
-
-
-def hash_of_rows(rows: pd.DataFrame) -> str:
-    """Return the SHA-256 of rows of prices, in order of date and ticker, whatever file had them.
-
-    Parameters
-    ----------
-    rows : in FinRL's long format
-    """
-    digest = hashlib.sha256()
-    columns = ["date", "tic", *sorted(map(str, set(rows.columns) - {"date", "tic"}))]
-    for row in rows.sort_values(["date", "tic"])[columns].itertuples(index=False):
-        date, tic, *values = row
-        label = date_label(np.datetime64(pd.Timestamp(date), "ns"))
-        content = to_json([label, tic, *values], _plain)
-        digest.update(json.dumps([columns, content]).encode())
-    return digest.hexdigest()
 
 
 def _whole(folder: Path) -> Record:
@@ -233,7 +216,7 @@ def _checked(line: bytes, number: int, previous: str, before: Entry | None) -> t
     if entry.get("n") != number:
         return {}, f"its number is {shortened(entry.get('n'))} instead of {number}"
     try:
-        later = before is None or _date_of(entry) > _date_of(before)
+        later = before is None or date_of(entry) > date_of(before)
     except DataError as error:
         return {}, str(error)
     if not later:
@@ -336,7 +319,14 @@ def _sole_writer(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _date_of(entry: Mapping[str, Any]) -> np.datetime64:
+def date_of(entry: Mapping[str, Any]) -> np.datetime64:
+    """Return the date of the bar that an entry is of.
+
+    Raises
+    ------
+    DataError
+        If it has none.
+    """
     given = entry.get("date")
     try:
         if not isinstance(given, str):

@@ -18,7 +18,6 @@ from finrl_ray.deployment.forward_record import (
     append,
     find_gaps,
     find_head,
-    hash_of_rows,
     read,
     read_record,
 )
@@ -264,20 +263,3 @@ def test_a_record_that_is_no_file(folder: Path) -> None:
     (folder / "forward.jsonl").mkdir()
     with pytest.raises(SearchError, match="it must be a file, but it is a folder"):
         read(folder)
-
-
-def test_rows_have_one_hash_in_any_order() -> None:
-    rows = pd.DataFrame(
-        {
-            "date": pd.to_datetime(["2020-01-02", "2020-01-02", "2020-01-03"]),
-            "tic": ["B", "A", "A"],
-            "close": [1.0, 2.0, 0.1 + 0.2],
-            "volume": [5, 6, 7],
-        }
-    )
-    known = hash_of_rows(rows)
-    assert hash_of_rows(rows.iloc[::-1][["volume", "tic", "close", "date"]]) == known
-    other = rows.copy()
-    other.loc[2, "close"] = 0.3
-    assert hash_of_rows(other) != known
-    assert hash_of_rows(rows.iloc[:2]) != known
