@@ -30,7 +30,14 @@ from finrl_ray.deployment.bar_checks.dates import (
     check_recent,
 )
 from finrl_ray.deployment.bar_checks.grid import BarGrid, Stamps
-from finrl_ray.deployment.bar_checks.history import check_jumps, check_overlap, large_moves
+from finrl_ray.deployment.bar_checks.history import (
+    REBASED,
+    SAME,
+    check_jumps,
+    check_overlap,
+    large_moves,
+    rebase_factors,
+)
 from finrl_ray.deployment.bar_checks.table import long_bars, read_bar_file
 from finrl_ray.deployment.bar_checks.tickers import check_cells, check_tickers
 from finrl_ray.errors import DataError
@@ -58,6 +65,7 @@ class BarRules:
     not_traded : tickers without a bar of their own, such as halted ones
     really_moved : tickers whose price jumped without a split
     ignore_others : rows of other tickers do not matter
+    rebase : prices that were adjusted for dividends since are brought back onto the known ones
     """
 
     date: DateLike | None = None
@@ -68,6 +76,7 @@ class BarRules:
     not_traded: tuple[str, ...] = ()
     really_moved: tuple[str, ...] = ()
     ignore_others: bool = False
+    rebase: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -294,12 +303,21 @@ def _whole(
     wanted = [name for name in needed if name in frame.columns]
     there = set(frame["tic"])
     quoted = [name for name in old.tickers if name in there]
-    new = BarGrid.of(frame, wanted, quoted, None)
-    new = new.with_tickers(old.tickers)
+    new = BarGrid.of(frame, wanted, quoted, None).with_tickers(old.tickers)
+    if rules.rebase:
+        frame, said = _rebased(frame, old, new)
+        notes = (*notes, *said)
+        new = BarGrid.of(frame, wanted, quoted, None).with_tickers(old.tickers)
     gaps = check_cells(old, new, needed=needed, not_traded=rules.not_traded)
     compared = [name for name in ("close", *PRICE_COLUMNS, *wanted) if name in new.columns]
     compared = [name for name in dict.fromkeys(compared) if old.usual(name).any()]
-    same = check_overlap(old, new, compared, not_traded=rules.not_traded)
+    same = check_overlap(
+        old,
+        new,
+        compared,
+        not_traded=rules.not_traded,
+        same=REBASED if rules.rebase else SAME,
+    )
     check_jumps(old, new, rules.really_moved)
     rows = frame[(frame["date"] > old.dates[-1]).to_numpy() & frame["tic"].isin(quoted).to_numpy()]
     rows = rows.sort_values(["date", "tic"], kind="stable", ignore_index=True)
@@ -311,4 +329,23 @@ def _whole(
         last=new.dates[-1],
         place=place,
         notes=(same, *notes, *gaps, *large_moves(old, new)),
+    )
+
+
+def _rebased(
+    frame: pd.DataFrame, old: BarGrid, new: BarGrid
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return prices that go on from the known ones, and a sentence on each ticker's."""
+    factors = rebase_factors(old, new)
+    moved = {t: float(f) for t, f in zip(old.tickers, factors, strict=True) if f != 1.0}
+    if not moved:
+        return frame, ()
+    divided = frame["tic"].map(lambda ticker: moved.get(ticker, 1.0)).to_numpy(dtype=float)
+    prices = [name for name in PRICE_COLUMNS if name in frame.columns and name != "volume"]
+    rows = frame.assign(**{name: frame[name].to_numpy(dtype=float) / divided for name in prices})
+    return rows, tuple(
+        f"The prices of {ticker} were divided by {factor:.6g}, so that they go on from the known "
+        f"ones: its price in the market is {factor:.6g} times "
+        "the one here."
+        for ticker, factor in moved.items()
     )

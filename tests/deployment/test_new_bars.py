@@ -1,8 +1,10 @@
 """New bars that go on from the known ones are taken; whatever is doubtful is refused, and why."""
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime, time, timezone
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -340,6 +342,51 @@ def test_what_a_user_knows_better_is_believed() -> None:
     assert any("9 bars due between" in note for note in found.notes)
     tokyo = Closing(at=time(15), zone="Asia/Tokyo")
     assert len(read(fed(), now=late(hour=6, minute=30), closing=tokyo).rows) == 3
+
+
+def test_prices_adjusted_for_dividends_are_brought_back_when_asked() -> None:
+    adjusted = fed()
+    for name in PRICES:
+        adjusted.loc[adjusted["tic"] == "AAPL", name] *= 0.9931
+    with pytest.raises(DataError, match=r"adjusted history: .*\(--rebase\)"):
+        read(adjusted)
+    found = read(adjusted, rebase=True)
+    expected = ALL.loc[ALL["date"] == NEXT, "close"].to_numpy()
+    np.testing.assert_allclose(found.rows["close"], expected, rtol=1e-14)
+    assert found.rows["close"].tolist()[1:] == expected.tolist()[1:]
+    assert any("AAPL were divided by 0.9931" in note for note in found.notes)
+    read(adjusted.assign(close=adjusted["close"] * (1 + 1e-7)), rebase=True)
+    for wrong in (REFUSED["split since"][0](), REFUSED["one price changed"][0]()):
+        with pytest.raises(DataError, match=r"adjusted history|changed history"):
+            read(wrong, rebase=True)
+
+
+def test_yahoo_is_asked_for_the_last_known_bars_and_newer_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = {}
+
+    def download(tickers: list[str], **keywords: object) -> pd.DataFrame:
+        asked.update(keywords)
+        days = fed(first=290)
+        days = days[(days["date"] >= keywords["start"]) & (days["date"] < keywords["end"])]
+        wide = days.pivot(index="date", columns="tic", values=[*PRICES, "volume"])
+        return wide[[c for c in wide.columns if c[1] in tickers]].rename(
+            columns=str.capitalize, level=0
+        )
+
+    module = ModuleType("yfinance")
+    module.download = download  # type: ignore[attr-defined]  # as yfinance has it
+    errors = ModuleType("yfinance.exceptions")
+    errors.YFException = RuntimeError  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "yfinance", module)
+    monkeypatch.setitem(sys.modules, "yfinance.exceptions", errors)
+    config = DataConfig(features=(), cache_dir=str(tmp_path))
+    found = read("yahoo", config=config)
+    assert asked["start"] == str(DAYS[300].date())
+    assert asked["end"] == "2020-03-25"
+    assert found.rows["close"].tolist() == ALL.loc[ALL["date"] == NEXT, "close"].tolist()
+    assert found.place == "yahoo"
 
 
 def test_one_missing_day_is_a_holiday_or_not_and_is_said() -> None:

@@ -26,10 +26,19 @@ _ROUNDED = 1e-3
 _AROUND = 260
 """Known bars before the first new one that are looked at for the size of usual moves."""
 _FEWEST_SHIFTED = 3
+REBASED = 1e-5
+"""The same after prices were rebased: some sources compute adjusted ones anew for each answer."""
+_MOST_REBASED = 0.1
+_FEWEST_REBASED = 3
 
 
 def check_overlap(
-    known: BarGrid, new: BarGrid, columns: Sequence[str], *, not_traded: Collection[str] = ()
+    known: BarGrid,
+    new: BarGrid,
+    columns: Sequence[str],
+    *,
+    not_traded: Collection[str] = (),
+    same: float = SAME,
 ) -> str:
     """Refuse another history than the known one; return what was compared, as a sentence.
 
@@ -39,6 +48,7 @@ def check_overlap(
     new : of the same tickers in the same order
     columns : that must be the same; `close` first
     not_traded : tickers that are not compared where they have no row
+    same : largest relative difference of two values that count as one
 
     Raises
     ------
@@ -55,14 +65,14 @@ def check_overlap(
             "give the last known bars too."
         )
     left_out = np.array([name in not_traded for name in known.tickers]) & ~new.there.any(axis=0)
-    changed = _first_change(known, new, ours, theirs, columns, ~left_out)
+    changed = _first_change(known, new, ours, theirs, columns, ~left_out, same)
     spanned = (known.dates >= new.dates[0]) & (known.dates <= new.dates[-1])
     unknown = new.dates[within & ~np.isin(new.dates, known.dates)]
     lacking = known.dates[spanned & ~np.isin(known.dates, new.dates)]
     if changed is None and not unknown.size and not lacking.size:
         return (
             f"{counted(len(ours), 'bar')} of those that the agent knows "
-            f"{'is' if len(ours) == 1 else 'are'} the same, to a relative difference of {SAME:g}."
+            f"{'is' if len(ours) == 1 else 'are'} the same, to a relative difference of {same:g}."
         )
     _refuse_shifted(known, new)
     _refuse_adjusted(known, new, ours, theirs)
@@ -75,6 +85,32 @@ def check_overlap(
         f"agent knows, but the table {what}, on {day} ({counted(len(unknown), 'unknown bar')}, "
         f"{len(lacking)} missing); give the prices of the same exchange, from the same source"
     )
+
+
+def rebase_factors(known: BarGrid, new: BarGrid) -> FloatArray:
+    """Return by what prices were multiplied since they were known, of shape (N,); 1 where not.
+
+    A factor is one that holds for all bars in common, three or more, and moves prices by 10 % at
+    most, as dividends do: a split changes the number of shares too.
+
+    Parameters
+    ----------
+    known : of the agent
+    new : of the same tickers in the same order
+    """
+    _, ours, theirs = np.intersect1d(known.dates, new.dates, return_indices=True)
+    factors = np.ones(len(known.tickers))
+    for asset in range(len(known.tickers)):
+        old, fresh = known.close[ours, asset], new.close[theirs, asset]
+        usable = known.own[ours, asset] & (old > 0) & (fresh > 0)
+        ratios = fresh[usable] / old[usable]
+        if ratios.size < _FEWEST_REBASED or np.abs(ratios - 1.0).max() <= SAME:
+            continue
+        factor = float(np.median(ratios))
+        spread = np.abs(ratios / factor - 1.0).max()
+        if spread <= REBASED and abs(factor - 1.0) <= _MOST_REBASED:
+            factors[asset] = factor
+    return factors
 
 
 def check_jumps(known: BarGrid, new: BarGrid, really_moved: Collection[str]) -> None:
@@ -154,11 +190,12 @@ def _first_change(
     theirs: IntArray,
     columns: Sequence[str],
     compared: BoolArray,
+    same: float,
 ) -> str | None:
     """Return the message of the first cell that differs, by date, then ticker, then column."""
     own = known.own[ours]
     values = [(known.columns[name][ours], new.columns[name][theirs]) for name in columns]
-    differ = np.stack([~_same(old, fresh) for old, fresh in values], axis=2)
+    differ = np.stack([~_same(old, fresh, same) for old, fresh in values], axis=2)
     # a row that repeats the last prices is no quote, and some sources leave it out
     differ &= (own | (new.own[theirs] & ~known.there[ours]))[:, :, None]
     differ &= compared[None, :, None]
@@ -169,7 +206,7 @@ def _first_change(
     rounded = " (rounded?)" if abs(fresh - old) <= _ROUNDED * abs(old) else ""
     return (
         f"changed history: {columns[at]} of {known.where(int(ours[row]), asset)} must be "
-        f"{_shown(old)}, as the agent knows it, to a relative difference of {SAME:g}, got "
+        f"{_shown(old)}, as the agent knows it, to a relative difference of {same:g}, got "
         f"{_shown(fresh)}{rounded}; {int(differ.sum())} of {differ.size} values in common differ. "
         "Give the prices of the same source with all their digits, leave the known bars out "
         "if the new ones go on from them, or deploy an agent on the changed prices"
@@ -180,9 +217,9 @@ def _shown(value: float) -> str:
     return "empty" if np.isnan(value) else repr(float(value))
 
 
-def _same(first: FloatArray, second: FloatArray) -> BoolArray:
+def _same(first: FloatArray, second: FloatArray, same: float = SAME) -> BoolArray:
     with np.errstate(invalid="ignore"):
-        near = np.abs(first - second) <= SAME * np.maximum(np.abs(first), np.abs(second))
+        near = np.abs(first - second) <= same * np.maximum(np.abs(first), np.abs(second))
     return np.asarray(near | (np.isnan(first) & np.isnan(second)))
 
 
@@ -225,10 +262,20 @@ def _refuse_adjusted(known: BarGrid, new: BarGrid, ours: IntArray, theirs: IntAr
             f"adjusted history: the prices of {ticker} must be those that the agent knows, but on "
             f"{counted(ratios.size, 'bar')} in common they are {factor:.6g} times those "
             f"({date_label(known.dates[ours[row]])}: {_shown(old[row])} is known, "
-            f"{_shown(fresh[row])} came): they were adjusted {why}. Divide all its prices by "
-            f"{factor:.6g} and multiply its volume by it, so that they go on from the known ones, "
-            "or deploy an agent on the adjusted prices"
+            f"{_shown(fresh[row])} came): they were adjusted {why}. {_how_to_go_on(factor, split)}"
         )
+
+
+def _how_to_go_on(factor: float, split: Fraction | None) -> str:
+    if split is None and abs(factor - 1.0) <= _MOST_REBASED:
+        return (
+            "Let them go on from the known ones (--rebase), or deploy an agent on the adjusted "
+            "prices"
+        )
+    return (
+        f"Divide all its prices by {factor:.6g} and multiply its volume by it, so that they go on "
+        "from the known ones, or deploy an agent on the adjusted prices"
+    )
 
 
 def _split_of(factor: float) -> Fraction | None:
