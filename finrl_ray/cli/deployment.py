@@ -166,7 +166,7 @@ def signal(
     """
     quiet()
     from finrl_ray.deployment.agent import load_agent
-    from finrl_ray.deployment.holdings_file import read_holdings
+    from finrl_ray.deployment.broker_files.holdings_file import read_holdings
     from finrl_ray.deployment.new_bars import BarRules
     from finrl_ray.deployment.next_orders import closing_of, keep_bars, next_orders
 

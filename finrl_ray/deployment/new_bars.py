@@ -42,6 +42,9 @@ from finrl_ray.deployment.bar_checks.table import long_bars, read_bar_file
 from finrl_ray.deployment.bar_checks.tickers import check_cells, check_tickers
 from finrl_ray.errors import DataError
 from finrl_ray.files.shown_path import shown_path
+from finrl_ray.own_code.code_files import collect_code
+from finrl_ray.own_code.finder import activate, active_code, named_code
+from finrl_ray.own_code.reference import names_a_place
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import did_you_mean, listed
 
@@ -160,7 +163,8 @@ def _read(
         until = _now(rules).date() if rules.date is None else pd.Timestamp(rules.date).date()
         first = dates[-_OVERLAP:][0].astype("datetime64[D]").item()
         window = replace(named, start=first, end=until + timedelta(days=1))
-        frame = long_bars(read_source(window, Path(), progress), tickers)
+        read = _own_rows if is_own_source(window) else _named_rows
+        frame = long_bars(read(window, progress), tickers)
         kept = frame["tic"].isin(list(tickers)) if str(source) in SOURCES else slice(None)
         return frame.loc[kept], f"{source}"
     path = Path(source).expanduser()
@@ -170,6 +174,21 @@ def _read(
             f"{listed(SOURCES)}, got {str(source)!r}.{did_you_mean(str(source), SOURCES)}"
         )
     return read_bar_file(path, tickers), shown_path(path)
+
+
+def _named_rows(config: DataConfig, progress: Progress) -> pd.DataFrame:
+    return read_source(config, Path(), progress)
+
+
+def _own_rows(config: DataConfig, progress: Progress) -> pd.DataFrame:
+    """Return what a function of the user's in this folder gives, the agent's own code put aside."""
+    former, named = active_code(), named_code()
+    places = {"--prices": config.source} if names_a_place(config.source) else {}
+    activate(collect_code(places, Path()), [(config.source, "source")])
+    try:
+        return read_source(config, Path(), progress)
+    finally:
+        activate(former, named)
 
 
 def _now(rules: BarRules) -> datetime:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from finrl_ray.deployment.agent import DeployedAgent
 from finrl_ray.deployment.bar_checks.calendar import Closing
+from finrl_ray.deployment.broker_files.holdings_file import HeldPositions
 from finrl_ray.deployment.holdings import Holdings
-from finrl_ray.deployment.holdings_file import HeldPositions
 from finrl_ray.deployment.new_bars import BarRules, NewBars, read_new_bars
 from finrl_ray.deployment.order_table import Order, orders_json, orders_of
 from finrl_ray.deployment.seen_bars import add_seen_bars, seen_until

@@ -14,7 +14,8 @@ from finrl_ray.config.data import DataConfig
 from finrl_ray.data.sources.bundled import read_bundled
 from finrl_ray.deployment.bar_checks.calendar import Closing
 from finrl_ray.deployment.new_bars import BarRules, NewBars, read_new_bars
-from finrl_ray.errors import DataError
+from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.own_code.finder import active_code
 
 TICKERS = ("AAPL", "BRK.B", "MSFT")
 PRICES = ("open", "high", "low", "close")
@@ -387,6 +388,21 @@ def test_yahoo_is_asked_for_the_last_known_bars_and_newer_ones(
     assert asked["end"] == "2020-03-25"
     assert found.rows["close"].tolist() == ALL.loc[ALL["date"] == NEXT, "close"].tolist()
     assert found.place == "yahoo"
+
+
+def test_a_function_of_the_users_is_read_and_leaves_the_agents_code_active(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fed().to_parquet(tmp_path / "kept.parquet")
+    code = "import pandas as pd\n\ndef read():\n    return pd.read_parquet('kept.parquet')\n"
+    (tmp_path / "prices_of_mine.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    before = active_code()
+    found = read("prices_of_mine:read")
+    assert found.rows["close"].tolist() == ALL.loc[ALL["date"] == NEXT, "close"].tolist()
+    assert active_code() is before
+    with pytest.raises(ConfigError, match="prices_of_his"):
+        read("prices_of_his:read")
 
 
 def test_one_missing_day_is_a_holiday_or_not_and_is_said() -> None:

@@ -11,7 +11,7 @@ from deployed_agents import TICKERS, TRAINED_ROWS, SmallAgent
 
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.deployment.agent import load_agent
-from finrl_ray.deployment.holdings_file import read_holdings
+from finrl_ray.deployment.broker_files.holdings_file import read_holdings
 from finrl_ray.deployment.new_bars import BarRules
 from finrl_ray.deployment.next_orders import (
     PAPER,

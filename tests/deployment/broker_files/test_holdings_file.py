@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from finrl_ray.deployment.holdings_file import HeldPositions, read_holdings
+from finrl_ray.deployment.broker_files.holdings_file import HeldPositions, read_holdings
 from finrl_ray.errors import DataError
 
 TICKERS = ("AAPL", "BRK.B", "GOOG", "MSFT")
