@@ -1,6 +1,7 @@
 """The commands from a finished search to what is traded tomorrow: `deploy` and `signal`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -110,7 +111,10 @@ def signal(
     ] = None,
     record: Annotated[
         bool,
-        typer.Option("--record/--no-record", help="Keep the new bars in the agent's folder."),
+        typer.Option(
+            "--record/--no-record",
+            help="Add the orders to the agent's forward record, and keep the new bars.",
+        ),
     ] = True,
     ticker_column: Annotated[
         str | None, typer.Option(help="Column of the CSV that has the tickers.")
@@ -168,7 +172,7 @@ def signal(
     from finrl_ray.deployment.agent import load_agent
     from finrl_ray.deployment.broker_files.holdings_file import read_holdings
     from finrl_ray.deployment.new_bars import BarRules
-    from finrl_ray.deployment.next_orders import closing_of, keep_bars, next_orders
+    from finrl_ray.deployment.next_orders import closing_of, next_orders, record_orders
 
     rules = BarRules(
         date=date,
@@ -192,7 +196,8 @@ def signal(
         found = next_orders(deployed, prices, held, rules, progress=progress)
     _hand_over(found, csv, as_json)
     if record:
-        keep_bars(deployed, found)
+        # beside JSON on the terminal nothing else is printed
+        print(record_orders(deployed, found), file=sys.stderr if as_json == _STDOUT else None)
 
 
 def _check_alone(holdings: Path | None, options: dict[str, Any]) -> None:

@@ -8,18 +8,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from finrl_ray.data.labels import date_label
 from finrl_ray.deployment.agent import DeployedAgent
+from finrl_ray.deployment.agent_folder import RECORD_FILE
 from finrl_ray.deployment.bar_checks.calendar import Closing
 from finrl_ray.deployment.broker_files.holdings_file import HeldPositions
+from finrl_ray.deployment.forward_entry import GIVEN, PAPER, Account, record_signal
+from finrl_ray.deployment.forward_record import date_of, read
 from finrl_ray.deployment.holdings import Holdings
 from finrl_ray.deployment.new_bars import BarRules, NewBars, read_new_bars
 from finrl_ray.deployment.order_table import Order, orders_json, orders_of
-from finrl_ray.deployment.seen_bars import add_seen_bars, seen_until
+from finrl_ray.deployment.seen_bars import add_seen_bars
 from finrl_ray.deployment.signal import Signal
-from finrl_ray.errors import ConfigError
+from finrl_ray.errors import ConfigError, DataError
 from finrl_ray.support.progress import Progress, no_progress
 
-PAPER = "the agent's own paper account"
+_IN_WORDS: Mapping[Account, str] = {
+    PAPER: "the agent's own paper account",
+    GIVEN: "the holdings that were given",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +39,7 @@ class NextOrders:
     orders : one per ticker
     bars : what was new, and what was found in the prices
     account : whose cash and shares they are for, in words
+    kind : the same as the forward record has it
     notes : sentences for the user: of the prices, then of the holdings
     agent : the folder
     verdict : what the search found, in a sentence; empty if it said nothing
@@ -41,6 +49,7 @@ class NextOrders:
     orders: tuple[Order, ...]
     bars: NewBars
     account: str
+    kind: Account
     notes: tuple[str, ...]
     agent: Path
     verdict: str
@@ -83,16 +92,20 @@ def next_orders(
         If the prices are refused, with the reason, or do not fit the agent.
     ConfigError
         If the source of prices needs a package that is not installed.
+    SearchError
+        If the agent's forward record was changed.
     """
     given = rules or BarRules()
-    seen = seen_until(agent.path)
+    entries = read(agent.path)
+    if entries and given.answered is None:
+        given = replace(given, answered=date_of(entries[-1]))
     known = agent.known_bars
     bars = read_new_bars(
         prices,
         known,
         agent.config.data,
         agent.tickers,
-        _answered(given, seen),
+        given,
         progress=progress,
     )
     market = agent.market_of(None if bars.rows.empty else bars.rows)
@@ -100,34 +113,66 @@ def next_orders(
     account = None if holdings is None else _account(holdings)
     signal = agent.act(market, account)
     env = agent.config.env
+    kind = PAPER if holdings is None else GIVEN
     verdict: Mapping[str, Any] = agent.verdict or {}
     return NextOrders(
         signal=signal,
         orders=orders_of(signal, env.buy_cost_pct, env.sell_cost_pct),
         bars=bars,
-        account=PAPER if holdings is None else "the holdings that were given",
+        account=_IN_WORDS[kind],
+        kind=kind,
         notes=(*bars.notes, *(() if holdings is None else holdings.notes)),
         agent=agent.path,
         verdict=str(verdict.get("sentence", "")),
     )
 
 
-def keep_bars(agent: DeployedAgent, found: NextOrders) -> None:
-    """Keep the bars of some orders in the agent's folder: later prices may hold newer ones alone.
+def record_orders(agent: DeployedAgent, found: NextOrders) -> str:
+    """Keep what was said in the forward record, and the bars that it rests on; say so.
 
     Called when the orders are where the user wanted them: without it they can be asked for again.
+    What was said of a bar stays: other orders for it, or those of an older bar, are not added.
 
     Parameters
     ----------
     agent : whose they are
     found : from `next_orders`
 
+    Returns
+    -------
+    str
+        A sentence: which line was written, with its hash, or why none was.
+
     Raises
     ------
-    DataError
-        If the file cannot be written, or another program has added bars meanwhile.
+    DataError, SearchError
+        If a file cannot be written, or the record was changed.
     """
     add_seen_bars(agent.path, found.bars.rows, agent.config.data)
+    entries = read(agent.path)
+    last = date_of(entries[-1]) if entries else None
+    if last is not None and found.bars.last < last:
+        return (
+            f"not recorded: the forward record goes up to {date_label(last)}, and what was said of "
+            "a bar is never said again"
+        )
+    trained = agent.bars["date"].to_numpy().astype("datetime64[ns]").max()
+    try:
+        entry = record_signal(
+            agent.path,
+            found.signal,
+            account=found.kind,
+            bars=agent.known_bars,
+            trained=trained,
+        )
+    except DataError:
+        if found.bars.last != last:
+            raise
+        return (
+            f"not recorded: line {entries[-1]['n']} of {RECORD_FILE} has other orders for this "
+            "bar, and what was said of a bar is never said again"
+        )
+    return f"recorded as line {entry['n']} of {RECORD_FILE}, SHA-256 {entry['sha256']}"
 
 
 def closing_of(closes: str | None, zone: str | None) -> Closing | None:
@@ -150,10 +195,6 @@ def closing_of(closes: str | None, zone: str | None) -> Closing | None:
     except ValueError:
         raise ConfigError(f"--closes must be a time such as 16:00, got {closes!r}") from None
     return Closing(at=at, zone=zone)
-
-
-def _answered(rules: BarRules, seen: np.datetime64 | None) -> BarRules:
-    return replace(rules, answered=seen) if rules.answered is None else rules
 
 
 def _account(held: HeldPositions) -> Holdings:

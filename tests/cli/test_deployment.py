@@ -114,6 +114,11 @@ def test_signal_keeps_the_bars_that_it_has_seen(agent, tmp_path, monkeypatch, ca
     assert run(monkeypatch, *asked) == 0
     assert (folder / "paper" / "bars.parquet").is_file()
     first = capsys.readouterr().out
+    assert "recorded as line 1 of forward.jsonl, SHA-256 " in first.splitlines()[-1]
+    assert run(monkeypatch, *asked, "--json", "-") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["date"] == day
+    assert "recorded as line 1" in shown.err
     assert run(monkeypatch, *asked) == 0
     again = capsys.readouterr().out
     assert first.splitlines()[0] == again.splitlines()[0]

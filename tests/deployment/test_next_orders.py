@@ -11,16 +11,17 @@ from deployed_agents import TICKERS, TRAINED_ROWS, SmallAgent
 
 from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.deployment.agent import load_agent
-from finrl_ray.deployment.broker_files.holdings_file import read_holdings
+from finrl_ray.deployment.broker_files.holdings_file import HeldPositions, read_holdings
+from finrl_ray.deployment.forward_entry import find_changed_bars
+from finrl_ray.deployment.forward_record import read
 from finrl_ray.deployment.new_bars import BarRules
 from finrl_ray.deployment.next_orders import (
-    PAPER,
     NextOrders,
     closing_of,
-    keep_bars,
     next_orders,
+    record_orders,
 )
-from finrl_ray.errors import ConfigError, DataError
+from finrl_ray.errors import ConfigError, DataError, SearchError
 
 
 @pytest.fixture
@@ -59,13 +60,19 @@ def test_one_new_bar_after_the_other_is_traded_as_in_the_env(
         bars_of(deployed, row, row).to_csv(path, index=False)
         agent = load_agent(folder)  # as from one evening to the next
         found = next_orders(agent, path, rules=BarRules(date=day_of(deployed, row)))
-        keep_bars(agent, found)
+        assert f"recorded as line {day + 1} of forward.jsonl" in record_orders(agent, found)
         assert_equal_bits(found.signal.orders, history.trades[day] + 0.0)
         assert found.signal.account_value == history.account_value[day]
-        assert found.account == PAPER
+        assert found.account == "the agent's own paper account"
         assert [order.ticker for order in found.orders] == list(TICKERS)
         assert sum(order.cost for order in found.orders) == pytest.approx(found.signal.cost)
         assert found.verdict == "No evidence."
+    entries = read(folder)
+    assert [entry["date"] for entry in entries] == [
+        day_of(deployed, row) for row in range(TRAINED_ROWS - 1, TRAINED_ROWS + 8)
+    ]
+    trained = np.datetime64(deployed.market.dates[TRAINED_ROWS - 1])
+    assert find_changed_bars(entries, load_agent(folder).known_bars, trained) == []
 
 
 def test_later_rows_change_nothing(deployed: SmallAgent, folder: Path) -> None:
@@ -86,7 +93,8 @@ def test_nothing_is_kept_until_it_is_asked_for(deployed: SmallAgent, folder: Pat
     agent = load_agent(folder)
     first = next_orders(agent, prices, rules=BarRules(date=day))
     assert not (folder / "paper").exists()
-    keep_bars(agent, first)
+    assert read(folder) == []
+    record_orders(agent, first)
     again = ask(folder, prices, day)
     assert again.bars.rows.empty
     assert_equal_bits(again.signal.orders, first.signal.orders)
@@ -94,7 +102,25 @@ def test_nothing_is_kept_until_it_is_asked_for(deployed: SmallAgent, folder: Pat
     with pytest.raises(DataError, match=f"after {day}, for which the agent has given its orders"):
         next_orders(load_agent(folder), prices, rules=BarRules(now=now.to_pydatetime()))
     with pytest.raises(DataError, match="another program may have added it"):
-        keep_bars(load_agent(folder), first)
+        record_orders(load_agent(folder), first)
+
+
+def test_what_was_said_of_a_bar_is_never_said_again(deployed: SmallAgent, folder: Path) -> None:
+    prices = bars_of(deployed, TRAINED_ROWS - 3, TRAINED_ROWS + 1)
+    agent, last = load_agent(folder), day_of(deployed, TRAINED_ROWS + 1)
+    record_orders(agent, next_orders(agent, prices, rules=BarRules(date=last)))
+    written = (folder / "forward.jsonl").read_bytes()
+    assert "recorded as line 1 of" in record_orders(agent, ask(folder, prices, last))
+    older = ask(folder, prices, day_of(deployed, TRAINED_ROWS))
+    assert record_orders(agent, older).startswith(
+        f"not recorded: the forward record goes up to {last}"
+    )
+    other = ask(folder, prices, last, holdings=HeldPositions(cash=5.0, shares={"AAA": 3.0}))
+    assert record_orders(agent, other).startswith("not recorded: line 1 of forward.jsonl has other")
+    assert (folder / "forward.jsonl").read_bytes() == written
+    (folder / "forward.jsonl").write_bytes(written.replace(b"paper", b"given"))
+    with pytest.raises(SearchError, match=r"line 1 of .*it was edited"):
+        ask(folder, prices, last)
 
 
 def test_holdings_of_a_broker_are_traded_instead(
