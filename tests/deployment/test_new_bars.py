@@ -405,6 +405,26 @@ def test_a_function_of_the_users_is_read_and_leaves_the_agents_code_active(
         read("prices_of_his:read")
 
 
+@pytest.mark.parametrize("ratio", [1.5, 2.0, 3.0, 4.0, 10.0, 0.5, 0.1])
+@pytest.mark.parametrize("trading", [-0.03, 0.0, 0.03])
+def test_splits_on_the_last_bar_are_seen_whatever_the_day_did(ratio: float, trading: float) -> None:
+    frame = fed()
+    row = (frame["date"] == NEXT) & (frame["tic"] == "MSFT")
+    for name in PRICES:
+        frame.loc[row, name] *= np.exp(trading) / ratio
+    with pytest.raises(DataError, match="split-jumped prices: those of MSFT"):
+        read(frame)
+
+
+@pytest.mark.parametrize("move", [-0.23, 0.25])
+def test_large_moves_of_a_day_are_no_splits_and_are_told(move: float) -> None:
+    frame = fed()
+    row = (frame["date"] == NEXT) & (frame["tic"] == "MSFT")
+    for name in PRICES:
+        frame.loc[row, name] *= 1.0 + move
+    assert any("MSFT moved by" in note for note in read(frame).notes)
+
+
 def test_one_missing_day_is_a_holiday_or_not_and_is_said() -> None:
     known = ALL[ALL["date"] < DAYS[319]]
     found = read(fed(first=320), known)

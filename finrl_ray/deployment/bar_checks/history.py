@@ -12,7 +12,13 @@ import numpy as np
 
 from finrl_ray._typing import BoolArray, FloatArray, IntArray
 from finrl_ray.data.labels import date_label
-from finrl_ray.data.split_jumps import RATIOS, SplitJump, find_split_jumps
+from finrl_ray.data.split_jumps import (
+    CLEAR,
+    RATIOS,
+    SMALLEST_JUMP,
+    SplitJump,
+    find_split_jumps,
+)
 from finrl_ray.deployment.bar_checks.grid import BarGrid
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import counted
@@ -26,6 +32,8 @@ _ROUNDED = 1e-3
 _AROUND = 260
 """Known bars before the first new one that are looked at for the size of usual moves."""
 _FEWEST_SHIFTED = 3
+_NEAR_JUMP, _NEAR_ALWAYS = 3.0, 0.02
+"""How near to the log of a ratio a jump lies, in standard deviations of daily moves and besides."""
 REBASED = 1e-5
 """The same after prices were rebased: some sources compute adjusted ones anew for each answer."""
 _MOST_REBASED = 0.1
@@ -135,10 +143,34 @@ def check_jumps(known: BarGrid, new: BarGrid, really_moved: Collection[str]) -> 
         fresh = _quotes(new, asset, later)
         close, open_, volume = np.concatenate([old, fresh], axis=1)
         jumps = [j for j in find_split_jumps(close, open_, volume) if j.row >= old.shape[1]]
+        jumps += _near_splits(close, open_, old.shape[1])
         if jumps:
             rows = np.flatnonzero(later & new.own[:, asset] & (new.close[:, asset] > 0))
             day = date_label(new.dates[rows[jumps[0].row - old.shape[1]]])
             raise DataError(_split_message(ticker, day, close, jumps[0]))
+
+
+def _near_splits(close: FloatArray, open_: FloatArray, first: int) -> list[SplitJump]:
+    """Return jumps near a usual ratio among the rows from `first` on, whatever volumes say.
+
+    Of a bar that has no other after it, less can be known than of the past; and an order on a wrong
+    price costs more than a question.
+    """
+    moves = np.diff(np.log(close))
+    sizes = np.abs(moves[moves != 0])
+    deviation = float(1.4826 * np.median(sizes)) if sizes.size else 0.0
+    found = []
+    for row in range(max(first, 1), len(close)):
+        move = float(moves[row - 1])
+        if abs(move) <= max(SMALLEST_JUMP, CLEAR * deviation):
+            continue
+        gap = float(np.log(open_[row] / close[row - 1])) if open_[row] > 0 else move
+        for size in (gap, move):
+            ratio = _nearest_ratio(float(np.exp(size)))
+            if abs(size + np.log(float(ratio))) <= _NEAR_JUMP * deviation + _NEAR_ALWAYS:
+                found.append(SplitJump(row=row, ratio=ratio, volume_ratio=None))
+                break
+    return found
 
 
 def large_moves(known: BarGrid, new: BarGrid, smallest: float = 0.2) -> tuple[str, ...]:
@@ -280,6 +312,11 @@ def _how_to_go_on(factor: float, split: Fraction | None) -> str:
 
 def _split_of(factor: float) -> Fraction | None:
     """Return the usual split after which earlier prices are `factor` times what they were."""
-    ratios = [ratio for known in RATIOS for ratio in (known, 1 / known)]
-    nearest = min(ratios, key=lambda ratio: abs(np.log(factor * float(ratio))))
+    nearest = _nearest_ratio(factor)
     return nearest if abs(factor * float(nearest) - 1.0) <= _NEAR_SPLIT else None
+
+
+def _nearest_ratio(factor: float) -> Fraction:
+    """Return the new shares per old one of the usual split that is nearest to a price's factor."""
+    ratios = [ratio for known in RATIOS for ratio in (known, 1 / known)]
+    return min(ratios, key=lambda ratio: abs(np.log(factor * float(ratio))))

@@ -29,6 +29,14 @@ TICKER_NAMES = (
     "symbol isin",
     "symbol cusip",
     "ticker isin",
+    "asset symbol",
+    "stock ticker",
+    "stock code",
+    "epic",
+    "stock",
+    "security",
+    "asset",
+    "code",
 )
 SHARES_NAMES = (
     "quantity",
@@ -46,9 +54,19 @@ SHARES_NAMES = (
     "holding",
     "holdings",
     "pos",
+    "total quantity",
+    "total shares",
+    "net quantity",
+    "net qty",
+    "net position",
+    "open quantity",
+    "open qty",
+    "current quantity",
+    "quantity held",
     "amount",
 )
 """From the usual to the unusual, by all of which brokers call the same."""
+_WEAK_TICKERS = ("stock", "security", "asset", "code")
 _WEAK_SHARES = ("amount", "holding", "holdings")
 _DELIMITERS = (",", ";", "\t", "|")
 _MOST_BYTES = 64 << 20
@@ -205,13 +223,19 @@ def _columns(
     ticker_column: str | None,
     shares_column: str | None,
 ) -> tuple[int, int]:
-    ticker = _one_column(
-        heading, rows, _named(heading, ticker_column, TICKER_NAMES), place, "ticker"
+    tickers = _usual_first(heading, _named(heading, ticker_column, TICKER_NAMES), _WEAK_TICKERS)
+    shares = _usual_first(heading, _named(heading, shares_column, SHARES_NAMES), _WEAK_SHARES)
+    return (
+        _one_column(heading, rows, tickers, place, "ticker"),
+        _one_column(heading, rows, shares, place, "shares"),
     )
-    candidates = _named(heading, shares_column, SHARES_NAMES)
-    strong = [at for at in candidates if plain_name(heading[at]) not in _WEAK_SHARES]
-    shares = _one_column(heading, rows, strong or candidates, place, "shares")
-    return ticker, shares
+
+
+def _usual_first(
+    heading: Sequence[str], candidates: Sequence[int], weak: Sequence[str]
+) -> Sequence[int]:
+    """Return the columns whose names mean one thing, if there are any, else all."""
+    return [at for at in candidates if plain_name(heading[at]) not in weak] or candidates
 
 
 def _one_column(

@@ -229,6 +229,10 @@ def test_two_columns_that_may_be_the_one(tmp_path: Path) -> None:
     assert read(content.format(4), tmp_path, shares_column="Shares").shares == {"AAPL": 4.0}
     weak = "Symbol,Amount,Quantity\nAAPL,300,3\nCash,100,100\n"
     assert read(weak, tmp_path).shares == {"AAPL": 3.0}
+    weak = "Security,Ticker,Net Qty\nApple Inc,AAPL,3\nCash,Cash,100\n"
+    assert read(weak, tmp_path).shares == {"AAPL": 3.0}
+    weak = "Security,Total Shares\nAAPL,3\nCash,100\n"
+    assert read(weak, tmp_path).shares == {"AAPL": 3.0}
 
 
 @pytest.mark.parametrize(
