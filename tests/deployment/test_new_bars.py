@@ -429,6 +429,11 @@ def test_one_missing_day_is_a_holiday_or_not_and_is_said() -> None:
     known = ALL[ALL["date"] < DAYS[319]]
     found = read(fed(first=320), known)
     assert any("1 bar due between 2020-03-20 and 2020-03-24" in note for note in found.notes)
+    holey = fed(first=300)
+    holey = holey[~holey["date"].isin([DAYS[row] for row in (303, 306, 309, 312)])]
+    found = read(holey, ALL[ALL["date"] < DAYS[302]])
+    assert sum("1 bar due between" in note for note in found.notes) == 2
+    assert any("2 holes before the last 2 look the same" in note for note in found.notes)
     found = read(fed(), now=late(day=25))
     assert any("1 bar is due after the last one, of 2020-03-24" in note for note in found.notes)
 

@@ -18,6 +18,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _HOUR_NS = 3_600_000_000_000
 _FINER, _COARSER = 0.6, 3.0
 _OFF_CLOCK = 0.5
+_HOLES_TOLD = 2
 # clocks of the world differ by no more
 _ANY_CLOCK = timedelta(hours=26)
 
@@ -82,6 +83,7 @@ def check_pattern(
     if not later.size:
         return ()
     notes = [] if calendar.rarer else _check_clock(later, calendar, named=named)
+    holes = []
     for before, stamp in zip(np.concatenate([known[-1:], later[:-1]]), later, strict=True):
         absent = calendar.due_between(before, stamp)
         if not absent.size:
@@ -96,8 +98,11 @@ def check_pattern(
                 f"is none of the {said}, and {max_missing} may be missing in a row; add them, or "
                 f"say that there were none (--max-missing {absent.size})"
             )
-        notes.append(f"There is none of the {said}: a holiday, or a row that is missing?")
-    return tuple(notes)
+        holes.append(f"There is none of the {said}: a holiday, or a row that is missing?")
+    if len(holes) > _HOLES_TOLD:
+        rest = len(holes) - _HOLES_TOLD
+        notes.append(f"{counted(rest, 'hole')} before the last {_HOLES_TOLD} look the same.")
+    return (*notes, *holes[-_HOLES_TOLD:])
 
 
 def _check_frequency(seen: DateArray, new: DateArray, calendar: BarCalendar) -> None:
