@@ -26,7 +26,9 @@ from finrl_ray.learners.off_policy.layers import (
     forward,
     move,
     rates_of,
+    take_live_units,
 )
+from finrl_ray.learners.off_policy.live_units import Spare
 from finrl_ray.learners.off_policy.plans import Inputs, PlannedCritics
 from finrl_ray.learners.products.network import compiled, product
 from finrl_ray.learners.products.tiles import address_of
@@ -55,6 +57,7 @@ class Memory(NamedTuple):
     values: Float32Array
     following: Float32Array
     errors: Float32Array
+    spare: Spare
 
 
 @compiled
@@ -158,7 +161,7 @@ def learn_values(
     weight = critics.head_weight
     move(descent, rates, tau, weight, weight + n_critics * critics.width)
     move(descent, rates, tau, bias, bias + n_critics)
-    descend(critics.plan, descent, rates, tau, work, n_rows)
+    descend(critics.plan, descent, rates, tau, work, n_rows, memory.spare)
     return loss
 
 
@@ -170,6 +173,7 @@ def back_to_actions(
     inputs: Inputs,
     work: Float32Array,
     errors: Float32Array,
+    spare: Spare,
 ) -> None:
     """Fill `action_slopes` from errors of values (K, B) of the first K critics.
 
@@ -185,7 +189,8 @@ def back_to_actions(
         k = plan.shape[0] - 1 - back
         back_to_sums(plan, k, descent.gradients, work, n_rows)
         if plan[k, 9] >= 0:
-            back_to_inputs(plan, k, descent.values, work, n_rows)
+            n_live = take_live_units(plan, k, work, n_rows, spare)
+            back_to_inputs(plan, k, descent.values, work, n_rows, n_live, spare)
     there, n_inputs, n_actions = address_of(work), plan[0, 3], inputs.n_actions
     weights = address_of(descent.values) + 4 * (plan[0, 0] + inputs.n_observed)
     product(

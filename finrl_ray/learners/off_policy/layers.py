@@ -10,7 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from finrl_ray._typing import Float32Array, IntArray
-from finrl_ray.learners.products.activations import outputs_of_sums, slopes_of_sums
+from finrl_ray.learners.off_policy.live_units import (
+    ALL,
+    LIVE_ROWS,
+    Spare,
+    live_back_to_inputs,
+    live_gradients,
+    take_live,
+)
+from finrl_ray.learners.products.activations import RELU, outputs_of_sums, slopes_of_sums
 from finrl_ray.learners.products.network import compiled, product
 from finrl_ray.learners.products.prefetch import prefetch_later
 from finrl_ray.learners.products.steps import followed_adam_pass, unclipped_adam_pass
@@ -84,11 +92,30 @@ def back_to_sums(
 
 
 @compiled
+def take_live_units(plan: IntArray, k: int, work: Float32Array, n_rows: int, spare: Spare) -> int:
+    """Do what `take_live` does, for layer k; only a ReLU switches units off."""
+    if plan[k, 12] != RELU:
+        return ALL
+    return int(take_live(plan[k, 8], plan[k, 7], plan[k, 2], work, n_rows, spare))
+
+
+@compiled
 def back_to_inputs(
-    plan: IntArray, k: int, values: Float32Array, work: Float32Array, n_rows: int
-) -> None:
-    """Fill the slopes of layer k's inputs from those of its sums."""
+    plan: IntArray, k: int, values: Float32Array, work: Float32Array, n_rows: int, n_live: int,
+    spare: Spare,
+) -> None:  # fmt: skip
+    """Fill the slopes of layer k's inputs from those of its sums.
+
+    Parameters
+    ----------
+    n_live : from `take_live_units`
+    """
     there, n_inputs = address_of(work), plan[k, 3]
+    if n_live != ALL:
+        weights = values[plan[k, 0] : plan[k, 0] + plan[k, 2] * n_inputs]
+        target = there + 4 * plan[k, 9]
+        live_back_to_inputs(weights, n_inputs, n_rows, target, plan[k, 5], n_live, spare)
+        return
     product(
         n_rows, n_inputs, plan[k, 2], there + 4 * plan[k, 8], plan[k, 7], 1,
         address_of(values) + 4 * plan[k, 0], n_inputs, BLOCK,
@@ -127,6 +154,24 @@ def move(
 
 
 @compiled
+def _descend_live(
+    plan: IntArray, k: int, descent: Descent, rates: tuple[np.float32, ...], tau: np.float32,
+    work: Float32Array, n_rows: int, n_live: int, spare: Spare,
+) -> None:  # fmt: skip
+    """Move layer k's weights, whose gradients are zero where a unit is not live."""
+    weight, n_outputs, n_inputs = plan[k, 0], plan[k, 2], plan[k, 3]
+    gradients = descent.gradients[weight : weight + n_outputs * n_inputs]
+    seen = address_of(work) + 4 * plan[k, 4]
+    first, begin = 0, 0
+    while begin < n_outputs:
+        end = live_gradients(
+            first, begin, n_live, n_outputs, gradients, n_inputs, n_rows, seen, plan[k, 5], spare
+        )
+        move(descent, rates, tau, weight + begin * n_inputs, weight + end * n_inputs)
+        first, begin = first + LIVE_ROWS, end
+
+
+@compiled
 def descend(
     plan: IntArray,
     descent: Descent,
@@ -134,6 +179,7 @@ def descend(
     tau: np.float32,
     work: Float32Array,
     n_rows: int,
+    spare: Spare,
 ) -> None:
     """Bring the slopes of the last layers' outputs back, and move each layer's parameters."""
     there, slopes_there = address_of(work), address_of(descent.gradients)
@@ -141,8 +187,13 @@ def descend(
         k = plan.shape[0] - 1 - back
         weight, bias, n_outputs, n_inputs = plan[k, 0], plan[k, 1], plan[k, 2], plan[k, 3]
         back_to_sums(plan, k, descent.gradients, work, n_rows)
+        n_live = take_live_units(plan, k, work, n_rows, spare)
         if plan[k, 9] >= 0:
-            back_to_inputs(plan, k, descent.values, work, n_rows)
+            back_to_inputs(plan, k, descent.values, work, n_rows, n_live, spare)
+        move(descent, rates, tau, bias, bias + n_outputs)
+        if n_live != ALL:
+            _descend_live(plan, k, descent, rates, tau, work, n_rows, n_live, spare)
+            continue
         for first in range(0, n_outputs, _ROWS):
             n, begin = min(_ROWS, n_outputs - first), weight + first * n_inputs
             product(
@@ -150,4 +201,3 @@ def descend(
                 there + 4 * plan[k, 4], plan[k, 5], BLOCK, slopes_there + 4 * begin, n_inputs,
             )  # fmt: skip
             move(descent, rates, tau, begin, begin + n * n_inputs)
-        move(descent, rates, tau, bias, bias + n_outputs)

@@ -12,6 +12,7 @@ from torch import nn
 
 from finrl_ray._typing import Float32Array, IntArray
 from finrl_ray.learners.flat.parameters import FlatParameters
+from finrl_ray.learners.off_policy.live_units import Spare, spare_for
 from finrl_ray.learners.products.activations import LINEAR, RELU, TANH
 from finrl_ray.learners.products.network import LayerPlan, Work, plan_array
 
@@ -73,7 +74,7 @@ class Planner:
     ) -> None:
         self.n_rows, self.work = n_rows, Work(n_rows)
         self.activation = TANH if activation is nn.Tanh else RELU
-        self.widest = 0
+        self.widest = self._most_units = self._most_weights = 0
         here, row = self.work.matrix(n_observed + n_actions, 2 * n_rows)
         self.inputs = Inputs(here, here + n_rows * row, row, n_observed, n_actions)
 
@@ -86,6 +87,10 @@ class Planner:
         block = Work(1)
         block.packed(1, self.widest)
         return block.array()
+
+    def spare(self) -> Spare:
+        """Return memory for what is left of any layer in a pass back."""
+        return spare_for(self.n_rows, self._most_units, self.widest, self._most_weights)
 
     def actor(
         self,
@@ -185,6 +190,8 @@ class Planner:
     ) -> LayerPlan:  # fmt: skip
         n_outputs, n_inputs = sum(part.out_features for part in parts), parts[0].in_features
         self.widest = max(self.widest, n_inputs)
+        self._most_units = max(self._most_units, n_outputs)
+        self._most_weights = max(self._most_weights, n_outputs * n_inputs)
         return LayerPlan(
             flat.place(parts[0].weight).start,
             flat.place(parts[0].bias).start,

@@ -98,7 +98,7 @@ def learn_actor(
     loss: float = lowest_value(
         memory.values, bias, drawn.log_prob[:n_rows], coefficient, memory.errors
     )
-    back_to_actions(critics.plan, critics, critic, inputs, work, memory.errors)
+    back_to_actions(critics.plan, critics, critic, inputs, work, memory.errors, memory.spare)
     there = critics.action_slopes
     squash_back(
         drawn.actions[:n_rows],
@@ -109,7 +109,7 @@ def learn_actor(
         work[there : there + n_rows * n_actions].reshape((n_rows, n_actions)),
         work[slopes : slopes + n_rows * n_outputs].reshape((n_rows, n_outputs)),
     )
-    descend(plan, actor, rates_of(actor, n_steps), _ZERO, work, n_rows)
+    descend(plan, actor, rates_of(actor, n_steps), _ZERO, work, n_rows, memory.spare)
     return loss
 
 

@@ -70,10 +70,10 @@ def learn_actor(
         total += values[0, b]
     loss: float = -(total / n_rows + critic.values[critics.head_bias])
     errors[:] = -_ONE / np.float32(n_rows)
-    back_to_actions(critics.first, critics, critic, inputs, work, errors)
+    back_to_actions(critics.first, critics, critic, inputs, work, errors, memory.spare)
     size, there = n_rows * n_actions, critics.action_slopes
     work[planned.slopes : planned.slopes + size] = work[there : there + size]
-    descend(planned.plan, actor, rates_of(actor, n_steps), tau, work, n_rows)
+    descend(planned.plan, actor, rates_of(actor, n_steps), tau, work, n_rows, memory.spare)
     return loss
 
 

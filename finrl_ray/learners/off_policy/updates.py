@@ -166,6 +166,7 @@ def _memory(planner: Planner, n_critics: int) -> Memory:
         values,
         following,
         errors,
+        planner.spare(),
     )
 
 
