@@ -347,7 +347,16 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     missing = sorted(_OWN_FACTS - {CODE_FOLDER} - set(facts))
     if missing:
         raise SearchError(f"{folder / AGENT_FILE} lacks {', '.join(missing)}")
+    names = [*facts["tickers"], *facts["features"]] if _are_lists(facts) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise SearchError(f"{folder / AGENT_FILE} must name tickers, features, members and rows")
     return facts
+
+
+def _are_lists(facts: Mapping[str, Any]) -> bool:
+    lists = all(isinstance(facts[name], list) for name in ("tickers", "features", "members"))
+    trained = facts["trained"]
+    return lists and isinstance(trained, Mapping) and isinstance(trained.get("until"), str)
 
 
 def _read_scalings(path: Path) -> dict[str, ObservationScaling]:

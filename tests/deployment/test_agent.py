@@ -1,6 +1,7 @@
 """A deployed agent gives, bar by bar and bit for bit, the orders that its env would have traded."""
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from bit_equality import assert_equal_bits
 from deployed_agents import TRAINED_ROWS, SmallAgent, experiment, price_frame, small_agent
 
@@ -20,6 +22,7 @@ from finrl_ray.errors import DataError, SearchError
 from finrl_ray.learners.forward.policy import predict
 
 BANDED = {"action": "target_weights", "no_trade_band": 0.05, "trade_rate": 0.5}
+EQUAL = {"action": "target_weights", "zero_action": "equal_weights", "no_trade_band": 0.0}
 RULED = {"stop_loss": 0.97, "profit_loss_ratio": 2.0, "cooldown": 2, "lot_size": 10.0}
 SHORT = {"action": "target_weights", "short": True, "fractional_shares": True}
 CASES = {
@@ -40,6 +43,10 @@ CASES = {
     "portfolio": ("ppo", {"type": "portfolio", "covariance_lookback": 5}, {}),
     "slippage": ("ppo", {"volume_slippage": 0.1, "fractional_shares": True}, {}),
     "FinRL's env": ("ppo", {"parity": True}, {}),
+    "one network for each ticker": ("a2c", EQUAL, {"policy": "PerTickerPolicy"}),
+    "one choice of many": ("dqn", {**BANDED, "discrete_actions": "product"}, {}),
+    "quantiles": ("tqc", {"lookback": 2, "observation": "stationary"}, {"normalize": "rewards"}),
+    "coins": ("crossq", {"type": "crypto", "hmax": 0.2}, {"normalize": "observations"}),
 }
 
 
@@ -191,6 +198,51 @@ def test_orders_follow_from_the_holdings_of_an_account(deployed) -> None:
     ):
         with pytest.raises(DataError, match=told):
             agent.act(market, holdings)
+
+
+class SellsShort:
+    """A policy that sells whatever it can, for one account."""
+
+    device = torch.device("cpu")
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        return np.full((1, 3), -1.0, dtype=np.float32), None
+
+
+def test_an_account_that_has_lost_everything_trades_no_more(tmp_path) -> None:
+    frame = price_frame()
+    risen = frame["date"] > str(frame["date"].unique()[TRAINED_ROWS + 2])
+    for column in ("open", "high", "low", "close"):
+        frame.loc[risen, column] *= 30.0
+    config = experiment(env={"short": True, "hmax": 5000.0})
+    agent = small_agent(tmp_path, config, frame=frame)
+    deployed = load_agent(agent.folder)
+    deployed._account.model = SellsShort()
+    lost_on = TRAINED_ROWS + 3
+    for rows in range(TRAINED_ROWS, TRAINED_ROWS + 8):
+        signal = deployed.act(agent.market.rows(0, rows))
+        lost = rows > lost_on
+        assert lost == (signal.reasons == (("account_lost",),) * 3)
+        assert lost != bool(np.any(signal.holdings_before) or np.any(signal.orders))
+        account = deployed.account(agent.market.rows(0, rows + 1))
+        assert len(account.dates) == rows + 2 - TRAINED_ROWS
+        assert len(account.trades) == rows + 1 - TRAINED_ROWS
+    assert account.account_value[-1] == signal.account_value
+    json.dumps(signal.to_dict(), allow_nan=False)
+
+
+def test_indicators_of_new_bars_are_those_of_all_bars(tmp_path) -> None:
+    frame = price_frame(400, seed=8, halts=0.02).drop(columns=["trend", "swing"])
+    data = {"features": ("finrl", "volume"), "turbulence": True, "market_columns": ()}
+    env = {"risk_indicator_col": "turbulence", "turbulence_threshold": 20.0}
+    config = experiment(env=env, data=data)
+    agent = small_agent(tmp_path, config, frame=frame, trained_rows=340)
+    deployed, dates = load_agent(agent.folder), frame["date"].unique()
+    (history,) = evaluate_account(agent.model(), agent.env())
+    for day in (0, 1, 30, 58):
+        known = frame[(frame["date"] <= dates[340 - 1 + day]) & (frame["date"] > dates[300])]
+        signal = deployed.act(known)
+        assert_equal_bits(signal.orders, history.trades[day] + 0.0)
 
 
 def test_a_folder_needs_no_ray_and_loads_under_its_public_name(deployed) -> None:

@@ -91,13 +91,19 @@ def test_what_was_added_is_refused_and_what_grows_is_not(copy) -> None:
         (copy / added).rmdir()
 
 
-def test_a_model_of_another_agent_is_refused_although_its_manifest_fits(copy) -> None:
+def test_facts_that_cannot_be_are_refused_although_the_manifest_fits(copy) -> None:
     facts = json.loads((copy / AGENT_FILE).read_text(encoding="utf-8"))
     facts["format"] = "finrl_ray agent 2"
     (copy / AGENT_FILE).write_text(json.dumps(facts), encoding="utf-8")
     write_folder_manifest(copy)
     with pytest.raises(SearchError, match="has format 'finrl_ray agent 2', and this version"):
         read_agent_folder(copy)
+    for name, value in (("tickers", None), ("features", [1]), ("members", "x"), ("trained", [])):
+        changed = {**facts, "format": "finrl_ray agent 1", name: value}
+        (copy / AGENT_FILE).write_text(json.dumps(changed), encoding="utf-8")
+        write_folder_manifest(copy)
+        with pytest.raises(SearchError, match="must name tickers, features, members and rows"):
+            read_agent_folder(copy)
     with pytest.raises(SearchError, match=r"it has no agent.json; `finrl-ray deploy SEARCH`"):
         read_agent_folder(copy / "paper")
 

@@ -27,6 +27,12 @@ TICKERS = ("AAA", "BBB", "CCC")
 TRAINED_ROWS = 60
 ON_POLICY = {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "learning_rate": 0.01}
 OFF_POLICY = {"learning_starts": 16, "batch_size": 16, "buffer_size": 200, "learning_rate": 0.01}
+KEYWORDS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("ppo", "recurrent_ppo"), ON_POLICY),
+    **dict.fromkeys(("sac", "td3", "ddpg", "tqc", "crossq", "dqn"), OFF_POLICY),
+    "a2c": {"n_steps": 16, "learning_rate": 0.01},
+    "trpo": {"n_steps": 16, "batch_size": 16},
+}
 NETWORKS = {"policy_kwargs": {"net_arch": [8]}}
 
 
@@ -65,7 +71,6 @@ def experiment(
     data: Mapping[str, Any] | None = None,
 ) -> ExperimentConfig:
     """Return a config whose training takes a second."""
-    keywords = OFF_POLICY if algorithm in ("sac", "td3", "ddpg", "tqc", "dqn") else ON_POLICY
     networks: dict[str, Any] = dict(NETWORKS)
     if algorithm == "recurrent_ppo":
         networks = {"policy_kwargs": {"net_arch": [8], "lstm_hidden_size": 8}}
@@ -92,7 +97,7 @@ def experiment(
                 "algorithm": algorithm,
                 "total_timesteps": 64,
                 "n_envs": 1,
-                "model_kwargs": {**keywords, **networks},
+                "model_kwargs": {**KEYWORDS[algorithm], **networks},
                 **(agent or {}),
             }
         ),
@@ -109,11 +114,12 @@ class SmallAgent:
     market: MarketData
     scaling: ObservationScaling | None
     model_file: Path
+    trained_rows: int = TRAINED_ROWS
 
     def window(self, stop: int | None = None) -> MarketData:
         """Return the rows after those of training, from the last of these on."""
         stop = self.market.n_periods if stop is None else stop
-        return self.market.rows(TRAINED_ROWS - 1, stop)
+        return self.market.rows(self.trained_rows - 1, stop)
 
     def env(self, stop: int | None = None) -> VecEnv:
         """Return an env as a backtest makes it, over these rows."""
@@ -134,6 +140,7 @@ def small_agent(
     *,
     frame: pd.DataFrame | None = None,
     seed: int = 3,
+    trained_rows: int = TRAINED_ROWS,
     **more: Any,
 ) -> SmallAgent:
     """Train an agent on the first rows of a frame, and deploy it into a folder.
@@ -144,11 +151,12 @@ def small_agent(
     config : of the agent
     frame : prices; None: those of `price_frame`
     seed : of the training
+    trained_rows : of the market, warm-up included
     more : arguments of `write_agent`
     """
     frame = price_frame() if frame is None else frame
     market = market_data_of(frame, config.data)[0]
-    trained = market.rows(market.warmup, TRAINED_ROWS)
+    trained = market.rows(market.warmup, trained_rows)
     scaling = fitted_scaling(config.env, trained)
     model = train_on(resolve_sample({}, config.agent), config, trained, scaling, seed)
     model_file = place / "model.zip"
@@ -169,4 +177,5 @@ def small_agent(
         market=market,
         scaling=scaling,
         model_file=model_file,
+        trained_rows=trained_rows,
     )
