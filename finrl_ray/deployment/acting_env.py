@@ -13,6 +13,7 @@ from finrl_ray.agents.ensemble_model.model import EnsembleModel, shared_env_conf
 from finrl_ray.agents.ensemble_model.shared_account import View, make_shared_env
 from finrl_ray.agents.frame_stack import stacked
 from finrl_ray.agents.models import load_model, under_saved_statistics
+from finrl_ray.config.trial.own_code import require_member_named
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.market_data import MarketData
@@ -38,6 +39,8 @@ def load_agents_model(folder: AgentFolder, *, trust: bool = False) -> BaseAlgori
         If it cannot be loaded.
     """
     if folder.facts["members"]:
+        for member in read_ensemble(folder.model_path)[0]:
+            require_member_named(folder.config, member.algorithm, member.env.class_)
         return load_ensemble(folder.model_path, trust=trust)
     algorithm = folder.config.agent.algorithm
     return load_model(algorithm, folder.model_path, device="cpu", trust=trust)

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bit_equality import assert_equal_bits
-from deployed_agents import TRAINED_ROWS, experiment, price_frame
+from deployed_agents import TRAINED_ROWS, experiment, price_frame, small_agent
 
 from finrl_ray.agents.ensemble_model.files import SavedMember, load_ensemble, save_ensemble
 from finrl_ray.agents.hyperparameters import resolve_sample
 from finrl_ray.agents.models import save_model
 from finrl_ray.agents.rollout import evaluate_account
+from finrl_ray.config.env import EnvConfig
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.load import market_data_of
 from finrl_ray.deployment.acting_env import with_a_row_after
@@ -20,7 +21,8 @@ from finrl_ray.deployment.agent import load_agent
 from finrl_ray.deployment.agent_folder import write_agent
 from finrl_ray.deployment.holdings import Holdings
 from finrl_ray.env.scaling import fitted_scaling
-from finrl_ray.errors import SearchError
+from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.files.manifest import fingerprint, write_folder_manifest
 from finrl_ray.search.results.ensemble_parts import ensembles_env
 from finrl_ray.training.folds import train_on
 
@@ -113,6 +115,53 @@ def test_an_ensemble_gives_the_orders_of_its_account_on_every_bar(tmp_path: Path
     manifest.write_text(json.dumps(json.loads(content)), encoding="utf-8")
     with pytest.raises(SearchError, match=r"members/manifest.json does not match its checksum"):
         load_agent(folder)
+
+
+@pytest.mark.parametrize("key", ["algorithm", "class_"])
+def test_no_code_that_a_member_names_beside_the_config_is_run(
+    tmp_path: Path, key, monkeypatch
+) -> None:
+    """Somebody names code in the file of an ensemble, with manifests that fit."""
+    (tmp_path / "planted_code.py").write_text(
+        f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n", encoding="utf-8"
+    )
+    config = experiment(env=WEIGHTS)
+    alone = small_agent(tmp_path, config)
+    member = SavedMember(
+        file="",
+        sha256="",
+        algorithm="ppo",
+        env=config.env,
+        normalized=False,
+        view="observation",
+        trial=0,
+        rank=1,
+        sample={},
+    )
+    save_ensemble(tmp_path / "best", [(member, alone.model_file)], {})
+    folder = write_agent(
+        tmp_path / "other",
+        config=config,
+        model=tmp_path / "best",
+        bars=alone.frame,
+        trained=alone.market.rows(0, TRAINED_ROWS),
+    )
+    assert load_agent(folder).act(alone.market).orders.shape == (3,)
+    file = folder / "members" / "ensemble.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    named = content["members"][0] if key == "algorithm" else content["members"][0]["env"]
+    named[key] = "planted_code:Planted"
+    if key == "class_":
+        for name in ("action", "no_trade_band"):
+            named[name] = getattr(EnvConfig(), name)
+    file.write_text(json.dumps(content), encoding="utf-8")
+    write_folder_manifest(folder / "members")
+    digest = fingerprint(folder / "members" / "manifest.json")["sha256"]
+    write_folder_manifest(folder, folders={"members": digest})
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="names planted_code:Planted, which the config does not"):
+        load_agent(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_in_the_row_after_the_last_nothing_has_moved() -> None:

@@ -99,6 +99,30 @@ def require_named(config: ExperimentConfig, sample: Mapping[str, Any]) -> None:
             )
 
 
+def require_member_named(config: ExperimentConfig, algorithm: str, env_class: str | None) -> None:
+    """Refuse a member of an ensemble whose file names own code which the config does not name.
+
+    Whether code may run is asked of what a config names, so that nothing beside it may name more.
+
+    Parameters
+    ----------
+    config : of the search
+    algorithm, env_class : as the member's file has them
+
+    Raises
+    ------
+    ConfigError
+        Naming the code.
+    """
+    known = {one.reference for one in own_references(config)}
+    for named in (algorithm, env_class):
+        if named is not None and names_a_place(named) and named not in known:
+            raise ConfigError(
+                f"a member of the ensemble names {named}, which the config does not: its files "
+                "were edited; put back a copy of them"
+            )
+
+
 def _leaves(
     content: Any, key: str = "", where: str = "", number: str = ""
 ) -> Iterator[tuple[str, str, Any]]:

@@ -15,6 +15,7 @@ from finrl_ray.agents.model_files import ENSEMBLE_FILE
 from finrl_ray.agents.models import load_model, under_saved_statistics
 from finrl_ray.agents.normalization import VECNORMALIZE_FILE
 from finrl_ray.config.trial.config_of_sample import config_of_sample
+from finrl_ray.config.trial.own_code import require_member_named
 from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.env.make import make_vec_env
@@ -45,7 +46,8 @@ def load_winner(
     SearchError
         If no trial can win, or the winner's model is not in the folder, or is damaged.
     ConfigError
-        If the model is damaged, or needs trust.
+        If the model is damaged, or needs trust; if a member of an ensemble names own code that the
+        config does not.
     """
     record = winner(folder.records().in_order(), folder.config)
     source = winners_model_file(folder)
@@ -54,6 +56,8 @@ def load_winner(
             f"there is no {source}; let it end once with `finrl-ray resume {folder.path}`"
         )
     if source.name == ENSEMBLE_FILE:
+        for member in read_ensemble(source.parent)[0]:
+            require_member_named(folder.config, member.algorithm, member.env.class_)
         return record, load_ensemble(source.parent, trust=trust), source
     trial = config_of_sample(folder.config, record.sample)
     model = load_model(trial.agent.algorithm, source, device="cpu", trust=trust)
