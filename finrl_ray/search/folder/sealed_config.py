@@ -14,13 +14,15 @@ from types import MappingProxyType
 from typing import Any
 
 from finrl_ray.config.data import FILE_ENDINGS
-from finrl_ray.config.dump import config_to_dict
+from finrl_ray.config.dump import config_text, config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import changeable_keys, sealed_keys
-from finrl_ray.config.load import load_config, parse_config, read_config
+from finrl_ray.config.load import parse_config, read_config
 from finrl_ray.config.search import FORMER_SEARCHER, RANK_BY_OBJECTIVE
 from finrl_ray.config.validation import CPCV, WalkForward
+from finrl_ray.config.yaml_text import TEXT_BYTES
 from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.files.bounded_reading import read_limited
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
 from finrl_ray.search.journal.events import read_journal
 from finrl_ray.search.sampling.objective import full_budget
@@ -35,6 +37,7 @@ _FORMERLY: Mapping[str, str] = MappingProxyType(
     # trials were ranked by what schedulers compare, and drawn at random
     {"rank_by": RANK_BY_OBJECTIVE, "searcher": FORMER_SEARCHER}
 )
+_FILE_HASH = "config_file_hash"
 _THREADS = "search.threads_per_trial"
 _NOT_IN = object()
 _SHOWN_CHARACTERS = 200
@@ -81,7 +84,11 @@ class OpenedConfig:
 def seal_of(config: ExperimentConfig) -> dict[str, Any]:
     """Return what `experiment.json` keeps of a config."""
     content = config_to_dict(config)
-    return {"config": content, "config_hash": config_hash(content)}
+    return {
+        "config": content,
+        "config_hash": config_hash(content),
+        _FILE_HASH: _file_hash(config_text(config).encode(), content),
+    }
 
 
 def config_hash(content: Mapping[str, Any]) -> str:
@@ -92,6 +99,11 @@ def config_hash(content: Mapping[str, Any]) -> str:
     free = (*CHANGEABLE, *_COUNTS_AS)
     kept = {key: value for key, value in _leaves(content) if key not in free}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _file_hash(text: bytes, content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 over `config.yaml` as it is made and the config in `experiment.json`."""
+    return hashlib.sha256(text + json.dumps(content).encode()).hexdigest()
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -122,10 +134,7 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
         If the sealed config was changed.
     """
     path, content = folder / CONFIG_FILE, facts.get("config")
-    now = load_config(path)
-    written = read_config(path)
-    former = _lacking(written if content is None else content)
-    now = _as_formerly(now, [key for key in _lacking(written) if key in former])
+    now = _as_in_file(path, facts)
     if content is None and "config_hash" not in facts:
         return OpenedConfig(config=now, accepted=None, digest=config_hash(config_to_dict(now)))
     if not isinstance(content, Mapping) or config_hash(content) != facts.get("config_hash"):
@@ -148,6 +157,20 @@ def open_config(folder: Path, facts: Mapping[str, Any]) -> OpenedConfig:
     if config.search.num_samples < accepted.search.num_samples:
         _require_not_fewer(folder, accepted, config)
     return OpenedConfig(config=config, accepted=accepted, digest=digest)
+
+
+def _as_in_file(path: Path, facts: Mapping[str, Any]) -> ExperimentConfig:
+    """Return what `config.yaml` says."""
+    content = facts.get("config")
+    if isinstance(content, Mapping) and _FILE_HASH in facts and path.is_file():
+        # nobody has touched either file: YAML takes ten times as long to read as JSON
+        text = read_limited(path, TEXT_BYTES, ConfigError)
+        if _file_hash(text, content) == facts[_FILE_HASH]:
+            return _as_formerly(parse_config(content, where=str(path)), _lacking(content))
+    written = read_config(path)
+    former = _lacking(written if content is None else content)
+    now = parse_config(written, where=str(path))
+    return _as_formerly(now, [key for key in _lacking(written) if key in former])
 
 
 def _lacking(content: Mapping[str, Any]) -> list[str]:

@@ -14,12 +14,13 @@ from finrl_ray.compat.study import study_of
 from finrl_ray.config.dump import config_to_dict
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.keys import known_keys
-from finrl_ray.config.load import load_config, parse_config
+from finrl_ray.config.load import load_config, parse_config, read_config
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.report.listing import list_searches
 from finrl_ray.report.pages.comparison import read_searches
 from finrl_ray.report.read_search import read_search
 from finrl_ray.report.write import write_report
+from finrl_ray.search.folder import sealed_config
 from finrl_ray.search.folder.folder import SearchFolder, open_folder
 from finrl_ray.search.folder.names import CONFIG_FILE, EXPERIMENT_FILE
 from finrl_ray.search.folder.sealed_config import (
@@ -395,6 +396,37 @@ def test_other_words_for_the_same_are_no_change(folder: Path) -> None:
     path.write_text(f"# a comment\n\n{text}", encoding="utf-8")
     opened = open_folder(folder)
     assert opened.config == opened.accepted
+
+
+def test_files_that_nobody_has_touched_are_read_without_yaml(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def noted(path: Path) -> dict[str, Any]:
+        read.append(path)
+        return read_config(path)
+
+    monkeypatch.setattr(sealed_config, "read_config", noted)
+    opened = open_folder(folder)
+    assert not read
+    # whichever of the two files is another one, in whatever, it is read as it stands
+    path, facts = folder / CONFIG_FILE, json.loads((folder / EXPERIMENT_FILE).read_text("utf-8"))
+    with path.open("a", encoding="utf-8") as file:
+        file.write("# a comment\n")
+    again = open_folder(folder)
+    assert (again.config, again.accepted) == (opened.config, opened.accepted)
+    assert len(read) == 1
+    edit(folder, "search.max_failures", 3)
+    assert open_folder(folder).config.search.max_failures == 3
+    assert len(read) == 2
+    assert config_to_dict(load_config(path)) == config_to_dict(open_folder(folder).config)
+    facts["config"]["search"]["max_failures"] = 5
+    (folder / EXPERIMENT_FILE).write_text(json.dumps(facts), encoding="utf-8")
+    assert open_folder(folder).config.search.max_failures == 3
+    path.unlink()
+    with pytest.raises(SearchError, match=r"has no config\.yaml"):
+        open_folder(folder)
 
 
 def test_samples_are_drawn_in_the_order_of_the_sealed_space(tmp_path: Path) -> None:
