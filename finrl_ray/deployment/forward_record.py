@@ -165,7 +165,7 @@ def find_gaps(entries: Sequence[Entry], dates: Sequence[np.datetime64]) -> list[
         return []
     said = {date_of(entry): entry["n"] for entry in entries}
     first, found, line = date_of(entries[0]), [], 0
-    for date in (np.datetime64(one, "ns") for one in dates):
+    for date in (pd.Timestamp(one).as_unit("ns").to_datetime64() for one in dates):
         if date in said:
             line = said[date]
         elif date > first:
@@ -332,9 +332,9 @@ def date_of(entry: Mapping[str, Any]) -> np.datetime64:
         if not isinstance(given, str):
             raise ValueError
         instant = pd.Timestamp(given)
-        if instant is pd.NaT or instant.tzinfo is not None:
+        if pd.isna(instant) or instant.tzinfo is not None:
             raise ValueError
-        return np.datetime64(instant.as_unit("ns").to_datetime64(), "ns")
+        return instant.as_unit("ns").to_datetime64()
     except (ValueError, OverflowError) as error:
         raise DataError(
             "an entry must have the date of its bar, such as 2020-01-31 or 2020-01-31 15:30:00, "

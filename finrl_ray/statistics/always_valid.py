@@ -273,16 +273,18 @@ def _bound(bets: Bets, level: float, periods_per_year: float, *, above: bool) ->
     if not bets.placed.any():
         return math.inf if above else -math.inf
     sign = -1.0 if above else 1.0
-    score = sign * bets.score
+
+    def is_ruled_out(ratio: float) -> bool:
+        moved = np.where(bets.placed, sign * bets.score - ratio, 0.0)
+        wealth = _log_wealth(bets, moved, sign * bets.pull, periods_per_year)
+        return float(wealth.max()) >= -math.log(level)
+
     low, high = -_WIDEST, _WIDEST
+    if not is_ruled_out(low):
+        return -sign * math.inf
     for _ in range(30):
         middle = 0.5 * (low + high)
-        moved = np.where(bets.placed, score - middle, 0.0)
-        wealth = _log_wealth(bets, moved, sign * bets.pull, periods_per_year)
-        if float(wealth.max()) >= -math.log(level):
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if is_ruled_out(middle) else (low, middle)
     return sign * low * math.sqrt(periods_per_year)
 
 
