@@ -1,4 +1,4 @@
-"""The commands from a finished search to what is traded tomorrow: `deploy` and `signal`."""
+"""The commands after a search, to what is traded tomorrow: `deploy`, `signal`, `forward`."""
 
 import json
 import sys
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from finrl_ray.cli.options import FolderArgument, TrustOption
+from finrl_ray.cli.options import EXIT_DIFFERENT, FolderArgument, JsonOption, TrustOption
 from finrl_ray.cli.screen import console, hanging, progress_bar, quiet, say
 from finrl_ray.support.text import and_list
 
 if TYPE_CHECKING:
+    from finrl_ray.deployment.forward import Forward
     from finrl_ray.deployment.next_orders import NextOrders
 
 AgentArgument = Annotated[Path, typer.Argument(help="The folder that `deploy` has written.")]
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(deploy)
     app.command()(signal)
+    app.command()(forward)
 
 
 def deploy(
@@ -253,3 +255,46 @@ def show_orders(found: "NextOrders") -> None:
     said += [f"Verdict of the search: {found.verdict}"] if found.verdict else []
     for line in said:
         say(f"- {hanging(line, screen, 2)}")
+
+
+def forward(
+    agent: AgentArgument,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            help="Hash of a line that was published: up to it the record must be the same."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Show how an agent has done since `signal` first said what to trade, beside buy & hold.
+
+    Ends with exit code 1 where the record is not whole: a line was changed, removed or added, a bar
+    has no entry, or the agent gives other orders on the same bars.
+    """
+    quiet()
+    from finrl_ray.deployment.agent import load_agent
+    from finrl_ray.deployment.forward import forward as look
+
+    with progress_bar() as progress:
+        found = look(load_agent(agent, trust=trust), published=published, progress=progress)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+    else:
+        show_forward(found)
+    if found.problems:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+def show_forward(found: "Forward") -> None:
+    """Print what an agent's record says: the sentence, the figures, what is wrong with it."""
+    screen = console()
+    say(found.sentence)
+    if found.lines():
+        say("")
+    for line in found.lines():
+        say(f"- {hanging(line, screen, 2)}")
+    for problem in found.problems:
+        say(f"! {hanging(problem, screen, 2)}")
+    say(f"\nhead of the record, to be published: {found.head}")

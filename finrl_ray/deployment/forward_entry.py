@@ -20,7 +20,13 @@ GIVEN: Account = "given"
 
 
 def record_signal(
-    folder: Path, signal: Signal, *, account: Account, bars: pd.DataFrame, trained: np.datetime64
+    folder: Path,
+    signal: Signal,
+    *,
+    account: Account,
+    bars: pd.DataFrame,
+    trained: np.datetime64,
+    bought_at: Mapping[str, float] | None = None,
 ) -> Entry:
     """Add a signal to the forward record of an agent's folder.
 
@@ -35,6 +41,7 @@ def record_signal(
     bars : the rows that the agent knows, in FinRL's long format; those since the last entry are
         kept as a hash
     trained : date of the last bar of training, after which the first entry's rows begin
+    bought_at : average prices paid by ticker, where holdings were given with them
 
     Returns
     -------
@@ -50,15 +57,20 @@ def record_signal(
     again = bool(known) and known[-1]["date"] == signal.date
     before = known[: len(known) - 1] if again else known
     since = date_of(before[-1]) if before else trained
-    entry = entry_of(
-        signal, account=account, bars=rows_between(bars, since, date_of_signal(signal))
-    )
+    rows = rows_between(bars, since, date_of({"date": signal.date}))
+    entry = entry_of(signal, account=account, bars=rows, bought_at=bought_at)
     if again and all(known[-1].get(name) == value for name, value in entry.items()):
         return known[-1]
     return append(folder, entry)
 
 
-def entry_of(signal: Signal, *, account: Account, bars: pd.DataFrame) -> Entry:
+def entry_of(
+    signal: Signal,
+    *,
+    account: Account,
+    bars: pd.DataFrame,
+    bought_at: Mapping[str, float] | None = None,
+) -> Entry:
     """Return the entry of a signal, in plain values that keep every bit.
 
     Parameters
@@ -66,8 +78,11 @@ def entry_of(signal: Signal, *, account: Account, bars: pd.DataFrame) -> Entry:
     signal : what is said
     account : as of `record_signal`
     bars : the rows since the entry before
+    bought_at : as of `record_signal`
     """
-    holdings = {"cash": signal.cash_before, "shares": signal.holdings_before}
+    holdings: dict[str, Any] = {"cash": signal.cash_before, "shares": signal.holdings_before}
+    if bought_at:
+        holdings["bought_at"] = dict(bought_at)
     content = {
         "date": signal.date,
         "fill": signal.fill,
@@ -124,11 +139,6 @@ def rows_between(bars: pd.DataFrame, after: np.datetime64, until: np.datetime64)
     """Return the rows after one date up to another, the latter included."""
     dates = bars["date"].to_numpy().astype("datetime64[ns]")
     return bars[(dates > after) & (dates <= until)]
-
-
-def date_of_signal(signal: Signal) -> np.datetime64:
-    """Return the date of the bar that a signal is of."""
-    return date_of({"date": signal.date})
 
 
 def hash_of_rows(rows: pd.DataFrame) -> str:

@@ -43,6 +43,7 @@ class NextOrders:
     notes : sentences for the user: of the prices, then of the holdings
     agent : the folder
     verdict : what the search found, in a sentence; empty if it said nothing
+    bought_at : average prices paid, of holdings that were given with them
     """
 
     signal: Signal
@@ -53,6 +54,7 @@ class NextOrders:
     notes: tuple[str, ...]
     agent: Path
     verdict: str
+    bought_at: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; see docs/after_the_search.md."""
@@ -124,6 +126,7 @@ def next_orders(
         notes=(*bars.notes, *(() if holdings is None else holdings.notes)),
         agent=agent.path,
         verdict=str(verdict.get("sentence", "")),
+        bought_at={} if account is None else account.bought_at,
     )
 
 
@@ -164,6 +167,7 @@ def record_orders(agent: DeployedAgent, found: NextOrders) -> str:
             account=found.kind,
             bars=agent.known_bars,
             trained=trained,
+            bought_at=found.bought_at,
         )
     except DataError:
         if found.bars.last != last:

@@ -119,7 +119,7 @@ class AlwaysValid:
     bets : of each day
     ratio_low, ratio_high : a confidence sequence at ``1 - level`` for the annual ratio of mean to
         deviation of the difference, where it is constant: all intervals together, of all days,
-        miss it with a probability of at most the level; infinite before the first bet
+        miss it with a probability of at most the level; infinite where nothing is ruled out
     """
 
     evidence: FloatArray

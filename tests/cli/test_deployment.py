@@ -1,4 +1,4 @@
-"""`deploy` and `signal` as typed: what is printed, what is written, exit code 2 with a reason."""
+"""`deploy`, `signal` and `forward` as typed: what is printed and written, exit codes, reasons."""
 
 import json
 import shutil
@@ -122,3 +122,33 @@ def test_signal_keeps_the_bars_that_it_has_seen(agent, tmp_path, monkeypatch, ca
     assert run(monkeypatch, *asked) == 0
     again = capsys.readouterr().out
     assert first.splitlines()[0] == again.splitlines()[0]
+
+
+def test_forward_says_what_came_of_the_signals(agent, tmp_path, monkeypatch, capsys) -> None:
+    folder = tmp_path / "agent"
+    shutil.copytree(agent.folder, folder)
+    assert run(monkeypatch, "forward", str(folder)) == 0
+    assert capsys.readouterr().out.startswith("Nothing has been said yet")
+    for days in range(1, 5):
+        prices, day = new_bars(agent, tmp_path, days)
+        asked = ("signal", str(folder), "--prices", str(prices), "--date", day)
+        assert run(monkeypatch, *asked) == 0
+    printed = capsys.readouterr().out
+    assert run(monkeypatch, "forward", str(folder)) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Too few bars to say anything: 3 days can be priced")
+    assert "4 entries," in out
+    assert "in 3 days the account" in out
+    head = out.split("head of the record, to be published: ")[1].strip()
+    assert head in printed  # of the last signal
+    assert run(monkeypatch, "forward", str(folder), "--published", head, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["days"] == 3
+    record = folder / "forward.jsonl"
+    lines = record.read_bytes().splitlines(keepends=True)
+    record.write_bytes(b"".join([lines[0], *lines[2:]]))
+    assert run(monkeypatch, "forward", str(folder)) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("The forward record is not what was written")
+    assert "! line 2 of" in out
+    assert run(monkeypatch, "signal", str(folder), "--prices", str(prices)) == 2
+    assert "does not follow line 1" in capsys.readouterr().err
