@@ -10,7 +10,7 @@ beside the market or by timing it, and the days until the alarm are counted.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,7 +215,9 @@ def edge_timing(rng: Rng, shape: Shape, ratio: float) -> Drawn:
 EDGES = {"beside the market": edge_beside, "beside it, fat-tailed": edge_fat, "timing": edge_timing}
 
 
-def false_alarms(n_markets: int, days: int) -> list[dict[str, Any]]:
+def false_alarms(
+    n_markets: int, days: int, drifts: Sequence[float] = DRIFTS
+) -> list[dict[str, Any]]:
     """Return one row per law, agent and drift."""
     rows: list[dict[str, Any]] = []
     shape = (n_markets, days)
@@ -225,7 +227,8 @@ def false_alarms(n_markets: int, days: int) -> list[dict[str, Any]]:
         about = {"market": market_law, "account": account, "drift": drift, "days": days}
         rows.append({**about, "markets": n_markets, "alarms": rate})
 
-    for seed, drift in enumerate(DRIFTS):
+    for drift in drifts:
+        seed = DRIFTS.index(drift)
         for number, (name, law) in enumerate(MARKETS.items()):
             rng = np.random.default_rng([seed, number])
             for kind, agent in AGENTS.items():

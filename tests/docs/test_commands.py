@@ -85,6 +85,8 @@ ELSEWHERE = {
     "finrl-ray deploy DIR --until 2024-01-01": "tests/cli/test_deployment.py",
     "finrl-ray deploy DIR --trial 3": "tests/cli/test_deployment.py",
     "finrl-ray deploy DIR --confirmed": "tests/workflows/deployment/test_chosen.py",
+    "finrl-ray forward AGENT": "tests/cli/test_deployment.py",
+    "finrl-ray forward AGENT --published HASH": "tests/cli/test_deployment.py",
     "finrl-ray signal AGENT --prices FILE": "tests/cli/test_deployment.py",
     "finrl-ray signal AGENT --prices yahoo --holdings FILE": "tests/cli/test_deployment.py",
     "finrl-ray submit CONFIG": "tests/jobs/test_client.py",
