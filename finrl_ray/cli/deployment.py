@@ -55,6 +55,10 @@ def deploy(
             "beside it.",
         ),
     ] = False,
+    onnx: Annotated[
+        bool,
+        typer.Option("--onnx", help="Also write the policy as `model.onnx` (extra [onnx])."),
+    ] = False,
     trust: TrustOption = False,
 ) -> None:
     """Train the winner once more on all rows that may be used, and write one folder that trades on.
@@ -72,6 +76,7 @@ def deploy(
             until=until,
             out=out,
             replace=replace,
+            onnx=onnx,
             trust=trust,
             progress=progress,
         )

@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mlflow": ("mlflow",),
         "wandb": ("wandb",),
         "contrib": ("sb3_contrib",),
+        "onnx": ("onnx", "onnxruntime"),
     }
 )
 """Modules that each extra brings."""

@@ -77,6 +77,7 @@ RUN = {
 }
 # command -> the test that runs it: it serves until it is ended, or needs a cluster or a store
 ELSEWHERE = {
+    "finrl-ray deploy DIR --onnx": "tests/workflows/deployment/test_deploy.py",
     "finrl-ray tensorboard DIR": "tests/search/loggers/test_tensorboard.py::_check_command",
     "finrl-ray dashboard": "tests/cli/test_cluster.py::"
     "test_dashboard_prints_each_dashboard_of_this_machine_once",

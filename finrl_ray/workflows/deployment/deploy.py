@@ -18,8 +18,10 @@ from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.data.chosen_features import market_of_sample
+from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.deployment.agent_folder import ALIKE, write_agent
+from finrl_ray.deployment.onnx_export import ONNX_FILE, export_model_file, require_onnx
 from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import processor_facts
@@ -88,6 +90,7 @@ def deploy(
     until: str | date | None = None,
     out: str | Path | None = None,
     replace: bool = False,
+    onnx: bool = False,
     trust: bool = False,
     progress: Progress = no_progress,
 ) -> Deployment:
@@ -111,6 +114,7 @@ def deploy(
     out : the agent's folder; None: `agent` in the folder of the search
     replace : put it in the place of an agent that is there; one with a forward record is kept
         beside it under a dated name
+    onnx : also write the policy as `model.onnx`, see `finrl_ray.deployment.onnx_export`
     trust : run own code that somebody else has put into the folder; see docs/trust.md
     progress : told before each training
 
@@ -123,7 +127,8 @@ def deploy(
     DataError
         If `until` is no date, lies outside the data or leaves too few rows.
     ConfigError
-        If options do not go together, or nothing can be written to `out`.
+        If options do not go together, nothing can be written to `out`, or the agent cannot be
+        written as ONNX.
     TrialDivergedError
         When a parameter of the networks is NaN or infinite.
     """
@@ -134,6 +139,9 @@ def deploy(
     require_place(target, replace=replace)
     folder.run_code(trust=trust)
     samples = [plain_sample(record.sample) for record in chosen.records]
+    config = agents_config(folder, samples, together=chosen.ensemble)
+    if onnx:
+        require_onnx(config.agent.algorithm, together=chosen.ensemble)
     bars = bars_of(folder, rows, samples)
     with tempfile.TemporaryDirectory() as scratch:
         training = train_chosen(folder, chosen.records, rows, Path(scratch), progress)
@@ -141,11 +149,12 @@ def deploy(
             seen, model, scalings = _together(folder, chosen, rows, training, Path(scratch))
         else:
             seen, model, scalings = _alone(folder, chosen, rows, training)
+        extra = [_as_onnx(Path(scratch), config, model, seen)] if onnx else []
         kept = kept_name(target)
         with new_folder(target, kept) as place:
             write_agent(
                 place,
-                config=agents_config(folder, samples, together=chosen.ensemble),
+                config=config,
                 model=model,
                 bars=bars,
                 trained=seen,
@@ -153,6 +162,7 @@ def deploy(
                 scalings=scalings,
                 code=folder.code,
                 facts=_facts(folder, chosen, training),
+                extra_files=extra,
             )
     return Deployment(
         path=target,
@@ -175,6 +185,18 @@ def _alone(
     seen = market_of_sample(rows.cut(folder.market_data), sample)
     fitted = fitted_scaling(config_of_sample(folder.config, sample).env, seen)
     return seen, training[0].file, {} if fitted is None else {ALIKE: fitted}
+
+
+def _as_onnx(scratch: Path, config: ExperimentConfig, model: Path, seen: MarketData) -> Path:
+    """Write the policy of a model's file as ONNX, and return where."""
+    file = scratch / ONNX_FILE
+    facts = {
+        "tickers": list(seen.tickers),
+        "features": list(seen.feature_names),
+        "trained": {"first": date_label(seen.dates[0]), "last": date_label(seen.dates[-1])},
+    }
+    export_model_file(model, file, algorithm=config.agent.algorithm, facts=facts)
+    return file
 
 
 def _together(

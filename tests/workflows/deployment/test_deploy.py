@@ -4,6 +4,7 @@ import json
 import shutil
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch as th
@@ -19,8 +20,9 @@ from finrl_ray.deployment.agent_folder import (
     AgentFolder,
     read_agent_folder,
 )
+from finrl_ray.deployment.onnx_export import ONNX_FILE
 from finrl_ray.env.scaling import fitted_scaling
-from finrl_ray.errors import DataError, SearchError
+from finrl_ray.errors import ConfigError, DataError, SearchError
 from finrl_ray.own_code.code_files import CodeFiles
 from finrl_ray.own_code.finder import activate
 from finrl_ray.search.folder.folder import SearchFolder
@@ -179,6 +181,36 @@ def test_an_older_agent_with_a_record_is_kept(folder, deployed, tmp_path) -> Non
     assert not (target / RECORD_FILE).exists()
     assert f"kept in {found.kept}" in found.sentences()[-1]
     read_agent_folder(target)
+
+
+def test_as_onnx_too(folder, deployed, tmp_path) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    found = deploy(folder.path, out=tmp_path / "agent", onnx=True)
+    agent = read_agent_folder(found.path)  # the manifest has the file
+    assert_same_model(agent, read_agent_folder(deployed.path))
+    session = runtime.InferenceSession(found.path / ONNX_FILE)
+    model = load_model(agent.config.agent.algorithm, agent.model_path, device="cpu")
+    statistics = read_statistics(agent.model_path)
+    mean, var, _ = statistics.moments["obs:"]
+    rows = mean + np.sqrt(var) * np.random.default_rng(0).normal(size=(50, mean.size))
+    rows = rows.astype(np.float32)
+    settings = statistics.settings
+    seen = (rows - mean) / np.sqrt(var + settings["epsilon"])
+    seen = np.clip(seen, -settings["clip_obs"], settings["clip_obs"]).astype(np.float32)
+    (actions,) = session.run(None, {"observation": rows})
+    expected, _ = model.predict(seen, deterministic=True)
+    np.testing.assert_allclose(actions, expected, rtol=0.0, atol=1e-5)
+    (found.path / ONNX_FILE).write_bytes(b"other")
+    with pytest.raises(SearchError, match=ONNX_FILE.replace(".", r"\.")):
+        read_agent_folder(found.path)
+
+
+def test_onnx_is_refused_before_anything_is_trained(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'finrl-ray\[onnx\]'"):
+        deploy(folder.path, out=tmp_path / "agent", onnx=True)
+    assert not (tmp_path / "agent").exists()
 
 
 def test_an_ensemble_is_trained_member_by_member(tmp_path) -> None:
