@@ -21,6 +21,7 @@ from finrl_ray.agents.replay.kernel import (
     as_bits,
     gather_observations,
     gather_outcomes,
+    gather_transitions,
     place_transitions,
 )
 from finrl_ray.agents.replay.market_rows import (
@@ -121,6 +122,9 @@ class MarketReplayBuffer(ReplayBuffer):
         self._action_dtype = th.from_numpy(self.actions[:0]).dtype
         self._n_added = self._n_unknown = 0
         self._has_warned = False
+        # a subclass may have samples of its own
+        plain = type(self) is MarketReplayBuffer and self._action_dtype == th.float32
+        self.gathers = plain and self.device.type == "cpu"
 
     # -- the market ---------------------------------------------------------------------------
 
@@ -290,17 +294,8 @@ class MarketReplayBuffer(ReplayBuffer):
         )
         actions = th.empty((batch, self.action_dim), dtype=self._action_dtype)
         self._gather(batch_inds, accounts, observations.numpy(), next_observations.numpy())
-        gather_outcomes(
-            batch_inds,
-            accounts,
-            self.actions,
-            self.rewards,
-            self.dones,
-            self.timeouts,
-            actions.numpy(),
-            rewards.numpy(),
-            dones.numpy(),
-        )
+        outcomes = (tensor.numpy() for tensor in (actions, rewards, dones))
+        gather_outcomes(batch_inds, accounts, *self._outcomes().values(), *outcomes)
         if env is not None:
             normalize: Any = env.normalize_obs  # which gives a dict for Dict spaces alone
             next_observations = self.to_torch(normalize(next_observations.numpy()))
@@ -312,19 +307,17 @@ class MarketReplayBuffer(ReplayBuffer):
     def _gather(
         self, rows: IntArray, accounts: IntArray, out: Float32Array, out_next: Float32Array
     ) -> None:
-        gather_observations(
-            rows,
-            accounts,
-            (self.pos - 1) % self.buffer_size,
-            self.optimize_memory_usage,
-            self._ring,
-            self._pending,
-            self._extra.rows,
-            self.market.bits,
-            self._whole.rows,
-            out.view(np.int32),
-            out_next.view(np.int32),
-        )
+        bits = out.view(np.int32), out_next.view(np.int32)
+        gather_observations(rows, accounts, *self._held(), *bits)
+
+    def gather_into(self, rows: IntArray, accounts: IntArray, *filled: Float32Array) -> None:
+        """Fill inputs, rewards and dones with transitions; see `gather_transitions`."""
+        gather_transitions(rows, accounts, *self._held(), tuple(self._outcomes().values()), *filled)
+
+    def _held(self) -> tuple[Any, ...]:
+        newest = (self.pos - 1) % self.buffer_size
+        rows = self._ring, self._pending, self._extra.rows, self.market.bits, self._whole.rows
+        return newest, self.optimize_memory_usage, *rows
 
     def transitions(self) -> tuple[Float32Array, Float32Array]:
         """Return all observations and next observations, of shape (rows, E, S), put together."""

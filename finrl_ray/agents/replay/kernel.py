@@ -144,6 +144,42 @@ def place_transitions(
 
 
 @compiled
+def gather_one(
+    row: int,
+    e: int,
+    newest: int,
+    in_ring: bool,
+    ring: AnyArray,
+    pending: AnyArray,
+    extra: AnyArray,
+    market: AnyArray,
+    whole: AnyArray,
+    out: AnyArray,
+    out_next: AnyArray,
+) -> None:
+    """Put what account `e` has seen (S,) and then seen (S,) together; see `gather_observations`."""
+    n_assets: int = pending.shape[1] - 2
+    place_column, link_column = 1 + n_assets, 2 + n_assets
+    record = ring[row, e]
+    place, link = record[place_column], record[link_column]
+    entries = market[place] if place >= 0 else whole[-1 - place]
+    write_observation(out, record, entries, n_assets)
+    if row == newest:
+        place = pending[e, place_column]
+        entries = market[place] if place >= 0 else whole[-1 - place]
+        write_observation(out_next, pending[e], entries, n_assets)
+    elif link > 0 and not in_ring:
+        place = extra[link - 1, place_column]
+        entries = market[place] if place >= 0 else whole[-1 - place]
+        write_observation(out_next, extra[link - 1], entries, n_assets)
+    else:
+        after = ring[(row + 1) % ring.shape[0], e]
+        place = after[place_column]
+        entries = market[place] if place >= 0 else whole[-1 - place]
+        write_observation(out_next, after, entries, n_assets)
+
+
+@compiled
 def gather_observations(
     rows: IntArray,
     accounts: IntArray,
@@ -171,27 +207,11 @@ def gather_observations(
     market, whole : see the module
     out, out_next : arrays of shape (B, S), filled
     """
-    n_assets: int = pending.shape[1] - 2
-    place_column, link_column = 1 + n_assets, 2 + n_assets
     for b in range(rows.shape[0]):
-        row, e = rows[b], accounts[b]
-        record = ring[row, e]
-        place, link = record[place_column], record[link_column]
-        entries = market[place] if place >= 0 else whole[-1 - place]
-        write_observation(out[b], record, entries, n_assets)
-        if row == newest:
-            place = pending[e, place_column]
-            entries = market[place] if place >= 0 else whole[-1 - place]
-            write_observation(out_next[b], pending[e], entries, n_assets)
-        elif link > 0 and not in_ring:
-            place = extra[link - 1, place_column]
-            entries = market[place] if place >= 0 else whole[-1 - place]
-            write_observation(out_next[b], extra[link - 1], entries, n_assets)
-        else:
-            after = ring[(row + 1) % ring.shape[0], e]
-            place = after[place_column]
-            entries = market[place] if place >= 0 else whole[-1 - place]
-            write_observation(out_next[b], after, entries, n_assets)
+        gather_one(
+            rows[b], accounts[b], newest, in_ring, ring, pending, extra, market, whole,
+            out[b], out_next[b],
+        )  # fmt: skip
 
 
 @compiled
@@ -214,6 +234,49 @@ def gather_outcomes(
         row, e = rows[b], accounts[b]
         for i in range(actions.shape[2]):
             out_actions[b, i] = actions[row, e, i]
+        out_rewards[b, 0] = rewards[row, e]
+        out_dones[b, 0] = dones[row, e] * (np.float32(1.0) - timeouts[row, e])
+
+
+@compiled
+def gather_transitions(
+    rows: IntArray,
+    accounts: IntArray,
+    newest: int,
+    in_ring: bool,
+    ring: AnyArray,
+    pending: AnyArray,
+    extra: AnyArray,
+    market: AnyArray,
+    whole: AnyArray,
+    outcomes: tuple[Float32Array, Float32Array, Float32Array, Float32Array],
+    inputs: Float32Array,
+    out_rewards: Float32Array,
+    out_dones: Float32Array,
+) -> None:
+    """Put B transitions together where an update reads them.
+
+    Parameters
+    ----------
+    rows, accounts, newest, in_ring, ring, pending, extra, market, whole : see `gather_observations`
+    outcomes : actions (R, E, N), rewards, dones and timeouts (R, E)
+    inputs : array of shape (2B, S + N or more)
+        Filled with observations and actions, and in its second half with next observations.
+    out_rewards, out_dones : arrays of shape (B, 1), filled; see `gather_outcomes`
+    """
+    actions, rewards, dones, timeouts = outcomes
+    n_rows, n_assets, n_actions = rows.shape[0], pending.shape[1] - 2, actions.shape[2]
+    width = 1 + n_assets + market.shape[1]
+    bits = inputs.view(np.int32)
+    for b in range(n_rows):
+        row, e = rows[b], accounts[b]
+        gather_one(
+            row, e, newest, in_ring, ring, pending, extra, market, whole,
+            bits[b, :width], bits[n_rows + b, :width],
+        )  # fmt: skip
+        acted, target = actions[row, e], inputs[b, width : width + n_actions]
+        for j in range(n_actions):
+            target[j] = acted[j]
         out_rewards[b, 0] = rewards[row, e]
         out_dones[b, 0] = dones[row, e] * (np.float32(1.0) - timeouts[row, e])
 

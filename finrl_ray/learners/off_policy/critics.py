@@ -36,7 +36,7 @@ from finrl_ray.learners.products.vectors import BLOCK
 
 
 class Drawn(NamedTuple):
-    """Transitions that were drawn for G updates."""
+    """Transitions that were drawn for G updates; G is 0 where one batch has been taken already."""
 
     rows: IntArray
     accounts: IntArray
@@ -62,7 +62,9 @@ class Memory(NamedTuple):
 
 @compiled
 def take_batch(drawn: Drawn, step: int, inputs: Inputs, memory: Memory) -> None:
-    """Copy the transitions of an update."""
+    """Copy the transitions of an update, unless they have been taken."""
+    if drawn.rows.shape[0] == 0:
+        return
     n_rows, row = memory.rewards.shape[0], inputs.row
     both = memory.work[inputs.here : inputs.here + 2 * n_rows * row].reshape((2 * n_rows, row))
     gather(drawn.rows[step], drawn.accounts[step], drawn.held, both, memory.rewards, memory.dones)

@@ -29,9 +29,11 @@ from finrl_ray.learners.off_policy.updates import (
     MOST_UPDATES,
     Batches,
     EntropyUpdates,
+    GatheringBuffer,
     Moving,
     SACUpdates,
     TD3Updates,
+    n_updates_of,
     parameter_order,
     side_by_side,
 )
@@ -97,10 +99,18 @@ class FusedOffPolicy(ExactOffPolicy):
             and not buffer.optimize_memory_usage
             and buffer.observations.dtype == buffer.actions.dtype == np.float32
         )
+        gathers = (
+            isinstance(buffer, GatheringBuffer)
+            and buffer.gathers
+            and not buffer.optimize_memory_usage
+            and self._vec_normalize_env is None
+        )
         for first in range(0, n_updates, MOST_UPDATES if is_plain else 1):
             if is_plain:
                 n = min(MOST_UPDATES, n_updates - first)
                 yield first, batches.draw(buffer, n, self.gamma)
+            elif gathers:
+                yield first, batches.gather(buffer, self.gamma)
             else:
                 yield first, batches.take(*self._sample(batches.n_rows))
 
@@ -164,7 +174,7 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
                     policy_delay=self.policy_delay,
                 )
             )
-            self._n_updates += len(transitions.rows)
+            self._n_updates += n_updates_of(transitions)
         of_critics, of_actor = np.concatenate(losses).T
         numbers = self._n_updates + 1 + np.arange(-gradient_steps, 0)
         return of_critics.tolist(), of_actor[numbers % self.policy_delay == 0].tolist()

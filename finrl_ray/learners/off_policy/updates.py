@@ -1,7 +1,7 @@
 """Memory for the compiled updates of SAC and TD3 on batches of one size, and the calls."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch as th
@@ -9,14 +9,15 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
-from finrl_ray._typing import Float32Array, FloatArray
+from finrl_ray._typing import Float32Array, FloatArray, IntArray
 from finrl_ray.learners.flat.optimizers import FlatAdam
 from finrl_ray.learners.flat.parameters import FlatParameters, ParameterOrder
 from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.off_policy import sac, td3
 from finrl_ray.learners.off_policy.critics import Drawn, Memory
 from finrl_ray.learners.off_policy.layers import Descent
-from finrl_ray.learners.off_policy.plans import Planner
+from finrl_ray.learners.off_policy.plans import Inputs, Planner
+from finrl_ray.machine.compiled_entry import EntryCalls
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh)
 MOST_UPDATES = 32
@@ -83,20 +84,41 @@ class Moving:
         )
 
 
+@runtime_checkable
+class GatheringBuffer(Protocol):
+    """A replay buffer that puts transitions where an update reads them."""
+
+    gathers: bool
+    """Whether it does so in the place of `sample`."""
+
+    def gather_into(self, rows: IntArray, accounts: IntArray, *filled: Float32Array) -> None:
+        """Fill inputs, and rewards and dones (B, 1), as `kernels.gather` does.
+
+        Parameters
+        ----------
+        rows, accounts : arrays of shape (B,)
+        """
+
+
 class Batches:
     """Draws transitions for updates on B of them.
 
     Parameters
     ----------
-    n_rows : B
-    n_actions : A
+    inputs : where they lie
+    memory : of the updates
     """
 
-    def __init__(self, n_rows: int, n_actions: int) -> None:
-        self.n_rows = n_rows
+    def __init__(self, inputs: Inputs, memory: Memory) -> None:
+        self.n_rows = n_rows = len(memory.rewards)
+        first, size = inputs.here, 2 * n_rows * inputs.row
+        both = memory.work[first : first + size].reshape(2 * n_rows, inputs.row)
+        self._filled = both, memory.rewards, memory.dones
         self._discounts = np.zeros((n_rows, 1), dtype=_f32)
         self._all = np.arange(n_rows)[np.newaxis]
         self._first = np.zeros((1, n_rows), dtype=self._all.dtype)
+        nothing = np.zeros((0, 1, 1), dtype=_f32)
+        self._not_held = (*[nothing] * 3, *[nothing[:, :, 0]] * 3)
         self._no_timeouts = np.zeros((n_rows, 1), dtype=_f32)
 
     def draw(self, buffer: ReplayBuffer, n_updates: int, discount: float) -> Drawn:
@@ -108,11 +130,8 @@ class Batches:
         discount : of the values of next observations, the same for all transitions
         """
         rows, accounts = np.empty((2, n_updates, self.n_rows), dtype=np.int64)
-        upper = buffer.buffer_size if buffer.full else buffer.pos
         for k in range(n_updates):
-            # the global generator, drawn from as SB3's buffer does
-            rows[k] = np.random.randint(0, upper, size=self.n_rows)  # noqa: NPY002
-            accounts[k] = np.random.randint(0, high=buffer.n_envs, size=(self.n_rows,))  # noqa: NPY002
+            rows[k], accounts[k] = self._places(buffer)
         self._discounts.fill(discount)
         held = (
             buffer.observations,
@@ -123,6 +142,26 @@ class Batches:
             buffer.timeouts,
         )
         return Drawn(rows, accounts, held, self._discounts)
+
+    def gather(self, buffer: ReplayBuffer, discount: float) -> Drawn:
+        """Draw transitions for one update as `sample` does, and let the buffer take them.
+
+        Parameters
+        ----------
+        buffer : a `GatheringBuffer`
+        discount : as in `draw`
+        """
+        gathering: Any = buffer
+        gathering.gather_into(*self._places(buffer), *self._filled)
+        self._discounts.fill(discount)
+        return Drawn(self._all[:0], self._first[:0], self._not_held, self._discounts)
+
+    def _places(self, buffer: ReplayBuffer) -> tuple[IntArray, IntArray]:
+        """Return rows and accounts (B,), by the random numbers that SB3's buffer draws."""
+        upper = buffer.buffer_size if buffer.full else buffer.pos
+        rows = np.random.randint(0, upper, size=self.n_rows)  # noqa: NPY002  # SB3's stream
+        accounts = np.random.randint(0, high=buffer.n_envs, size=(self.n_rows,))  # noqa: NPY002
+        return rows, accounts
 
     def take(self, batch: ReplayBufferSamples, discounts: th.Tensor | float) -> Drawn:
         """Return a batch that a buffer has given."""
@@ -139,6 +178,11 @@ class Batches:
             self._no_timeouts,
         )
         return Drawn(self._all, self._first, held, self._discounts)
+
+
+def n_updates_of(transitions: Drawn) -> int:
+    """Return for how many updates transitions were drawn."""
+    return max(1, len(transitions.rows))
 
 
 def _array(values: th.Tensor) -> Float32Array:
@@ -213,7 +257,7 @@ class SACUpdates:
         critics = planner.critics(critic.flat, critic_layers)
         self.networks = sac.Networks(inputs, planned, critics)
         self.memory = _memory(planner, critics.n_critics)
-        self.batches = Batches(n_rows, inputs.n_actions)
+        self.batches, self._calls = Batches(inputs, self.memory), EntryCalls()
         shape = 2 * n_rows, inputs.n_actions
         self._noise = _Noise(2 * MOST_UPDATES, n_rows, inputs.n_actions)
         self.drawn = sac.Actions(
@@ -239,11 +283,12 @@ class SACUpdates:
         ValueError
             If the actor's output is NaN.
         """
-        n_updates, n_rows = transitions.rows.shape
+        n_updates, n_rows = n_updates_of(transitions), self.n_rows
         for part in self._noise.parts(2 * n_updates):
             part.normal_()
         losses = np.zeros((n_updates, 4))
-        done = sac.run_sac(
+        done = self._calls.for_arrays(sac.run_sac, transitions.held)(
+            sac.run_sac,
             transitions,
             self._noise.array[: 2 * n_updates].reshape(n_updates, 2 * n_rows, -1),
             self.networks,
@@ -331,7 +376,7 @@ class TD3Updates:
         self.networks = td3.Networks(inputs, own, target, critics)
         self._noise = _Noise(MOST_UPDATES, n_rows, inputs.n_actions)
         self.memory = _memory(planner, critics.n_critics)
-        self.batches = Batches(n_rows, inputs.n_actions)
+        self.batches, self._calls = Batches(inputs, self.memory), EntryCalls()
 
     def run(
         self, transitions: Drawn, *, noise: float, clip: float, tau: float, n_updates: int,
@@ -344,11 +389,12 @@ class TD3Updates:
         noise, clip : deviation and bound of the noise on the target actor's actions
         n_updates : before these
         """
-        n = len(transitions.rows)
+        n = n_updates_of(transitions)
         for part in self._noise.parts(n):
             part.normal_(0, noise)
         losses = np.zeros((n, 2))
-        td3.run_td3(
+        self._calls.for_arrays(td3.run_td3, transitions.held)(
+            td3.run_td3,
             transitions,
             self._noise.array[:n],
             self.networks,

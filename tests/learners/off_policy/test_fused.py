@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch as th
 from bit_equality import assert_equal_bits
+from env_markets import random_market
 from off_policy_cases import largest_error, make_env, make_model, trained
 from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
 
+from finrl_ray.agents.drl_agent import DRLAgent
 from finrl_ray.agents.state.training_state import capture_state, learn_from, restore_state
+from finrl_ray.env.vec_env import StockTradingVecEnv
 from finrl_ray.learners.off_policy import fused as fused_module
 from finrl_ray.learners.off_policy.fused import FusedDDPG, FusedSAC, FusedTD3
 
@@ -204,3 +207,22 @@ def test_nan_spreads_as_in_sb3(algorithm: str) -> None:
         found.append({name: bool(value.isnan().any()) for name, value in state.items()})
     assert found[0] == found[1]
     assert sum(found[0].values()) > 10
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_a_batch_that_the_markets_buffer_gathers_is_its_sample(algorithm: str) -> None:
+    """Episodes of 29 steps end on the way, and the ring is overwritten."""
+    states = []
+    for gathers in (True, False):
+        env = StockTradingVecEnv(random_market(30), 2, random_start=True)
+        env.seed(4)
+        settings = {"buffer_size": 80, "batch_size": 16, "learning_starts": 10, "gradient_steps": 2}
+        networks = {"policy_kwargs": {"net_arch": [16, 24]}, "device": "cpu"}
+        model = DRLAgent(env).get_model(
+            algorithm, model_kwargs={**settings, **networks}, verbose=0, seed=3, learner="fused"
+        )
+        assert model.replay_buffer.gathers
+        model.replay_buffer.gathers = gathers
+        states.append(trained(model, 150))
+    assert states[0]["counters"]["_n_updates"] > 100
+    assert_equal_bits(*states)
