@@ -41,6 +41,8 @@ from .monitoring.tensorboard_server import launch_tensorboard as launch_tensorbo
 from .report.run_search import resume_search as resume_search
 from .report.run_search import run_search as run_search
 from .workflows.deployment.deploy import deploy as deploy
+from .workflows.deployment.retrain import retrain as retrain
+from .workflows.deployment.rollforward import rollforward as rollforward
 from .workflows.ensemble.agent import DRLEnsembleAgent as DRLEnsembleAgent
 from .workflows.incremental.incremental import incremental_training as incremental_training
 from .workflows.pipeline.complete import complete_training_pipeline as complete_training_pipeline

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from finrl_ray.cli import check, cluster, deployment, judge, read
+from finrl_ray.cli import check, cluster, deployment, judge, read, schedule
 from finrl_ray.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -401,6 +401,7 @@ judge.register(app)
 check.register(app)
 cluster.register(app)
 deployment.register(app)
+schedule.register(app)
 
 
 @contextlib.contextmanager

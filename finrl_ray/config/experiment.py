@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from finrl_ray.config.after_search.deploy import DeployConfig
 from finrl_ray.config.agent import OF_ONE_CHOICE, WITHOUT_CHOICES, AgentConfig
 from finrl_ray.config.checks import FORBID_UNKNOWN, may_change, require, require_numbers
 from finrl_ray.config.data import DataConfig, SplitConfig
@@ -26,7 +27,7 @@ from finrl_ray.storage.url import check_url, require_no_secret
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentConfig:
-    """One experiment: data, windows, account, agent, evaluation and search."""
+    """One experiment: data, windows, account, agent, evaluation, search and what follows it."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = FORBID_UNKNOWN
 
@@ -40,6 +41,7 @@ class ExperimentConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    deploy: DeployConfig = field(default_factory=DeployConfig)
 
     def __post_init__(self) -> None:
         require_numbers(self)

@@ -18,6 +18,7 @@ ON_ONE_CPU = (
     "integration/test_own_code.py",
     "search/results/test_verdict.py",
     "workflows/test_confirm.py",
+    "workflows/deployment/test_rollforward.py",
     "compat/test_tutorial.py",
     "compat/test_tuning.py",
     "report/test_winner_account.py",

@@ -12,30 +12,32 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from finrl_ray.agents.ensemble_model.files import save_ensemble
 from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
-from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.deployment.agent_folder import ALIKE, write_agent
+from finrl_ray.deployment.agent_folder import write_agent
 from finrl_ray.deployment.onnx_export import ONNX_FILE, export_model_file, require_onnx
-from finrl_ray.env.scaling import ObservationScaling, fitted_scaling
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import processor_facts
 from finrl_ray.search.folder.folder import SearchFolder, open_folder, versions
-from finrl_ray.search.results.ensemble_parts import describe_members, plain_sample
+from finrl_ray.search.results.ensemble_parts import plain_sample
 from finrl_ray.search.sampling.searched_data import data_of_search
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted
 from finrl_ray.training.threads import threads_per_trial
 from finrl_ray.workflows.deployment.bars import agents_data, bars_of
-from finrl_ray.workflows.deployment.chosen import ChosenTrials, chosen_trials
+from finrl_ray.workflows.deployment.chosen import ChosenTrials, chosen_trials, stretches_of
+from finrl_ray.workflows.deployment.planned import (
+    AgentPlan,
+    PlannedTrial,
+    TrainedAgent,
+    train_planned,
+)
 from finrl_ray.workflows.deployment.replaced import kept_name, new_folder, require_place
-from finrl_ray.workflows.deployment.rows import TrainedRows, trained_rows
-from finrl_ray.workflows.deployment.training import OneTraining, train_chosen
+from finrl_ray.workflows.deployment.rows import trained_rows
 
 AGENT_FOLDER = "agent"
 """Where an agent lies in the folder of its search, unless another place is given."""
@@ -138,30 +140,27 @@ def deploy(
     rows = trained_rows(folder, until)
     require_place(target, replace=replace)
     folder.run_code(trust=trust)
-    samples = [plain_sample(record.sample) for record in chosen.records]
-    config = agents_config(folder, samples, together=chosen.ensemble)
+    plan = plan_of(folder, chosen)
+    samples = [planned.sample for planned in plan.trials]
+    config = agents_config(folder, samples, together=plan.together)
     if onnx:
-        require_onnx(config.agent.algorithm, together=chosen.ensemble)
+        require_onnx(config.agent.algorithm, together=plan.together)
     bars = bars_of(folder, rows, samples)
     with tempfile.TemporaryDirectory() as scratch:
-        training = train_chosen(folder, chosen.records, rows, Path(scratch), progress)
-        if chosen.ensemble:
-            seen, model, scalings = _together(folder, chosen, rows, training, Path(scratch))
-        else:
-            seen, model, scalings = _alone(folder, chosen, rows, training)
-        extra = [_as_onnx(Path(scratch), config, model, seen)] if onnx else []
+        agent = train_planned(plan, rows.cut(folder.market_data), Path(scratch), progress)
+        extra = [_as_onnx(Path(scratch), config, agent.model, agent.seen)] if onnx else []
         kept = kept_name(target)
         with new_folder(target, kept) as place:
             write_agent(
                 place,
                 config=config,
-                model=model,
+                model=agent.model,
                 bars=bars,
-                trained=seen,
+                trained=agent.seen,
                 until=rows.until,
-                scalings=scalings,
+                scalings=agent.scalings,
                 code=folder.code,
-                facts=_facts(folder, chosen, training),
+                facts=_facts(folder, chosen, plan, agent),
                 extra_files=extra,
             )
     return Deployment(
@@ -170,21 +169,32 @@ def deploy(
         who=f"{chosen.who}, {chosen.why}",
         trained=(rows.first, rows.until),
         n_rows=rows.n_rows,
-        timesteps=tuple(one.timesteps for one in training),
+        timesteps=tuple(one.timesteps for one in agent.trainings),
         verdict=chosen.verdict_sentences,
         notes=rows.notes,
         kept=kept,
     )
 
 
-def _alone(
-    folder: SearchFolder, chosen: ChosenTrials, rows: TrainedRows, training: Sequence[OneTraining]
-) -> tuple[MarketData, Path, dict[str, ObservationScaling]]:
-    """Return the rows as one trial has seen them, its model's file, and its scaling."""
-    sample = training[0].sample
-    seen = market_of_sample(rows.cut(folder.market_data), sample)
-    fitted = fitted_scaling(config_of_sample(folder.config, sample).env, seen)
-    return seen, training[0].file, {} if fitted is None else {ALIKE: fitted}
+def plan_of(folder: SearchFolder, chosen: ChosenTrials) -> AgentPlan:
+    """Return how what was chosen of a search is trained once more.
+
+    Parameters
+    ----------
+    folder : of the search
+    chosen : of its trials
+    """
+    records = folder.records().in_order()
+    trials = tuple(
+        PlannedTrial(
+            trial=record.index,
+            rank=rank,
+            sample=plain_sample(record.sample),
+            stretches=tuple(stretches_of(record, records, folder.config)),
+        )
+        for record, rank in zip(chosen.records, chosen.ranks, strict=True)
+    )
+    return AgentPlan(config=folder.config, trials=trials, together=chosen.ensemble)
 
 
 def _as_onnx(scratch: Path, config: ExperimentConfig, model: Path, seen: MarketData) -> Path:
@@ -197,32 +207,6 @@ def _as_onnx(scratch: Path, config: ExperimentConfig, model: Path, seen: MarketD
     }
     export_model_file(model, file, algorithm=config.agent.algorithm, facts=facts)
     return file
-
-
-def _together(
-    folder: SearchFolder,
-    chosen: ChosenTrials,
-    rows: TrainedRows,
-    training: Sequence[OneTraining],
-    scratch: Path,
-) -> tuple[MarketData, Path, dict[str, ObservationScaling]]:
-    """Return the same of an ensemble: rows with every feature, its folder, scalings by view."""
-    market = rows.cut(folder.market_data)
-    members = describe_members(
-        folder.config,
-        market,
-        [one.sample for one in training],
-        trials=[record.index for record in chosen.records],
-        ranks=[rank or 0 for rank in chosen.ranks],
-    )
-    model = scratch / "members"
-    save_ensemble(model, list(zip(members, [one.file for one in training], strict=True)), {})
-    scalings = {}
-    for member in members:
-        fitted = fitted_scaling(member.env, market_of_sample(market, member.sample))
-        if fitted is not None:
-            scalings[member.view] = fitted
-    return market, model, scalings
 
 
 def agents_config(
@@ -266,19 +250,17 @@ def _with_data(
 
 
 def _facts(
-    folder: SearchFolder, chosen: ChosenTrials, training: Sequence[OneTraining]
+    folder: SearchFolder, chosen: ChosenTrials, plan: AgentPlan, agent: TrainedAgent
 ) -> dict[str, Any]:
     """Return what `agent.json` says besides what is said of every agent."""
     trials = [
         {
-            "trial": record.index,
-            "rank": rank,
+            **planned.to_dict(),
             "seed": one.seed,
             "timesteps": one.timesteps,
-            "sample": one.sample,
-            "hyperparameters": settings_of_sample(folder.config, one.sample).flat(),
+            "hyperparameters": settings_of_sample(folder.config, planned.sample).flat(),
         }
-        for record, rank, one in zip(chosen.records, chosen.ranks, training, strict=True)
+        for planned, one in zip(plan.trials, agent.trainings, strict=True)
     ]
     first = trials[0]
     return {

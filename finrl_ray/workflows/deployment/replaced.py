@@ -71,6 +71,11 @@ def kept_name(target: Path) -> Path | None:
     """Return where the older agent is kept when it is replaced; None if it has no record."""
     if not any((target / name).exists() for name in GROWING):
         return None
+    return dated_name(target)
+
+
+def dated_name(target: Path) -> Path:
+    """Return a path beside a folder, with its name and the time, at which there is nothing."""
     stamp = f"{datetime.now().astimezone():%Y%m%d_%H%M%S}"
     names = (f"{target.name}_{stamp}{more}" for more in ("", *(f"_{n}" for n in range(2, 1000))))
     return next(path for path in map(target.with_name, names) if not os.path.lexists(path))

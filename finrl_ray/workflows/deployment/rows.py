@@ -100,6 +100,28 @@ def trained_rows(folder: SearchFolder, until: str | date | None = None) -> Train
     return _described(market, first, stop, day, tuple(notes))
 
 
+def first_row_of(folder: SearchFolder, start: str | date) -> int:
+    """Return the first row of a search's data on or after a date.
+
+    Parameters
+    ----------
+    folder : of the search
+    start : as `YYYY-MM-DD`
+
+    Raises
+    ------
+    DataError
+        If it is no date, or lies outside the data.
+    """
+    dates, day = folder.market_data.dates, _day(start, "start")
+    if not dates[0] <= day <= dates[-1]:
+        raise DataError(
+            f"start must be within {date_label(dates[0])} to {date_label(dates[-1])}, the dates of "
+            f"the data of {folder.path}, got {date_label(day)}"
+        )
+    return int(np.searchsorted(dates.astype("datetime64[s]"), day.astype("datetime64[s]")))
+
+
 def _described(
     market: MarketData, first: int, stop: int, until: np.datetime64, notes: tuple[str, ...]
 ) -> TrainedRows:
@@ -121,11 +143,11 @@ def _edge(market: MarketData, row: int) -> np.datetime64:
     return day
 
 
-def _day(until: str | date) -> np.datetime64:
+def _day(until: str | date, name: str = "until") -> np.datetime64:
     try:
         day = until if type(until) is date else date.fromisoformat(str(until))
     except ValueError as error:
         raise DataError(
-            f"until must be a date written YYYY-MM-DD, such as 2020-01-31, got {str(until)!r}"
+            f"{name} must be a date written YYYY-MM-DD, such as 2020-01-31, got {str(until)!r}"
         ) from error
     return np.datetime64(day, "D")

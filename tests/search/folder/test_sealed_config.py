@@ -74,13 +74,16 @@ def test_the_keys_that_may_change_are_these() -> None:
     places = ("storage_path", "local_path", "trackers", "max_disk_gb", "keep_checkpoints")
     sizes = ("num_samples", "max_concurrent_trials", "cpus_per_trial", "max_failures")
     search = {f"search.{name}" for name in (*budgets, *places, *sizes)}
-    assert set(CHANGEABLE) == {"name", "data.cache_dir", *search}
+    deploy = {f"deploy.retrain.{name}" for name in ("every", "window")}
+    assert set(CHANGEABLE) == {"name", "data.cache_dir", *search, *deploy}
     assert all(CHANGEABLE.values())
 
 
 # another valid value of every key, beside the config of `made_search`
 OTHER: dict[str, Any] = {
     "name": "other",
+    "deploy.retrain.every": 21,
+    "deploy.retrain.window": "rolling",
     "seed": 1,
     "data.source": "noise",
     "data.source_kwargs": {"days": 5},
