@@ -16,10 +16,8 @@ from finrl_ray.agents.hyperparameters import settings_of_sample
 from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
-from finrl_ray.data.labels import date_label
-from finrl_ray.data.market_data import MarketData
 from finrl_ray.deployment.agent_folder import write_agent
-from finrl_ray.deployment.onnx_export import ONNX_FILE, export_model_file, require_onnx
+from finrl_ray.deployment.onnx_export import require_onnx
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import processor_facts
 from finrl_ray.search.folder.folder import SearchFolder, open_folder, versions
@@ -30,6 +28,7 @@ from finrl_ray.support.text import counted
 from finrl_ray.training.threads import threads_per_trial
 from finrl_ray.workflows.deployment.bars import agents_data, bars_of
 from finrl_ray.workflows.deployment.chosen import ChosenTrials, chosen_trials, stretches_of
+from finrl_ray.workflows.deployment.onnx_file import as_onnx
 from finrl_ray.workflows.deployment.planned import (
     AgentPlan,
     PlannedTrial,
@@ -148,7 +147,7 @@ def deploy(
     bars = bars_of(folder, rows, samples)
     with tempfile.TemporaryDirectory() as scratch:
         agent = train_planned(plan, rows.cut(folder.market_data), Path(scratch), progress)
-        extra = [_as_onnx(Path(scratch), config, agent.model, agent.seen)] if onnx else []
+        extra = [as_onnx(Path(scratch), config, agent.model, agent.seen)] if onnx else []
         kept = kept_name(target)
         with new_folder(target, kept) as place:
             write_agent(
@@ -195,18 +194,6 @@ def plan_of(folder: SearchFolder, chosen: ChosenTrials) -> AgentPlan:
         for record, rank in zip(chosen.records, chosen.ranks, strict=True)
     )
     return AgentPlan(config=folder.config, trials=trials, together=chosen.ensemble)
-
-
-def _as_onnx(scratch: Path, config: ExperimentConfig, model: Path, seen: MarketData) -> Path:
-    """Write the policy of a model's file as ONNX, and return where."""
-    file = scratch / ONNX_FILE
-    facts = {
-        "tickers": list(seen.tickers),
-        "features": list(seen.feature_names),
-        "trained": {"first": date_label(seen.dates[0]), "last": date_label(seen.dates[-1])},
-    }
-    export_model_file(model, file, algorithm=config.agent.algorithm, facts=facts)
-    return file
 
 
 def agents_config(

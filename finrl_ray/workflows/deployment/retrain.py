@@ -24,6 +24,7 @@ from finrl_ray.deployment.agent_folder import (
 )
 from finrl_ray.deployment.bars import market_of_bars, read_bars, with_new_bars
 from finrl_ray.deployment.new_bars import BarRules, read_new_bars
+from finrl_ray.deployment.onnx_export import ONNX_FILE, require_onnx
 from finrl_ray.deployment.own_code import CODE_FOLDER, run_code
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.machine.processor import processor_facts
@@ -33,6 +34,7 @@ from finrl_ray.support.text import counted
 from finrl_ray.training.stretches import Stretch
 from finrl_ray.training.threads import threads_per_trial
 from finrl_ray.workflows.deployment.behaviour import what_changed
+from finrl_ray.workflows.deployment.onnx_file import as_onnx
 from finrl_ray.workflows.deployment.planned import AgentPlan, PlannedTrial, train_planned
 from finrl_ray.workflows.deployment.replaced import dated_name, new_folder
 
@@ -92,6 +94,8 @@ def retrain(
     ------
     SearchError
         If it is no agent's folder, it is damaged, or was deployed by a version that kept no plan.
+    ConfigError
+        If the agent has `model.onnx`, which is written again, and its extra is not installed.
     DataError
         If the prices are refused, or there are no new ones.
     TrialDivergedError
@@ -124,21 +128,27 @@ def retrain(
         raise DataError(
             f"{path}: there is no bar that the agent was not trained on; give newer ones (--prices)"
         )
+    with_onnx = (path / ONNX_FILE).is_file()  # which a program may read
+    if with_onnx:
+        require_onnx(folder.config.agent.algorithm, together=plan.together)
     rows = _first_row(folder, market), market.n_periods
     kept = dated_name(path)
     with tempfile.TemporaryDirectory() as scratch:
         trained = train_planned(plan, market.rows(*rows), Path(scratch), progress)
         changed = what_changed(folder, plan, trained.model, market, rows, trust=trust)
+        seen = trained.seen
+        extra = [as_onnx(Path(scratch), folder.config, trained.model, seen)] if with_onnx else []
         with new_folder(path, kept) as place:
             write_agent(
                 place,
                 config=folder.config,
                 model=trained.model,
                 bars=bars,
-                trained=trained.seen,
+                trained=seen,
                 scalings=trained.scalings,
                 code=folder.code,
                 facts=_facts(folder, plan, trained, kept),
+                extra_files=extra,
             )
     return Retraining(path=path, due=due, trained=True, kept=kept, changed=changed)
 

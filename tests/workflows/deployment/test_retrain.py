@@ -16,6 +16,7 @@ from finrl_ray.deployment.agent_folder import (
     RECORD_FILE,
     read_agent_folder,
 )
+from finrl_ray.deployment.onnx_export import ONNX_FILE
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.workflows.deployment.deploy import deploy
 from finrl_ray.workflows.deployment.retrain import retrain
@@ -92,6 +93,17 @@ def test_the_next_agent_is_what_deploy_would_give(agent, searched, deployed, tmp
     assert new.facts["verdict"] == read_agent_folder(deployed).facts["verdict"]
     # and may be trained again
     assert not retrain(agent).due
+
+
+def test_an_agent_that_has_onnx_has_it_again(searched, tmp_path) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    path = deploy(searched, out=tmp_path / "agent", onnx=True).path
+    before = (path / ONNX_FILE).read_bytes()
+    assert retrain(path, prices=bars(), last=LAST).trained
+    assert (path / ONNX_FILE).read_bytes() != before
+    same = deploy(searched, until="2021-03-02", out=tmp_path / "same", onnx=True)
+    assert (path / ONNX_FILE).read_bytes() == (same.path / ONNX_FILE).read_bytes()
 
 
 def test_what_changed_is_said(agent) -> None:
