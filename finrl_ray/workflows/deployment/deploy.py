@@ -17,7 +17,7 @@ from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.deployment.agent_folder import write_agent
-from finrl_ray.deployment.onnx_export import require_onnx
+from finrl_ray.deployment.onnx_policy.export import require_onnx
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import processor_facts
 from finrl_ray.search.folder.folder import SearchFolder, open_folder, versions
@@ -115,7 +115,7 @@ def deploy(
     out : the agent's folder; None: `agent` in the folder of the search
     replace : put it in the place of an agent that is there; one with a forward record is kept
         beside it under a dated name
-    onnx : also write the policy as `model.onnx`, see `finrl_ray.deployment.onnx_export`
+    onnx : also write the policy as `model.onnx`, see `finrl_ray.deployment.onnx_policy.export`
     trust : run own code that somebody else has put into the folder; see docs/trust.md
     progress : told before each training
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
-from finrl_ray.deployment.onnx_export import ONNX_FILE, export_model_file
+from finrl_ray.deployment.onnx_policy.export import ONNX_FILE, export_model_file
 
 
 def as_onnx(scratch: Path, config: ExperimentConfig, model: Path, seen: MarketData) -> Path:

@@ -24,7 +24,7 @@ from finrl_ray.deployment.agent_folder import (
 )
 from finrl_ray.deployment.bars import market_of_bars, read_bars, with_new_bars
 from finrl_ray.deployment.new_bars import BarRules, read_new_bars
-from finrl_ray.deployment.onnx_export import ONNX_FILE, require_onnx
+from finrl_ray.deployment.onnx_policy.export import ONNX_FILE, require_onnx
 from finrl_ray.deployment.own_code import CODE_FOLDER, run_code
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.machine.processor import processor_facts

@@ -20,7 +20,7 @@ from finrl_ray.deployment.agent_folder import (
     AgentFolder,
     read_agent_folder,
 )
-from finrl_ray.deployment.onnx_export import ONNX_FILE
+from finrl_ray.deployment.onnx_policy.export import ONNX_FILE
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import ConfigError, DataError, SearchError
 from finrl_ray.own_code.code_files import CodeFiles

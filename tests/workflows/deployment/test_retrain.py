@@ -16,7 +16,7 @@ from finrl_ray.deployment.agent_folder import (
     RECORD_FILE,
     read_agent_folder,
 )
-from finrl_ray.deployment.onnx_export import ONNX_FILE
+from finrl_ray.deployment.onnx_policy.export import ONNX_FILE
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.workflows.deployment.deploy import deploy
 from finrl_ray.workflows.deployment.retrain import retrain

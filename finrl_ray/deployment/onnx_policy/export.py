@@ -21,7 +21,7 @@ from finrl_ray.agents.frame_stack import n_stack_of_model
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import Statistics, read_statistics
 from finrl_ray.deployment.agent_folder import read_agent_folder
-from finrl_ray.deployment.onnx_graph import INPUT, Normalizer, policy_graph, refusal
+from finrl_ray.deployment.onnx_policy.graph import INPUT, Normalizer, policy_graph, refusal
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.support.extras import require_extra

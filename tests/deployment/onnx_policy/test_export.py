@@ -18,7 +18,7 @@ from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import mark_stacked, normalizing, stacked
 from finrl_ray.agents.models import save_model
-from finrl_ray.deployment.onnx_export import (
+from finrl_ray.deployment.onnx_policy.export import (
     ONNX_FILE,
     TOLERANCE,
     export_agent,
