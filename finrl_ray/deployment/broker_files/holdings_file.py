@@ -14,6 +14,7 @@ from finrl_ray.deployment.bar_checks.tickers import plain_ticker
 from finrl_ray.deployment.broker_files.numbers import (
     Decimal,
     decimal_of,
+    is_empty,
     read_number,
     written_number,
 )
@@ -23,70 +24,27 @@ from finrl_ray.deployment.broker_files.table import (
     plain_name,
     read_broker_table,
 )
+from finrl_ray.deployment.broker_files.words import (
+    ACCOUNTS,
+    CASH,
+    CASH_COLUMNS,
+    COSTS,
+    CURRENCIES,
+    CURRENCY_COLUMNS,
+    DERIVATIVES,
+    KINDS,
+    LONG,
+    PENDING,
+    SHORT,
+    SIDES,
+    SWEEP_FUNDS,
+    TEXTS,
+    TOTALS,
+    VALUES,
+)
 from finrl_ray.errors import DataError
 from finrl_ray.support.text import closest, counted, did_you_mean, listed
 
-_TOTALS = ("total", "subtotal", "grand total", "account total", "sum", "totals", "net total")
-_PENDING = ("pending activity", "pending", "unsettled activity")
-_CASH = frozenset(
-    {
-        "cash",
-        "cash cash investments",
-        "cash and cash investments",
-        "cash balance",
-        "cash and money market",
-        "cash money market",
-        "settled cash",
-        "free cash",
-        "available cash",
-        "cash equivalents",
-        "cash and cash equivalents",
-        "us dollar",
-        "us dollars",
-        "euro",
-        "core",
-        "money market",
-        "held in money market",
-    }
-)
-_CURRENCIES = frozenset(
-    "USD EUR GBP CHF JPY CAD AUD HKD SEK NOK DKK INR CNY PLN NZD SGD".split()  # noqa: SIM905
-)
-_SWEEP_FUNDS = frozenset(
-    "SPAXX FDRXX FCASH FZFXX FZDXX SPRXX FTEXX FDLXX FDIC CORE SWVXX SNVXX VMFXX VMRXX".split()  # noqa: SIM905
-)
-"""Money market funds in which brokers keep cash; cash only where the file flags them as such."""
-_KINDS = ("security type", "asset class", "asset type", "asset category", "category", "kind")
-_TEXTS = ("description", "name", "product", "security name", "security", "security description")
-_VALUES = (
-    "market value",
-    "mkt val market value",
-    "current value",
-    "total value",
-    "value",
-    "mkt value",
-    "balance",
-    "cash value",
-    "value in eur",
-    "value in usd",
-    "local value",
-    "cash",
-    "amount",
-)
-_CASH_COLUMNS = ("cash", "cash balance", "available cash", "settled cash", "cash available")
-_CURRENCY_COLUMNS = ("currency", "ccy", "currency code", "local currency")
-_COSTS = (
-    "average cost basis",
-    "average cost",
-    "avg cost",
-    "average price",
-    "avg price",
-    "average price paid",
-    "cost price",
-    "cost share",
-)
-_SIDES = ("side", "direction", "position", "long short", "position side", "type")
-_SHORT, _LONG = frozenset({"short", "s"}), frozenset({"long", "l"})
 _EXCHANGES = re.compile(
     r"(?i)^(?:NASDAQ|NYSE|ARCA|AMEX|BATS|NYSEARCA):|(?:_US_EQ|:US| US| US EQUITY|\.US)$"
 )
@@ -160,6 +118,7 @@ class _Reading:
     held: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     paid: dict[str, float] = field(default_factory=dict)
     cash: list[tuple[int, str, float]] = field(default_factory=list)
+    accounts: set[str] = field(default_factory=set)
     others: list[tuple[str, float | None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -191,13 +150,16 @@ class _Reading:
         name = line.cells[self.table.ticker].strip()
         ticker = self._ticker(name)
         if ticker is not None:
-            self._position(line, name, ticker)
+            if self._is_derivative(line):
+                self._other(line, f"{name} ({', '.join(self._kinds(line))})")
+            else:
+                self._position(line, name, ticker)
             return
         words = [plain_name(cell) for cell in (name, *self._texts(line))]
         first = next((word for word in map(plain_name, line.cells) if word), "")
         if any(_is_total(word) for word in (*words[:1], first)):
             return
-        if any(word in _PENDING for word in (*words[:1], first)):
+        if any(word in PENDING for word in (*words[:1], first)):
             self.notes.append(
                 f"Line {line.number} is of pending activity: it is not counted as cash."
             )
@@ -223,7 +185,7 @@ class _Reading:
     def _texts(self, line: Line) -> list[str]:
         found = []
         for at, heading in enumerate(self.table.heading):
-            if plain_name(heading) in _TEXTS:
+            if plain_name(heading) in TEXTS:
                 found.append(line.cells[at].strip())
         return found
 
@@ -242,51 +204,66 @@ class _Reading:
             shares = -shares
         if name != ticker:
             self.notes.append(f"{name} is taken for {ticker}.")
+        self.accounts |= {self._account(line)} - {""}
         self.held.setdefault(ticker, []).append((line.number, shares))
-        cost = self.table.column(_COSTS)
+        cost = self.table.column(COSTS)
         number = None if cost is None else written_number(line.cells[cost])
         value = None if number is None else number.value(self.decimal or ".")
         if value is not None and value > 0 and shares != 0:
             self.paid[ticker] = value
 
     def _is_short(self, line: Line) -> bool:
-        """Return whether a column that has nothing but Long and Short says Short."""
+        """Return whether a column that has Long and Short for every position says Short."""
+        positions = [one for one in self.table.lines if self._ticker(one.cells[self.table.ticker])]
         for at, heading in enumerate(self.table.heading):
-            if at == self.table.shares or plain_name(heading) not in _SIDES:
+            if at == self.table.shares or plain_name(heading) not in SIDES:
                 continue
-            said = {one.cells[at].strip().lower() for one in self.table.lines} - {""}
-            if said and said <= _SHORT | _LONG:
-                return line.cells[at].strip().lower() in _SHORT
+            cells = [one.cells[at].strip().lower() for one in positions]
+            said = {cell for cell in cells if not is_empty(cell)}
+            if said and said <= SHORT | LONG:
+                return line.cells[at].strip().lower() in SHORT
+            if said & SHORT:
+                raise DataError(
+                    f"the column {heading!r} must say Long or Short of every position, got "
+                    f"{listed(sorted(said))}; write shares that are owed with a minus, and take "
+                    "the column out"
+                )
         return False
+
+    def _kinds(self, line: Line) -> list[str]:
+        """Return what the columns of kinds say of a row."""
+        cells = zip(self.table.heading, line.cells, strict=True)
+        return [cell.strip() for name, cell in cells if plain_name(name) in KINDS and cell.strip()]
+
+    def _is_derivative(self, line: Line) -> bool:
+        return any(DERIVATIVES & {*plain_name(kind).split()} for kind in self._kinds(line))
+
+    def _account(self, line: Line) -> str:
+        cells = zip(self.table.heading, line.cells, strict=True)
+        return " ".join(cell.strip() for name, cell in cells if plain_name(name) in ACCOUNTS)
 
     def _is_cash(self, name: str, line: Line) -> bool:
         plain = plain_name(name)
-        if plain in _CASH or name.upper() in _CURRENCIES or _is_currency_cash(plain):
+        if plain in CASH or name.upper() in CURRENCIES or _is_currency_cash(plain):
             return True
         fund = name.upper().rstrip("*").strip()
-        if name.endswith("*") and fund in _SWEEP_FUNDS:
+        if name.endswith("*") and fund in SWEEP_FUNDS:
             return True
         texts = [plain_name(text) for text in self._texts(line)]
-        if not name and any(text in _CASH or text.startswith("cash ") for text in texts):
+        if not name and any(text in CASH or text.startswith("cash ") for text in texts):
             return True
-        kinds = [
-            plain_name(line.cells[at])
-            for at, heading in enumerate(self.table.heading)
-            if plain_name(heading) in _KINDS
-        ]
-        if any(kind in _CASH for kind in kinds):
+        if any(plain_name(kind) in CASH for kind in self._kinds(line)):
             return True
-        return fund in _SWEEP_FUNDS and any(
-            text in _CASH or "money market" in text for text in texts
-        )
+        return fund in SWEEP_FUNDS and any(text in CASH or "money market" in text for text in texts)
 
     def _cash(self, line: Line, name: str) -> None:
-        amount = None
-        for heading in _VALUES:
+        amount, currency = None, ""
+        for heading in self._value_columns():
             column = self.table.column((heading,))
             if column is not None and column != self.table.shares:
                 amount = self._number(line, column)
             if amount is not None:
+                currency = heading[-3:].upper() if heading.startswith("value in ") else ""
                 break
         if amount is None:
             amount = self._number(line, self.table.shares)
@@ -295,11 +272,20 @@ class _Reading:
                 f"the row of cash in line {line.number} must have an amount, but there is none "
                 f"under {listed(self.table.heading)}; correct it, or give the cash (--cash AMOUNT)"
             )
-        column = self.table.column(_CURRENCY_COLUMNS)
-        currency = line.cells[column].strip().upper() if column is not None else ""
-        if not currency and name.upper() in _CURRENCIES:
-            currency = name.upper()
-        self.cash.append((line.number, currency, amount))
+        self.accounts |= {self._account(line)} - {""}
+        self.cash.append((line.number, currency or self._currency(line, name), amount))
+
+    def _value_columns(self) -> list[str]:
+        """Return how columns of values are called, such as Value in GBP too."""
+        plain = [plain_name(heading) for heading in self.table.heading]
+        return [name for name in plain if re.fullmatch("value in [a-z]{3}", name)] + [*VALUES]
+
+    def _currency(self, line: Line, name: str) -> str:
+        """Return the currency of a row of cash, from its column or its words."""
+        column = self.table.column(CURRENCY_COLUMNS)
+        said = line.cells[column].strip().upper() if column is not None else ""
+        words = re.findall("[A-Z]+", " ".join([name, *self._texts(line)]).upper())
+        return said or next((word for word in words if word in CURRENCIES), "")
 
     def _other(self, line: Line, name: str) -> None:
         number = written_number(line.cells[self.table.shares])
@@ -310,6 +296,11 @@ class _Reading:
 
     def result(self, cash: float | None, *, sum_rows: bool) -> HeldPositions:
         """Return the whole, once every row was taken in."""
+        if len(self.accounts) > 1 and not sum_rows:
+            raise DataError(
+                f"the file must be of one account, but it has {listed(sorted(self.accounts))}; "
+                "keep the rows of one, or add all up (--sum-rows)"
+            )
         shares = {}
         for ticker, rows in self.held.items():
             if len(rows) > 1 and not sum_rows:
@@ -363,8 +354,8 @@ class _Reading:
 
     def _all_cash(self) -> float:
         rows = self.cash or self._statement()
-        column = self.table.column(_CASH_COLUMNS)
-        in_column = set() if column is None else self._column_cash(column)
+        column = self.table.column(CASH_COLUMNS)
+        in_column = {} if column is None else self._column_cash(column)
         if rows and in_column:
             raise DataError(
                 "cash must stand in rows or in a column, but there are both "
@@ -376,13 +367,14 @@ class _Reading:
                 said = ", ".join(f"{amount:g} {currency or '?'}" for _, currency, amount in rows)
                 raise DataError(f"cash must be of one currency, but there is {said}{_GIVE_CASH}")
             return sum(amount for _, _, amount in rows)
-        if len(in_column) == 1:
-            return in_column.pop()
-        if in_column:
+        many = next((said for said in in_column.values() if len(said) > 1), None)
+        if many:
             raise DataError(
                 f"the column {self._heading(column)!r} must hold one amount of cash, got "
-                f"{sorted(in_column)[:5]}{_GIVE_CASH}"
+                f"{sorted(many)[:5]}{_GIVE_CASH}"
             )
+        if in_column:
+            return sum(amount for said in in_column.values() for amount in said)
         raise DataError(
             "the cash of the account must be known, but there is no row such as Cash and no "
             f"column of that name; the columns are {listed(self.table.heading)}{_GIVE_CASH}, 0 if "
@@ -392,12 +384,15 @@ class _Reading:
     def _heading(self, column: int | None) -> str:
         return "" if column is None else self.table.heading[column]
 
-    def _column_cash(self, column: int) -> set[float]:
-        """Return the amounts in a column of cash, but for those of rows that are cash."""
+    def _column_cash(self, column: int) -> dict[str, set[float]]:
+        """Return the amounts in a column of cash by account, but for those of rows of cash."""
         counted_already = {number for number, _, _ in self.cash}
-        lines = [line for line in self.table.lines if line.number not in counted_already]
-        numbers = [self._number(line, column) for line in lines]
-        return {number for number in numbers if number is not None}
+        found: dict[str, set[float]] = {}
+        for line in self.table.lines:
+            number = None if line.number in counted_already else self._number(line, column)
+            if number is not None:
+                found.setdefault(self._account(line), set()).add(number)
+        return found
 
     def _statement(self) -> list[tuple[int, str, float]]:
         """Return the ending cash of a statement, all of it in the account's currency if it says."""
@@ -410,10 +405,10 @@ class _Reading:
 
 
 def _is_total(word: str) -> bool:
-    return word in _TOTALS or word.startswith("total ") or word.endswith(" total")
+    return word in TOTALS or word.startswith("total ") or word.endswith(" total")
 
 
 def _is_currency_cash(plain: str) -> bool:
     """Return whether a name is such as `cash usd`, `usd cash` or `cash (eur)`."""
     words = plain.split()
-    return len(words) == 2 and "cash" in words and bool({*map(str.upper, words)} & _CURRENCIES)
+    return len(words) == 2 and "cash" in words and bool({*map(str.upper, words)} & CURRENCIES)

@@ -118,7 +118,7 @@ def decimal_of(cells: Iterable[str], delimiter: str) -> Decimal | None:
         )
     if seen:
         return next(iter(seen))
-    return None if delimiter == ";" else "."
+    return "." if delimiter == "," else None
 
 
 def read_number(text: str, decimal: Decimal | None, where: str) -> float | None:

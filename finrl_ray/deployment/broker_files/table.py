@@ -12,62 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finrl_ray.deployment.broker_files.numbers import written_number
+from finrl_ray.deployment.broker_files.words import (
+    SHARES_NAMES,
+    TICKER_NAMES,
+    TRADES,
+    WEAK_SHARES,
+    WEAK_TICKERS,
+)
 from finrl_ray.errors import DataError
 from finrl_ray.files.bounded_reading import read_limited
 from finrl_ray.files.shown_path import shown_path
 from finrl_ray.support.text import did_you_mean, listed
 
-TICKER_NAMES = (
-    "symbol",
-    "ticker",
-    "tic",
-    "instrument",
-    "security symbol",
-    "ticker symbol",
-    "stock symbol",
-    "instrument symbol",
-    "symbol isin",
-    "symbol cusip",
-    "ticker isin",
-    "asset symbol",
-    "stock ticker",
-    "stock code",
-    "epic",
-    "stock",
-    "security",
-    "asset",
-    "code",
-)
-SHARES_NAMES = (
-    "quantity",
-    "qty",
-    "qty quantity",
-    "shares",
-    "position",
-    "units",
-    "no of shares",
-    "number of shares",
-    "share quantity",
-    "shares held",
-    "shares owned",
-    "owned quantity",
-    "holding",
-    "holdings",
-    "pos",
-    "total quantity",
-    "total shares",
-    "net quantity",
-    "net qty",
-    "net position",
-    "open quantity",
-    "open qty",
-    "current quantity",
-    "quantity held",
-    "amount",
-)
-"""From the usual to the unusual, by all of which brokers call the same."""
-_WEAK_TICKERS = ("stock", "security", "asset", "code")
-_WEAK_SHARES = ("amount", "holding", "holdings")
 _DELIMITERS = (",", ";", "\t", "|")
 _MOST_BYTES = 64 << 20
 _SECTION_WORDS = ("header", "data")
@@ -157,6 +113,7 @@ def read_broker_table(
     if not found:
         raise DataError(_no_heading(rows, place, ticker_column, shares_column))
     sign, at = max(found, key=lambda one: len(rows[one[0]][one[1]][1]))
+    _require_positions(rows[sign], at, place, ticker_column, shares_column)
     heading = tuple(name.strip() for name in rows[sign][at][1])
     ticker, shares = _columns(
         heading, [cells for _, cells in rows[sign][at + 1 :]], place, ticker_column, shares_column
@@ -200,11 +157,48 @@ def _heading(
     for at, (_, cells) in enumerate(rows):
         if len(cells) < 2:
             continue
-        if _named(cells, ticker_column, TICKER_NAMES) and _named(
-            cells, shares_column, SHARES_NAMES
-        ):
+        if _is_heading(cells, ticker_column, shares_column):
             return at
     return None
+
+
+def _is_heading(cells: Sequence[str], ticker_column: str | None, shares_column: str | None) -> bool:
+    named = _named(cells, ticker_column, TICKER_NAMES)
+    return bool(named and _shares_named(cells, shares_column))
+
+
+def _shares_named(cells: Sequence[str], wanted: str | None) -> list[int]:
+    """Return the columns of shares; an amount is one only where tickers stand beside ISINs."""
+    found = _named(cells, wanted, SHARES_NAMES)
+    if wanted is not None or "symbol isin" in map(plain_name, cells):
+        return found
+    return [at for at in found if plain_name(cells[at]) != "amount"]
+
+
+def _require_positions(
+    rows: Sequence[tuple[int, list[str]]],
+    at: int,
+    place: str,
+    ticker_column: str | None,
+    shares_column: str | None,
+) -> None:
+    """Refuse orders and trades, and a second table, whose rows would be read as positions."""
+    number, cells = rows[at]
+    trades = [cell.strip() for cell in cells if plain_name(cell) in TRADES]
+    if trades and (ticker_column is None or shares_column is None):
+        raise DataError(
+            f"{place} must hold positions, but line {number} has {listed(trades)}, as orders and "
+            "trades do; export the positions, or name both columns if these are positions "
+            "(--ticker-column NAME --shares-column NAME)"
+        )
+    first = [cell.strip() for cell in cells]
+    for later, other in rows[at + 1 :]:
+        own = [cell.strip() for cell in other]
+        if own != first and _is_heading(own, ticker_column, shares_column):
+            raise DataError(
+                f"{place} must hold one table of positions, but line {later} begins another than "
+                f"line {number}; keep the one with the positions"
+            )
 
 
 def _named(cells: Sequence[str], wanted: str | None, usual: Sequence[str]) -> list[int]:
@@ -223,8 +217,8 @@ def _columns(
     ticker_column: str | None,
     shares_column: str | None,
 ) -> tuple[int, int]:
-    tickers = _usual_first(heading, _named(heading, ticker_column, TICKER_NAMES), _WEAK_TICKERS)
-    shares = _usual_first(heading, _named(heading, shares_column, SHARES_NAMES), _WEAK_SHARES)
+    tickers = _usual_first(heading, _named(heading, ticker_column, TICKER_NAMES), WEAK_TICKERS)
+    shares = _usual_first(heading, _shares_named(heading, shares_column), WEAK_SHARES)
     return (
         _one_column(heading, rows, tickers, place, "ticker"),
         _one_column(heading, rows, shares, place, "shares"),

@@ -196,7 +196,7 @@ def test_an_account_of_cash_alone_holds_nothing_and_that_is_said(tmp_path: Path)
 
 
 def test_several_rows_of_a_ticker_are_added_up_only_when_asked(tmp_path: Path) -> None:
-    content = "Account,Symbol,Quantity,Avg Cost\nA,AAPL,10,5\nB,AAPL,5,6\nA,Cash,1,\n"
+    content = "Lot,Symbol,Quantity,Avg Cost\nA,AAPL,10,5\nB,AAPL,5,6\nA,Cash,1,\n"
     with pytest.raises(
         DataError, match=r"AAPL must be in one row.*\(line 2: 10, line 3: 5\).*--sum"
     ):
@@ -204,6 +204,47 @@ def test_several_rows_of_a_ticker_are_added_up_only_when_asked(tmp_path: Path) -
     held = read(content, tmp_path, sum_rows=True)
     assert held.shares == {"AAPL": 15.0}
     assert held.bought_at == {}
+
+
+def test_accounts_are_added_up_only_when_asked(tmp_path: Path) -> None:
+    content = "Account Number,Symbol,Quantity\n1,Cash,50000\n2,AAPL,10\n2,Cash,1000\n,Total,9\n"
+    with pytest.raises(DataError, match=r"of one account, but it has \['1', '2'\].*--sum-rows"):
+        read(content, tmp_path)
+    with pytest.raises(DataError, match="of one account"):
+        read(content, tmp_path, cash=5.0)
+    assert read(content, tmp_path, sum_rows=True).cash == 51000.0
+    column = "Account,Symbol,Quantity,Cash Balance\nA,AAPL,10,1000\nA,GOOG,1,1000\nB,MSFT,5,1000\n"
+    assert read(column, tmp_path, sum_rows=True).cash == 2000.0
+    with pytest.raises(DataError, match="must hold one amount of cash"):
+        read(column.replace("1,1000", "1,900"), tmp_path, sum_rows=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("Symbol,Side,Quantity\nAAPL,Long,5\nMSFT,Short,3\nCash,-,100\n", -3.0),
+        ("Symbol,Side,Quantity\nAAPL,Long,5\nMSFT,Short,3\nCash,Cash,100\n", -3.0),
+        ("Symbol,Direction,Quantity\nAAPL,BUY,5\nMSFT,SELL,3\nCash,,100\n", -3.0),
+        ("Symbol,Type,Quantity\nAAPL,Margin,5\nMSFT,Cash,3\nCash,,100\n", 3.0),
+    ],
+)
+def test_sides_are_those_of_positions(content: str, said: float, tmp_path: Path) -> None:
+    assert read(content, tmp_path).shares == {"AAPL": 5.0, "MSFT": said}
+
+
+def test_options_are_no_shares(tmp_path: Path) -> None:
+    content = "Symbol,Asset Class,Quantity\nAAPL,Option,2\nMSFT,Equity,3\nCash,Cash,100\n"
+    held = read(content, tmp_path)
+    assert held.shares == {"MSFT": 3.0}
+    assert held.left_out == (("AAPL (Option)", 2.0),)
+    content = IBKR.replace("Summary,Stocks,USD,AAPL", "Summary,CFDs,USD,AAPL")
+    assert read(content, tmp_path).shares == {"BRK.B": -10.0}
+
+
+def test_cash_in_the_currency_of_its_column(tmp_path: Path) -> None:
+    rows = "Cash (EUR),,EUR,100\nCash (USD),,USD,200\n"
+    content = f"Symbol,Quantity,Local value,Value in GBP\nAAPL,1,,150\n{rows}"
+    assert read(content, tmp_path).cash == 300.0
 
 
 def test_columns_of_other_names(tmp_path: Path) -> None:
@@ -227,6 +268,9 @@ def test_two_columns_that_may_be_the_one(tmp_path: Path) -> None:
     ):
         read(content.format(4), tmp_path)
     assert read(content.format(4), tmp_path, shares_column="Shares").shares == {"AAPL": 4.0}
+    units = "Symbol,No. of units,Amount\nAAPL,8,1500.00\nCash,,200\n"
+    assert read(units, tmp_path).shares == {"AAPL": 8.0}
+    assert read(units, tmp_path).cash == 200.0
     weak = "Symbol,Amount,Quantity\nAAPL,300,3\nCash,100,100\n"
     assert read(weak, tmp_path).shares == {"AAPL": 3.0}
     weak = "Security,Ticker,Net Qty\nApple Inc,AAPL,3\nCash,Cash,100\n"
@@ -248,6 +292,18 @@ def test_two_columns_that_may_be_the_one(tmp_path: Path) -> None:
         ("Symbol,Qty\nAAPL,1,5\nCash,1\n", "line 2 has 3; numbers with decimal commas"),
         ("Symbol,Qty\nAAPL,1\nCash,--\n", "row of cash in line 3 must have an amount"),
         ("Symbol,Qty\nAAPL,1\nUSD,5\nEUR,6\n", "cash must be of one currency, but there is 5 USD"),
+        ("Symbol,Qty\nAAPL,1\nCash (EUR),5\nCash (USD),6\n", "cash must be of one currency"),
+        (
+            "Date,Action,Symbol,Quantity,Price\n01/02/2024,Sell,AAPL,50,190\nCash,,,1,\n",
+            r"must hold positions, but line 1 has \['Action'\], as orders and trades do",
+        ),
+        (
+            "Side,Qty,Symbol\nBUY,50,AAPL\n\nSymbol,Description,Qty\nAAPL,Apple,7\nCash,,1\n",
+            "must hold one table of positions, but line 4 begins another than line 1",
+        ),
+        ("Symbol,Lots,Amount\nAAPL,8,1500.00\nCash,,200\n", "one of shares"),
+        ("Symbol,Side,Qty\nAAPL,Held,8\nMSFT,Short,8\nCash,,200\n", "must say Long or Short"),
+        ("Symbol\tQty\nAAPL\t1.234\nCash\t5\n", "may mean two"),
     ],
 )
 def test_what_cannot_be_read_is_an_error(
