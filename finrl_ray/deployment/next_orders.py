@@ -116,7 +116,6 @@ def next_orders(
     signal = agent.act(market, account)
     env = agent.config.env
     kind = PAPER if holdings is None else GIVEN
-    verdict: Mapping[str, Any] = agent.verdict or {}
     return NextOrders(
         signal=signal,
         orders=orders_of(signal, env.buy_cost_pct, env.sell_cost_pct),
@@ -125,9 +124,21 @@ def next_orders(
         kind=kind,
         notes=(*bars.notes, *(() if holdings is None else holdings.notes)),
         agent=agent.path,
-        verdict=str(verdict.get("sentence", "")),
+        verdict=verdict_in_words(agent.verdict or {}),
         bought_at={} if account is None else account.bought_at,
     )
+
+
+def verdict_in_words(verdict: Mapping[str, Any]) -> str:
+    """Return what a search's verdict says first, and what it says of this agent; empty without one.
+
+    Parameters
+    ----------
+    verdict : of `agent.json`, as `deploy` writes it
+    """
+    sentences = verdict.get("sentences") or [""]
+    said = (str(sentences[0]), str(verdict.get("of_this_agent", "")))
+    return " ".join(f"{one[:1].upper()}{one[1:]}".rstrip(".") + "." for one in said if one)
 
 
 def record_orders(agent: DeployedAgent, found: NextOrders) -> str:

@@ -18,23 +18,25 @@ from finrl_ray.own_code.finder import activate
 from finrl_ray.own_code.reference import is_reference, names_a_place
 
 CODE_FOLDER = "own_code"
-_NEEDED = ("features", "env", "algorithm", "policy", "features_extractor")
+_ACTING = ("features", "env", "algorithm", "policy", "features_extractor")
+_TRAINING = (*_ACTING, "reward", "callback")
 
 
-def acting_references(config: ExperimentConfig) -> list[OwnReference]:
-    """Return the own code that acting takes: no source, reward, metric or callback."""
-    return [one for one in own_references(config) if one.kind in _NEEDED]
+def _references(config: ExperimentConfig, *, training: bool) -> list[OwnReference]:
+    """Return the own code that acting takes, or training too; neither takes a source of prices."""
+    needed = _TRAINING if training else _ACTING
+    return [one for one in own_references(config) if one.kind in needed]
 
 
 def code_facts(config: ExperimentConfig, code: CodeFiles) -> dict[str, Any]:
-    """Return what `agent.json` keeps of own code; empty where acting takes none.
+    """Return what `agent.json` keeps of own code; empty where acting and training take none.
 
     Parameters
     ----------
     config : of the trial
     code : its files
     """
-    references = acting_references(config)
+    references = _references(config, training=True)
     if not references:
         return {}
     own = [one.reference for one in references if one.kind == "algorithm"]
@@ -101,6 +103,7 @@ def run_code(
     code: CodeFiles,
     *,
     trust: bool,
+    training: bool = False,
 ) -> None:
     """Make own code what the references of a config load, if this user has written it or trusts it.
 
@@ -111,13 +114,14 @@ def run_code(
     config : of the agent
     code : from `opened_code`
     trust : run what somebody else has written
+    training : the agent is to be trained, for which its reward and its callbacks run too
 
     Raises
     ------
     SearchError
         Naming the code, where it needs trust.
     """
-    references = acting_references(config)
+    references = _references(config, training=training)
     if not references:
         return
     if not trust and not _is_own(facts, references):

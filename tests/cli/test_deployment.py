@@ -48,7 +48,7 @@ def test_a_trial_is_deployed_to_another_place(searched, tmp_path, monkeypatch, c
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> SmallAgent:
-    facts = {"verdict": {"sentence": "no evidence of skill"}}
+    facts = {"verdict": {"sentences": ["no evidence of skill"]}}
     return small_agent(tmp_path_factory.mktemp("agents"), experiment(), facts=facts)
 
 
@@ -69,7 +69,7 @@ def test_signal_prints_orders_and_writes_them(agent, tmp_path, monkeypatch, caps
     assert f"Orders after the bar of {day}, to be filled at the close, for the agent's own" in out
     assert "estimated cost" in out
     assert "5 bars of those that the agent knows are the same" in out
-    assert "Verdict of the search: no evidence of skill" in out
+    assert "Verdict of the search: No evidence of skill." in out
     written = json.loads((tmp_path / "o.json").read_text())
     assert written["date"] == day
     lines = (tmp_path / "o.csv").read_text().splitlines()

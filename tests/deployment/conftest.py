@@ -16,5 +16,5 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> SmallAgent:
     return small_agent(
         tmp_path_factory.mktemp("deployed"),
         experiment(env={"observation_scaling": "train"}),
-        facts={"trial": 3, "verdict": {"sentence": "No evidence."}},
+        facts={"trial": 3, "verdict": {"sentences": ["No evidence."]}},
     )

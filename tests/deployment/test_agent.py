@@ -268,7 +268,7 @@ def test_what_the_agent_says_of_itself(deployed) -> None:
     assert agent.tickers == ("AAA", "BBB", "CCC")
     assert agent.trained_until == "2020-03-25"
     assert agent.deployed_on == "2020-03-24"
-    assert agent.verdict == {"sentence": "No evidence."}
+    assert agent.verdict == {"sentences": ["No evidence."]}
     assert agent.config == deployed.config
     assert agent.bars["date"].max() == pd.Timestamp("2020-03-24")
 

@@ -26,7 +26,7 @@ def test_what_is_read_is_what_was_written(deployed) -> None:
     read = read_agent_folder(deployed.folder)
     assert read.config == deployed.config
     assert read.facts["trial"] == 3
-    assert read.facts["verdict"] == {"sentence": "No evidence."}
+    assert read.facts["verdict"] == {"sentences": ["No evidence."]}
     assert read.facts["tickers"] == ["AAA", "BBB", "CCC"]
     trained = deployed.market.rows(0, TRAINED_ROWS)
     assert read.facts["data_hash"] == trained.content_hash

@@ -233,5 +233,5 @@ def test_what_was_expected() -> None:
     assert known.ratio == 0.4
     assert known.source == "the backtest of 2020-01-01 to 2021-01-01"
     assert expectation_of({}) is None
-    assert expectation_of({"verdict": {"sentence": "No evidence."}}) is None
+    assert expectation_of({"verdict": {"sentences": ["No evidence."]}}) is None
     assert expectation_of({"backtest": {"window": 3}}) is None

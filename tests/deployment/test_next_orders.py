@@ -20,6 +20,7 @@ from finrl_ray.deployment.next_orders import (
     closing_of,
     next_orders,
     record_orders,
+    verdict_in_words,
 )
 from finrl_ray.errors import ConfigError, DataError, SearchError
 
@@ -154,3 +155,9 @@ def test_when_an_exchange_closes() -> None:
         closing_of("late", "UTC")
     with pytest.raises(ConfigError, match="time zone"):
         closing_of("16:00", "Mars/Olympus")
+
+
+def test_the_verdict_in_words() -> None:
+    assert verdict_in_words({}) == ""
+    judged = {"sentences": ["No evidence of skill.", "More."], "of_this_agent": "it may be luck"}
+    assert verdict_in_words(judged) == "No evidence of skill. It may be luck."

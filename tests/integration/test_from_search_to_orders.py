@@ -63,7 +63,7 @@ def test_orders_of_every_bar_make_the_account(searched, tmp_path, monkeypatch, c
     assert typed(monkeypatch, "backtest", str(searched)) == 0
     assert typed(monkeypatch, "deploy", str(searched)) == 0
     agent = searched / "agent"
-    assert json.loads((agent / "agent.json").read_text())["verdict"]
+    facts = json.loads((agent / "agent.json").read_text())
     known = read_bundled()
     new = more_bars(known)
     rows = pd.concat([known[known["date"] == known["date"].max()], new])
@@ -85,10 +85,12 @@ def test_orders_of_every_bar_make_the_account(searched, tmp_path, monkeypatch, c
         assert {o["ticker"]: o["holdings_before"] for o in after["orders"]} == held
         assert after["cash_before"] == before["cash_after"]
     assert said[0]["account_value"] == 1_000_000.0
+    assert facts["verdict"]["of_this_agent"][1:] in said[0]["verdict"]
     assert any(order["side"] == "sell" for one in said for order in one["orders"])
     assert typed(monkeypatch, "forward", str(agent), "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["whole"]
     assert found["days"] == N_MORE
+    assert found["expectation"]["source"].startswith("the backtest of 2011-07-01 to ")
     values = np.array([one["account_value"] for one in said])
     np.testing.assert_allclose(found["daily"]["return"], values[1:] / values[:-1] - 1, rtol=1e-9)

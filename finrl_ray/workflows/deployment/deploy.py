@@ -5,6 +5,7 @@ What trades tomorrow has no reason to.
 """
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from finrl_ray.search.sampling.searched_data import data_of_search
 from finrl_ray.support.progress import Progress, no_progress
 from finrl_ray.support.text import counted
 from finrl_ray.training.threads import threads_per_trial
+from finrl_ray.workflows.backtest_files import read_backtest
 from finrl_ray.workflows.deployment.bars import agents_data, bars_of
 from finrl_ray.workflows.deployment.chosen import ChosenTrials, chosen_trials, stretches_of
 from finrl_ray.workflows.deployment.onnx_file import as_onnx
@@ -263,6 +265,21 @@ def _facts(
         "seed": first["seed"],
         "trials": trials,
         "verdict": chosen.verdict,
+        **_backtest_facts(folder, chosen),
         "versions": versions(),
         "processor": processor_facts(threads_per_trial(folder.config)),
     }
+
+
+def _backtest_facts(folder: SearchFolder, chosen: ChosenTrials) -> dict[str, Any]:
+    """Return what the backtest of what was chosen has shown; empty where there was none."""
+    found = read_backtest(folder.path)
+    if found is None or not chosen.verdict["applies"]:
+        return {}
+    trials = {record.index for record in chosen.records}
+    if trials != set(found.ensemble or (found.trial,)):
+        return {}  # of a winner before trials were added
+    ratio = found.measures["agent"].get("appraisal_ratio", math.nan)
+    if not math.isfinite(ratio):
+        return {}
+    return {"backtest": {"window": [*found.window], "measures": {"appraisal_ratio": ratio}}}

@@ -105,7 +105,8 @@ def retrain(
     path = folder.path.absolute()
     plan = _plan(folder)
     bars = _bars(folder, prices, last, progress)
-    run_code(folder.path, folder.facts, folder.config, folder.code, trust=trust)
+    code = folder.code
+    run_code(folder.path, folder.facts, folder.config, code, trust=trust, training=True)
     market = market_of_bars(bars, folder.config.data)
     schedule = folder.config.deploy.retrain
     until = np.datetime64(folder.facts["trained"]["until"], "ns")
@@ -146,7 +147,7 @@ def retrain(
                 bars=bars,
                 trained=seen,
                 scalings=trained.scalings,
-                code=folder.code,
+                code=code,
                 facts=_facts(folder, plan, trained, kept),
                 extra_files=extra,
             )

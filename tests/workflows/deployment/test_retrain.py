@@ -1,5 +1,6 @@
 """The next agent of a schedule: when it is due, on which bars; the one before; what changed."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch as th
+import yaml
 from made_search import made_search, prices
 
 from finrl_ray.agents.models import load_model
+from finrl_ray.deployment.agent import load_agent
 from finrl_ray.deployment.agent_folder import (
     BARS_FILE,
     PAPER_FOLDER,
@@ -18,6 +21,9 @@ from finrl_ray.deployment.agent_folder import (
 )
 from finrl_ray.deployment.onnx_policy.export import ONNX_FILE
 from finrl_ray.errors import DataError, SearchError
+from finrl_ray.files.manifest import write_folder_manifest
+from finrl_ray.own_code.code_files import CodeFiles
+from finrl_ray.own_code.finder import activate
 from finrl_ray.workflows.deployment.deploy import deploy
 from finrl_ray.workflows.deployment.retrain import retrain
 
@@ -104,6 +110,55 @@ def test_an_agent_that_has_onnx_has_it_again(searched, tmp_path) -> None:
     assert (path / ONNX_FILE).read_bytes() != before
     same = deploy(searched, until="2021-03-02", out=tmp_path / "same", onnx=True)
     assert (path / ONNX_FILE).read_bytes() == (same.path / ONNX_FILE).read_bytes()
+
+
+OWN_REWARD = """
+import numpy as np
+
+
+def growth(account_value, account_value_before):
+    return np.log(account_value / account_value_before)
+"""
+
+
+def test_a_reward_of_ones_own_goes_along(tmp_path) -> None:
+    (tmp_path / "my_growth.py").write_text(OWN_REWARD)
+    env = {**SECTIONS["env"], "reward": "my_growth:growth"}
+    sections = {**SECTIONS, "env": env}
+    try:
+        folder = made_search(
+            tmp_path, n_trials=1, base_dir=tmp_path, data={"features": []}, **sections
+        )
+        path = deploy(folder.path).path
+        assert (path / "own_code" / "my_growth.py").read_text() == OWN_REWARD
+        same = deploy(folder.path, until="2021-03-02", out=tmp_path / "same")
+        (tmp_path / "my_growth.py").write_text("raise RuntimeError")
+        activate(CodeFiles())
+        assert retrain(path, prices=bars(), last=LAST).trained
+        assert_same_network(path, same.path)
+    finally:
+        activate(CodeFiles())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"env": {"reward": "os:system", "reward_kwargs": {"command": "touch {}"}}},
+        {"agent": {"callbacks": ["os:system"]}},
+    ],
+)
+def test_code_that_a_foreign_folder_names_is_not_run(agent, names, tmp_path) -> None:
+    ran = tmp_path / "ran"
+    raw = yaml.safe_load((agent / "config.yaml").read_text())
+    for section, options in names.items():
+        raw[section] |= json.loads(json.dumps(options).replace("{}", str(ran)))
+    (agent / "config.yaml").write_text(yaml.safe_dump(raw))
+    write_folder_manifest(agent, folders={})
+    with pytest.raises(SearchError, match=r"os:system\. To go on is to run that code"):
+        retrain(agent, prices=bars(), last=LAST)
+    assert not ran.exists()
+    # the agent acts without it
+    assert load_agent(agent).tickers == TICKERS
 
 
 def test_what_changed_is_said(agent) -> None:
