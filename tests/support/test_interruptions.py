@@ -40,7 +40,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def hang() -> None:
     {first}
     print("ready", flush=True)
-    time.sleep(3600)
+    while True:  # a signal that comes right before a sleep begins does not end it
+        time.sleep(0.1)
 
 sys.argv = ["finrl-ray", "hang"]
 cli.main()

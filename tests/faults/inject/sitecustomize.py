@@ -331,15 +331,20 @@ def patch_compiled_epochs(module):
 
 
 def patch_compiled_updates(module):
-    (name,) = [name for name in ("run_sac", "run_td3") if hasattr(module, name)]
-    run_updates = getattr(module, name)
+    # not `run_sac` and `run_td3`, whose machine code is called as that of `run_epoch` is
+    for updates in (module.SACUpdates, module.TD3Updates):
+        count_updates(updates, module.n_updates_of)
 
-    def run(transitions, *arguments):
-        result = run_updates(transitions, *arguments)
-        TRIAL.event("update", count=len(transitions.rows))
-        return result
 
-    setattr(module, name, run)
+def count_updates(updates, n_updates_of):
+    run_updates = updates.run
+
+    def run(self, transitions, *arguments, **keywords):
+        losses = run_updates(self, transitions, *arguments, **keywords)
+        TRIAL.event("update", count=n_updates_of(transitions))
+        return losses
+
+    updates.run = run
 
 
 def patch_algorithm(module):
@@ -416,8 +421,7 @@ PATCHES = {
     "finrl_ray.learners.on_policy.compiled_rollouts": patch_compiled_rollouts,
     "finrl_ray.agents.compiled_episodes": patch_compiled_episodes,
     "finrl_ray.learners.on_policy.updates": patch_compiled_epochs,
-    "finrl_ray.learners.off_policy.sac": patch_compiled_updates,
-    "finrl_ray.learners.off_policy.td3": patch_compiled_updates,
+    "finrl_ray.learners.off_policy.updates": patch_compiled_updates,
     "ray.train._internal.storage": patch_storage,
 }
 

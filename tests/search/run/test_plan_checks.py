@@ -264,7 +264,7 @@ def test_rl_zoo3s_point_leaves_the_env_as_the_config_has_it() -> None:
 
 def test_the_extras_are_real_modules() -> None:
     assert importlib.util.find_spec("sklearn") is not None
-    assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2", "mlflow", "wandb", "contrib"}
+    assert set(extras.EXTRAS) == {"hyperopt", "bohb", "pb2", "mlflow", "wandb", "contrib", "onnx"}
 
 
 @pytest.mark.parametrize(
