@@ -17,9 +17,12 @@ Each is one command from its start to its end, results written, Python's and Ray
 Winners are compared by their Sharpe ratio on the validation rows, as each tool reports it. With
 `--peer-timesteps` the peers train that many timesteps per trial, and the seconds of each of their
 trials, not those of their starts, are scaled up by the rollouts that it would have had in all.
-FinRL and rl-zoo3 run with torch's threads as they are, and FinRL once more with one thread.
+FinRL and rl-zoo3 run with torch's threads as they are; `--peers finrl_one_thread` is FinRL once
+more with one thread.
 
-The whole takes some four hours with all peers. Each tool's row is written when it has ended; with
+The whole takes some four hours with all peers. FinRL's threads wait for each other in a loop, so
+that anything else on the machine, at whatever priority, slows it several times: nothing may run
+beside it. Each tool's row is written when it has ended; with
 `--folder DIR` a second call goes on with those that are missing.
 """
 
@@ -177,7 +180,7 @@ def measured(
     """Yield a row per tool, each when it has ended; one that the folder has is not run again."""
     shorter = options.peer_timesteps or options.timesteps
     rows: dict[str, dict[str, Any]] = {}
-    for tool in ("finrl", *(p for p in options.peers if p != "finrl"), *ONE_THREAD, *OURS):
+    for tool in ("finrl", *(p for p in options.peers if p != "finrl"), *OURS):
         # of the same job on the same processor, or it is no part of this comparison
         kept = Kept(folder / f"{tool}.row.json", [options.trials, options.timesteps, shorter])
         row = kept.read()
@@ -230,7 +233,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--timesteps", type=int, default=50_000)
     parser.add_argument("--peer-timesteps", type=int, default=None)
-    parser.add_argument("--peers", nargs="*", default=["finrl"], choices=["finrl", "ray", "zoo"])
+    peers = ["finrl", "ray", "zoo", *ONE_THREAD]
+    parser.add_argument("--peers", nargs="*", default=["finrl"], choices=peers)
     parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--folder", type=Path, help="where tools that have ended are remembered")
     options = parser.parse_args()
