@@ -34,7 +34,10 @@ if "slowly" in sys.argv:
 for count, place in (one.split("=") for one in sys.argv if "=" in one):
     # whoever is there waits for the others, so that all of them compile at once
     pathlib.Path(place, str(os.getpid())).touch()
+    until = time.monotonic() + 120
     while len(os.listdir(place)) < int(count):
+        if time.monotonic() > until:
+            sys.exit("one of the others has ended before it was there")
         time.sleep(0.001)
 value = 1.5 if "float" in sys.argv else 10
 said = []
