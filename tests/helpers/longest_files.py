@@ -33,6 +33,7 @@ ON_TWO_CPUS = (
     "integration/test_plans_on_ray.py",
     "integration/test_path_searches.py",
     "integration/test_env_kinds.py",
+    "integration/test_from_search_to_orders.py",
     "integration/test_more_trials.py",
     "integration/test_own_data.py",
     "integration/test_own_measures.py",
