@@ -45,27 +45,12 @@ class Earnings:
         ----------
         who : whose account it is, such as `the winner`
         """
-        held = _earned(self.benchmark_return)
-        earned = (
-            f"in {counted(self.n_periods, 'day')} {who} {_earned(self.total_return)} where buy & "
+        held = earned(self.benchmark_return)
+        both = (
+            f"in {counted(self.n_periods, 'day')} {who} {earned(self.total_return)} where buy & "
             f"hold {held}"
         )
-        return f"{earned}; {self._invested()}; {self._parts(who)}"
-
-    def _invested(self) -> str:
-        if math.isnan(self.exposure):
-            return "how much of the account was invested over that time is not known"
-        if self.exposure < IN_CASH:
-            return (
-                f"it stayed in cash ({self.exposure:.1%} of the account was invested on average "
-                "over that time)"
-            )
-        if self.exposure > 1.005:
-            return (
-                f"its positions, short ones too, came to {self.exposure:.0%} of the account on "
-                "average over that time"
-            )
-        return f"on average {self.exposure:.0%} of the account was invested over that time"
+        return f"{both}; {invested(self.exposure)}; {self._parts(who)}"
 
     def _parts(self, who: str) -> str:
         if math.isnan(self.beta):
@@ -117,7 +102,25 @@ def earnings_of(
     )
 
 
-def _earned(value: float) -> str:
+def invested(exposure: float) -> str:
+    """Return in words which share of an account was invested on average."""
+    if math.isnan(exposure):
+        return "how much of the account was invested over that time is not known"
+    if exposure < IN_CASH:
+        return (
+            f"it stayed in cash ({exposure:.1%} of the account was invested on average over that "
+            "time)"
+        )
+    if exposure > 1.005:
+        return (
+            f"its positions, short ones too, came to {exposure:.0%} of the account on average over "
+            "that time"
+        )
+    return f"on average {exposure:.0%} of the account was invested over that time"
+
+
+def earned(value: float) -> str:
+    """Return `earned 3.1%` or `lost 0.2%` for a return, a fraction."""
     if math.isnan(value):
         return "earned an unknown part"
     return f"{'lost' if _rounded(value, 3) < 0 else 'earned'} {abs(value):.1%}"

@@ -173,6 +173,25 @@ def sharpe_standard_error(
     return math.sqrt(max(0.0, factor) / n_periods)
 
 
+def annual_standard_error(
+    estimate: SharpeEstimate, dependence: float, periods_per_year: float
+) -> float:
+    """Return the standard error of an annual Sharpe ratio, for the moments of an estimate.
+
+    With T returns, their `dependence_factor` f and `variance_factor` v of their ratio per period:
+    ``sqrt(f * v / (T - 1) * periods_per_year)``.
+
+    Parameters
+    ----------
+    estimate : without a flag
+    dependence : f, by which dependence inflates the variance of the mean; 1 for none
+    periods_per_year : periods/year
+    """
+    factor = variance_factor(estimate.sharpe, skew=estimate.skew, kurtosis=estimate.kurtosis)
+    variance = dependence * max(0.0, factor) / (estimate.n_periods - 1)
+    return math.sqrt(variance) * math.sqrt(periods_per_year)
+
+
 def annualization_factor(autocorrelation: float, periods: int) -> float:
     """Return what a Sharpe ratio per period is multiplied by for `periods` of them.
 

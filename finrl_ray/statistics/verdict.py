@@ -35,11 +35,11 @@ from finrl_ray.statistics.overfitting import (
 )
 from finrl_ray.statistics.sharpe_inference import (
     SharpeEstimate,
+    annual_standard_error,
     estimate_sharpe,
     minimum_track_record_length,
     probabilistic_sharpe_ratio,
     probabilistic_sharpe_ratio_h0,
-    variance_factor,
 )
 from finrl_ray.statistics.superior_ability import superior_predictive_ability
 from finrl_ray.support.values import to_json
@@ -209,7 +209,6 @@ def _measured(
     own, t = estimate.sharpe, estimate.n_periods
     deflated = deflated_sharpe_ratio(own, t, n_trials=n, dependence=factor, **moments)
     psr = probabilistic_sharpe_ratio(own, t, dependence=factor, **moments)
-    variance = factor * max(0.0, variance_factor(own, **moments)) / (t - 1)
     needed = detectable_sharpe(t, n, blank.periods_per_year, dependence=factor, **moments)
     ability = superior_predictive_ability(values, seed=blank.seed)
     overfitting = probability_of_backtest_overfitting(values, largest_even_blocks(t))
@@ -221,7 +220,7 @@ def _measured(
     return replace(
         blank,
         sharpe_annual=own * year,
-        standard_error_annual=math.sqrt(variance) * year,
+        standard_error_annual=annual_standard_error(estimate, factor, blank.periods_per_year),
         skew=estimate.skew,
         kurtosis=estimate.kurtosis,
         dependence=factor,

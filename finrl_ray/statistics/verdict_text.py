@@ -32,14 +32,18 @@ _FORMER_SERIES = (
 
 def headline(verdict: Verdict) -> str:
     """Return the verdict in one sentence."""
+    return f"{verdict.kind}: {meaning_of(verdict)}"
+
+
+def meaning_of(verdict: Verdict) -> str:
+    """Return what the word of a verdict says."""
+    if math.isnan(verdict.sharpe_annual):
+        return "there is nothing to judge"
     n = verdict.n_trials
     meanings = _FORMER_MEANING if verdict.rule == FORMER_RULE else _MEANING
-    meaning = meanings.get(verdict.kind, _NO_SKILL).format(
+    return meanings.get(verdict.kind, _NO_SKILL).format(
         trials=_trials(n), best="an agent" if n == 1 else f"the best of {n:,} agents"
     )
-    if math.isnan(verdict.sharpe_annual):
-        meaning = "there is nothing to judge"
-    return f"{verdict.kind}: {meaning}"
 
 
 def ratio_name(verdict: Verdict) -> str:

@@ -59,7 +59,7 @@ def test_drawn_without_a_complaint(browser, page_file: Path, width: int, scheme:
     page = opened(browser, page_file, width, scheme)
     assert page.complaints == []
     plots = page.locator(".plot")
-    assert plots.count() == 8
+    assert plots.count() == 9
     for index in range(plots.count()):
         drawn = plots.nth(index).locator("svg.main-svg").first
         box = drawn.bounding_box()
@@ -109,7 +109,7 @@ def test_light_and_dark_by_the_button(browser, page_file: Path) -> None:
     page.wait_for_function(f"{width} === 650")  # it fits on a sheet
     assert page.evaluate("document.querySelector('.plot').layout.font.color") == "#1b1f24"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    page.wait_for_function(f"{width} > 1000")
+    page.wait_for_function(f"{width} > 700")
     assert page.complaints == []
     page.context.close()
 

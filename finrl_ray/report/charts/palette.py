@@ -17,8 +17,12 @@ COLOURS: Mapping[Role, str] = {
     "luck": "#b0559f",
     "plain": "#4c78a8",
 }
-# Okabe and Ito (2008), Color Universal Design, the dark ones a little lighter
-CYCLE = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#b5a800", "#7f7f7f")
+# Okabe and Ito (2008), Color Universal Design, the dark ones a little lighter; then, so that none
+# comes twice in a figure, some of Tol's (2021) muted scheme
+CYCLE = (
+    *("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#b5a800", "#7f7f7f"),
+    *("#aa4499", "#44aa99", "#a0522d", "#6a5acd"),
+)
 """For marks that stand for one of several equal things, such as tickers."""
 WORTH = ("#c8ccd2", "#a9b8c9", "#84a3c4", "#5b8dc0", "#2f78bd", "#0f62b0", "#0a4b8c")
 """From the worst to the best."""

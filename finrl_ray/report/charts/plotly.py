@@ -70,6 +70,7 @@ def draw_plotly(figure: FigureData) -> go.Figure:
         font={"size": 12},
         barmode="stack",
         hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)"},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
     return drawn

@@ -8,6 +8,7 @@ it is.
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.figures.accounts import (
     account_curves,
+    beside_buy_and_hold,
     monthly_returns,
     test_account_curves,
 )
@@ -19,6 +20,7 @@ from finrl_ray.report.figures.throughput import throughput
 from finrl_ray.report.read_search import SearchReport, read_search
 
 ALL = (
+    beside_buy_and_hold,
     best_so_far,
     learning_curves,
     trial_sharpes,
@@ -39,6 +41,7 @@ __all__ = [
     "Figure",
     "SearchReport",
     "account_curves",
+    "beside_buy_and_hold",
     "best_so_far",
     "importance",
     "learning_curves",

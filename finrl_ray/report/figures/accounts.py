@@ -42,6 +42,28 @@ def account_curves(search: SearchReport) -> Figure:
     return Figure(**shell, panels=_account_panels(frame), table=frame, height=560)
 
 
+def beside_buy_and_hold(search: SearchReport) -> Figure:
+    """Return the winner's account beside buy & hold alone, and how far each is below its highest.
+
+    On the test window once it was opened, before on the days on which the winner was chosen.
+    """
+    frame, days = search.backtest_curves, "test window"
+    if frame is None or search.backtest is None:
+        frame = validation_accounts(search)
+        days = "validation window" if search.folder.plan is None else "days of the folds"
+    shell: dict[str, Any] = {
+        "name": "beside_buy_and_hold",
+        "title": f"The account beside buy & hold, {days}",
+        "caption": "The winner and buy & hold at the same costs, in the account's currency; under "
+        "it how far each is below its highest value.",
+    }
+    if frame is None:
+        return Figure(**shell, empty=_missing(search))
+    known = [name for name in ("date", "agent", BUY_AND_HOLD) if name in frame]
+    both = frame[known]
+    return Figure(**shell, panels=_account_panels(both), table=both, height=360)
+
+
 def test_account_curves(search: SearchReport) -> Figure:
     """Return the winner's account and the baselines on the test window, if it was opened."""
     frame, opened = search.backtest_curves, search.backtest

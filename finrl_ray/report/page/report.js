@@ -46,7 +46,7 @@
       plot.style.height = `${layout.height}px`;
     }
     for (const [path, value] of Object.entries(themed(layout, dark()))) set(layout, path, value);
-    await Plotly.newPlot(plot, data, layout, { responsive: true, displaylogo: false });
+    await Plotly.newPlot(plot, data, layout, { responsive: true, displaylogo: false, displayModeBar: narrow() || matchMedia("(hover: none)").matches ? false : "hover" });
     plot.dataset.drawn = "yes";
   }
 
@@ -80,6 +80,22 @@
   addEventListener("afterprint", () => {
     recolour(dark());
     resize({ autosize: true, width: null });
+  });
+
+  // A tap on a word shows its meaning, a second one or Escape hides it; it stays within the page.
+  for (const word of document.querySelectorAll(".term")) {
+    const tip = word.querySelector("[role=tooltip]");
+    const place = () => {
+      const at = word.getBoundingClientRect(), size = tip.getBoundingClientRect();
+      tip.style.left = `${Math.max(8, Math.min(at.left, root.clientWidth - size.width - 8))}px`;
+      const below = at.bottom + 6, fits = below + size.height <= innerHeight - 8;
+      tip.style.top = `${fits ? below : Math.max(8, at.top - size.height - 6)}px`;
+    };
+    word.addEventListener("mouseenter", place);
+    word.addEventListener("focus", place);
+  }
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && document.activeElement.matches(".term")) document.activeElement.blur();
   });
 
   const worth = (cell) => (cell.dataset.v === undefined ? cell.textContent : cell.dataset.v);

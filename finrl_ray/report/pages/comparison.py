@@ -313,8 +313,8 @@ def comparison_page(searches: Sequence[SearchReport]) -> Page:
         title=" / ".join(table["search"]),
         subtitle=f"{len(searches)} searches",
         state="",
+        answer=None,
         verdict=VerdictBlock(headline="What can be compared", lines=cautions(searches)),
-        tiles=(),
         sections=sections,
         footer="Made by finrl-ray.",
     )

@@ -35,6 +35,10 @@ def render(page: Page, figure_files: Mapping[str, Sequence[str]]) -> str:
         for section in page.sections
     ]
     values = {name: getattr(page, name) for name in page.__dataclass_fields__}
+    answer = page.answer
+    if answer is not None:
+        parts = {name: getattr(answer, name) for name in answer.__dataclass_fields__}
+        values["answer"] = {**parts, "figure": _filled(answer.figure, figure_files)}
     return template.render(
         page={**values, "sections": sections},
         style=Markup(_text("report.css")),  # our own files, not data

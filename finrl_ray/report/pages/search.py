@@ -1,7 +1,7 @@
 """The report page of one search: its sections, tables, figures and texts."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from finrl_ray.baselines.names import LABELS
 from finrl_ray.config.dump import config_text
 from finrl_ray.config.trial.options import searched_algorithms
-from finrl_ray.metrics.registry import HEADLINES, MEASURES, SHOWN, leading_with, shown_measure
+from finrl_ray.metrics.registry import HEADLINES, SHOWN, leading_with, shown_measure
 from finrl_ray.report import figures
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.figures.hyperparameters import compared
@@ -23,20 +23,17 @@ from finrl_ray.report.pages.blocks import (
     Section,
     TableBlock,
     TextBlock,
-    Tile,
-    VerdictBlock,
     cell,
     number_cell,
 )
+from finrl_ray.report.pages.first_screen import answer_block
 from finrl_ray.report.pages.trading import trading_section
+from finrl_ray.report.pages.verdict import verdict_block
 from finrl_ray.report.read_search import SearchReport
-from finrl_ray.report.terminal_tables import formatted, number
+from finrl_ray.report.terminal_tables import number
 from finrl_ray.search.results.table import IN_ENSEMBLE
-from finrl_ray.statistics.detectable_sharpe import DSR_LEAST, P_BELOW, P_BELOW_EACH
-from finrl_ray.statistics.verdict import EVIDENCE, FORMER_RULE, PBO_MOST, WEAK
-from finrl_ray.statistics.verdict_text import ratio_name, series_name
 from finrl_ray.support.progress import Progress, no_progress
-from finrl_ray.support.text import counted, time_in_one_unit, times
+from finrl_ray.support.text import time_in_one_unit, times
 
 _TRIAL_MEASURES = (
     *HEADLINES,
@@ -47,41 +44,10 @@ _STRATEGY_MEASURES = (
     SHOWN["exposure"],
     SHOWN["beta"],
 )
-_FIGURES_OF_VERDICT = (
-    ("n_trials", "N, configurations tried", ",.0f", ""),
-    ("n_with_returns", "of which left returns", ",.0f", ""),
-    ("n_periods", "T, days", ",.0f", ""),
-    ("sharpe_annual", "{ratio}", ".3f", ""),
-    (
-        "standard_error_annual",
-        "its standard error",
-        ".3f",
-        "for the skewness, kurtosis and dependence found",
-    ),
-    ("skew", "skewness", ".2f", ""),
-    ("kurtosis", "kurtosis", ".2f", "3 for a normal distribution"),
-    ("dependence", "variance of the mean, times", ".2f", "by the dependence of the days"),
-    ("psr", "probabilistic Sharpe ratio", ".3f", "that the true ratio is above 0"),
-    ("psr_h0", "the same, by the formula of 2025", ".3f", ""),
-    ("luck_annual", "expected best of N without skill", ".3f", "annual Sharpe ratio (SR0)"),
-    ("dsr", "deflated Sharpe ratio", ".3f", f"evidence: at least {DSR_LEAST}"),
-    ("dsr_calibrated", "its variant of 2025", ".3f", ""),
-    ("spa_p", "p-value, SPA test", ".3f", f"evidence: below {P_BELOW}"),
-    ("reality_check_p", "p-value, reality check", ".3f", ""),
-    ("sidak_p", "p-value, Sidak", ".3f", "{weak}"),
-    ("pbo", "probability of backtest overfitting", ".3f", f"evidence: at most {PBO_MOST}"),
-    ("effective_trials", "independent trials that N resemble", ".1f", "for display only"),
-    ("min_track_record_periods", "days to tell the winner from SR0", ",.0f", ""),
-    ("min_backtest_years", "years below which luck alone shows such a ratio", ".1f", ""),
-    ("needed_evidence_annual", "ratio needed for evidence", ".2f", "as announced before it"),
-    ("needed_by_winner_annual", "the same of returns like the winner's", ".2f", ""),
-    ("needed_weak_annual", "ratio needed for weak evidence", ".2f", "as announced before it"),
-)
 _JUDGED_ON_FOLDS = (
     "Trials were judged on the days of their folds, beside buy & hold on those same days: see the "
     "account below."
 )
-_TONES = {EVIDENCE: "good", WEAK: "middle"}
 
 
 def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
@@ -106,7 +72,7 @@ def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
         Section(
             anchor="luck",
             title="Skill or luck",
-            blocks=[drawn["trial_sharpes"], drawn["seeds_and_windows"], *_verdict_table(search)],
+            blocks=[drawn["trial_sharpes"], drawn["seeds_and_windows"]],
         ),
         Section(
             anchor="account",
@@ -138,11 +104,11 @@ def search_page(search: SearchReport, progress: Progress = no_progress) -> Page:
     return Page(
         kind="finrl-ray, a hyperparameter search",
         title=search.name,
-        subtitle=f"{', '.join(searched_algorithms(config)).upper()} on {_tickers(search)}; started "
-        f"{search.facts.get('created', '')}; {search.path}",
+        subtitle=f"{', '.join(searched_algorithms(config)).upper()} on {_tickers(search)}"
+        f"{_started(search)}",
         state=search.state_sentence(),
-        verdict=_verdict(search),
-        tiles=_tiles(search),
+        answer=answer_block(search, drawn["beside_buy_and_hold"]),
+        verdict=verdict_block(search),
         sections=sections,
         footer="Made by finrl-ray. Past prices are no promise; a search says what it has seen, on "
         "the days that it has seen.",
@@ -163,26 +129,22 @@ def _figures(search: SearchReport, progress: Progress) -> dict[str, FigureBlock]
     return drawn
 
 
+def _started(search: SearchReport) -> str:
+    """Return when it was started, as people write it."""
+    text = str(search.facts.get("created", ""))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return f"; started {text}" if text else ""
+    zone = f" {moment.tzname()}" if moment.tzinfo is not None else ""
+    return f"; started {moment.day} {moment:%B %Y, %H:%M}{zone}"
+
+
 def _tickers(search: SearchReport) -> str:
     tickers = search.folder.market_data.tickers
     if len(tickers) <= 6:
         return ", ".join(tickers)
     return f"{len(tickers)} tickers ({', '.join(tickers[:4])}, ...)"
-
-
-def _verdict(search: SearchReport) -> VerdictBlock:
-    if search.verdict is not None:
-        first, *rest = search.verdict.sentences()
-        tone = _TONES.get(search.verdict.verdict.kind, "bad")
-        return VerdictBlock(headline=first, lines=rest, tone=tone)
-    lines = [f"how the trials stand: {search.lost_sentence()}"]
-    if search.folder.kind == "confirmation":
-        headline = "a confirmation ranks configurations again; the verdict is that of its search"
-        return VerdictBlock(headline=headline, lines=lines)
-    headline = "no verdict yet: luck is only told from skill once every trial has ended"
-    if search.state == "finished":
-        headline = f"no verdict was written; `finrl-ray resume {search.path}` writes it"
-    return VerdictBlock(headline=headline, lines=lines)
 
 
 def _openings(search: SearchReport) -> list[str]:
@@ -192,50 +154,6 @@ def _openings(search: SearchReport) -> list[str]:
         f"The test window has been opened {times(search.openings)}.",
         *(f"Opened {opening.sentence()}" for opening in search.opened),
     ]
-
-
-def _tiles(search: SearchReport) -> list[Tile]:
-    tiles = []
-    if search.winner is not None:
-        row = search.winner_row
-        so_far = "" if search.state == "finished" else " so far"
-        tiles += [
-            _winners_tile(search, str(row["state"]), so_far),
-            *(
-                Tile(
-                    label=MEASURES[name].title,
-                    value=formatted(row.get(name), MEASURES[name].format),
-                    note="validation",
-                )
-                for name in ("appraisal_ratio", "sharpe_ratio", "max_drawdown")
-            ),
-        ]
-    verdict = search.verdict
-    if verdict is not None and not math.isnan(verdict.verdict.sharpe_annual):
-        judged = number(verdict.verdict.sharpe_annual)
-        tiles.append(Tile(label=ratio_name(verdict.verdict), value=judged, note="of the verdict"))
-    opened = search.backtest
-    if opened is not None:
-        agent = opened.measures["agent"]
-        value = number(agent.get("sharpe_ratio"))
-        tiles.append(
-            Tile(label="Sharpe ratio, test", value=value, note=counted(search.openings, "opening"))
-        )
-    return [
-        *tiles,
-        Tile(label="trials ended", value=f"{search.n_ended:,}", note=f"of {search.planned:,}"),
-        Tile(label="env steps", value=f"{search.total_timesteps:,}", note="all trials"),
-        Tile(
-            label="wall time", value=time_in_one_unit(search.records.time_s), note="pauses left out"
-        ),
-    ]
-
-
-def _winners_tile(search: SearchReport, state: str, so_far: str) -> Tile:
-    if search.ensemble is None:
-        return Tile(label=f"best trial{so_far}", value=str(search.winner), note=state)
-    members = ", ".join(map(str, search.ensemble.trials))
-    return Tile(label="trials in the ensemble", value=members, note="the winner")
 
 
 def _winner(search: SearchReport) -> list[Block]:
@@ -332,39 +250,6 @@ def _numeric(values: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(values))
 
 
-def _verdict_table(search: SearchReport) -> list[Block]:
-    if search.verdict is None:
-        return []
-    verdict = search.verdict.verdict
-    found, former = verdict.to_dict(), verdict.rule == FORMER_RULE
-    below = P_BELOW if former else P_BELOW_EACH
-    words = {
-        "{ratio}": f"annual {ratio_name(verdict)}",
-        "{weak}": f"weak evidence: below {below}" + ("" if former else ", as is SPA's"),
-    }
-    rows = [
-        Row(
-            cells=[
-                Cell(text=words.get(label, label)),
-                _figure_cell(found.get(key), style),
-                Cell(text=words.get(note, note)),
-            ]
-        )
-        for key, label, style, note in _FIGURES_OF_VERDICT
-    ]
-    columns = [Column(label="figure"), Column(label="value", numeric=True), Column(label="")]
-    caption = (
-        f"On {series_name(verdict)}, out of sample. The formulas and their sources are in "
-        "docs/statistics.md."
-    )
-    title = "Every figure of the verdict"
-    return [TableBlock(title=title, columns=columns, rows=rows, caption=caption, sortable=False)]
-
-
-def _figure_cell(value: Any, style: str) -> Cell:
-    return Cell(text="infinite", numeric=True) if value == "infinity" else number_cell(value, style)
-
-
 def _costs(search: SearchReport) -> list[Block]:
     seconds, trials = search.records.time_s, search.trials
     busy = sum(record.time_s for record in trials)
@@ -400,6 +285,7 @@ def _costs(search: SearchReport) -> list[Block]:
 def _reproduce(search: SearchReport) -> list[Block]:
     facts = search.facts
     commands = (
+        f"# the search's folder: {search.path}\n"
         f"finrl-ray reproduce {search.path}    # trains the winner again and compares every "
         f"number\nfinrl-ray tune {search.path / 'config.yaml'}    # the whole search again"
     )
