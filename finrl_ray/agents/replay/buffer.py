@@ -31,6 +31,7 @@ from finrl_ray.agents.replay.market_rows import (
     market_entries,
     market_words,
 )
+from finrl_ray.agents.replay.runs import keep_run
 from finrl_ray.env.market_table import MarketTable, find_live_table
 from finrl_ray.errors import ConfigError
 
@@ -124,7 +125,7 @@ class MarketReplayBuffer(ReplayBuffer):
         self._has_warned = False
         # a subclass may have samples of its own
         plain = type(self) is MarketReplayBuffer and self._action_dtype == th.float32
-        self.gathers = plain and self.device.type == "cpu"
+        self.gathers = self.keeps_runs = plain and self.device.type == "cpu"
 
     # -- the market ---------------------------------------------------------------------------
 
@@ -202,16 +203,21 @@ class MarketReplayBuffer(ReplayBuffer):
         ):
             for account in np.flatnonzero(odd).tolist():
                 self._place(account, int(odd[account]), replaced[account], seen, after)
-        self._n_added += self.n_envs
         self.actions[self.pos] = action.reshape((self.n_envs, self.action_dim))
         self.rewards[self.pos] = reward
         self.dones[self.pos] = done
         if self.handle_timeout_termination:
             self.timeouts[self.pos] = [info.get("TimeLimit.truncated", False) for info in infos]
-        self.pos += 1
-        if self.pos == self.buffer_size:
-            self.full = True
-            self.pos = 0
+        self._advance(1)
+
+    def keep_run(self, *steps: Float32Array) -> None:
+        """Keep steps in which no episode ends; see `runs.keep_run` for their arrays."""
+        keep_run(self, *steps)
+
+    def _advance(self, n_steps: int) -> None:
+        self._n_added += n_steps * self.n_envs
+        self.full = self.full or self.pos + n_steps >= self.buffer_size
+        self.pos = (self.pos + n_steps) % self.buffer_size
 
     def _place(
         self, account: int, bits: int, replaced: AnyArray, seen: AnyArray, after: AnyArray

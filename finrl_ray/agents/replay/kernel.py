@@ -144,6 +144,58 @@ def place_transitions(
 
 
 @compiled
+def place_run(
+    observations: AnyArray,
+    next_observations: AnyArray,
+    given: tuple[Float32Array, Float32Array],
+    known: bool,
+    pos: int,
+    pending: AnyArray,
+    market: AnyArray,
+    whole: AnyArray,
+    ring: AnyArray,
+    outcomes: tuple[Any, Float32Array, Float32Array, Float32Array],
+    replaced: AnyArray,
+    odd: AnyArray,
+) -> tuple[int, bool]:
+    """Write records and outcomes of steps that end no episode, up to one with more to do.
+
+    Parameters
+    ----------
+    observations, next_observations : arrays of shape (K, E, S)
+    given : actions (K, E, A) and rewards (K, E)
+    known, pending, market, whole, replaced, odd : see `place_transitions`
+    pos : row of the ring for the first step
+    ring : array of shape (R, E, N + 3)
+    outcomes : actions (R, E, A), rewards, dones and timeouts (R, E)
+
+    Returns
+    -------
+    steps : int
+        Those with nothing more to do.
+    more : bool
+        Whether the step after them was written, too, and has bits in `odd`.
+    """
+    actions, rewards = given
+    held_actions, held_rewards, dones, timeouts = outcomes
+    for k in range(rewards.shape[0]):
+        row = (pos + k) % ring.shape[0]
+        for e in range(rewards.shape[1]):
+            acted, held = actions[k, e], held_actions[row, e]
+            for i in range(acted.shape[0]):
+                held[i] = acted[i]
+            held_rewards[row, e] = rewards[k, e]
+            dones[row, e] = np.float32(0.0)
+            timeouts[row, e] = np.float32(0.0)
+        if place_transitions(
+            observations[k], next_observations[k], known or k > 0, pending, market, whole,
+            ring[row], replaced, odd,
+        ):  # fmt: skip
+            return k, True
+    return rewards.shape[0], False
+
+
+@compiled
 def gather_one(
     row: int,
     e: int,

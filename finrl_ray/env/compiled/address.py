@@ -59,3 +59,5 @@ The arguments, a tuple, must be of the very types that `address_of` was told, ar
 """
 call_for_nothing: Any = _caller(types.none)
 """Call `(address, arguments)` where the function returns nothing; see `call_for_number`."""
+call_for_truth: Any = _caller(types.boolean)
+"""Call `(address, arguments)` where the function returns True or False; see `call_for_number`."""

@@ -1,13 +1,15 @@
 """The actors of SAC and TD3 for the actions of E accounts, on memory that is made once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch as th
 from torch import nn
 
-from finrl_ray._typing import Float32Array
+from finrl_ray._typing import Float32Array, IntArray
 from finrl_ray.learners.flat.parameters import FlatParameters
+from finrl_ray.learners.forward.kernel import NOTHING, RELU, TANH
 from finrl_ray.learners.networks import require_distribution
 from finrl_ray.learners.off_policy.kernels import draw_squashed, relu
 from finrl_ray.learners.off_policy.sac import HIGH, LOW
@@ -25,6 +27,7 @@ class ExploringActor:
 
     Attributes
     ----------
+    flat : the parameters
     output : tensor of shape (E, outputs)
     """
 
@@ -38,12 +41,24 @@ class ExploringActor:
         def joined(parts: Sequence[nn.Linear], name: str) -> th.Tensor:
             return flat.joined(flat.values, getattr(parts[0], name), getattr(parts[-1], name))
 
+        self.flat = flat
         self._weights = [joined(parts, "weight").t() for parts in layers]
         self._biases = [joined(parts, "bias") for parts in layers]
         self._bias_arrays = [bias.numpy() for bias in self._biases]
         self._is_tanh = activation is nn.Tanh
         *self._hidden, self.output = (th.zeros(n_rows, len(bias)) for bias in self._biases)
         self._hidden_arrays = [hidden.numpy() for hidden in self._hidden]
+
+    def in_kernel(self) -> IntArray:
+        """Return the layers as compiled code reads them, of shape (L, 5); see `forward.kernel`."""
+        hidden = TANH if self._is_tanh else RELU
+        last = len(self._biases) - 1
+        rows = [
+            (weight.data_ptr(), bias.data_ptr(), *reversed(weight.shape), hidden)
+            for weight, bias in zip(self._weights, self._biases, strict=True)
+        ]
+        rows[last] = (*rows[last][:-1], NOTHING)
+        return np.array(rows, dtype=np.int64)
 
     def forward(self, observations: th.Tensor) -> None:
         """Fill `output` for observations of shape (E, S)."""
@@ -77,6 +92,15 @@ class SquashedActor:
         self._inside = np.zeros(shape, dtype=np.bool_)
         self._log_prob = np.zeros(n_rows, dtype=np.float32)
 
+    def in_kernel(self) -> tuple[Any, ...]:
+        """Return outputs, noise, `inside`, deviations and densities of `draw_squashed`."""
+        return self._outputs, self._noise_array, self._inside, self._deviations, self._log_prob
+
+    def refuse(self) -> None:
+        """Raise what `draw` raises, where a mean or deviation of the last actions is NaN."""
+        mean = self.actor.output[:, : self._deviations.shape[1]]
+        require_distribution(mean, th.from_numpy(self._deviations))
+
     def draw(self, observations: th.Tensor) -> Float32Array:
         """Return new actions (E, A) within [-1, 1].
 
@@ -98,6 +122,5 @@ class SquashedActor:
             actions,
             self._log_prob,
         ):
-            mean = self.actor.output[:, : actions.shape[1]]
-            require_distribution(mean, th.from_numpy(self._deviations))
+            self.refuse()
         return actions

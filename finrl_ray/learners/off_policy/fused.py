@@ -19,9 +19,12 @@ from finrl_ray.learners.base import FUSED
 from finrl_ray.learners.flat.denormals import flushed_denormals
 from finrl_ray.learners.flat.optimizers import FlatAdam, flatten_optimizer
 from finrl_ray.learners.flat.parameters import FlatParameters
+from finrl_ray.learners.forward.policy import forward_of
 from finrl_ray.learners.networks import linear_layers
+from finrl_ray.learners.off_policy.acting import BestActor, CompiledActor, compiled_actor
+from finrl_ray.learners.off_policy.compiled_rollouts import Actor, CompiledRollouts
 from finrl_ray.learners.off_policy.critics import Drawn
-from finrl_ray.learners.off_policy.exact import ExactDDPG, ExactOffPolicy, ExactSAC, ExactTD3
+from finrl_ray.learners.off_policy.exact import ExactDDPG, ExactSAC, ExactTD3
 from finrl_ray.learners.off_policy.exploring import ExploringActor, SquashedActor
 from finrl_ray.learners.off_policy.plans import Planner
 from finrl_ray.learners.off_policy.updates import (
@@ -40,11 +43,11 @@ from finrl_ray.learners.off_policy.updates import (
 from finrl_ray.machine.compiled_cache import compiler_is_off
 
 
-class FusedOffPolicy(ExactOffPolicy):
+class FusedOffPolicy(CompiledRollouts):
     """What the fused learners of SAC, TD3 and DDPG share."""
 
     wanted = FUSED
-    own_attributes = (*ExactOffPolicy.own_attributes, "_updates", "_explorer")
+    own_attributes = (*CompiledRollouts.own_attributes, "_updates", "_explorer", "_actor")
     _explorer: tuple[FlatParameters, int, ExploringActor] | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
@@ -125,6 +128,7 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
     """SB3's TD3 with its updates written out."""
 
     _updates: TD3Updates | None = None
+    _actor: BestActor | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         return [[layer] for layer in linear_layers(self.actor.mu)]
@@ -136,6 +140,16 @@ class FusedTD3(FusedOffPolicy, ExactTD3):
         with th.inference_mode():
             actor.forward(as_rows(observations))
             return actor.output.tanh_().numpy().copy()
+
+    def _compiled_actor(self, n_rows: int) -> Actor | None:
+        forward = forward_of(self)
+        found = None if forward is None else forward.arguments(n_rows)
+        if forward is None or found is None:
+            return None
+        if self._actor is None or self._actor.found is not found:
+            n_observed = self.observation_space.shape[0]  # type: ignore[index]  # a Box
+            self._actor = BestActor(self, forward, found, n_observed)
+        return self._actor
 
     def _updates_for(self, batch_size: int) -> TD3Updates:
         """Return the memory for updates, made anew where something has been replaced."""
@@ -196,19 +210,30 @@ class FusedSAC(FusedOffPolicy, ExactSAC):
     _entropy: EntropyUpdates | None = None
     _updates: SACUpdates | None = None
     _squashed: SquashedActor | None = None
+    _actor: CompiledActor | None = None
 
     def _actor_layers(self) -> list[list[nn.Linear]]:
         hidden = [[layer] for layer in linear_layers(self.actor.latent_pi)]
         return [*hidden, linear_layers(self.actor.mu, cast("nn.Module", self.actor.log_std))]
 
+    def _squashing(self, n_rows: int) -> SquashedActor:
+        actor = self._exploring(n_rows)
+        if self._squashed is None or self._squashed.actor is not actor:
+            self._squashed = SquashedActor(actor)
+        return self._squashed
+
     def _explore(self, observations: AnyArray) -> AnyArray:
         if self.learner != FUSED:
             return super()._explore(observations)
-        actor = self._exploring(len(observations))
-        if self._squashed is None or self._squashed.actor is not actor:
-            self._squashed = SquashedActor(actor)
+        squashed = self._squashing(len(observations))
         with th.inference_mode():
-            return self._squashed.draw(as_rows(observations))
+            return squashed.draw(as_rows(observations))
+
+    def _compiled_actor(self, n_rows: int) -> Actor | None:
+        squashed, actor = self._squashing(n_rows), self._actor
+        if actor is None or actor.squashed is not squashed:
+            self._actor = actor = compiled_actor(self, squashed)
+        return actor if actor is not None and actor.agrees() else None
 
     def _updates_for(self, batch_size: int) -> SACUpdates:
         """Return the memory for updates, made anew where something has been replaced."""

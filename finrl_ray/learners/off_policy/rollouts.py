@@ -7,7 +7,7 @@ callbacks see are the same. The policy stays in evaluation mode.
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch as th
@@ -27,6 +27,34 @@ from finrl_ray._typing import AnyArray
 from finrl_ray.learners.base import SB3, Learner
 
 
+class StepTaker(Protocol):
+    """Takes steps of a rollout of which Python sees some."""
+
+    def take(
+        self,
+        callback: BaseCallback,
+        learning_starts: int,
+        train_freq: TrainFreq,
+        num_collected_steps: int,
+    ) -> int:
+        """Take steps up to one that Python sees; return how many are stored before that one.
+
+        Parameters
+        ----------
+        callback : of the training
+        learning_starts, train_freq, num_collected_steps : as in `collect_rollouts`
+        """
+
+    def actions(self) -> tuple[AnyArray, AnyArray]:
+        """Return the actions (E, A) of that step, and as they are stored."""
+
+    def step_wait(self) -> Any:
+        """Return what came of that step, as the env gives it."""
+
+    def store(self, buffer_actions: AnyArray, new_obs: Any, rewards: AnyArray) -> None:
+        """Store that step, in which no episode has ended."""
+
+
 class OffPolicyLearner(Learner, OffPolicyAlgorithm):
     """Part of the learners of SAC, TD3 and DDPG: the rollouts."""
 
@@ -38,6 +66,12 @@ class OffPolicyLearner(Learner, OffPolicyAlgorithm):
         ----------
         observations : array of shape (E, S)
         """
+
+    def _step_taker(
+        self, env: VecEnv, replay_buffer: ReplayBuffer, action_noise: ActionNoise | None
+    ) -> "StepTaker | None":
+        """Return what takes the steps of a rollout instead of the env's `step`; None: nothing."""
+        return None
 
     def _choose(self, observations: AnyArray) -> AnyArray:
         """Return exploring actions (E, A), as the env takes them, for observations (E, S)."""
@@ -88,11 +122,18 @@ class OffPolicyLearner(Learner, OffPolicyAlgorithm):
         num_collected_steps, num_collected_episodes = 0, 0
         callback.on_rollout_start()
         continue_training = True
+        taker = self._step_taker(env, replay_buffer, action_noise)
         while should_collect_more_steps(train_freq, num_collected_steps, num_collected_episodes):
-            actions, buffer_actions = self._sample_action(
-                learning_starts, action_noise, env.num_envs
-            )
-            new_obs, rewards, dones, infos = env.step(actions)
+            if taker is None:
+                actions, buffer_actions = self._sample_action(
+                    learning_starts, action_noise, env.num_envs
+                )
+                new_obs, rewards, dones, infos = env.step(actions)
+            else:
+                n_unseen = taker.take(callback, learning_starts, train_freq, num_collected_steps)
+                num_collected_steps += n_unseen
+                actions, buffer_actions = taker.actions()
+                new_obs, rewards, dones, infos = taker.step_wait()
             self.num_timesteps += env.num_envs
             num_collected_steps += 1
             callback.update_locals(locals())
@@ -101,17 +142,21 @@ class OffPolicyLearner(Learner, OffPolicyAlgorithm):
                     num_collected_steps * env.num_envs, num_collected_episodes, False
                 )
             self._update_info_buffer(infos, dones)
-            self._store_transition(
-                replay_buffer,
-                buffer_actions,
-                new_obs,  # type: ignore[arg-type]  # an array, as the space is a Box
-                rewards,
-                dones,
-                infos,
-            )
+            ended = np.count_nonzero(dones)  # quicker than any()
+            if taker is None or ended:
+                self._store_transition(
+                    replay_buffer,
+                    buffer_actions,
+                    new_obs,  # type: ignore[arg-type]  # an array, as the space is a Box
+                    rewards,
+                    dones,
+                    infos,
+                )
+            else:
+                taker.store(buffer_actions, new_obs, rewards)
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
             self._on_step()
-            if dones.any():
+            if ended:
                 num_collected_episodes += self._end_episodes(dones, action_noise, log_interval)
         callback.on_rollout_end()
         return RolloutReturn(
