@@ -119,12 +119,23 @@ class Forward:
         test = self.test
         if test is None or not test.n_bets:
             return []
-        so_far = "" if math.isnan(self.ratio) else f"annual ratio {self.ratio:.2f} so far, "
-        return [
-            f"beside buy & hold at equal risk: {so_far}within {_bound(test.ratio_low)} to "
-            f"{_bound(test.ratio_high)} with {1 - test.level:.0%} confidence for all looks "
-            f"together; evidence {test.evidence[-1]:.3g}, and an alarm takes {1 / test.level:g}"
+        found = [
+            f"beside buy & hold at equal risk: evidence {test.evidence[-1]:.3g}, and an alarm takes "
+            f"{1 / test.level:g}"
         ]
+        if not math.isnan(self.ratio):
+            found.append(f"annual ratio of these daily differences so far: {self.ratio:.2f}")
+        within = "nothing is ruled out yet"
+        if math.isfinite(test.score_low) or math.isfinite(test.score_high):
+            within = (
+                f"within {_bound(test.score_low)} to {_bound(test.score_high)} with "
+                f"{1 - test.level:.0%} confidence for all looks together"
+            )
+        found.append(
+            "mean daily score (the difference in units of its capped risk, no annual ratio) "
+            f"{test.mean_score:.3f}: {within}"
+        )
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -349,8 +360,8 @@ def _sentence(
     )
 
 
-def _bound(ratio: float) -> str:
-    return f"{ratio:.1f}" if math.isfinite(ratio) else str(ratio)
+def _bound(score: float) -> str:
+    return f"{score:.3f}" if math.isfinite(score) else str(score)
 
 
 def _time(years: float) -> str:
@@ -367,8 +378,9 @@ def _test_dict(test: AlwaysValid, account: ForwardAccount | None) -> dict[str, A
         "level": test.level,
         "alarm": on,
         "n_bets": test.n_bets,
-        "ratio_low": test.ratio_low,
-        "ratio_high": test.ratio_high,
+        "mean_score": test.mean_score,
+        "score_low": test.score_low,
+        "score_high": test.score_high,
     }
 
 

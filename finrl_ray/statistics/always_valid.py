@@ -18,12 +18,17 @@ The bet of day t. Everything but r_t and b_t is known before the day::
     E_t = sum over g of weight_g min(W_t(-M, g), W_t(M, g))
 
 with e_t the share of the account that is invested on day t, u the deviation of b in the first 20
-days, on which nothing is bet, M = 4 a year, and g the best bets where the ratio of mean to
-deviation of d is 0.5, 1 and 2 a year, at most 0.1.
+days on which buy & hold has moved, up to whose end nothing is bet, M = 4 a year, and g the best bets
+where the ratio of mean to deviation of d is 0.5, 1 and 2 a year, at most 0.1. Days on which prices
+stood still (b = 0) are not among the 20: a u of 0 would promise that no exposure ever earns
+anything, and one of many idle days too little.
 
 **The null hypothesis.** There is one drift of buy & hold, ``m u`` a day with m anywhere within
--M..M (an annual Sharpe ratio of -4..4), so that on every day, given all that was known before it,
-the cut difference in deviations z_t is expected to be at most ``m x_t u / s_t``. Then ``W(m, g)``
+-M..M, so that on every day, given all that was known before it,
+the cut difference in deviations z_t is expected to be at most ``m x_t u / s_t``. M is a drift in
+units of the deviation of those 20 days: an annual Sharpe ratio of -4..4 where buy & hold goes on as
+it moved then, and one of -2..2 where it moves twice as much for good. With fewer than 16 periods a
+year M is one deviation a period, which is less than 4 a year (3.5 for months). Then ``W(m, g)``
 is a nonnegative supermartingale for each g (the tax ``g (f - 1) / 2`` is never negative).
 ``log W`` is concave in m, so that the smaller of its values at both ends is at most the one at
 the true m, and E is at most a mixture of supermartingales that begin at 1: the probability that E
@@ -41,7 +46,8 @@ hundred days in markets that turn once a year, still in less than 1 % of the sim
 differences depend on the days before, they are not expected to be 0 on any day though their mean
 is; the tax makes up for that to first order, as simulations show, not by proof. An account that
 earns a little on most days and loses more than 8 deviations on a few violates (ii): no test without
-a bound on what can be lost sees a loss that has not come. And equal risk is that of the market: an
+a bound on what can be lost sees a loss that has not come. A market whose days of the warm-up were
+far quieter than all later ones may drift by more than M u. And equal risk is that of the market: an
 account with the same return and less risk of other kinds is none of its findings.
 
 References
@@ -66,9 +72,10 @@ from finrl_ray.errors import DataError
 
 LEVEL = 0.01
 WARM_UP = 20
-"""Days on which nothing is bet."""
+"""Days on which buy & hold moves, up to the last of which nothing is bet."""
 MOST_DRIFT = 4.0
-"""Largest annual Sharpe ratio of buy & hold, either way, of which exposure alone is no evidence."""
+"""Largest drift of buy & hold a year, either way, of which exposure alone is no evidence, per
+deviation of the days of the warm-up; at most one deviation a period."""
 EDGES = (0.5, 1.0, 2.0)
 """Annual ratios of mean to deviation for which the bets are the best ones."""
 WEIGHTS = (0.2, 0.4, 0.4)
@@ -80,6 +87,8 @@ on a difference: a small one is mostly what drifting prices do to an exposure.""
 _SHARE_HALF_LIFE, _RISK_HALF_LIFE = 63.0, 21.0
 _LAGS, _MOST_DEPENDENCE = 10, 10.0
 _FIRST_DIFFERENCE = 5
+# a smaller return is the rounding of an account value whose prices stood still
+_LEAST_MOVE = 1e-12
 # a day's bet loses at most MOST_BET (CUT_BELOW + 1 for the drift + 0.5 of tax + _WIDEST) < 1
 _WIDEST = 0.4
 
@@ -92,10 +101,10 @@ class Bets:
     ----------
     share : of buy & hold that has the account's risk, c_t; known before the day
     difference : of the day's returns at equal risk, d_t
-    score : z_t, the difference in its deviations before the day, cut
+    score : z_t, the difference in units of its risk as it was known before the day, s_t, cut
     pull : what a drift of one deviation a day would add to the score, x_t u / s_t
     dependence : f_t - 1
-    placed : whether there was a bet: not in the first days, and not where nothing has ever moved
+    placed : whether there was a bet: not before buy & hold has moved on 20 days
     """
 
     share: FloatArray
@@ -117,9 +126,14 @@ class AlwaysValid:
     alarm : number of the first day (from 0) that reached 1 / level; None if none did
     level : of the test
     bets : of each day
-    ratio_low, ratio_high : a confidence sequence at ``1 - level`` for the annual ratio of mean to
-        deviation of the difference, where it is constant: all intervals together, of all days,
-        miss it with a probability of at most the level; infinite where nothing is ruled out
+    mean_score : mean of z_t over the bets, per day, dimensionless; NaN without a bet
+    score_low, score_high : a confidence sequence at ``1 - level`` for the mean daily score, the
+        expectation of z_t beside ``m x_t u / s_t``, where it is constant: all intervals together,
+        of all days, miss it with a probability of at most the level; infinite where nothing is
+        ruled out, and -0.4 to 0.4 at the widest else. It is not an interval for the annual ratio of
+        mean to deviation of the difference: z_t is measured in units of s_t, which is never below
+        a share of the market's deviation, and cut, so that the mean score times the square root of
+        the periods in a year is smaller than that ratio wherever s_t is above the deviation of d_t
     """
 
     evidence: FloatArray
@@ -127,8 +141,9 @@ class AlwaysValid:
     alarm: int | None
     level: float
     bets: Bets
-    ratio_low: float
-    ratio_high: float
+    mean_score: float
+    score_low: float
+    score_high: float
 
     @property
     def n_bets(self) -> int:
@@ -179,8 +194,9 @@ def beats_at_equal_risk(
         alarm=int(reached[0]) if reached.size else None,
         level=level,
         bets=bets,
-        ratio_low=low,
-        ratio_high=high,
+        mean_score=float(bets.score[bets.placed].mean()) if bets.placed.any() else math.nan,
+        score_low=low,
+        score_high=high,
     )
 
 
@@ -265,17 +281,17 @@ def _log_wealth(
 
 
 def _bound(bets: Bets, level: float, periods_per_year: float, *, above: bool) -> float:
-    """Return the annual ratio that the bets just do not rule out, looking at all days so far.
+    """Return the mean daily score that the bets just do not rule out, looking at all days so far.
 
-    The wealth of bets that the ratio is larger falls with the ratio that is assumed; the upper
+    The wealth of bets that the mean is larger falls with the mean that is assumed; the upper
     bound is the lower one of an account with all differences the other way round.
     """
     if not bets.placed.any():
         return math.inf if above else -math.inf
     sign = -1.0 if above else 1.0
 
-    def is_ruled_out(ratio: float) -> bool:
-        moved = np.where(bets.placed, sign * bets.score - ratio, 0.0)
+    def is_ruled_out(mean: float) -> bool:
+        moved = np.where(bets.placed, sign * bets.score - mean, 0.0)
         wealth = _log_wealth(bets, moved, sign * bets.pull, periods_per_year)
         return float(wealth.max()) >= -math.log(level)
 
@@ -285,7 +301,7 @@ def _bound(bets: Bets, level: float, periods_per_year: float, *, above: bool) ->
     for _ in range(30):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if is_ruled_out(middle) else (low, middle)
-    return sign * low * math.sqrt(periods_per_year)
+    return sign * low
 
 
 class _Past:
@@ -302,6 +318,7 @@ class _Past:
         self._own = _Square(shape, _RISK_HALF_LIFE)
         self._held = _Square(shape, _RISK_HALF_LIFE)
         self._first = np.zeros(shape)
+        self._moved = np.zeros(shape, dtype=np.int64)
         self._dependence = _Dependence(shape)
         self._score = np.zeros(shape)
 
@@ -311,13 +328,14 @@ class _Past:
         difference = own - share * held
         kept = np.zeros((6, *difference.shape))
         kept[:2] = share, difference
-        if self.days < WARM_UP:
+        ready = self._moved >= WARM_UP
+        if not ready.any():
             return kept
         excess = exposure - share
         market = np.maximum(self._held.deviation(), self._first)
         parts = np.maximum(np.abs(excess), LEAST_OWN_RISK * np.abs(share))
         risk = np.maximum(self._own.deviation(), np.maximum(parts, LEAST_RISK) * market)
-        known = risk > 0.0
+        known = ready & (risk > 0.0)
         by = np.where(known, risk, 1.0)
         kept[2] = np.where(known, np.clip(difference / by, -CUT_BELOW, CUT_ABOVE), 0.0)
         kept[3] = np.where(known, excess * self._first / by, 0.0)
@@ -332,10 +350,13 @@ class _Past:
             self._own.add(own - self._share.value() * held)
         self._held.add(held)
         self._share.add(own, held)
-        if self.days < WARM_UP:
-            self._first = np.sqrt((self._first**2 * self.days + held**2) / (self.days + 1))
-        else:
-            self._dependence.add(self._score)
+        moves = np.abs(held) > _LEAST_MOVE
+        warming = moves & (self._moved < WARM_UP)
+        mean = (self._first**2 * self._moved + held**2) / (self._moved + 1)
+        self._first = np.where(warming, np.sqrt(mean), self._first)
+        self._moved = self._moved + moves
+        # 0 before the first bet, which adds nothing
+        self._dependence.add(self._score)
         self.days += 1
 
 

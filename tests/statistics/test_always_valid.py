@@ -174,14 +174,15 @@ def test_no_difference_is_no_evidence() -> None:
         assert found.evidence == pytest.approx(1.0, abs=1e-6)
         assert found.alarm is None
         assert found.p_value == pytest.approx(1.0)
-        assert found.ratio_low < 0.0 < found.ratio_high
+        assert found.score_low < 0.0 < found.score_high
     still = beats_at_equal_risk(np.zeros(50), np.zeros(50), exposure=np.zeros(50))
     assert still.n_bets == 0
-    assert still.ratio_low == -math.inf
-    assert still.ratio_high == math.inf
+    assert still.score_low == -math.inf
+    assert still.score_high == math.inf
+    assert math.isnan(still.mean_score)
 
 
-def test_the_confidence_sequence_covers_the_ratio_and_closes_in() -> None:
+def test_the_confidence_sequence_covers_the_mean_score_and_closes_in() -> None:
     missed, widths = 0, []
     for seed in range(12):
         rng = np.random.default_rng([seed, 7])
@@ -189,12 +190,59 @@ def test_the_confidence_sequence_covers_the_ratio_and_closes_in() -> None:
         own = 0.6 * held + 0.004 * (rng.standard_normal(1_000) + 2.0 / YEAR)
         found = beats_at_equal_risk(own, held, exposure=np.full(1_000, 0.6))
         early = beats_at_equal_risk(own[:300], held[:300], exposure=np.full(300, 0.6))
-        missed += not found.ratio_low <= 2.0 <= found.ratio_high
-        assert early.ratio_low <= found.ratio_low
-        assert found.ratio_high <= early.ratio_high
-        widths.append(found.ratio_high - found.ratio_low)
+        missed += not found.score_low <= 2.0 / YEAR <= found.score_high
+        assert found.mean_score == pytest.approx(found.bets.score[found.bets.placed].mean())
+        assert early.score_low <= found.score_low
+        assert found.score_high <= early.score_high
+        widths.append(found.score_high - found.score_low)
     assert missed <= 1
-    assert 2.0 < np.median(widths) < 7.0
+    assert 2.0 < YEAR * np.median(widths) < 7.0
+
+
+def test_the_confidence_sequence_is_of_scores_and_not_of_the_ratio() -> None:
+    """Differences far smaller than the risk that is counted: a large ratio, a small mean score."""
+    rng = np.random.default_rng(11)
+    held = 0.01 * rng.standard_normal(1_000)
+    own = held + 0.0002 * (rng.standard_normal(1_000) + 6.0 / YEAR)
+    found = beats_at_equal_risk(own, held, exposure=np.ones(1_000))
+    placed = found.bets.difference[found.bets.placed]
+    ratio = placed.mean() / placed.std()
+    assert ratio * YEAR > 4.0
+    assert found.score_low <= 0.1 * ratio <= found.score_high < 0.5 * ratio
+
+
+def test_the_drift_is_counted_in_days_on_which_the_market_has_moved() -> None:
+    """Prices that stood still for 40 days: a market of 3 a year is no edge of its owner's."""
+    rng = np.random.default_rng(6)
+    held = 0.01 * (rng.standard_normal((300, 1_500)) + 3.0 / YEAR)
+    held[:, :40] = 0.0
+    exposure = half_in_shares(held)
+    bets = place_bets(exposure * held, held, exposure=exposure)
+    assert not bets.placed[:, : 40 + WARM_UP].any()
+    assert bets.placed[:, 40 + WARM_UP :].all()
+    first = np.sqrt((held[:, 40 : 40 + WARM_UP] ** 2).mean(axis=1))
+    excess = (exposure - bets.share)[:, 40 + WARM_UP]
+    risk = bets.difference[:, 40 + WARM_UP] / bets.score[:, 40 + WARM_UP]
+    assert bets.pull[:, 40 + WARM_UP] == pytest.approx(excess * first / risk)
+    assert alarms(exposure * held, held, exposure) <= 3
+    late = np.where(np.arange(1_500) >= 60, exposure, 0.0)
+    assert alarms(late * held, held, late) <= 3
+    # each account waits for a market of its own, idle days between them too
+    held[0, 40:] *= np.arange(1_460) % 2
+    again = place_bets(exposure * held, held, exposure=exposure)
+    assert np.array_equal(again.placed[1:], bets.placed[1:])
+    assert again.placed[0].argmax() == 40 + 2 * WARM_UP
+
+
+def test_the_drift_is_one_deviation_a_period_at_most() -> None:
+    """With so few periods a year all bets are the largest one, and only the drift could differ."""
+    rng = np.random.default_rng(12)
+    held, own = 0.05 * rng.standard_normal((2, 100))
+    bets = place_bets(own, held, exposure=rng.random(100))
+    months = log_evidence(bets, periods_per_year=12.0)
+    assert np.array_equal(months, log_evidence(bets, periods_per_year=4.0))
+    assert np.array_equal(months, log_evidence(bets, periods_per_year=16.0))
+    assert months[-1] < log_evidence(bets, periods_per_year=24.0)[-1]
 
 
 @pytest.mark.parametrize("periods", [12.0, 52.0, 252.0, 98_280.0])
@@ -204,8 +252,8 @@ def test_no_loss_takes_more_than_all(periods: float) -> None:
     found = beats_at_equal_risk(own, held, exposure=own, periods_per_year=periods)
     assert np.isfinite(found.evidence).all()
     assert (found.evidence > 0.0).all()
-    assert not math.isnan(found.ratio_low)
-    assert not math.isnan(found.ratio_high)
+    assert not math.isnan(found.score_low)
+    assert not math.isnan(found.score_high)
 
 
 def test_bad_input_is_named() -> None:
