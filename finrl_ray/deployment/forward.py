@@ -120,8 +120,8 @@ class Forward:
         if test is None or not test.n_bets:
             return []
         found = [
-            f"beside buy & hold at equal risk: evidence {test.evidence[-1]:.3g}, and an alarm takes "
-            f"{1 / test.level:g}"
+            f"beside buy & hold at equal risk: evidence {test.evidence[-1]:.3g}, and an alarm "
+            f"takes {1 / test.level:g}"
         ]
         if not math.isnan(self.ratio):
             found.append(f"annual ratio of these daily differences so far: {self.ratio:.2f}")

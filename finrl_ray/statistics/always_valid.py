@@ -18,9 +18,9 @@ The bet of day t. Everything but r_t and b_t is known before the day::
     E_t = sum over g of weight_g min(W_t(-M, g), W_t(M, g))
 
 with e_t the share of the account that is invested on day t, u the deviation of b in the first 20
-days on which buy & hold has moved, up to whose end nothing is bet, M = 4 a year, and g the best bets
-where the ratio of mean to deviation of d is 0.5, 1 and 2 a year, at most 0.1. Days on which prices
-stood still (b = 0) are not among the 20: a u of 0 would promise that no exposure ever earns
+days on which buy & hold has moved, before whose end nothing is bet, M = 4 a year, and g the best
+bets where the ratio of mean to deviation of d is 0.5, 1 and 2 a year, at most 0.1. Days on which
+prices stood still (b = 0) are not among the 20: a u of 0 would promise that no exposure ever earns
 anything, and one of many idle days too little.
 
 **The null hypothesis.** There is one drift of buy & hold, ``m u`` a day with m anywhere within

@@ -99,8 +99,13 @@ def test_the_account_is_that_of_the_env_beside_buy_and_hold(
     assert any("30 of 30 entries were written when the next" in n for n in found.notes) or any(
         "29 of 30 entries" in note for note in found.notes
     )
+    said = "\n".join(found.lines())
+    assert "mean daily score (the difference in units of its capped risk, no annual ratio)" in said
+    beside_a_ratio = [one for one in found.lines() if "annual ratio of" in one]
+    assert not any("within" in one or "confidence" in one for one in beside_a_ratio)
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["whole"]
+    assert content["test"]["mean_score"] == pytest.approx(found.test.mean_score)
     assert len(content["daily"]["return"]) == 29
 
 
