@@ -249,10 +249,12 @@ def show_orders(found: "NextOrders") -> None:
         screen.print(orders_table(found.orders))
     else:
         say("\nNothing is to be traded.\n")
+    fee = in_figures(signal.borrow_fee, 2)
+    among = f", of which {fee} for borrowed shares" if signal.borrow_fee else ""
     say(
         f"account {in_figures(signal.account_value, 2)}, cash {in_figures(signal.cash_before, 2)} "
         f"before and {in_figures(signal.cash_after, 2)} after, estimated cost "
-        f"{in_figures(signal.cost, 2)}"
+        f"{in_figures(signal.cost, 2)}{among}"
     )
     used = sorted({code for order in found.orders for code in order.reasons})
     said = [f"{code}: {REASONS.get(code, '')}" for code in used]

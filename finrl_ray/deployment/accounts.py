@@ -15,6 +15,7 @@ from finrl_ray.agents.ensemble_model.shared_account import SharedAccountVecEnv
 from finrl_ray.agents.state.env import base_vec_env
 from finrl_ray.deployment.holdings import Holdings
 from finrl_ray.env.kernel.values import value_of
+from finrl_ray.env.order_limits import borrow_fee
 from finrl_ray.env.portfolio.env import StockPortfolioEnv
 from finrl_ray.env.vec_env import StockTradingVecEnv
 
@@ -46,6 +47,21 @@ def trading_env_of(env: VecEnv) -> StockTradingVecEnv | None:
     """Return the env inside all wrappers, if it trades by this package's rules."""
     base = base_vec_env(env)
     return base if isinstance(base, StockTradingVecEnv) else None
+
+
+def borrow_fee_of(env: VecEnv, shares: FloatArray) -> float:
+    """Return what the last close of an env's rows charges for shares owed, in currency.
+
+    Parameters
+    ----------
+    env : 0 is returned of one that does not trade by this package's rules
+    shares : array of shape (N,), held up to that close
+    """
+    trading = trading_env_of(env)
+    if trading is None:
+        return 0.0
+    rules, table = trading.accounts.rules, trading.accounts.table
+    return borrow_fee(rules, table.dates, table.n_periods - 1, shares, table.market.close[-1])
 
 
 def position_of(env: VecEnv) -> Position | None:

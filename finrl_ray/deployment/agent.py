@@ -19,6 +19,7 @@ from finrl_ray.deployment.agent_folder import (
     AgentFolder,
     read_agent_folder,
 )
+from finrl_ray.deployment.bar_checks.volume import agent_needs_volume
 from finrl_ray.deployment.bars import market_of_bars, read_bars, with_new_bars
 from finrl_ray.deployment.feature_ranges import in_words
 from finrl_ray.deployment.holdings import Holdings
@@ -110,7 +111,8 @@ class DeployedAgent:
         Parameters
         ----------
         frame : rows in FinRL's long format; they may hold new bars alone. Rows of tickers that the
-            agent does not know are left out. None: no new ones
+            agent does not know are left out. Of known bars the known rows stay; their volumes may
+            have been revised where neither features nor slippage depend on them. None: no new ones
 
         Raises
         ------
@@ -119,7 +121,8 @@ class DeployedAgent:
         """
         bars = self.known_bars
         if frame is not None:
-            bars = with_new_bars(bars, frame, self.config.data)
+            matters = agent_needs_volume(self.folder)
+            bars = with_new_bars(bars, frame, self.config.data, volume_matters=matters)
         return self._checked(market_of_bars(bars, self.config.data))
 
     def act(
@@ -257,6 +260,7 @@ class DeployedAgent:
             weight_before=before.shares * close / before.value,
             weight_after=after * close / worth,
             cost=decision.cost,
+            borrow_fee=decision.borrow_fee,
             account_value=before.value,
             cash_before=before.cash,
             cash_after=decision.cash_after,

@@ -72,7 +72,9 @@ def read_bars(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read as prices: {error}") from error
 
 
-def with_new_bars(bars: pd.DataFrame, new: pd.DataFrame, config: DataConfig) -> pd.DataFrame:
+def with_new_bars(
+    bars: pd.DataFrame, new: pd.DataFrame, config: DataConfig, *, volume_matters: bool = True
+) -> pd.DataFrame:
     """Return rows that are known already and the new ones after them.
 
     Of a date and ticker that is known, the known row stays; that of the new rows must have the same
@@ -83,6 +85,7 @@ def with_new_bars(bars: pd.DataFrame, new: pd.DataFrame, config: DataConfig) -> 
     bars : from `plain_bars`
     new : frame in FinRL's long format; rows of tickers that are not known are left out
     config : as of `plain_bars`
+    volume_matters : whether volumes must be the same too
 
     Raises
     ------
@@ -92,7 +95,8 @@ def with_new_bars(bars: pd.DataFrame, new: pd.DataFrame, config: DataConfig) -> 
     added = plain_bars(new, config)
     added = added[added["tic"].isin(bars["tic"].unique())]
     both = pd.merge(bars, added, on=["date", "tic"], suffixes=("", " now"))
-    for name in PRICE_COLUMNS:
+    compared = [name for name in PRICE_COLUMNS if name != "volume" or volume_matters]
+    for name in compared:
         if name in bars.columns and name in added.columns:
             _check_same(both, name)
     known = pd.MultiIndex.from_frame(bars[["date", "tic"]])

@@ -40,6 +40,7 @@ from finrl_ray.deployment.bar_checks.history import (
 )
 from finrl_ray.deployment.bar_checks.table import long_bars, read_bar_file
 from finrl_ray.deployment.bar_checks.tickers import check_cells, check_tickers
+from finrl_ray.deployment.bar_checks.volume import VOLUME, revised_volumes
 from finrl_ray.errors import DataError
 from finrl_ray.files.shown_path import shown_path
 from finrl_ray.own_code.code_files import collect_code
@@ -109,6 +110,7 @@ def read_new_bars(
     tickers: Sequence[str],
     rules: BarRules | None = None,
     *,
+    volume_matters: bool = True,
     progress: Progress = no_progress,
 ) -> NewBars:
     """Return the bars of a source that an agent does not know yet, all checks passed.
@@ -121,6 +123,8 @@ def read_new_bars(
     config : its `data` section
     tickers : that it trades
     rules : what the user says about the bars
+    volume_matters : whether the agent sees volume or pays by it, as `needs_volume` says. Where it
+        does not, a volume that was revised since is told, and neither refused nor taken.
     progress : told of a download
 
     Raises
@@ -136,7 +140,7 @@ def read_new_bars(
     config = replace(config, start=None, end=None)
     frame, place = _read(source, known, config, tickers, rules, progress)
     try:
-        return _checked(frame, known, config, tickers, rules, place)
+        return _checked(frame, known, config, tickers, rules, place, volume_matters)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
 
@@ -202,6 +206,7 @@ def _checked(
     tickers: Sequence[str],
     rules: BarRules,
     place: str,
+    volume_matters: bool,
 ) -> NewBars:
     needed = _needed(known, config)
     old = BarGrid.of(known, needed, tickers, config.timezone)
@@ -230,7 +235,7 @@ def _checked(
     if clock is None and rules.closing is not None:
         clock = rules.closing.zone
     notes = _check_time(np.unique(stamps.dates), old, calendar, rules, clock)
-    return _whole(frame, old, known, needed, rules, place, notes)
+    return _whole(frame, old, known, needed, rules, place, notes, volume_matters)
 
 
 def _needed(known: pd.DataFrame, config: DataConfig) -> tuple[str, ...]:
@@ -317,6 +322,7 @@ def _whole(
     rules: BarRules,
     place: str,
     notes: Sequence[str],
+    volume_matters: bool,
 ) -> NewBars:
     """Return the new rows, with their cells and what goes before them compared."""
     wanted = [name for name in needed if name in frame.columns]
@@ -330,6 +336,9 @@ def _whole(
     gaps = check_cells(old, new, needed=needed, not_traded=rules.not_traded)
     compared = [name for name in ("close", *PRICE_COLUMNS, *wanted) if name in new.columns]
     compared = [name for name in dict.fromkeys(compared) if old.usual(name).any()]
+    if not volume_matters:
+        compared = [name for name in compared if name != VOLUME]
+        notes = (*notes, *revised_volumes(old, new, not_traded=rules.not_traded))
     same = check_overlap(
         old,
         new,

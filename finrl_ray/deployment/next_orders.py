@@ -12,6 +12,7 @@ from finrl_ray.data.labels import date_label
 from finrl_ray.deployment.agent import DeployedAgent
 from finrl_ray.deployment.agent_folder import RECORD_FILE
 from finrl_ray.deployment.bar_checks.calendar import Closing
+from finrl_ray.deployment.bar_checks.volume import agent_needs_volume
 from finrl_ray.deployment.broker_files.holdings_file import HeldPositions
 from finrl_ray.deployment.forward_entry import GIVEN, PAPER, Account, record_signal
 from finrl_ray.deployment.forward_record import date_of, read
@@ -108,6 +109,7 @@ def next_orders(
         agent.config.data,
         agent.tickers,
         given,
+        volume_matters=agent_needs_volume(agent.folder),
         progress=progress,
     )
     market = agent.market_of(None if bars.rows.empty else bars.rows)

@@ -36,7 +36,8 @@ class Order:
     shares : to trade, 0 or above
     reference_price : close of the bar, currency per share
     amount : shares at that price, currency
-    cost : estimate of what trading them costs, currency; the orders' costs add up to the signal's
+    cost : estimate of what trading them costs, currency; the orders' costs and the signal's
+        `borrow_fee` add up to the signal's `cost`
     weight_before, weight_after : share of the account value, below 0 where shares are owed
     holdings_before, holdings_after : shares
     planned : signed shares that the policy ordered, before the rules and cash were asked
@@ -60,8 +61,9 @@ class Order:
 def orders_of(signal: Signal, buy_cost_pct: float, sell_cost_pct: float) -> tuple[Order, ...]:
     """Return one order per ticker, in the order of the agent's tickers.
 
-    The cost of all orders is what the env charges. Each bears its part by amount and rate: exactly
-    what it costs where costs are rates, and an estimate with slippage.
+    The cost of all orders is what the env charges, without the fee for shares owed, which is due
+    for positions, traded or not. Each bears its part by amount and rate: exactly what it costs
+    where costs are rates, and an estimate with slippage.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def orders_of(signal: Signal, buy_cost_pct: float, sell_cost_pct: float) -> tupl
     buy_cost_pct, sell_cost_pct : rates of the env, as fractions of the amount
     """
     amounts = np.abs(signal.orders) * signal.reference_price
-    costs = _costs(signal.orders, amounts, signal.cost, buy_cost_pct, sell_cost_pct)
+    paid = max(signal.cost - signal.borrow_fee, 0.0)
+    costs = _costs(signal.orders, amounts, paid, buy_cost_pct, sell_cost_pct)
     return tuple(
         Order(
             ticker=ticker,
@@ -144,6 +147,7 @@ def orders_json(
         "cash_before": signal.cash_before,
         "cash_after": signal.cash_after,
         "cost": signal.cost,
+        "borrow_fee": signal.borrow_fee,
         "orders": [asdict(order) for order in orders],
         "reasons": {code: REASONS.get(code, "") for code in used},
         "unfamiliar": [vars(one) for one in signal.unfamiliar],

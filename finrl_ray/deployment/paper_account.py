@@ -22,6 +22,7 @@ from finrl_ray.data.labels import date_label
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.deployment.accounts import (
     Position,
+    borrow_fee_of,
     portfolio_of,
     position_of,
     seen_anew,
@@ -53,6 +54,7 @@ class Decision:
     before : where the account stood
     cash_after : currency, after the step
     cost : currency, of the step
+    borrow_fee : the part of it that is paid for shares owed, not for trades
     reasons : N tuples of codes
     """
 
@@ -62,6 +64,7 @@ class Decision:
     before: Position
     cash_after: float
     cost: float
+    borrow_fee: float
     reasons: tuple[tuple[str, ...], ...]
 
 
@@ -282,6 +285,7 @@ class PaperAccount:
             before=Position(cash=cash, shares=held, value=value),
             cash_after=cash - spent if history.cash is None else float(history.cash[days]),
             cost=0.0 if history.cost is None else float(history.cost[days - 1]),
+            borrow_fee=0.0,  # only the env of the user's knows
             reasons=((),) * len(orders),
         )
 
@@ -333,6 +337,7 @@ def _decided(run: _Run) -> Decision:
         before=before,
         cash_after=float(history.cash[-1]),
         cost=float(history.cost[-1]),
+        borrow_fee=borrow_fee_of(run.env, before.shares + orders),
         reasons=reasons,
     )
 
@@ -348,6 +353,7 @@ def _nothing_left(history: AccountHistory) -> Decision:
         before=Position(cash=value, shares=nothing, value=value),
         cash_after=value,
         cost=0.0,
+        borrow_fee=0.0,
         reasons=(("account_lost",),) * len(nothing),
     )
 

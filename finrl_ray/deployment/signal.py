@@ -51,8 +51,11 @@ class Signal:
     weight_before, weight_after : arrays of shape (N,), shares of the account value
         At the reference price.
     cost : currency
-        An estimate: of the orders at the reference price, slippage of the config and, with
-        `env.short`, one period's fee for the shares owed among it.
+        An estimate: of the orders at the reference price, slippage of the config and
+        `borrow_fee` among it.
+    borrow_fee : currency
+        With `env.short`, what the shares that are owed after the orders cost until the next bar is
+        due; no order's cost. 0 where an env of the user's keeps its account to itself.
     account_value : currency, before the orders
     cash_before, cash_after : currency
     reasons : N tuples of codes of `REASONS`
@@ -72,6 +75,7 @@ class Signal:
     weight_before: FloatArray
     weight_after: FloatArray
     cost: float
+    borrow_fee: float
     account_value: float
     cash_before: float
     cash_after: float

@@ -7,6 +7,7 @@ import numpy as np
 from finrl_ray._typing import DateArray, FloatArray
 from finrl_ray.config.trial.order_size import HmaxUnit
 from finrl_ray.env.kernel.arrays import Limits, Margin, as_read_only
+from finrl_ray.env.kernel.forced_covers import value_owed
 from finrl_ray.env.kernel.rewards import ACTIVE, DIFFERENTIAL_SHARPE
 from finrl_ray.env.rules import TradingRules
 from finrl_ray.env.settings import per_ticker
@@ -85,6 +86,22 @@ def margin_in_kernel(rules: TradingRules, dates: DateArray) -> tuple[Any, ...] |
     days = np.diff(dates.astype("datetime64[s]")).astype(np.float64) / _DAY_S
     fees = np.concatenate([[0.0], float(rules.borrow_rate) * days / _YEAR_DAYS])
     return tuple(Margin(maintenance=float(rules.maintenance_margin), fees=as_read_only(fees)))
+
+
+def borrow_fee(
+    rules: TradingRules, dates: DateArray, row: int, shares: FloatArray, close: FloatArray
+) -> float:
+    """Return what the close of a row charges for the shares owed, in currency; 0 without any.
+
+    Parameters
+    ----------
+    dates : array of shape (T,)
+    row : of the close, 0 to T - 1; the time since the row before it is paid for
+    shares : array of shape (N,), below 0 where they are owed
+    close : array of shape (N,), of that row
+    """
+    margin = margin_in_kernel(rules, dates)
+    return 0.0 if margin is None else float(Margin(*margin).fees[row] * value_owed(shares, close))
 
 
 def in_planning(limits: Limits) -> tuple[Any, ...] | None:

@@ -18,6 +18,7 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.deployment import paper_account
 from finrl_ray.deployment.agent import DeployedAgent, load_agent
 from finrl_ray.deployment.holdings import Holdings
+from finrl_ray.deployment.order_table import orders_of
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.learners.forward.policy import predict
 
@@ -229,6 +230,24 @@ def test_an_account_that_has_lost_everything_trades_no_more(tmp_path) -> None:
         assert len(account.trades) == rows + 1 - TRAINED_ROWS
     assert account.account_value[-1] == signal.account_value
     json.dumps(signal.to_dict(), allow_nan=False)
+
+
+def test_the_fee_for_shares_owed_is_told_apart_from_what_trading_costs(tmp_path) -> None:
+    config = experiment(env={"short": True, "hmax": 50.0, "borrow_rate": 0.4})
+    agent = small_agent(tmp_path, config, frame=price_frame())
+    deployed = load_agent(agent.folder)
+    deployed._account.model = SellsShort()
+    market = agent.market.rows(0, TRAINED_ROWS + 5)
+    for owed in ({"AAA": -30.0, "BBB": 20.0}, {"AAA": -400.0}):
+        signal = deployed.act(market, Holdings(cash=100_000.0, shares=owed))
+        assert (signal.orders < 0.0).any()
+        owes = -np.minimum(signal.holdings_after, 0.0) @ signal.reference_price
+        assert signal.borrow_fee == pytest.approx(0.4 / 365.0 * owes)
+        paid = 0.001 * np.abs(signal.orders) @ signal.reference_price
+        assert signal.cost - signal.borrow_fee == pytest.approx(paid)
+        orders = orders_of(signal, 0.001, 0.001)
+        for order in orders:
+            assert order.cost == pytest.approx(0.001 * order.amount)
 
 
 def test_indicators_of_new_bars_are_those_of_all_bars(tmp_path) -> None:

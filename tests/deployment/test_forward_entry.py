@@ -48,6 +48,7 @@ def signal(date: str, **changed: object) -> Signal:
         weight_before=np.array([0.1, 0.0]),
         weight_after=np.array([0.4, 0.0]),
         cost=0.03,
+        borrow_fee=0.0,
         account_value=101.0,
         cash_before=90.9,
         cash_after=60.57,

@@ -50,6 +50,7 @@ def read(
     known: pd.DataFrame = KNOWN,
     config: DataConfig | None = None,
     tickers: tuple[str, ...] = TICKERS,
+    volume_matters: bool = True,
     **rules: object,
 ) -> NewBars:
     given = {"now": EVENING} | rules
@@ -59,6 +60,7 @@ def read(
         config or DataConfig(features=()),
         tickers,
         BarRules(**given),  # type: ignore[arg-type]  # by name
+        volume_matters=volume_matters,
     )
 
 

@@ -144,6 +144,26 @@ def test_holdings_of_a_broker_are_traded_instead(
     assert other.signal.cash_before == 1000.0
 
 
+def test_a_revised_volume_of_a_known_bar_does_not_stop_an_agent_that_needs_none(
+    deployed: SmallAgent, folder: Path
+) -> None:
+    prices = bars_of(deployed, TRAINED_ROWS - 5, TRAINED_ROWS)
+    revised = prices.copy()
+    known = revised["date"] < day_of(deployed, TRAINED_ROWS)
+    revised.loc[known, "volume"] *= 1.01
+    day = day_of(deployed, TRAINED_ROWS)
+    found = ask(folder, revised, day)
+    assert any("The source has revised 15 volumes of 15 in common" in n for n in found.notes)
+    as_before = ask(folder, prices, day)
+    assert found.signal.to_dict() == as_before.signal.to_dict()
+    record_orders(load_agent(folder), found)
+    agent = load_agent(folder)
+    trained = np.datetime64(day_of(deployed, TRAINED_ROWS - 1), "ns")
+    assert find_changed_bars(read(folder), agent.known_bars, trained) == []
+    # from Python too
+    assert agent.act(revised).to_dict() == found.signal.to_dict()
+
+
 def test_when_an_exchange_closes() -> None:
     assert closing_of(None, None) is None
     closing = closing_of("15:30", "Asia/Tokyo")

@@ -1,6 +1,7 @@
 """Orders as a table, a CSV and JSON."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from finrl_ray.errors import DataError
 PRICE = 1.0 / 3.0
 
 
-def signal(*, cost: float = 7.0, count: int = 4) -> Signal:
+def signal(*, cost: float = 7.0, borrow_fee: float = 0.0, count: int = 4) -> Signal:
     """Buys 10 of A at 100, sells 5 of B at 40, holds C against its plan, and leaves D alone."""
     return Signal(
         date="2020-03-24",
@@ -37,6 +38,7 @@ def signal(*, cost: float = 7.0, count: int = 4) -> Signal:
         weight_before=np.array([0.0, 0.3, 0.0, 0.001])[:count],
         weight_after=np.array([0.5, 0.2, 0.0, 0.001])[:count],
         cost=cost,
+        borrow_fee=borrow_fee,
         account_value=2000.0,
         cash_before=1398.0,
         cash_after=591.0,
@@ -66,6 +68,18 @@ def test_orders_have_a_side_and_their_part_of_the_cost() -> None:
     assert orders[2].reasons == ("cool_down", "lot")
     slippage = orders_of(signal(cost=12.0), buy_cost_pct=0.0, sell_cost_pct=0.0)
     assert [order.cost for order in slippage] == pytest.approx([10.0, 2.0, 0.0, 0.0], rel=1e-15)
+
+
+def test_the_fee_for_borrowed_shares_is_no_orders_cost() -> None:
+    made = signal(cost=10.0, borrow_fee=3.0)
+    orders = orders_of(made, buy_cost_pct=0.005, sell_cost_pct=0.01)
+    assert [order.cost for order in orders] == pytest.approx([5.0, 2.0, 0.0, 0.0], rel=1e-15)
+    content = orders_json(made, orders, {})
+    assert content["borrow_fee"] == 3.0
+    assert sum(order["cost"] for order in content["orders"]) == pytest.approx(7.0)
+    idle = dataclasses.replace(made, orders=np.zeros(4), cost=3.0)
+    assert [order.cost for order in orders_of(idle, 0.0, 0.0)] == [0.0] * 4
+    assert orders_json(idle, orders_of(idle, 0.0, 0.0), {})["borrow_fee"] == 3.0
 
 
 def test_a_csv_has_every_digit_of_every_ticker(tmp_path: Path) -> None:

@@ -102,9 +102,18 @@ def test_the_script_is_short_and_needs_no_package_of_a_broker() -> None:
     assert imported == ["json", "os", "sys", "requests"]
 
 
-def test_the_cron_line_is_one_that_cron_takes() -> None:
-    (line,) = re.findall(r"^[\d*/,-]+ [\d*/,-]+ [\d*/,-]+ .*finrl-ray.*$", PAGE, re.MULTILINE)
-    assert len(re.match(r"(\S+ ){5} ?", line).group().split()) == 5
-    assert "%" not in line  # which cron reads as an end of line
-    for command in re.findall(r"finrl-ray (\w+)", line):
-        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+def test_the_cron_lines_are_ones_that_cron_takes() -> None:
+    times = r"^([\d*/,-]+) ([\d*/,-]+) ([\d*/,-]+) ([\d*/,-]+) ([\d*/,-]+)  (.*finrl-ray.*)$"
+    found = re.findall(times, PAGE, re.MULTILINE)
+    assert len(found) == 2
+    asked = {}
+    for *when, line in found:
+        assert "%" not in line  # which cron reads as an end of line
+        (name,) = re.findall(r"finrl-ray (\w+)", line)
+        asked[name] = when[-1]
+        options = re.findall(r"--[a-z-]+", line)
+        told = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
+        assert told.exit_code == 0, name
+        assert [one for one in options if one not in told.output] == []
+    # orders on each working day, and how it has done once a week
+    assert asked == {"signal": "1-5", "forward": "6"}

@@ -227,7 +227,7 @@ def _first_change(
     """Return the message of the first cell that differs, by date, then ticker, then column."""
     own = known.own[ours]
     values = [(known.columns[name][ours], new.columns[name][theirs]) for name in columns]
-    differ = np.stack([~_same(old, fresh, same) for old, fresh in values], axis=2)
+    differ = np.stack([~same_values(old, fresh, same) for old, fresh in values], axis=2)
     # a row that repeats the last prices is no quote, and some sources leave it out
     differ &= (own | (new.own[theirs] & ~known.there[ours]))[:, :, None]
     differ &= compared[None, :, None]
@@ -249,7 +249,8 @@ def _shown(value: float) -> str:
     return "empty" if np.isnan(value) else repr(float(value))
 
 
-def _same(first: FloatArray, second: FloatArray, same: float = SAME) -> BoolArray:
+def same_values(first: FloatArray, second: FloatArray, same: float = SAME) -> BoolArray:
+    """Return where two arrays are the same to a relative difference, or both NaN."""
     with np.errstate(invalid="ignore"):
         near = np.abs(first - second) <= same * np.maximum(np.abs(first), np.abs(second))
     return np.asarray(near | (np.isnan(first) & np.isnan(second)))
@@ -257,10 +258,10 @@ def _same(first: FloatArray, second: FloatArray, same: float = SAME) -> BoolArra
 
 def _refuse_shifted(known: BarGrid, new: BarGrid) -> None:
     """Refuse bars that are the known ones under other dates."""
-    place = np.flatnonzero(_same(known.close, new.close[0]).all(axis=1))
+    place = np.flatnonzero(same_values(known.close, new.close[0]).all(axis=1))
     for row in place.tolist():
         length = min(len(known.dates) - row, len(new.dates))
-        equal = _same(known.close[row : row + length], new.close[:length]).all()
+        equal = same_values(known.close[row : row + length], new.close[:length]).all()
         if length < _FEWEST_SHIFTED or not equal or known.dates[row] == new.dates[0]:
             continue
         raise DataError(

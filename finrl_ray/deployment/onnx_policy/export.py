@@ -12,27 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray._typing import AnyArray
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import n_stack_of_model
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import Statistics, read_statistics
-from finrl_ray.deployment.agent_folder import read_agent_folder
-from finrl_ray.deployment.onnx_policy.graph import INPUT, Normalizer, policy_graph, refusal
+from finrl_ray.config.env import EnvConfig
+from finrl_ray.data.market_data import MarketData
+from finrl_ray.deployment.agent import load_agent
+from finrl_ray.deployment.agent_folder import ALIKE, read_agent_folder
+from finrl_ray.deployment.onnx_policy.comparing import (
+    COMPARED,
+    acted_rows,
+    compare,
+    random_rows,
+)
+from finrl_ray.deployment.onnx_policy.graph import Normalizer, policy_graph, refusal
+from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.support.extras import require_extra
 
 ONNX_FILE = "model.onnx"
 """Its name in an agent's folder."""
-TOLERANCE = 1e-5
-"""How far an action may be from SB3's, where actions lie within -1..1; of wider bounds so much of
-half their distance. Choices are equal."""
-_CHECKED = 256
-"""Observations on which both are compared."""
 _WITHOUT = frozenset({"recurrent_ppo", "crossq"})
 
 
@@ -69,7 +74,7 @@ def export_onnx(
     *,
     statistics: Statistics | None = None,
     facts: Mapping[str, Any] | None = None,
-    observations: AnyArray | None = None,
+    env: VecEnv | None = None,
 ) -> float:
     """Write the deterministic policy of a model as an ONNX file, after it was compared with SB3.
 
@@ -85,12 +90,14 @@ def export_onnx(
     statistics : of the VecNormalize that it was trained under; None: those of the model's own env
         if it has one
     facts : plain values that are kept in the file's metadata
-    observations : array of shape (M, S), rows on which both are compared beside random ones
+    env : of one account, without VecNormalize and without stacks: both are compared on what the
+        agent is shown in it too, 256 observations at most. None: on random observations alone
 
     Returns
     -------
     float
-        The largest difference from SB3's actions.
+        The largest difference from SB3's actions: `TOLERANCE` at most, or what rounding in float32
+        explains where observations are large, see `finrl_ray.deployment.onnx_policy.comparing`.
 
     Raises
     ------
@@ -111,12 +118,16 @@ def export_onnx(
         "stacked_observations": n_stack_of_model(model),
         **(facts or {}),
     }
-    onnx.helper.set_model_props(made, {name: _text(value) for name, value in told.items()})
     made.producer_name = "finrl-ray"
-    content: bytes = made.SerializeToString()
-    difference = _compared(content, model, normalizer, observations)
+    rows = [random_rows(model, normalizer)]
+    if env is not None:
+        rows.append(acted_rows(model, env, normalizer))
+    content = made.SerializeToString()
+    difference = max(compare(content, model, normalizer, one) for one in rows)
+    told |= {"largest_difference": difference, "compared_on": sum(map(len, rows))}
+    onnx.helper.set_model_props(made, {name: _text(value) for name, value in told.items()})
     with atomic_path(Path(target)) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(made.SerializeToString())
     return difference
 
 
@@ -126,6 +137,7 @@ def export_model_file(
     *,
     algorithm: str,
     facts: Mapping[str, Any] | None = None,
+    env: VecEnv | None = None,
     trust: bool = False,
 ) -> float:
     """Write the policy of a saved model as ONNX; see `export_onnx`.
@@ -135,7 +147,7 @@ def export_model_file(
     file : SB3's zip file, with the statistics of VecNormalize inside or beside it
     target : of the ONNX file
     algorithm : its name
-    facts : see `export_onnx`
+    facts, env : see `export_onnx`
     trust : see `finrl_ray.agents.models.load_model`
 
     Raises
@@ -145,32 +157,50 @@ def export_model_file(
     """
     model = load_model(algorithm, file, device="cpu", trust=trust)
     statistics = read_statistics(Path(file), trust=trust)
-    return export_onnx(model, target, statistics=statistics, facts=facts)
+    return export_onnx(model, target, statistics=statistics, facts=facts, env=env)
 
 
 def export_agent(path: str | Path, target: str | Path, *, trust: bool = False) -> float:
-    """Write the policy of a deployed agent as ONNX; see `export_onnx`.
+    """Write the policy of a deployed agent as ONNX, compared on the last rows of its training.
 
     Parameters
     ----------
     path : the agent's folder
     target : of the ONNX file
-    trust : see `finrl_ray.agents.models.load_model`
+    trust : run own code that is in the folder, see `finrl_ray.load_agent`
 
     Raises
     ------
     SearchError
-        If it is no agent's folder, or damaged.
+        If it is no agent's folder, or damaged, or has own code and is not trusted.
     ConfigError
         As `export_model_file`, and if it is an ensemble.
     """
     folder = read_agent_folder(path)
+    require_onnx(folder.config.agent.algorithm, together=bool(folder.facts["members"]))
+    agent = load_agent(path, trust=trust)  # which runs its own code
+    env = bare_env(agent.config.env, agent.market_of(), agent.folder.scalings.get(ALIKE))
     algorithm = folder.config.agent.algorithm
-    require_onnx(algorithm, together=bool(folder.facts["members"]))
     facts = {name: folder.facts[name] for name in ("tickers", "features", "trained")}
     return export_model_file(
-        folder.model_path, target, algorithm=algorithm, facts=facts, trust=trust
+        folder.model_path, target, algorithm=algorithm, facts=facts, env=env, trust=trust
     )
+
+
+def bare_env(config: EnvConfig, rows: MarketData, scaling: ObservationScaling | None) -> VecEnv:
+    """Return an env of one account over the last rows, as `export_onnx` compares in it.
+
+    Parameters
+    ----------
+    config : of the agent
+    rows : with its features
+    scaling : of its observations; None: none
+    """
+    first = max(rows.warmup, rows.n_periods - COMPARED - 1)
+    window = rows.rows(first, rows.n_periods)
+    own = config.without_own_reward()
+    env: VecEnv = make_vec_env(window, own, scaling=scaling, training=False)
+    return env
 
 
 def _text(value: Any) -> str:
@@ -210,48 +240,3 @@ def _normalizer_of(model: BaseAlgorithm, statistics: Statistics | None) -> Norma
         clip=float(clip),
         frames=frames,
     )
-
-
-def _compared(
-    content: bytes,
-    model: BaseAlgorithm,
-    normalizer: Normalizer | None,
-    observations: AnyArray | None,
-) -> float:
-    """Return how far the file's actions are from SB3's at most; raise if that is too far."""
-    runtime = importlib.import_module("onnxruntime")
-    rows = _rows(model, normalizer)
-    if observations is not None:
-        rows = np.concatenate([rows, np.asarray(observations, dtype=np.float32)])
-    seen = rows if normalizer is None else normalizer(rows)
-    expected = np.asarray(model.predict(seen, deterministic=True)[0])
-    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {INPUT: rows})
-    scale: Any = 1.0
-    if isinstance(model.action_space, spaces.Box):
-        scale = np.maximum((model.action_space.high - model.action_space.low) / 2.0, 1.0)
-    apart = np.abs(found.astype(np.float64) - expected.reshape(found.shape)) / scale
-    difference = float(apart.max(initial=0.0))
-    if not difference <= TOLERANCE:
-        raise ConfigError(
-            f"the ONNX file of this {type(model).__name__} gives actions that differ from "
-            f"Stable-Baselines3's by up to {difference:.2g}, and they may by {TOLERANCE:g}: its "
-            "policy does something that its layers do not say; leave ONNX out"
-        )
-    return difference
-
-
-def _rows(model: BaseAlgorithm, normalizer: Normalizer | None) -> AnyArray:
-    """Return observations around those that the policy has seen, and some far away."""
-    rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(_CHECKED, *(model.observation_space.shape or ())))
-    drawn *= np.where(np.arange(_CHECKED) % 4 == 3, 10.0, 1.0).reshape(
-        -1, *([1] * (drawn.ndim - 1))
-    )
-    if normalizer is not None:
-        drawn = normalizer.mean + normalizer.deviation * drawn
-        if normalizer.frames > 1:
-            width = drawn.shape[1] // normalizer.frames
-            drawn[0, :-width] = np.nan  # the first observation of an episode
-    result: AnyArray = drawn.astype(np.float32)
-    return result

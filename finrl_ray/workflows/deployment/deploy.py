@@ -149,7 +149,7 @@ def deploy(
     bars = bars_of(folder, rows, samples)
     with tempfile.TemporaryDirectory() as scratch:
         agent = train_planned(plan, rows.cut(folder.market_data), Path(scratch), progress)
-        extra = [as_onnx(Path(scratch), config, agent.model, agent.seen)] if onnx else []
+        extra = [as_onnx(Path(scratch), config, agent)] if onnx else []
         kept = kept_name(target)
         with new_folder(target, kept) as place:
             write_agent(

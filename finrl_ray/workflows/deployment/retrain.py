@@ -22,6 +22,7 @@ from finrl_ray.deployment.agent_folder import (
     read_agent_folder,
     write_agent,
 )
+from finrl_ray.deployment.bar_checks.volume import agent_needs_volume
 from finrl_ray.deployment.bars import market_of_bars, read_bars, with_new_bars
 from finrl_ray.deployment.new_bars import BarRules, read_new_bars
 from finrl_ray.deployment.onnx_policy.export import ONNX_FILE, require_onnx
@@ -138,7 +139,7 @@ def retrain(
         trained = train_planned(plan, market.rows(*rows), Path(scratch), progress)
         changed = what_changed(folder, plan, trained.model, market, rows, trust=trust)
         seen = trained.seen
-        extra = [as_onnx(Path(scratch), folder.config, trained.model, seen)] if with_onnx else []
+        extra = [as_onnx(Path(scratch), folder.config, trained)] if with_onnx else []
         with new_folder(path, kept) as place:
             write_agent(
                 place,
@@ -187,7 +188,15 @@ def _bars(
     if prices is not None:
         rules = BarRules(date=last)
         tickers = tuple(folder.facts["tickers"])
-        found = read_new_bars(prices, bars, data, tickers, rules, progress=progress)
+        found = read_new_bars(
+            prices,
+            bars,
+            data,
+            tickers,
+            rules,
+            volume_matters=agent_needs_volume(folder),
+            progress=progress,
+        )
         bars = with_new_bars(bars, found.rows, data) if len(found.rows) else bars
     if last is not None:
         bars = bars[bars["date"] <= pd.Timestamp(last)].reset_index(drop=True)

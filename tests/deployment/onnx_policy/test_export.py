@@ -18,9 +18,9 @@ from finrl_ray.agents.algorithm_registry import ALGORITHMS
 from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import mark_stacked, normalizing, stacked
 from finrl_ray.agents.models import save_model
+from finrl_ray.deployment.onnx_policy.comparing import TOLERANCE
 from finrl_ray.deployment.onnx_policy.export import (
     ONNX_FILE,
-    TOLERANCE,
     export_agent,
     export_model_file,
     export_onnx,
@@ -265,6 +265,9 @@ def test_a_deployed_agent_in_its_env(algorithm: str, agent: dict[str, Any], tmp_
     told = {one.key: one.value for one in onnx.load(str(file)).metadata_props}
     assert json.loads(told["tickers"]) == list(made.market.tickers)
     assert json.loads(told["stacked_observations"]) == n_stack
+    # 256 random ones, and those of the rows of training
+    assert json.loads(told["compared_on"]) > 256 + 50
+    assert float(told["largest_difference"]) <= TOLERANCE
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,195 @@
+"""How far the actions of an ONNX file are from SB3's, and how far they may be.
+
+Both compute in float32, and add up in another order. On raw observations, such as cash of a million
+beside prices, the sums of the first layer are of that size, and float32 knows them to a few
+hundredths: SB3 itself then gives another action for one row than for the same row among many, and
+the file cannot be nearer to SB3 than SB3 to itself. Float64 inside the file would not change that,
+as the rounding of SB3 would stay. So what is allowed is `TOLERANCE`, and where observations are so
+large that it is less than rounding, `ROUNDINGS` times what float32 moves the actions of the layers
+by on these observations, which is measured beside float64.
+"""
+
+import copy
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import nn
+
+from finrl_ray._typing import AnyArray, BoolArray, FloatArray
+from finrl_ray.agents.frame_stack import n_stack_of_model
+from finrl_ray.deployment.onnx_policy.graph import INPUT, Normalizer, network_of
+from finrl_ray.errors import ConfigError
+
+TOLERANCE = 1e-5
+"""How far an action may be from SB3's, where actions lie within -1..1; of wider bounds so much of
+half their distance. Choices are equal."""
+ROUNDINGS = 8.0
+COMPARED = 256
+"""Observations of each kind on which both are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """What float32 does to a policy on some observations.
+
+    Parameters
+    ----------
+    actions : largest move of an action, in the units of `TOLERANCE`; 0 of choices
+    outputs : largest move of what comes out of the last layer
+    exact : what comes out of it in float64, array of shape (M, outputs)
+    """
+
+    actions: float
+    outputs: float
+    exact: FloatArray
+
+
+def compare(
+    content: bytes, model: BaseAlgorithm, normalizer: Normalizer | None, rows: AnyArray
+) -> float:
+    """Return how far a file's actions are from SB3's at most; raise if that is too far.
+
+    Parameters
+    ----------
+    content : of the file
+    model : of SB3
+    normalizer : of its observations; None: none
+    rows : array of shape (M, S), float32; observations before VecNormalize
+
+    Raises
+    ------
+    ConfigError
+        If it is more than `TOLERANCE` and more than rounding explains.
+    """
+    runtime = importlib.import_module("onnxruntime")
+    seen = rows if normalizer is None else normalizer(rows)
+    expected = np.asarray(model.predict(seen, deterministic=True)[0])
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {INPUT: rows})
+    expected = expected.reshape(found.shape)
+    apart = np.abs(found.astype(np.float64) - expected) / _half_width(model)
+    if float(apart.max(initial=0.0)) <= TOLERANCE:
+        return float(apart.max(initial=0.0))
+    by = rounding(model, seen)
+    if not isinstance(model.action_space, spaces.Box):
+        apart = np.where(_are_ties(model, found, expected, by), 0.0, apart)
+    difference, allowed = float(apart.max(initial=0.0)), max(TOLERANCE, ROUNDINGS * by.actions)
+    if not difference <= allowed:
+        raise ConfigError(
+            f"the ONNX file of this {type(model).__name__} gives actions that differ from "
+            f"Stable-Baselines3's by up to {difference:.2g}, and they may by {allowed:.2g}: its "
+            "policy does something that its layers do not say; leave ONNX out"
+        )
+    return difference
+
+
+def rounding(model: BaseAlgorithm, seen: AnyArray) -> Rounding:
+    """Return what float32 does to the layers of a policy, all rows together and one at a time.
+
+    Parameters
+    ----------
+    model : of SB3
+    seen : array of shape (M, S), as the policy sees it
+    """
+    layers = network_of(model).layers
+    exact = _outputs(layers, seen, th.float64)
+    together = _outputs(layers, seen, th.float32)
+    alone = np.concatenate([_outputs(layers, row[np.newaxis], th.float32) for row in seen])
+    moved = max(float(np.abs(one - exact).max(initial=0.0)) for one in (together, alone))
+    actions = 0.0
+    if isinstance(model.action_space, spaces.Box):
+        wanted = _bounded(model, exact)
+        actions = max(
+            float((np.abs(_bounded(model, one) - wanted) / _half_width(model)).max(initial=0.0))
+            for one in (together, alone)
+        )
+    return Rounding(actions=actions, outputs=moved, exact=exact)
+
+
+def random_rows(model: BaseAlgorithm, normalizer: Normalizer | None) -> AnyArray:
+    """Return observations around those that the policy has seen, and some far away.
+
+    Parameters
+    ----------
+    model : of SB3
+    normalizer : of its observations; None: they are around 0
+    """
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(COMPARED, *(model.observation_space.shape or ())))
+    drawn[3::4] *= 10.0
+    if normalizer is not None:
+        drawn = normalizer.mean + normalizer.deviation * drawn
+        if normalizer.frames > 1:
+            width = drawn.shape[1] // normalizer.frames
+            drawn[0, :-width] = np.nan  # the first observation of an episode
+    result: AnyArray = drawn.astype(np.float32)
+    return result
+
+
+def acted_rows(model: BaseAlgorithm, env: VecEnv, normalizer: Normalizer | None) -> AnyArray:
+    """Return what an agent is shown in an episode, `COMPARED` observations at most, float32.
+
+    Parameters
+    ----------
+    model : of SB3
+    env : of one account, without VecNormalize and without stacks
+    normalizer : of its observations; None: none
+    """
+    stack = n_stack_of_model(model)
+    shown = np.asarray(env.reset(), dtype=np.float32)
+    width = shown.shape[-1]
+    missing = np.nan if normalizer is not None and normalizer.frames > 1 else 0.0
+    frames = np.full((*shown.shape[:-1], width * stack), missing, dtype=np.float32)
+    rows = []
+    for _ in range(COMPARED):
+        frames = np.concatenate([frames[..., width:], shown], axis=-1)
+        rows.append(frames)
+        seen = frames if normalizer is None else normalizer(frames)
+        actions, _ = model.predict(seen, deterministic=True)
+        shown, _, ended, _ = env.step(actions)  # type: ignore[assignment]  # one array
+        if ended[0]:
+            break
+    return np.concatenate(rows)
+
+
+def _outputs(layers: Sequence[nn.Module], seen: AnyArray, dtype: th.dtype) -> FloatArray:
+    network = nn.Sequential(*copy.deepcopy(list(layers))).to("cpu", dtype).eval()
+    with th.no_grad():
+        found = network(th.as_tensor(np.asarray(seen), dtype=dtype).flatten(1))
+    result: FloatArray = found.numpy().astype(np.float64)
+    return result
+
+
+def _bounded(model: BaseAlgorithm, outputs: FloatArray) -> FloatArray:
+    """Return the actions that SB3 makes of what comes out of the layers."""
+    network, space = network_of(model), model.action_space
+    assert isinstance(space, spaces.Box)
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    found = np.tanh(outputs) if network.tanh else outputs
+    if network.squashed:
+        return low + 0.5 * (found + 1.0) * (high - low)
+    return np.clip(found, low, high)
+
+
+def _half_width(model: BaseAlgorithm) -> Any:
+    space = model.action_space
+    return np.maximum((space.high - space.low) / 2.0, 1.0) if isinstance(space, spaces.Box) else 1.0
+
+
+def _are_ties(model: BaseAlgorithm, found: AnyArray, expected: AnyArray, by: Rounding) -> BoolArray:
+    """Return where two choices are worth the same up to rounding, of the shape of choices."""
+    space: Any = model.action_space
+    sizes = np.atleast_1d(space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n)
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    rows = np.arange(len(found))[:, np.newaxis]
+    shape = (len(found), len(sizes))
+    ours, theirs = (by.exact[rows, first + one.reshape(shape)] for one in (found, expected))
+    ties: BoolArray = (np.abs(ours - theirs) <= ROUNDINGS * by.outputs).reshape(found.shape)
+    return ties
