@@ -38,16 +38,18 @@ from finrl_ray.support.extras import require_extra
 
 ONNX_FILE = "model.onnx"
 """Its name in an agent's folder."""
+PER_TICKER = "PerTickerPolicy"
 _WITHOUT = frozenset({"recurrent_ppo", "crossq"})
 
 
-def require_onnx(algorithm: str, *, together: bool = False) -> None:
+def require_onnx(algorithm: str, *, together: bool = False, policy: str = "MlpPolicy") -> None:
     """Refuse what cannot be written as ONNX, before anything is trained for it.
 
     Parameters
     ----------
     algorithm : its name
     together : whether the agent is an ensemble
+    policy : `agent.policy`; what a class of the user's own does is known when it is written
 
     Raises
     ------
@@ -60,6 +62,11 @@ def require_onnx(algorithm: str, *, together: bool = False) -> None:
         raise ConfigError(
             "one ONNX file holds one policy, and the agent is an ensemble, whose members may see "
             "different things; deploy one of its trials with --trial, or leave --onnx out"
+        )
+    if policy == PER_TICKER:
+        raise ConfigError(
+            f"only agents with an MLP policy can be written as ONNX, got agent.policy {policy}, "
+            "one network for each ticker; leave --onnx out"
         )
     if algorithm in _WITHOUT:
         raise ConfigError(
@@ -177,7 +184,8 @@ def export_agent(path: str | Path, target: str | Path, *, trust: bool = False) -
         As `export_model_file`, and if it is an ensemble.
     """
     folder = read_agent_folder(path)
-    require_onnx(folder.config.agent.algorithm, together=bool(folder.facts["members"]))
+    own = folder.config.agent
+    require_onnx(own.algorithm, together=bool(folder.facts["members"]), policy=own.policy)
     agent = load_agent(path, trust=trust)  # which runs its own code
     env = bare_env(agent.config.env, agent.market_of(), agent.folder.scalings.get(ALIKE))
     algorithm = folder.config.agent.algorithm

@@ -145,7 +145,8 @@ def deploy(
     samples = [planned.sample for planned in plan.trials]
     config = agents_config(folder, samples, together=plan.together)
     if onnx:
-        require_onnx(config.agent.algorithm, together=plan.together)
+        own = config.agent
+        require_onnx(own.algorithm, together=plan.together, policy=own.policy)
     bars = bars_of(folder, rows, samples)
     with tempfile.TemporaryDirectory() as scratch:
         agent = train_planned(plan, rows.cut(folder.market_data), Path(scratch), progress)

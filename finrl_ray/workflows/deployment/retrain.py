@@ -132,7 +132,8 @@ def retrain(
         )
     with_onnx = (path / ONNX_FILE).is_file()  # which a program may read
     if with_onnx:
-        require_onnx(folder.config.agent.algorithm, together=plan.together)
+        own = folder.config.agent
+        require_onnx(own.algorithm, together=plan.together, policy=own.policy)
     rows = _first_row(folder, market), market.n_periods
     kept = dated_name(path)
     with tempfile.TemporaryDirectory() as scratch:

@@ -214,6 +214,8 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
             require_onnx(algorithm)
     with pytest.raises(ConfigError, match="the agent is an ensemble"):
         require_onnx("ppo", together=True)
+    with pytest.raises(ConfigError, match=r"got agent\.policy PerTickerPolicy, one network"):
+        require_onnx("ppo", policy="PerTickerPolicy")
     require_onnx("ppo")
     assert not file.exists()
 
