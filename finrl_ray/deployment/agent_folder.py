@@ -221,6 +221,8 @@ def read_agent_folder(path: str | Path) -> AgentFolder:
             f"the agent in {folder} is not what was deployed: {damage}; put back a copy, or deploy "
             "it again"
         )
+    # before all else: whoever reads on while the agent is replaced is known by the older hash
+    sha256 = _manifest_hash(folder)
     facts = _read_facts(folder)
     remember_algorithms(facts)
     ranges = FeatureRanges.read(folder / RANGES_FILE)
@@ -232,13 +234,17 @@ def read_agent_folder(path: str | Path) -> AgentFolder:
         scalings=_read_scalings(folder / SCALING_FILE),
         ranges=ranges,
         code=opened_code(folder, facts),
-        sha256=_manifest_hash(folder),
+        sha256=sha256,
     )
 
 
 def find_agent_damage(folder: Path) -> str:
-    """Return how an agent's folder differs from its manifests, or an empty text if it is whole."""
-    damage = find_damage(folder)
+    """Return how an agent's folder differs from its manifests, or an empty text if it is whole.
+
+    A symbolic link in the place of what is written after deployment counts as damage: what is
+    written would go elsewhere.
+    """
+    damage = _find_link(folder) or find_damage(folder)
     if damage:
         return damage
     content = read_folder_manifest(folder)
@@ -255,6 +261,16 @@ def find_agent_damage(folder: Path) -> str:
         inside = {*read_folder_manifest(inner)["files"], MANIFEST_FILE}
         added = added or [f"{name}/{one}" for one in _added(inner, inside)]
     return f"{added[0]} was added" if added else ""
+
+
+def _find_link(folder: Path) -> str:
+    written = [p for p in folder.iterdir() if p.name in GROWING or p.name.startswith(".")]
+    paper = folder / PAPER_FOLDER
+    inside = list(paper.iterdir()) if paper.is_dir() and not paper.is_symlink() else []
+    links = sorted(p.relative_to(folder).as_posix() for p in (*written, *inside) if p.is_symlink())
+    if not links:
+        return ""
+    return f"{links[0]} is a symbolic link, through which files elsewhere would be written"
 
 
 def _added(folder: Path, listed: set[str]) -> list[str]:

@@ -18,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -46,6 +47,16 @@ _PATIENCE_S = 30.0
 _WRITTEN_HERE = frozenset({"n", "written", "previous", "sha256"})
 
 Entry = dict[str, Any]
+
+
+class _Held(threading.local):
+    """Folders that this thread is the sole writer of."""
+
+    def __init__(self) -> None:
+        self.folders: set[Path] = set()
+
+
+_held = _Held()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +143,7 @@ def append(folder: Path, entry: Mapping[str, Any]) -> Entry:
     taken = sorted(_WRITTEN_HERE & set(entry))
     if taken:
         raise DataError(f"an entry must not have {', '.join(taken)}, which are written anyway")
-    with _sole_writer(folder):
+    with sole_writer(folder):
         record = _whole(folder)
         last = record.entries[-1] if record.entries else None
         if last is not None and date <= date_of(last):
@@ -291,7 +302,50 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path, agent: str | None = None) -> Iterator[None]:
+    """Keep others from writing what grows in an agent's folder, and from putting another in place.
+
+    What holds it may ask for it again.
+
+    Parameters
+    ----------
+    folder : of the agent
+    agent : SHA-256 of the manifest of the agent that what is written belongs to; None: whichever is
+        there
+
+    Raises
+    ------
+    SearchError
+        If another agent is there meanwhile, another process writes, or nothing can be written.
+    """
+    place = folder.absolute()
+    _require_agent(folder, agent)  # where there is none no file is made
+    if place in _held.folders:
+        yield
+        return
+    with _locked(folder):
+        # it may have waited while the agent was replaced
+        _require_agent(folder, agent)
+        _held.folders.add(place)
+        try:
+            yield
+        finally:
+            _held.folders.remove(place)
+
+
+def _require_agent(folder: Path, agent: str | None) -> None:
+    if agent is None:
+        return
+    found = _manifest_hash(folder)
+    if found != agent:
+        raise SearchError(
+            f"the agent in {folder} was replaced meanwhile: its manifest must have the SHA-256 "
+            f"{agent}, as when it was loaded, got {found}; nothing is written, ask again"
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK_FILE, timeout=_PATIENCE_S, fallback_to_soft=False)
     try:
         lock.acquire()

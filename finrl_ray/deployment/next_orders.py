@@ -15,7 +15,7 @@ from finrl_ray.deployment.bar_checks.calendar import Closing
 from finrl_ray.deployment.bar_checks.volume import agent_needs_volume
 from finrl_ray.deployment.broker_files.holdings_file import HeldPositions
 from finrl_ray.deployment.forward_entry import GIVEN, PAPER, Account, record_signal
-from finrl_ray.deployment.forward_record import date_of, read
+from finrl_ray.deployment.forward_record import date_of, read, sole_writer
 from finrl_ray.deployment.holdings import Holdings
 from finrl_ray.deployment.new_bars import BarRules, NewBars, read_new_bars
 from finrl_ray.deployment.order_table import Order, orders_json, orders_of
@@ -162,8 +162,14 @@ def record_orders(agent: DeployedAgent, found: NextOrders) -> str:
     Raises
     ------
     DataError, SearchError
-        If a file cannot be written, or the record was changed.
+        If a file cannot be written, the record was changed, or another agent has taken the place
+        of this one since it was loaded.
     """
+    with sole_writer(agent.path, agent.folder.sha256):
+        return _record(agent, found)
+
+
+def _record(agent: DeployedAgent, found: NextOrders) -> str:
     add_seen_bars(agent.path, found.bars.rows, agent.config.data)
     entries = read(agent.path)
     last = date_of(entries[-1]) if entries else None

@@ -9,6 +9,7 @@ from finrl_ray.config.data import DataConfig
 from finrl_ray.data.labels import date_label
 from finrl_ray.deployment.agent_folder import BARS_FILE, PAPER_FOLDER
 from finrl_ray.deployment.bars import plain_bars, read_bars, write_bars
+from finrl_ray.deployment.forward_record import sole_writer
 from finrl_ray.errors import DataError
 from finrl_ray.files.atomic import atomic_path
 
@@ -42,12 +43,17 @@ def add_seen_bars(folder: Path, rows: pd.DataFrame, config: DataConfig) -> None:
     ------
     DataError
         If a row is not after the last one that was seen, or the file cannot be written.
+    SearchError
+        As `sole_writer`.
     """
     if rows.empty:
         return
-    path = folder / PAPER_FOLDER / BARS_FILE
     added = plain_bars(rows, config)
-    before = seen_until(folder)
+    with sole_writer(folder):
+        _add(folder / PAPER_FOLDER / BARS_FILE, added, seen_until(folder))
+
+
+def _add(path: Path, added: pd.DataFrame, before: np.datetime64 | None) -> None:
     first = added["date"].to_numpy().astype("datetime64[ns]").min()
     if before is not None and first <= before:
         raise DataError(

@@ -11,8 +11,9 @@ import pytest
 from bit_equality import assert_equal_bits
 from deployed_agents import TRAINED_ROWS, experiment, small_agent
 
+from finrl_ray.deployment import agent_folder
 from finrl_ray.deployment.agent_folder import AGENT_FILE, read_agent_folder, write_agent
-from finrl_ray.deployment.bars import plain_bars
+from finrl_ray.deployment.bars import plain_bars, read_bars
 from finrl_ray.errors import ConfigError, DataError, SearchError
 from finrl_ray.files.manifest import write_folder_manifest
 
@@ -89,6 +90,33 @@ def test_what_was_added_is_refused_and_what_grows_is_not(copy) -> None:
         with pytest.raises(SearchError, match=f"{added} was added"):
             read_agent_folder(copy)
         (copy / added).rmdir()
+
+
+@pytest.mark.parametrize(
+    "name", ["forward.jsonl", "paper", "paper/bars.parquet", "paper/more", ".forward.lock"]
+)
+def test_links_in_the_place_of_what_grows_are_refused(copy, tmp_path, name) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (copy / name).parent.mkdir(exist_ok=True)
+    for target in (mine, tmp_path / "not there"):
+        (copy / name).symlink_to(target)
+        with pytest.raises(SearchError, match=f"not what was deployed: {name} is a symbolic link"):
+            read_agent_folder(copy)
+        (copy / name).unlink()
+    read_agent_folder(copy)
+
+
+def test_what_is_read_while_it_is_replaced_counts_as_the_older_one(copy, monkeypatch) -> None:
+    known = read_agent_folder(copy).sha256
+
+    def replaced(path: Path) -> pd.DataFrame:
+        write_folder_manifest(copy, folders={}, more="another agent")
+        return read_bars(path)
+
+    monkeypatch.setattr(agent_folder, "read_bars", replaced)
+    assert read_agent_folder(copy).sha256 == known
+    assert read_agent_folder(copy).sha256 != known
 
 
 def test_facts_that_cannot_be_are_refused_although_the_manifest_fits(copy) -> None:

@@ -1,6 +1,8 @@
 """From files of prices and holdings to orders, bar after bar, as the env would have traded."""
 
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from finrl_ray.agents.rollout import evaluate_account
 from finrl_ray.deployment.agent import load_agent
 from finrl_ray.deployment.broker_files.holdings_file import HeldPositions, read_holdings
 from finrl_ray.deployment.forward_entry import find_changed_bars
-from finrl_ray.deployment.forward_record import read
+from finrl_ray.deployment.forward_record import read, sole_writer
 from finrl_ray.deployment.new_bars import BarRules
 from finrl_ray.deployment.next_orders import (
     NextOrders,
@@ -23,6 +25,7 @@ from finrl_ray.deployment.next_orders import (
     verdict_in_words,
 )
 from finrl_ray.errors import ConfigError, DataError, SearchError
+from finrl_ray.files.manifest import write_folder_manifest
 
 
 @pytest.fixture
@@ -122,6 +125,57 @@ def test_what_was_said_of_a_bar_is_never_said_again(deployed: SmallAgent, folder
     (folder / "forward.jsonl").write_bytes(written.replace(b"paper", b"given"))
     with pytest.raises(SearchError, match=r"line 1 of .*it was edited"):
         ask(folder, prices, last)
+
+
+def test_orders_of_an_agent_that_was_replaced_meanwhile_are_not_recorded(
+    deployed: SmallAgent, folder: Path
+) -> None:
+    prices, last = bars_of(deployed, TRAINED_ROWS, TRAINED_ROWS), day_of(deployed, TRAINED_ROWS)
+    agent = load_agent(folder)
+    found = next_orders(agent, prices, rules=BarRules(date=last))
+    manifest = (folder / "manifest.json").read_bytes()
+    write_folder_manifest(folder, folders={}, more="another agent")
+    with pytest.raises(
+        SearchError, match=r"was replaced meanwhile: .*nothing is written, ask again"
+    ):
+        record_orders(agent, found)
+    assert not (folder / "forward.jsonl").exists()
+    assert not (folder / "paper").exists()
+    (folder / "manifest.json").unlink()  # between two names
+    with pytest.raises(SearchError, match=r"manifest\.json cannot be read"):
+        record_orders(agent, found)
+    (folder / "manifest.json").write_bytes(manifest)
+    assert "recorded as line 1 of" in record_orders(agent, found)
+
+
+def test_two_signals_at_once_keep_every_bar(deployed: SmallAgent, folder: Path) -> None:
+    """One waits for the other, and does not put what it has read before in its place."""
+    first, second = (
+        (load_agent(folder), bars_of(deployed, row, row), day_of(deployed, row))
+        for row in (TRAINED_ROWS, TRAINED_ROWS + 1)
+    )
+    agent, prices, day = first
+    found = next_orders(agent, prices, rules=BarRules(date=day))
+    both = pd.concat([prices, second[1]])
+    later = next_orders(second[0], both, rules=BarRules(date=second[2]))
+    refused: list[Exception] = []
+
+    def write_later() -> None:
+        try:
+            record_orders(second[0], later)
+        except DataError as error:
+            refused.append(error)
+
+    with sole_writer(folder):
+        waiting = threading.Thread(target=write_later)
+        waiting.start()
+        time.sleep(0.2)
+        assert not (folder / "paper").exists()
+        record_orders(agent, found)
+    waiting.join()
+    assert "another program may have added it: ask again" in str(refused[0])
+    assert [entry["date"] for entry in read(folder)] == [day]
+    assert str(load_agent(folder).known_bars["date"].iloc[-1])[:10] == day
 
 
 def test_holdings_of_a_broker_are_traded_instead(

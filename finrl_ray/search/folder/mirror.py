@@ -22,6 +22,7 @@ from finrl_ray.errors import SearchError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.files.contained_path import checked_relative_path
 from finrl_ray.search.folder.names import (
+    AGENT_FILE,
     CONFIG_FILE,
     DATA_FILE,
     EXPERIMENT_FILE,
@@ -174,10 +175,12 @@ class FolderMirror:
 
     def _found(self) -> dict[str, Signature]:
         found = {}
+        agents = [path.parent.name for path in self.folder.glob(f"*/{AGENT_FILE}")]
+        left_out = {RAY_FOLDER, TENSORBOARD_FOLDER, *agents}
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder)
             hidden = any(part.startswith(".") for part in name.parts)
-            if name.parts[0] in (RAY_FOLDER, TENSORBOARD_FOLDER) or hidden or path.suffix == ".tmp":
+            if name.parts[0] in left_out or hidden or path.suffix == ".tmp":
                 continue
             try:
                 stat = path.stat()

@@ -37,7 +37,7 @@ from finrl_ray.workflows.deployment.planned import (
     TrainedAgent,
     train_planned,
 )
-from finrl_ray.workflows.deployment.replaced import kept_name, new_folder, require_place
+from finrl_ray.workflows.deployment.replaced import dated_name, new_folder, require_place
 from finrl_ray.workflows.deployment.rows import trained_rows
 
 AGENT_FOLDER = "agent"
@@ -151,7 +151,7 @@ def deploy(
     with tempfile.TemporaryDirectory() as scratch:
         agent = train_planned(plan, rows.cut(folder.market_data), Path(scratch), progress)
         extra = [as_onnx(Path(scratch), config, agent)] if onnx else []
-        kept = kept_name(target)
+        kept = dated_name(target)
         with new_folder(target, kept) as place:
             write_agent(
                 place,
@@ -165,6 +165,7 @@ def deploy(
                 facts=_facts(folder, chosen, plan, agent),
                 extra_files=extra,
             )
+            require_place(target, replace=replace)  # another may have been put there meanwhile
     return Deployment(
         path=target,
         trials=tuple(record.index for record in chosen.records),
@@ -173,8 +174,18 @@ def deploy(
         n_rows=rows.n_rows,
         timesteps=tuple(one.timesteps for one in agent.trainings),
         verdict=chosen.verdict_sentences,
-        notes=rows.notes,
-        kept=kept,
+        notes=(*rows.notes, *_where(folder, target, out)),
+        kept=kept if kept.exists() else None,
+    )
+
+
+def _where(folder: SearchFolder, target: Path, out: str | Path | None) -> tuple[str, ...]:
+    """Return that the agent is not where its search is, if that is in a store."""
+    if not folder.remote or out is not None:
+        return ()
+    return (
+        f"the agent is in {target} on this machine alone: it is not copied to the store of its "
+        "search, as its forward record grows where it trades",
     )
 
 

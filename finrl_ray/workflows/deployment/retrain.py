@@ -141,7 +141,7 @@ def retrain(
         changed = what_changed(folder, plan, trained.model, market, rows, trust=trust)
         seen = trained.seen
         extra = [as_onnx(Path(scratch), folder.config, trained)] if with_onnx else []
-        with new_folder(path, kept) as place:
+        with new_folder(path, kept, agent=folder.sha256) as place:
             write_agent(
                 place,
                 config=folder.config,

@@ -10,6 +10,7 @@ from committer_parts import CountingSearcher, small_committer
 from memory_store import MemoryStore
 from ray.tune.schedulers import FIFOScheduler
 
+from finrl_ray.deployment.agent_folder import AGENT_FILE, RECORD_FILE
 from finrl_ray.errors import SearchError
 from finrl_ray.search.folder import mirror
 from finrl_ray.search.folder.mirror import FolderMirror, fetch_folder, require_newest, whole_lines
@@ -280,6 +281,22 @@ def test_the_folder_that_is_here_is_used_unless_it_is_behind(
     FolderMirror(folder, URL).copy()
     with pytest.raises(SearchError, match="different ways"):
         fetch_folder(URL, tmp_path / "there")
+
+
+def test_deployed_agents_are_not_copied(folder: Path, store: MemoryStore) -> None:
+    """A copy that came back would take the place of a record that has grown."""
+    started(folder)
+    for name in ("agent", "agent_20240101_120000"):
+        (folder / name / "paper").mkdir(parents=True)
+        for file in (AGENT_FILE, RECORD_FILE, "paper/bars.parquet"):
+            (folder / name / file).write_text(name, encoding="utf-8")
+    (folder / "report").mkdir()
+    (folder / "report" / "report.html").write_text("report", encoding="utf-8")
+    copy = FolderMirror(folder, URL)
+    copy.copy()
+    assert "report/report.html" in copied(store)
+    assert not [name for name in copied(store) if name.startswith("agent")]
+    assert copy.left() == []
 
 
 def test_openings_of_the_test_window_elsewhere_count_here(

@@ -1,5 +1,6 @@
 """From a finished search to an agent's folder: its trial's model, of rows before a date alone."""
 
+import dataclasses
 import json
 import shutil
 from typing import Any
@@ -31,6 +32,7 @@ from finrl_ray.search.results.table import winner
 from finrl_ray.training.agent import train_agent
 from finrl_ray.training.threads import threads_of_a_trial
 from finrl_ray.workflows.deployment.deploy import Deployment, deploy
+from finrl_ray.workflows.deployment.planned import train_planned
 
 SECTIONS: dict[str, Any] = {
     "env": {"observation_scaling": "train", "random_start": True},
@@ -181,6 +183,44 @@ def test_an_older_agent_with_a_record_is_kept(folder, deployed, tmp_path) -> Non
     assert not (target / RECORD_FILE).exists()
     assert f"kept in {found.kept}" in found.sentences()[-1]
     read_agent_folder(target)
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_comes_while_it_is_trained_is_not_lost(
+    folder, deployed, tmp_path, monkeypatch, replace
+) -> None:
+    """`signal` begins a record, or another `deploy` is done first."""
+    target = tmp_path / "agent"
+    if replace:
+        shutil.copytree(deployed.path, target)
+
+    def meanwhile(*given: Any) -> Any:
+        shutil.copytree(deployed.path, target, dirs_exist_ok=True)
+        (target / RECORD_FILE).write_text("{}\n")
+        return train_planned(*given)
+
+    monkeypatch.setattr("finrl_ray.workflows.deployment.deploy.train_planned", meanwhile)
+    if replace:
+        kept = deploy(folder.path, out=target, replace=True).kept
+        assert kept is not None
+        assert not (target / RECORD_FILE).exists()
+    else:
+        kept = target
+        with pytest.raises(SearchError, match="holds an agent already; add --replace"):
+            deploy(folder.path, out=target)
+    assert (kept / RECORD_FILE).read_text() == "{}\n"
+
+
+def test_of_a_search_in_a_store_it_is_said_where_the_agent_is(
+    folder, deployed, monkeypatch
+) -> None:
+    assert "on this machine alone" not in "\n".join(deployed.sentences())
+    monkeypatch.setattr(
+        "finrl_ray.workflows.deployment.deploy.open_folder",
+        lambda path: dataclasses.replace(folder, remote="s3://bucket/runs/one"),
+    )
+    said = deploy("s3://bucket/runs/one", replace=True).sentences()  # the same model again
+    assert f"the agent is in {folder.path / 'agent'} on this machine alone" in "\n".join(said)
 
 
 def test_as_onnx_too(folder, deployed, tmp_path) -> None:
