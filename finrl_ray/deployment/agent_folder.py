@@ -59,6 +59,7 @@ GROWING = (RECORD_FILE, PAPER_FOLDER)
 ALIKE = "observation"
 """Key of the one scaling of an agent all of whose models see the same."""
 _FOLDERS = "folders"
+_MAPPINGS = ("verdict", "backtest", "versions")
 _OWN_FACTS = frozenset(
     {"format", "algorithm", "tickers", "features", "trained", "data_hash", "members", CODE_FOLDER}
 )
@@ -230,7 +231,7 @@ def read_agent_folder(path: str | Path) -> AgentFolder:
         path=folder,
         config=load_config(folder / CONFIG_FILE),
         facts=facts,
-        bars=read_bars(folder / BARS_FILE),
+        bars=_read_own_bars(folder / BARS_FILE),
         scalings=_read_scalings(folder / SCALING_FILE),
         ranges=ranges,
         code=opened_code(folder, facts),
@@ -249,10 +250,14 @@ def find_agent_damage(folder: Path) -> str:
         return damage
     content = read_folder_manifest(folder)
     folders: dict[str, str] = content.get(_FOLDERS, {})
+    if not isinstance(folders, Mapping) or not set(folders) <= {MEMBERS_FOLDER}:
+        return f"{MANIFEST_FILE} must list {MEMBERS_FOLDER} alone as a folder, with its SHA-256"
     listed = {*content["files"], MANIFEST_FILE, *folders, *GROWING, CODE_FOLDER}
     added = _added(folder, listed)
     for name, digest in folders.items():
         inner = folder / name
+        if inner.is_symlink():
+            return f"{name} is a symbolic link"
         damage = find_damage(inner)
         if damage:
             return f"{name}/: {damage}"
@@ -349,6 +354,16 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def _read_own_bars(path: Path) -> pd.DataFrame:
+    bars = read_bars(path)
+    if bars.empty or bars["date"].dtype.kind != "M" or bars["date"].isna().any():
+        raise SearchError(
+            f"{path} must have bars, each with a date, got {len(bars)} rows with dates of type "
+            f"{bars['date'].dtype}; put back what was deployed"
+        )
+    return bars
+
+
 def _read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = read_json(folder / AGENT_FILE)
@@ -366,7 +381,29 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     names = [*facts["tickers"], *facts["features"]] if _are_lists(facts) else [None]
     if not all(isinstance(name, str) for name in names):
         raise SearchError(f"{folder / AGENT_FILE} must name tickers, features, members and rows")
+    _check_trained(folder / AGENT_FILE, facts["trained"])
+    for name in _MAPPINGS:
+        if not isinstance(value := facts.get(name), Mapping | None):
+            raise SearchError(
+                f"{name} in {folder / AGENT_FILE} must be a mapping or null, got {value!r:.80}"
+            )
     return facts
+
+
+def _check_trained(path: Path, trained: Mapping[str, Any]) -> None:
+    """Refuse what does not say on which rows an agent was trained."""
+    named = [trained.get(name) for name in ("first", "last", "until")]
+    try:
+        first, last, until = (np.datetime64(str(one), "ns") for one in named)
+        rows = trained.get("rows")
+        whole = bool(first <= last < until) and type(rows) is int and rows > 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise SearchError(
+            f"trained in {path} must have the dates first, last and until, in this order, and rows "
+            f"above 0, got {str(dict(trained))[:200]}; put back what was deployed"
+        )
 
 
 def _are_lists(facts: Mapping[str, Any]) -> bool:

@@ -63,13 +63,20 @@ def read_bars(path: Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or lacks dates, tickers or closes.
     """
     try:
         require_regular(path, error=DataError)
-        return pd.read_parquet(path)
+        bars = pd.read_parquet(path)
     except READ_ERRORS as error:
         raise DataError(f"{path} cannot be read as prices: {error}") from error
+    missing = [name for name in ("date", "tic", "close") if name not in bars.columns]
+    if missing:
+        raise DataError(
+            f"{path} must have the columns date, tic and close, but lacks {', '.join(missing)}; "
+            "put back a copy"
+        )
+    return bars
 
 
 def with_new_bars(

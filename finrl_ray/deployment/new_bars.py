@@ -28,6 +28,8 @@ from finrl_ray.deployment.bar_checks.dates import (
     check_order,
     check_pattern,
     check_recent,
+    is_named,
+    named_instant,
 )
 from finrl_ray.deployment.bar_checks.grid import BarGrid, Stamps
 from finrl_ray.deployment.bar_checks.history import (
@@ -164,7 +166,9 @@ def _read(
     is_file = isinstance(source, Path) or str(source).lower().endswith(FILE_ENDINGS)
     if not is_file and (str(source) in SOURCES or is_own_source(named)):
         dates = BarGrid.of(known, (), tickers, config.timezone).dates
-        until = _now(rules).date() if rules.date is None else pd.Timestamp(rules.date).date()
+        until = _now(rules).date()
+        if rules.date is not None:
+            until = named_instant(rules.date).astype("datetime64[D]").item()
         first = dates[-_OVERLAP:][0].astype("datetime64[D]").item()
         window = replace(named, start=first, end=until + timedelta(days=1))
         read = _own_rows if is_own_source(window) else _named_rows
@@ -270,12 +274,8 @@ def _bar_to_act_on(
 def _named_bar(
     dates: DateArray, known: DateArray, calendar: BarCalendar, date: DateLike
 ) -> np.datetime64:
-    try:
-        wanted = pd.Timestamp(date).tz_localize(None).as_unit("ns").to_datetime64()
-    except (ValueError, TypeError, OverflowError):
-        raise DataError(f"--date must be a date such as 2020-01-31, got {date!r}") from None
-    is_day = wanted == wanted.astype("datetime64[D]")
-    same = dates.astype("datetime64[D]") == wanted if is_day else dates == wanted
+    wanted = named_instant(date)
+    same = is_named(dates, wanted)
     if same.any():
         found: np.datetime64 = dates[same][-1]
         return found

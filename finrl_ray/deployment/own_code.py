@@ -58,12 +58,28 @@ def remember_algorithms(facts: Mapping[str, Any]) -> None:
     Raises
     ------
     SearchError
-        If one is derived from no algorithm that there is.
+        If one is derived from no algorithm that there is, or the facts have another shape.
     """
-    derived = facts.get(CODE_FOLDER, {}).get("algorithms", {})
+    derived = _shaped(facts).get("algorithms", {})
     if not set(derived.values()) <= set(ALGORITHMS):
         raise SearchError(f"agent.json names algorithms that there are not: {derived}")
     remember_bases(derived)
+
+
+def _shaped(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said of own code, or refuse what `code_facts` does not write."""
+    known = facts.get(CODE_FOLDER, {})
+    if isinstance(known, Mapping):
+        references = known.get("references", [])
+        mappings = [known.get("files", {}), known.get("algorithms", {})]
+        texts = [references] if isinstance(references, list) else [[None]]
+        texts += [list(one.values()) if isinstance(one, Mapping) else [None] for one in mappings]
+        if all(isinstance(text, str) for part in texts for text in part):
+            return known
+    raise SearchError(
+        f"{CODE_FOLDER} in agent.json must have references, a list of texts, and files and "
+        f"algorithms, texts by name, got {str(known)[:200]}; put back what was deployed"
+    )
 
 
 def opened_code(folder: Path, facts: Mapping[str, Any]) -> CodeFiles:
@@ -80,7 +96,7 @@ def opened_code(folder: Path, facts: Mapping[str, Any]) -> CodeFiles:
         If a file is missing, was changed, or was added.
     """
     place = folder / CODE_FOLDER
-    known = facts.get(CODE_FOLDER, {}).get("files", {})
+    known = _shaped(facts).get("files", {})
     hashes = {
         checked_relative_path(name, f"{folder / 'agent.json'}"): known[name] for name in known
     }

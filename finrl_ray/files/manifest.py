@@ -45,7 +45,7 @@ def find_damage(folder: Path) -> str:
     manifest = folder / MANIFEST_FILE
     try:
         content = read_json(manifest)
-        whole = content.pop("sha256") == _digest(content)
+        whole = content.pop("sha256") == _digest(content) and "format" in content
     except FileNotFoundError:
         return f"{MANIFEST_FILE} is missing"
     except (SearchError, OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -54,7 +54,10 @@ def find_damage(folder: Path) -> str:
         return f"{MANIFEST_FILE} is damaged"
     if content["format"] != FORMAT:
         return f"{MANIFEST_FILE} has format {content['format']!r} instead of {FORMAT!r}"
-    for name, expected in content["files"].items():
+    files = content.get("files")
+    if not isinstance(files, Mapping) or not all(map(_is_fingerprint, files.values())):
+        return f"{MANIFEST_FILE} must list files with their bytes and sha256"
+    for name, expected in files.items():
         outside = why_outside(name)
         if outside:
             return f"{MANIFEST_FILE} names a file that is not in the folder: {outside}"
@@ -84,6 +87,10 @@ def flush_folder(folder: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_FILE)
+
+
+def _is_fingerprint(value: object) -> bool:
+    return isinstance(value, Mapping) and {"bytes", "sha256"} <= set(value)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

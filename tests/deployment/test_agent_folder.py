@@ -136,6 +136,63 @@ def test_facts_that_cannot_be_are_refused_although_the_manifest_fits(copy) -> No
         read_agent_folder(copy / "paper")
 
 
+CHANGED: dict[str, tuple[dict[str, object], str]] = {
+    "no code": ({"own_code": None}, "own_code in agent.json must have references"),
+    "files": ({"own_code": {"files": ["a.py"]}}, "own_code in agent.json must have references"),
+    "hash": ({"own_code": {"files": {"a.py": 1}}}, "own_code in agent.json must have references"),
+    "bases": ({"own_code": {"algorithms": {"a:b": []}}}, "own_code in agent.json must have"),
+    "references": ({"own_code": {"references": 1}}, "own_code in agent.json must have"),
+    "verdict": ({"verdict": "good"}, "verdict in .*must be a mapping or null, got 'good'"),
+    "versions": ({"versions": [1]}, "versions in .*must be a mapping or null"),
+    "backtest": ({"backtest": 1}, "backtest in .*must be a mapping or null"),
+    "until": ({"trained": {"until": "2020-03-24"}}, "trained in .*must have the dates first"),
+    "no date": (
+        {"trained": {"first": "x", "last": "y", "until": "z", "rows": 1}},
+        "trained in .*must have the dates first",
+    ),
+    "order": (
+        {"trained": {"first": "2020-01-02", "last": "2020-01-01", "until": "2021", "rows": 1}},
+        "trained in .*must have the dates first",
+    ),
+    "rows": (
+        {"trained": {"first": "2020-01-01", "last": "2020-01-02", "until": "2021", "rows": "1"}},
+        "trained in .*must have the dates first",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_facts_of_another_shape_are_refused(copy, case) -> None:
+    changed, words = CHANGED[case]
+    facts = json.loads((copy / AGENT_FILE).read_text(encoding="utf-8"))
+    (copy / AGENT_FILE).write_text(json.dumps({**facts, **changed}), encoding="utf-8")
+    write_folder_manifest(copy, folders={})
+    with pytest.raises(SearchError, match=words):
+        read_agent_folder(copy)
+
+
+@pytest.mark.parametrize(
+    "folders", [None, "members", ["members"], {"more": "x"}, {"../a": "x"}, {"members": 1}]
+)
+def test_folders_of_another_shape_are_refused(copy, folders) -> None:
+    write_folder_manifest(copy, folders=folders)
+    with pytest.raises(SearchError, match=r"manifest\.json"):
+        read_agent_folder(copy)
+
+
+def test_bars_of_another_shape_are_refused(copy) -> None:
+    whole = read_bars(copy / "bars.parquet")
+    for bars, words in (
+        (whole.drop(columns="tic"), "must have the columns date, tic and close, but lacks tic"),
+        (whole.iloc[:0], "must have bars, each with a date, got 0 rows"),
+        (whole.assign(date="soon"), "must have bars, each with a date, got .* rows"),
+    ):
+        bars.to_parquet(copy / "bars.parquet", index=False)
+        write_folder_manifest(copy, folders={})
+        with pytest.raises((SearchError, DataError), match=words):
+            read_agent_folder(copy)
+
+
 def test_an_agent_is_never_overwritten(deployed) -> None:
     with pytest.raises(SearchError, match="must not be overwritten; give another folder"):
         write_agent(

@@ -516,3 +516,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         DataError, match=r"prices must come from .*got 'yaho'\. Did you mean 'yahoo'"
     ):
         read("yaho")
+
+
+@pytest.mark.parametrize("date", ["foo", "9999-01-01"])
+def test_what_is_no_date_is_refused_before_a_download(date: str) -> None:
+    with pytest.raises(DataError, match=f"--date must be a date such as 2020-01-31, got '{date}'"):
+        read("yahoo", date=date)

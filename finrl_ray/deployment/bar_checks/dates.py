@@ -6,8 +6,10 @@ Each function raises `DataError` with what must hold, what came, where, and what
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
+import pandas as pd
 
 from finrl_ray._typing import BoolArray, DateArray, IntArray
+from finrl_ray.data.frames.dates import DateLike
 from finrl_ray.data.labels import date_label
 from finrl_ray.deployment.bar_checks.calendar import BarCalendar, Closing
 from finrl_ray.deployment.bar_checks.grid import Stamps
@@ -21,6 +23,41 @@ _OFF_CLOCK = 0.5
 _HOLES_TOLD = 2
 # clocks of the world differ by no more
 _ANY_CLOCK = timedelta(hours=26)
+
+
+def named_instant(date: DateLike) -> np.datetime64:
+    """Return the instant that `--date` names, on the clock of the bars; a time zone is left out.
+
+    Raises
+    ------
+    DataError
+        If it is no date, or one that nanoseconds since 1970 cannot hold.
+    """
+    try:
+        stamp = pd.Timestamp(date)
+        if not pd.isna(stamp):
+            instant: np.datetime64 = stamp.tz_localize(None).as_unit("ns").to_datetime64()
+            return instant
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise DataError(f"--date must be a date such as 2020-01-31, got {date!r}")
+
+
+def is_named(dates: DateArray, wanted: np.datetime64) -> BoolArray:
+    """Return which dates `--date` names: those of a whole day, unless it has a time of day."""
+    named: BoolArray = _as_named(dates, wanted) == wanted
+    return named
+
+
+def is_until(dates: DateArray, wanted: np.datetime64) -> BoolArray:
+    """Return which dates are not after those that `--date` names."""
+    until: BoolArray = _as_named(dates, wanted) <= wanted
+    return until
+
+
+def _as_named(dates: DateArray, wanted: np.datetime64) -> DateArray:
+    is_day = bool(wanted == wanted.astype("datetime64[D]"))
+    return dates.astype("datetime64[D]") if is_day else dates
 
 
 def check_order(stamps: Stamps) -> None:

@@ -22,6 +22,7 @@ from finrl_ray.deployment.agent_folder import (
     read_agent_folder,
     write_agent,
 )
+from finrl_ray.deployment.bar_checks.dates import is_until, named_instant
 from finrl_ray.deployment.bar_checks.volume import agent_needs_volume
 from finrl_ray.deployment.bars import market_of_bars, read_bars, with_new_bars
 from finrl_ray.deployment.new_bars import BarRules, read_new_bars
@@ -85,8 +86,8 @@ def retrain(
     agent : the folder
     prices : bars that the agent has not seen, as for `finrl-ray signal`; None: those alone that it
         has seen
-    last : date of the last bar to train on; None: the last one, which has to be recent where
-        `prices` are given
+    last : date of the last bar to train on, a day with all its bars or the time of one; None: the
+        last one, which has to be recent where `prices` are given
     at_once : train although it is not due
     trust : run code in the folder that somebody else has put there; see docs/trust.md
     progress : told before each training
@@ -110,8 +111,9 @@ def retrain(
     run_code(folder.path, folder.facts, folder.config, code, trust=trust, training=True)
     market = market_of_bars(bars, folder.config.data)
     schedule = folder.config.deploy.retrain
-    until = np.datetime64(folder.facts["trained"]["until"], "ns")
-    new = int((market.dates >= until).sum())
+    # bars do not come at equal steps, so that only the last one says which are new
+    since = np.datetime64(folder.facts["trained"]["last"], "ns")
+    new = int((market.dates > since).sum())
     due = new >= schedule.every
     if not due and not at_once:
         left = schedule.every - new
@@ -122,8 +124,8 @@ def retrain(
             kept=None,
             changed=(
                 f"not due: {counted(new, 'bar')} of {schedule.every} have come since "
-                f"{date_label(until)}, the first date that the agent was not trained on; it is due "
-                f"in {counted(left, 'bar')}",
+                f"{date_label(since)}, the last bar that it was trained on; it is due in "
+                f"{counted(left, 'bar')}",
             ),
         )
     if not new:
@@ -162,7 +164,7 @@ def _plan(folder: AgentFolder) -> AgentPlan:
             PlannedTrial(
                 trial=int(one["trial"]),
                 rank=one["rank"],
-                sample=one["sample"],
+                sample=dict(one["sample"]),
                 stretches=tuple(Stretch(**stretch) for stretch in one["stretches"]),
             )
             for one in folder.facts["trials"]
@@ -183,6 +185,7 @@ def _bars(
 ) -> pd.DataFrame:
     """Return every bar that is known, the given ones included, up to the last one wanted."""
     bars, data = folder.bars, folder.config.data
+    wanted = None if last is None else named_instant(last)
     seen = folder.path / PAPER_FOLDER / BARS_FILE
     if seen.is_file():
         bars = with_new_bars(bars, read_bars(seen), data)
@@ -199,9 +202,16 @@ def _bars(
             progress=progress,
         )
         bars = with_new_bars(bars, found.rows, data) if len(found.rows) else bars
-    if last is not None:
-        bars = bars[bars["date"] <= pd.Timestamp(last)].reset_index(drop=True)
-    return bars
+    if wanted is None:
+        return bars
+    kept = is_until(bars["date"].to_numpy().astype("datetime64[ns]"), wanted)
+    if not kept.any():
+        raise DataError(
+            f"{folder.path}: there must be bars to train on up to --date {date_label(wanted)}, but "
+            f"the first one that is known is of {date_label(bars['date'].to_numpy().min())}; give "
+            "a later date"
+        )
+    return bars[kept].reset_index(drop=True)
 
 
 def _first_row(folder: AgentFolder, market: MarketData) -> int:

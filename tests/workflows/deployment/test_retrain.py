@@ -72,7 +72,7 @@ def assert_same_network(one: Path, other: Path) -> None:
 def test_before_it_is_due_nothing_is_done(agent) -> None:
     found = retrain(agent, prices=bars(last="2021-02-10"), last="2021-02-10")
     assert (found.due, found.trained, found.kept) == (False, False, None)
-    assert "8 bars of 20 have come since 2021-02-01" in found.changed[0]
+    assert "8 bars of 20 have come since 2021-01-29, the last bar that it was" in found.changed[0]
     assert "it is due in 12 bars" in found.changed[0]
     assert [path.name for path in agent.parent.iterdir()] == ["agent"]
 
@@ -200,6 +200,32 @@ def test_it_may_be_trained_before_it_is_due(agent) -> None:
     assert (found.due, found.trained) == (False, True)
     with pytest.raises(DataError, match="there is no bar that the agent was not trained on"):
         retrain(agent, at_once=True)
+
+
+def test_a_bar_that_comes_early_counts(agent) -> None:
+    """As the end of a month: the median step after the last one is later."""
+    facts = json.loads((agent / "agent.json").read_text(encoding="utf-8"))
+    facts["trained"]["until"] = "2021-02-04"
+    (agent / "agent.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_folder_manifest(agent, folders={})
+    (said,) = retrain(agent, prices=bars(last="2021-02-10"), last="2021-02-10").changed
+    assert said.startswith("not due: 8 bars of 20 have come since 2021-01-29")
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_date_is_read_as_signal_reads_it(agent, given) -> None:
+    seen = agent / PAPER_FOLDER / BARS_FILE
+    seen.parent.mkdir()
+    bars(last="2021-02-10").to_parquet(seen)
+    more = bars(last="2021-02-10") if given else None
+    for date in ("foo", "NaT", "9999-01-01"):
+        with pytest.raises(DataError, match=f"--date must be a date such as .*got '{date}'"):
+            retrain(agent, prices=more, last=date)
+    for date in ("2021-02-08", "2021-02-08T00:00:00+02:00"):
+        assert "not due: 6 bars of 20" in retrain(agent, prices=more, last=date).changed[0]
+    if not given:
+        with pytest.raises(DataError, match=r"up to --date 2019-01-01, but the first .*2020-01"):
+            retrain(agent, last="2019-01-01")
 
 
 def test_an_ensemble_is_trained_again(tmp_path) -> None:
