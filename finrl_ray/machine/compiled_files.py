@@ -12,7 +12,7 @@ import functools
 import glob
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def with_safe_files(dispatcher: Any, stamp: bytes) -> Any:
     place = Path(files._index_path)
     of = hashlib.sha256(stamp + numba.__version__.encode()).hexdigest()[:12]
     files._data_name_pattern = f"{place.stem}.{of}.{_PROCESS}.{{number:d}}.nbc"
+    files._load_index = _own_entries(files._load_index, f"{place.stem}.{of}.")
     # of all threads, since Numba lets one of them compile at a time
     lock = FileLock(place.with_suffix(".lock"), timeout=PATIENCE_S, thread_local=False)
     compile_now = dispatcher.compile
@@ -70,6 +71,21 @@ def with_safe_files(dispatcher: Any, stamp: bytes) -> Any:
 
     dispatcher.compile = compile_once
     return dispatcher
+
+
+def _own_entries(
+    load_index: Callable[[], dict[Any, str]], own: str
+) -> Callable[[], dict[Any, str]]:
+    """Return what reads a function's list of files without those that other names were given to.
+
+    A list that Numba alone has written, or an earlier version of this module, may be of the same
+    code. Numba would write what it compiles under the name there, and `_remove_others` remove it.
+    """
+
+    def load() -> dict[Any, str]:
+        return {key: name for key, name in load_index().items() if name.startswith(own)}
+
+    return load
 
 
 def _is_known(dispatcher: Any, signature: Any) -> bool:
