@@ -89,7 +89,7 @@ READING = (
     ["show", "DIR"],
     ["ls", "RUNS"],
     ["report", "DIR"],
-    ["compare", "DIR", "DIR", "--html", "PAGE"],
+    ["compare", "DIR", "OTHER", "--html", "PAGE"],
     ["doctor", str(QUICKSTART), "--no-measure"],
     ["audit", str(QUICKSTART)],
 )
@@ -417,6 +417,7 @@ def reading(repeats: int) -> dict[str, Any]:
         (search,) = (folder / "runs").iterdir()
         names = {
             "DIR": str(search),
+            "OTHER": str(shutil.copytree(search, folder / "other")),
             "RUNS": str(folder / "runs"),
             "PAGE": str(folder / "page.html"),
         }
