@@ -317,6 +317,7 @@ def _listing(found: "Sequence[ListedSearch]", gap: int) -> Table:
 
 
 COMPARED_MEASURES = (
+    "annual_volatility",
     "appraisal_ratio",
     "sharpe_ratio",
     "max_drawdown",
@@ -324,7 +325,7 @@ COMPARED_MEASURES = (
     "beta",
     "turnover",
 )
-"""Measures of the best trial that stand beside those of other searches."""
+"""Measures of the best trial that stand beside those of other searches, after its return."""
 _COMPARED = (
     ("algorithm", "algorithm", ""),
     ("tickers", "tickers", "d"),
@@ -334,6 +335,8 @@ _COMPARED = (
     ("best_trial", "best trial", "d"),
     ("ranked_by", "ranked by", ""),
     ("score", "score", ".2f"),
+    ("total_return", "return", ".1%"),
+    ("benchmark_return", "buy & hold", ".1%"),
     *((SHOWN[name].name, SHOWN[name].label, SHOWN[name].format) for name in COMPARED_MEASURES),
     ("judged_on", "judged on", ""),
     ("judged_ratio", "ratio judged", ".2f"),
@@ -341,6 +344,8 @@ _COMPARED = (
     ("dsr", "deflated Sharpe", ".2f"),
     ("pbo", "PBO", ".2f"),
     ("verdict", "verdict", ""),
+    ("verdict_says", "it says", ""),
+    ("test_total_return", "return, test", ".1%"),
     ("test_appraisal_ratio", "appraisal, test", ".2f"),
     ("test_sharpe_ratio", "Sharpe, test", ".2f"),
     ("total_timesteps", "env steps", ",.0f"),

@@ -25,7 +25,8 @@ from finrl_ray.cli.main import app
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import fitted_scaling
-from finrl_ray.errors import SearchError
+from finrl_ray.errors import ConfigError, SearchError
+from finrl_ray.files.manifest import write_folder_manifest
 from finrl_ray.report.read_search import read_search
 from finrl_ray.report.write import write_report
 from finrl_ray.search.folder.folder import open_folder
@@ -78,6 +79,25 @@ def searched(ray_session_of_two: None, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def copied(searched: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(searched, tmp_path / searched.name))
+
+
+@pytest.mark.parametrize(
+    ("part", "named"), [("algorithm", "evil_code:Agent"), ("env", {"class_": "evil_code:Env"})]
+)
+def test_code_that_only_a_members_file_names_does_not_run(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, named: Any
+) -> None:
+    (tmp_path / "evil_code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (file,) = copied.rglob("ensemble.json")
+    content = json.loads(file.read_text())
+    of_member = content["members"][1]
+    of_member[part] = {**of_member[part], **named} if part == "env" else named
+    file.write_text(json.dumps(content))
+    write_folder_manifest(file.parent)  # as one writes it who means harm
+    with pytest.raises(ConfigError, match=r"names evil_code:.*, which the config does not"):
+        load_winner(open_folder(copied))
+    assert not (tmp_path / "ran").exists()
 
 
 def by_hand(path: Path):

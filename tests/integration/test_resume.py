@@ -40,7 +40,7 @@ def undisturbed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize(
     ("number", "exit_code", "after"),
     [
-        (signal.SIGINT, 130, 5),
+        pytest.param(signal.SIGINT, 130, 5, marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, 130, 9, marks=pytest.mark.long),
         (signal.SIGKILL, -9, 7),
     ],

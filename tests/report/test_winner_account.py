@@ -29,7 +29,7 @@ from finrl_ray.workflows import backtest
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["close", "next_open"])
+@pytest.fixture(scope="module", params=["close", pytest.param("next_open", marks=pytest.mark.long)])
 def search(request, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> SearchReport:
     place = tmp_path_factory.mktemp("account")
     config = small_config(

@@ -28,6 +28,7 @@ from finrl_ray.workflows.confirm import (
 )
 from finrl_ray.workflows.confirmation_config import confirmation_config, new_seed
 from finrl_ray.workflows.confirmation_files import read_confirmation
+from finrl_ray.workflows.deployment.chosen import chosen_trials
 
 RAW = {
     "name": "few",
@@ -96,6 +97,10 @@ def test_configurations_are_ranked_by_their_lower_bound(searched) -> None:
     again = read_confirmation(searched)
     assert again is not None
     assert again.path == found.path
+    # what `deploy --confirmed` takes
+    chosen = chosen_trials(open_folder(searched), confirmed=True)
+    assert [record.index for record in chosen.records] == [int(table["trial"].iloc[0])]
+    assert "confirmation" in chosen.why
     with pytest.raises(SearchError, match="give the folder of the search, two folders up"):
         backtest(found.path)
     with pytest.raises(SearchError, match="is not the folder of a search, whose best"):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.config.dump import config_to_dict
+from finrl_ray.baselines.names import BUY_AND_HOLD
+from finrl_ray.config.dump import config_to_dict, yaml_value
 from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.errors import FinRLRayError, SearchError
 from finrl_ray.report.charts.figure import Figure
@@ -26,7 +27,7 @@ from finrl_ray.report.pages.blocks import (
 )
 from finrl_ray.report.read_search import SearchReport, read_search
 from finrl_ray.report.terminal_tables import COMPARED_MEASURES, compared_rows
-from finrl_ray.statistics.verdict_text import series_name
+from finrl_ray.statistics.verdict_text import meaning_of, series_name
 from finrl_ray.support.progress import Progress, no_progress
 
 _NOT_SETTINGS = ("name", "search.storage_path", "search.local_path")
@@ -87,11 +88,13 @@ def comparison_table(searches: Sequence[SearchReport]) -> pd.DataFrame:
     """Return one row per search.
 
     Columns: `search`, `path`, `algorithm`, `tickers`, `train`, `validation` (spans of dates),
-    `data_hash`, `state`, `trials`, `best_trial`, `ranked_by`, `score`, `appraisal_ratio`,
-    `sharpe_ratio`, `max_drawdown`, `exposure`, `beta`, `turnover` (of the best trial, validation),
-    `judged_ratio` with `judged_se` (what the verdict is about) and `judged_on`, `dsr`, `pbo`,
-    `verdict`, `test_appraisal_ratio`, `test_sharpe_ratio` (if opened), `total_timesteps`,
-    `wall_time_s`, `steps_per_second`.
+    `data_hash`, `state`, `trials`, `best_trial`, `ranked_by`, `score`, `total_return`,
+    `benchmark_return` (of buy & hold), `annual_volatility`, `appraisal_ratio`, `sharpe_ratio`,
+    `max_drawdown`, `exposure`, `beta`, `turnover` (of the best trial, validation), `judged_ratio`
+    with `judged_se` (what the verdict is about) and `judged_on`, `dsr`, `pbo`, `verdict` and
+    `verdict_says`, `test_total_return`, `test_appraisal_ratio`, `test_sharpe_ratio` (if opened),
+    `total_timesteps`, `wall_time_s`, `steps_per_second`. Without a winner or a verdict they are
+    empty.
     """
     rows = [_row(name, one) for name, one in zip(labels(searches), searches, strict=True)]
     return pd.DataFrame(rows)
@@ -115,19 +118,33 @@ def _row(name: str, search: SearchReport) -> dict[str, Any]:
         "trials": len(search.trials),
         "best_trial": search.winner,
         "ranked_by": search.ranked_by,
-        **{one: best.get(one) for one in ("score", *COMPARED_MEASURES)},
+        "score": best.get("score"),
+        "total_return": best.get("total_return"),
+        "benchmark_return": _held_return(search),
+        **{one: best.get(one) for one in COMPARED_MEASURES},
         "judged_ratio": math.nan if found is None else found.sharpe_annual,
         "judged_se": math.nan if found is None else found.standard_error_annual,
         "judged_on": "" if found is None else series_name(found),
         "dsr": math.nan if found is None else found.dsr,
         "pbo": math.nan if found is None else found.pbo,
         "verdict": "" if found is None else found.kind,
+        "verdict_says": "" if found is None else meaning_of(found),
+        "test_total_return": agent.get("total_return"),
         "test_appraisal_ratio": agent.get("appraisal_ratio"),
         "test_sharpe_ratio": agent.get("sharpe_ratio"),
         "total_timesteps": search.total_timesteps,
         "wall_time_s": seconds,
         "steps_per_second": search.total_timesteps / seconds if seconds > 0 else None,
     }
+
+
+def _held_return(search: SearchReport) -> float | None:
+    """Return what buy & hold earned on the validation window; None where folds are judged."""
+    if search.folder.plan is not None:
+        return None
+    rows = {row["strategy"]: row for row in search.baselines.to_dict("records")}
+    value = rows.get(BUY_AND_HOLD, {}).get("total_return")
+    return None if value is None else float(value)
 
 
 def _span(window: Any) -> str:
@@ -171,7 +188,7 @@ def config_differences(searches: Sequence[SearchReport]) -> pd.DataFrame:
     keys = dict.fromkeys(key for one in flat for key in one)
     rows = []
     for key in keys:
-        values = [str(one.get(key, _UNSET)) for one in flat]
+        values = [yaml_value(one[key]) if key in one else _UNSET for one in flat]
         if key not in _NOT_SETTINGS and len(set(values)) > 1:
             rows.append([key, *values])
     return pd.DataFrame(rows, columns=["setting", *names])

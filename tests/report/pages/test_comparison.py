@@ -41,6 +41,10 @@ def test_one_row_each(paths: list[Path]) -> None:
     verdict = searches[0].verdict.verdict
     assert table.loc["one", "judged_ratio"] == verdict.sharpe_annual
     assert table.loc["one", "validation"] == "2020-07-01 to 2021-02-01"
+    held = searches[0].baselines.set_index("strategy").loc["buy_and_hold", "total_return"]
+    assert table.loc["one", "total_return"] == searches[0].winner_row["total_return"]
+    assert table.loc["one", "benchmark_return"] == held
+    assert table.loc["one", "verdict_says"] in searches[0].verdict.sentences()[0]
 
 
 def test_what_differs_and_what_must_not_be_compared(paths: list[Path]) -> None:
@@ -52,6 +56,19 @@ def test_what_differs_and_what_must_not_be_compared(paths: list[Path]) -> None:
     different = config_differences([first, second]).set_index("setting")
     assert different.loc["search.num_samples"].tolist() == ["6", "9"]
     assert "name" not in different.index
+
+
+def test_settings_are_written_as_in_a_config(tmp_path: Path) -> None:
+    sections = [{}, {"env": {"parity": True}, "agent": {"model_kwargs": {"gamma": 0.9}}}]
+    made = [
+        made_search(tmp_path, n_trials=1, name=f"s{i}", **one).path
+        for i, one in enumerate(sections)
+    ]
+    different = config_differences(read_searches(made))
+    values = different.drop(columns="setting").to_numpy().ravel().tolist()
+    assert {"true", "false"} <= {*values}
+    assert not {"True", "False", "None"} & {*values}
+    assert not any("'" in value for value in values)
 
 
 def test_verdicts_by_different_rules_are_said(paths: list[Path], tmp_path: Path) -> None:

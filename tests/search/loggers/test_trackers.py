@@ -278,7 +278,7 @@ PBT_SPACE = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_under_trackers")
 def test_mlflow_has_every_result_under_population_based_training(tmp_path, monkeypatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
