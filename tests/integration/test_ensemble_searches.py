@@ -91,8 +91,7 @@ def test_code_that_only_a_members_file_names_does_not_run(
     monkeypatch.syspath_prepend(str(tmp_path))
     (file,) = copied.rglob("ensemble.json")
     content = json.loads(file.read_text())
-    of_member = content["members"][1]
-    of_member[part] = {**of_member[part], **named} if part == "env" else named
+    content["members"][1][part] = named
     file.write_text(json.dumps(content))
     write_folder_manifest(file.parent)  # as one writes it who means harm
     with pytest.raises(ConfigError, match=r"names evil_code:.*, which the config does not"):
