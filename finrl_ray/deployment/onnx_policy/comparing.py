@@ -11,7 +11,6 @@ by on these observations, which is measured beside float64.
 
 import copy
 import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,9 @@ from torch import nn
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.agents.frame_stack import n_stack_of_model
-from finrl_ray.deployment.onnx_policy.graph import INPUT, Normalizer, network_of
+from finrl_ray.deployment.onnx_policy.graph import INPUT, Network, Normalizer, network_of
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.on_policy.per_ticker import by_ticker, one_action_each
 
 TOLERANCE = 1e-5
 """How far an action may be from SB3's, where actions lie within -1..1; of wider bounds so much of
@@ -98,10 +98,10 @@ def rounding(model: BaseAlgorithm, seen: AnyArray) -> Rounding:
     model : of SB3
     seen : array of shape (M, S), as the policy sees it
     """
-    layers = network_of(model).layers
-    exact = _outputs(layers, seen, th.float64)
-    together = _outputs(layers, seen, th.float32)
-    alone = np.concatenate([_outputs(layers, row[np.newaxis], th.float32) for row in seen])
+    network = network_of(model)
+    exact = _outputs(network, seen, th.float64)
+    together = _outputs(network, seen, th.float32)
+    alone = np.concatenate([_outputs(network, row[np.newaxis], th.float32) for row in seen])
     moved = max(float(np.abs(one - exact).max(initial=0.0)) for one in (together, alone))
     actions = 0.0
     if isinstance(model.action_space, spaces.Box):
@@ -159,10 +159,14 @@ def acted_rows(model: BaseAlgorithm, env: VecEnv, normalizer: Normalizer | None)
     return np.concatenate(rows)
 
 
-def _outputs(layers: Sequence[nn.Module], seen: AnyArray, dtype: th.dtype) -> FloatArray:
-    network = nn.Sequential(*copy.deepcopy(list(layers))).to("cpu", dtype).eval()
+def _outputs(network: Network, seen: AnyArray, dtype: th.dtype) -> FloatArray:
+    layers = nn.Sequential(*copy.deepcopy(list(network.layers))).to("cpu", dtype).eval()
     with th.no_grad():
-        found = network(th.as_tensor(np.asarray(seen), dtype=dtype).flatten(1))
+        shown = th.as_tensor(np.asarray(seen), dtype=dtype).flatten(1)
+        if network.n_tickers is None:
+            found = layers(shown)
+        else:
+            found = one_action_each(layers(by_ticker(shown, network.n_tickers)))
     result: FloatArray = found.numpy().astype(np.float64)
     return result
 

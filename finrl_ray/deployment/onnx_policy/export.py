@@ -29,7 +29,7 @@ from finrl_ray.deployment.onnx_policy.comparing import (
     compare,
     random_rows,
 )
-from finrl_ray.deployment.onnx_policy.graph import Normalizer, policy_graph, refusal
+from finrl_ray.deployment.onnx_policy.graph import WRITTEN, Normalizer, policy_graph, refusal
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.errors import ConfigError
@@ -38,8 +38,8 @@ from finrl_ray.support.extras import require_extra
 
 ONNX_FILE = "model.onnx"
 """Its name in an agent's folder."""
-PER_TICKER = "PerTickerPolicy"
 _WITHOUT = frozenset({"recurrent_ppo", "crossq"})
+_OTHER_POLICIES = frozenset({"MlpLstmPolicy", "MultiInputPolicy", "CnnPolicy"})
 
 
 def require_onnx(algorithm: str, *, together: bool = False, policy: str = "MlpPolicy") -> None:
@@ -54,8 +54,8 @@ def require_onnx(algorithm: str, *, together: bool = False, policy: str = "MlpPo
     Raises
     ------
     ConfigError
-        If the extra is not installed, or the agent is an ensemble or of an algorithm without an MLP
-        policy that ONNX has.
+        If the extra is not installed, or the agent is an ensemble or of an algorithm or a policy
+        that is not written.
     """
     require_extra("onnx", "writing an agent as ONNX")
     if together:
@@ -63,15 +63,10 @@ def require_onnx(algorithm: str, *, together: bool = False, policy: str = "MlpPo
             "one ONNX file holds one policy, and the agent is an ensemble, whose members may see "
             "different things; deploy one of its trials with --trial, or leave --onnx out"
         )
-    if policy == PER_TICKER:
+    if algorithm in _WITHOUT or policy in _OTHER_POLICIES:
+        told = algorithm if policy == "MlpPolicy" else f"{algorithm} with agent.policy {policy}"
         raise ConfigError(
-            f"only agents with an MLP policy can be written as ONNX, got agent.policy {policy}, "
-            "one network for each ticker; leave --onnx out"
-        )
-    if algorithm in _WITHOUT:
-        raise ConfigError(
-            "only agents with an MLP policy of ppo, a2c, trpo, sac, tqc, td3, ddpg or dqn can be "
-            f"written as ONNX, got {algorithm}; leave --onnx out"
+            f"only agents with {WRITTEN} can be written as ONNX, got {told}; leave --onnx out"
         )
 
 
@@ -92,7 +87,7 @@ def export_onnx(
 
     Parameters
     ----------
-    model : of SB3, with an MLP policy
+    model : of SB3, with an MLP policy or `PerTickerPolicy`
     target : of the file
     statistics : of the VecNormalize that it was trained under; None: those of the model's own env
         if it has one

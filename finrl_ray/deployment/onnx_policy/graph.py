@@ -19,9 +19,15 @@ from torch import nn
 
 from finrl_ray._typing import AnyArray
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.on_policy.per_ticker import PerTickerExtractor
 
 INPUT, OUTPUT = "observation", "action"
 OPSET, IR_VERSION = 17, 8
+WRITTEN = (
+    "an MLP policy of ppo, a2c, trpo, sac, tqc, td3, ddpg or dqn, or PerTickerPolicy of ppo, a2c "
+    "or trpo,"
+)
+"""What can be written, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,11 +40,14 @@ class Network:
     squashed : whether the last of them is followed by tanh, or has been, so that what comes out is
         stretched to the bounds of actions; else it is cut off at them
     tanh : whether that tanh is still to be applied
+    n_tickers : how many tickers go through these layers one by one, each as `by_ticker` shows it;
+        None: the observation goes through them as it is
     """
 
     layers: Sequence[nn.Module]
     squashed: bool
     tanh: bool
+    n_tickers: int | None = None
 
 
 def network_of(model: BaseAlgorithm) -> Network:
@@ -47,7 +56,8 @@ def network_of(model: BaseAlgorithm) -> Network:
     Raises
     ------
     ConfigError
-        If its policy is no MLP policy of SB3's PPO, A2C, TRPO, SAC, TQC, TD3, DDPG or DQN.
+        If its policy is neither an MLP policy of SB3's PPO, A2C, TRPO, SAC, TQC, TD3, DDPG or DQN
+        nor `PerTickerPolicy`.
     """
     policy: Any = model.policy
     if not isinstance(model.observation_space, spaces.Box) or is_image_space(
@@ -58,9 +68,16 @@ def network_of(model: BaseAlgorithm) -> Network:
         raise refusal(model, "it remembers what it has seen (a recurrent policy)")
     if isinstance(policy, ActorCriticPolicy):
         _require(model, policy.pi_features_extractor, FlattenExtractor)
-        _require(model, policy.mlp_extractor, MlpExtractor)
-        layers = [*policy.mlp_extractor.policy_net, policy.action_net]
-        return Network(layers=layers, squashed=policy.squash_output, tanh=policy.squash_output)
+        extractor: Any = policy.mlp_extractor
+        squashed, per_ticker = policy.squash_output, type(extractor) is PerTickerExtractor
+        if not per_ticker:
+            _require(model, extractor, MlpExtractor)
+        return Network(
+            layers=[*extractor.policy_net, policy.action_net],
+            squashed=squashed,
+            tanh=squashed,
+            n_tickers=extractor.n_tickers if per_ticker else None,
+        )
     acting = getattr(policy, "actor", None) or getattr(policy, "q_net", None)
     if acting is None:
         raise refusal(model, f"its policy is a {type(policy).__name__}")
@@ -82,9 +99,8 @@ def _require(model: BaseAlgorithm, part: Any, wanted: type) -> None:
 def refusal(model: Any, why: str) -> ConfigError:
     """Return the error for a model that cannot be written as ONNX."""
     return ConfigError(
-        "only agents with an MLP policy of ppo, a2c, trpo, sac, tqc, td3, ddpg or dqn can be "
-        f"written as ONNX, and this {type(model).__name__} is none: {why}; leave ONNX out, and act "
-        "with finrl_ray.load_agent"
+        f"only agents with {WRITTEN} can be written as ONNX, and this {type(model).__name__} is "
+        f"none: {why}; leave ONNX out, and act with finrl_ray.load_agent"
     )
 
 
@@ -120,6 +136,30 @@ class Graph:
         if missing:
             found = self.add("Where", missing, self.constant(np.float64(0.0)), found)
         return self.add("Cast", found, to=to.FLOAT)
+
+    def by_ticker(self, seen: str, n_entries: int, n_tickers: int) -> str:
+        """Add what `finrl_ray.learners.on_policy.per_ticker.by_ticker` does.
+
+        Parameters
+        ----------
+        seen : name of an array of shape (B, n_entries), an account's entry and K for each ticker
+        n_entries : 1 + K*N
+        n_tickers : N
+
+        Returns
+        -------
+        str
+            Name of an array of shape (B*N, 1 + 2K).
+        """
+        kinds = (n_entries - 1) // n_tickers
+        own_entries = 1 + np.arange(kinds * n_tickers).reshape(kinds, n_tickers).T
+        nothing = np.zeros(n_tickers, dtype=np.int64)
+        account = self.add("Gather", seen, self.constant(nothing[:, np.newaxis]), axis=1)
+        own = self.add("Gather", seen, self.constant(own_entries.astype(np.int64)), axis=1)
+        mean = self.add("ReduceMean", own, axes=[1], keepdims=1)
+        means = self.add("Gather", mean, self.constant(nothing), axis=1)
+        joined = self.add("Concat", account, own, means, axis=2)
+        return self.add("Reshape", joined, self.constant(np.array([-1, 1 + 2 * kinds])))
 
     def passed(self, seen: str, layer: nn.Module) -> str | None:
         """Add a layer of torch; None where there is no such operator here."""
@@ -215,11 +255,15 @@ def policy_graph(onnx: Any, model: BaseAlgorithm, normalizer: Normalizer | None)
     assert shape is not None
     if len(shape) != 1:
         seen = graph.add("Flatten", seen, axis=1)
+    if network.n_tickers is not None:
+        seen = graph.by_ticker(seen, int(np.prod(shape)), network.n_tickers)
     for layer in network.layers:
         found = graph.passed(seen, layer)
         if found is None:
             raise refusal(model, f"its policy has a layer {layer}")
         seen = found
+    if network.n_tickers is not None:
+        seen = graph.add("Reshape", seen, graph.constant(np.array([-1, network.n_tickers])))
     if network.tanh:
         seen = graph.add("Tanh", seen)
     kind = onnx.TensorProto

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
 from deployed_agents import experiment, small_agent
+from gymnasium import spaces
 from market_env import MarketEnv
 from small_models import env_of, small_model
 from stable_baselines3 import PPO, SAC, TD3
@@ -28,6 +30,7 @@ from finrl_ray.deployment.onnx_policy.export import (
 )
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.errors import ConfigError
+from finrl_ray.learners.on_policy.per_ticker import PerTickerPolicy
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -175,12 +178,10 @@ def test_actions_of_other_bounds(made: Any, tmp_path: Path) -> None:
 
 
 def test_one_choice_for_each_ticker(tmp_path: Path) -> None:
-    import gymnasium as gym
-
     class Choices(MarketEnv):
         def __init__(self) -> None:
             super().__init__()
-            self.action_space = gym.spaces.MultiDiscrete([3, 2])
+            self.action_space = spaces.MultiDiscrete([3, 2])
 
         def step(self, action: Any) -> Any:
             return super().step(np.asarray(action) - 1)
@@ -192,6 +193,48 @@ def test_one_choice_for_each_ticker(tmp_path: Path) -> None:
     expected = model.predict(rows, deterministic=True)[0]
     assert len(np.unique(expected, axis=0)) > 2
     np.testing.assert_array_equal(acted(file, rows), expected)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("n_tickers", [1, 2, 4])
+def test_one_network_for_each_ticker(n_tickers: int, normalize: bool, tmp_path: Path) -> None:
+    """Its output does not follow the order of layers alone: the tickers are rows of the batch."""
+    env: Any = DummyVecEnv([lambda: Tickers(n_tickers)])
+    env = VecNormalize(env) if normalize else env
+    policy = {"net_arch": [16, 8]}
+    model = PPO(PerTickerPolicy, env, n_steps=32, policy_kwargs=policy, seed=0)
+    model.learn(64)
+    with th.no_grad():  # an untrained policy hardly acts
+        model.policy.action_net.weight *= 100.0
+    file = tmp_path / ONNX_FILE
+    assert export_onnx(model, file) <= TOLERANCE
+    rows = 2.0 * np.random.default_rng(1).normal(size=(200, 1 + 3 * n_tickers)).astype(np.float32)
+    seen = env.normalize_obs(rows) if normalize else rows
+    expected = model.predict(seen, deterministic=True)[0]
+    found = acted(file, rows)
+    assert found.shape == (200, n_tickers)
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=TOLERANCE)
+    np.testing.assert_allclose(acted(file, rows[:1]), expected[:1], rtol=0.0, atol=TOLERANCE)
+    assert np.abs(found).max() == 1.0  # within the bounds
+    assert np.unique(found).size > 100
+
+
+class Tickers(gym.Env[Any, Any]):
+    """An entry of the account and three of each ticker, at random."""
+
+    def __init__(self, n_tickers: int) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (1 + 3 * n_tickers,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (n_tickers,), np.float32)
+        self.rng = np.random.default_rng(0)
+
+    def _shown(self) -> Any:
+        return self.rng.normal(0.5, 2.0, self.observation_space.shape).astype(np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self._shown(), {}
+
+    def step(self, action: Any) -> Any:
+        return self._shown(), float(np.sum(action)), False, False, {}
 
 
 class Doubled(nn.Tanh):
@@ -214,9 +257,10 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
             require_onnx(algorithm)
     with pytest.raises(ConfigError, match="the agent is an ensemble"):
         require_onnx("ppo", together=True)
-    with pytest.raises(ConfigError, match=r"got agent\.policy PerTickerPolicy, one network"):
-        require_onnx("ppo", policy="PerTickerPolicy")
+    with pytest.raises(ConfigError, match=r"got ppo with agent\.policy MultiInputPolicy; leave"):
+        require_onnx("ppo", policy="MultiInputPolicy")
     require_onnx("ppo")
+    require_onnx("ppo", policy="PerTickerPolicy")
     assert not file.exists()
 
 
@@ -240,8 +284,12 @@ def test_statistics_of_other_observations_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "agent"),
-    [("ppo", {"normalize": True}), ("sac", {"n_stack": 2})],
-    ids=["ppo", "stacks"],
+    [
+        ("ppo", {"normalize": True}),
+        ("sac", {"n_stack": 2}),
+        ("ppo", {"policy": "PerTickerPolicy", "normalize": True}),
+    ],
+    ids=["ppo", "stacks", "per_ticker"],
 )
 def test_a_deployed_agent_in_its_env(algorithm: str, agent: dict[str, Any], tmp_path: Path) -> None:
     """Fed with what the env shows, the file orders what the agent does."""
