@@ -1,6 +1,7 @@
 """The env in which a deployed agent acts, and the rows of the market that it is made over."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from finrl_ray._typing import FloatArray
-from finrl_ray.agents.ensemble_model.files import load_ensemble, read_ensemble
+from finrl_ray.agents.ensemble_model.files import SavedMember, load_ensemble, read_ensemble
 from finrl_ray.agents.ensemble_model.model import EnsembleModel, shared_env_config
 from finrl_ray.agents.ensemble_model.shared_account import View, make_shared_env
 from finrl_ray.agents.frame_stack import stacked
@@ -19,6 +20,7 @@ from finrl_ray.data.columns import PRICE_COLUMNS
 from finrl_ray.data.market_data import MarketData
 from finrl_ray.deployment.agent_folder import ALIKE, AgentFolder
 from finrl_ray.env.make import make_vec_env
+from finrl_ray.env.scaling import ObservationScaling
 from finrl_ray.errors import SearchError
 
 _STEPS = 21
@@ -58,7 +60,8 @@ def make_acting_env(folder: AgentFolder, window: MarketData, *, trust: bool = Fa
     trust : see `finrl_ray.agents.models.load_model`
     """
     if folder.facts["members"]:
-        return _ensembles_env(folder, window)
+        members, _ = read_ensemble(folder.model_path)
+        return members_env(members, window, folder.scalings)
     config = folder.config
     env: VecEnv = make_vec_env(
         window,
@@ -76,15 +79,25 @@ def make_acting_env(folder: AgentFolder, window: MarketData, *, trust: bool = Fa
     return stacked(env, config.agent.n_stack)
 
 
-def _ensembles_env(folder: AgentFolder, window: MarketData) -> VecEnv:
-    members, _ = read_ensemble(folder.model_path)
+def members_env(
+    members: Sequence[SavedMember],
+    window: MarketData,
+    scalings: Mapping[str, ObservationScaling],
+) -> VecEnv:
+    """Return an env of the one account of an ensemble, which each member sees in its own way.
+
+    Parameters
+    ----------
+    members : of the ensemble
+    window : rows with the features of all of them
+    scalings : of their observations, by view
+    """
     options = [member.env.without_own_reward() for member in members]
     views: dict[str, View] = {}
     for member, own in zip(members, options, strict=True):
         if member.view not in views:
             seen = market_of_sample(window, member.sample)
-            scaling = folder.scalings.get(member.view)
-            views[member.view] = View(market_data=seen, env=own, scaling=scaling)
+            views[member.view] = View(market_data=seen, env=own, scaling=scalings.get(member.view))
     return make_shared_env(shared_env_config(options, window.n_assets), views)
 
 

@@ -1,5 +1,6 @@
 """An ensemble acts in the env that its search would have tested it in; the row after the last."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -20,10 +21,12 @@ from finrl_ray.deployment.acting_env import with_a_row_after
 from finrl_ray.deployment.agent import load_agent
 from finrl_ray.deployment.agent_folder import write_agent
 from finrl_ray.deployment.holdings import Holdings
+from finrl_ray.deployment.onnx_policy.export import export_agent
 from finrl_ray.env.scaling import fitted_scaling
 from finrl_ray.errors import ConfigError, SearchError
 from finrl_ray.files.manifest import fingerprint, write_folder_manifest
 from finrl_ray.search.results.ensemble_parts import ensembles_env
+from finrl_ray.support.extras import EXTRAS
 from finrl_ray.training.folds import train_on
 
 WEIGHTS = {"action": "target_weights", "no_trade_band": 0.02}
@@ -91,6 +94,9 @@ def test_an_ensemble_gives_the_orders_of_its_account_on_every_bar(tmp_path: Path
         assert_equal_bits(signal.orders, traded + 0.0)
         if day % 10 == 9:
             assert load_agent(folder).act(market_then).to_dict() == signal.to_dict()
+    if all(map(importlib.util.find_spec, EXTRAS["onnx"])):
+        with pytest.raises(ConfigError, match=r"got recurrent_ppo \(trial 2 of the ensemble\)"):
+            export_agent(folder, tmp_path / "model.onnx")
     held = dict(zip(signal.tickers, signal.holdings_before.tolist(), strict=True))
     same = Holdings(cash=signal.cash_before, shares=held, bought_at={"AAA": 1.0})
     assert agent.act(market_then, same).to_dict() == signal.to_dict()

@@ -11,6 +11,7 @@ by on these observations, which is measured beside float64.
 
 import copy
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ from torch import nn
 
 from finrl_ray._typing import AnyArray, BoolArray, FloatArray
 from finrl_ray.agents.frame_stack import n_stack_of_model
-from finrl_ray.deployment.onnx_policy.graph import INPUT, Network, Normalizer, network_of
+from finrl_ray.deployment.onnx_policy.graph import INPUT, Network, network_of
+from finrl_ray.deployment.onnx_policy.normalizer import Normalizer
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.on_policy.per_ticker import by_ticker, one_action_each
 
@@ -74,20 +76,37 @@ def compare(
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {INPUT: rows})
     expected = expected.reshape(found.shape)
-    apart = np.abs(found.astype(np.float64) - expected) / _half_width(model)
+    apart = np.abs(found.astype(np.float64) - expected) / half_width(model.action_space)
     if float(apart.max(initial=0.0)) <= TOLERANCE:
         return float(apart.max(initial=0.0))
     by = rounding(model, seen)
     if not isinstance(model.action_space, spaces.Box):
         apart = np.where(_are_ties(model, found, expected, by), 0.0, apart)
     difference, allowed = float(apart.max(initial=0.0)), max(TOLERANCE, ROUNDINGS * by.actions)
+    require_alike(type(model).__name__, "Stable-Baselines3's", difference, allowed)
+    return difference
+
+
+def require_alike(what: str, whose: str, difference: float, allowed: float) -> None:
+    """Refuse a file whose actions are too far from those that it should give.
+
+    Parameters
+    ----------
+    what : that it is of
+    whose : actions they should be
+    difference, allowed : in the units of `TOLERANCE`
+
+    Raises
+    ------
+    ConfigError
+        If the difference is larger, or NaN.
+    """
     if not difference <= allowed:
         raise ConfigError(
-            f"the ONNX file of this {type(model).__name__} gives actions that differ from "
-            f"Stable-Baselines3's by up to {difference:.2g}, and they may by {allowed:.2g}: its "
-            "policy does something that its layers do not say; leave ONNX out"
+            f"the ONNX file of this {what} gives actions that differ from {whose} by up to "
+            f"{difference:.2g}, and they may by {allowed:.2g}: its policy does something that its "
+            "layers do not say; leave ONNX out"
         )
-    return difference
 
 
 def rounding(model: BaseAlgorithm, seen: AnyArray) -> Rounding:
@@ -98,19 +117,56 @@ def rounding(model: BaseAlgorithm, seen: AnyArray) -> Rounding:
     model : of SB3
     seen : array of shape (M, S), as the policy sees it
     """
-    network = network_of(model)
-    exact = _outputs(network, seen, th.float64)
-    together = _outputs(network, seen, th.float32)
-    alone = np.concatenate([_outputs(network, row[np.newaxis], th.float32) for row in seen])
-    moved = max(float(np.abs(one - exact).max(initial=0.0)) for one in (together, alone))
+    exact, *others = outputs_of(model, seen)
     actions = 0.0
     if isinstance(model.action_space, spaces.Box):
-        wanted = _bounded(model, exact)
+        wanted, width = acted_of_outputs(model, exact), half_width(model.action_space)
         actions = max(
-            float((np.abs(_bounded(model, one) - wanted) / _half_width(model)).max(initial=0.0))
-            for one in (together, alone)
+            float((np.abs(acted_of_outputs(model, one) - wanted) / width).max(initial=0.0))
+            for one in others
         )
-    return Rounding(actions=actions, outputs=moved, exact=exact)
+    return Rounding(actions=actions, outputs=_moved(exact, others), exact=exact)
+
+
+def outputs_of(model: BaseAlgorithm, seen: AnyArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what comes out of a policy's last layer, each an array of shape (M, outputs).
+
+    The first is computed in float64, the second in float32 of all rows together, and the third in
+    float32 of one row at a time.
+
+    Parameters
+    ----------
+    model : of SB3
+    seen : array of shape (M, S), as the policy sees it
+    """
+    network = network_of(model)
+    return (
+        _outputs(network, seen, th.float64),
+        _outputs(network, seen, th.float32),
+        np.concatenate([_outputs(network, row[np.newaxis], th.float32) for row in seen]),
+    )
+
+
+def undecided(model: BaseAlgorithm, outputs: Sequence[FloatArray]) -> BoolArray:
+    """Return the rows where the two best choices of a policy are worth the same up to rounding.
+
+    Parameters
+    ----------
+    model : of SB3
+    outputs : from `outputs_of`
+
+    Returns
+    -------
+    array of shape (M,)
+        False of actions that are numbers.
+    """
+    exact, *others = outputs
+    found = np.zeros(len(exact), dtype=bool)
+    for values in _values_of_choices(model, exact):
+        if values.shape[1] > 1:
+            best = np.sort(values, axis=1)
+            found |= best[:, -1] - best[:, -2] <= ROUNDINGS * _moved(exact, others)
+    return found
 
 
 def random_rows(model: BaseAlgorithm, normalizer: Normalizer | None) -> AnyArray:
@@ -171,19 +227,36 @@ def _outputs(network: Network, seen: AnyArray, dtype: th.dtype) -> FloatArray:
     return result
 
 
-def _bounded(model: BaseAlgorithm, outputs: FloatArray) -> FloatArray:
-    """Return the actions that SB3 makes of what comes out of the layers."""
+def _moved(exact: FloatArray, others: Sequence[FloatArray]) -> float:
+    return max(float(np.abs(one - exact).max(initial=0.0)) for one in others)
+
+
+def _values_of_choices(model: BaseAlgorithm, outputs: FloatArray) -> list[FloatArray]:
+    """Return the values among which a policy chooses, an array (M, K) for each choice."""
+    space: Any = model.action_space
+    if isinstance(space, spaces.Box):
+        return []
+    sizes = np.atleast_1d(space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n)
+    return np.split(outputs, np.cumsum(sizes)[:-1], axis=1)
+
+
+def acted_of_outputs(model: BaseAlgorithm, outputs: FloatArray) -> AnyArray:
+    """Return the actions that SB3 makes of what comes out of the last layer."""
     network, space = network_of(model), model.action_space
-    assert isinstance(space, spaces.Box)
+    if not isinstance(space, spaces.Box):
+        best = [values.argmax(axis=1) for values in _values_of_choices(model, outputs)]
+        chosen: AnyArray = np.stack(best, axis=1)
+        return chosen if isinstance(space, spaces.MultiDiscrete) else chosen[:, 0]
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     found = np.tanh(outputs) if network.tanh else outputs
     if network.squashed:
-        return low + 0.5 * (found + 1.0) * (high - low)
+        stretched: AnyArray = low + 0.5 * (found + 1.0) * (high - low)
+        return stretched
     return np.clip(found, low, high)
 
 
-def _half_width(model: BaseAlgorithm) -> Any:
-    space = model.action_space
+def half_width(space: spaces.Space[Any]) -> Any:
+    """Return by what differences of actions are divided: half of their range, 1 at least."""
     return np.maximum((space.high - space.low) / 2.0, 1.0) if isinstance(space, spaces.Box) else 1.0
 
 

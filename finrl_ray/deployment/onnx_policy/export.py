@@ -7,20 +7,22 @@ and run no code when they are loaded.
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from finrl_ray.agents.ensemble_model.model import EnsembleModel
+from finrl_ray.agents.ensemble_model.files import SavedMember, read_ensemble
+from finrl_ray.agents.ensemble_model.model import EnsembleModel, shared_env_config
 from finrl_ray.agents.frame_stack import n_stack_of_model
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import Statistics, read_statistics
 from finrl_ray.config.env import EnvConfig
+from finrl_ray.data.chosen_features import market_of_sample
 from finrl_ray.data.market_data import MarketData
+from finrl_ray.deployment.acting_env import members_env
 from finrl_ray.deployment.agent import load_agent
 from finrl_ray.deployment.agent_folder import ALIKE, read_agent_folder
 from finrl_ray.deployment.onnx_policy.comparing import (
@@ -29,9 +31,25 @@ from finrl_ray.deployment.onnx_policy.comparing import (
     compare,
     random_rows,
 )
-from finrl_ray.deployment.onnx_policy.graph import WRITTEN, Normalizer, policy_graph, refusal
+from finrl_ray.deployment.onnx_policy.comparing_ensemble import (
+    acted_views,
+    compare_ensemble,
+    random_views,
+)
+from finrl_ray.deployment.onnx_policy.ensemble import (
+    ensemble_graph,
+    input_name,
+    members_normalizer,
+)
+from finrl_ray.deployment.onnx_policy.graph import WRITTEN, policy_graph
+from finrl_ray.deployment.onnx_policy.normalizer import (
+    Normalizer,
+    normalizer_of,
+    normalizer_of_env,
+)
 from finrl_ray.env.make import make_vec_env
 from finrl_ray.env.scaling import ObservationScaling
+from finrl_ray.env.target_weights import settled_band
 from finrl_ray.errors import ConfigError
 from finrl_ray.files.atomic import atomic_path
 from finrl_ray.support.extras import require_extra
@@ -42,31 +60,27 @@ _WITHOUT = frozenset({"recurrent_ppo", "crossq"})
 _OTHER_POLICIES = frozenset({"MlpLstmPolicy", "MultiInputPolicy", "CnnPolicy"})
 
 
-def require_onnx(algorithm: str, *, together: bool = False, policy: str = "MlpPolicy") -> None:
+def require_onnx(algorithm: str, *, policy: str = "MlpPolicy", who: str = "") -> None:
     """Refuse what cannot be written as ONNX, before anything is trained for it.
 
     Parameters
     ----------
     algorithm : its name
-    together : whether the agent is an ensemble
     policy : `agent.policy`; what a class of the user's own does is known when it is written
+    who : the member of an ensemble, for the message
 
     Raises
     ------
     ConfigError
-        If the extra is not installed, or the agent is an ensemble or of an algorithm or a policy
-        that is not written.
+        If the extra is not installed, or the agent is of an algorithm or a policy that is not
+        written.
     """
     require_extra("onnx", "writing an agent as ONNX")
-    if together:
-        raise ConfigError(
-            "one ONNX file holds one policy, and the agent is an ensemble, whose members may see "
-            "different things; deploy one of its trials with --trial, or leave --onnx out"
-        )
     if algorithm in _WITHOUT or policy in _OTHER_POLICIES:
         told = algorithm if policy == "MlpPolicy" else f"{algorithm} with agent.policy {policy}"
         raise ConfigError(
-            f"only agents with {WRITTEN} can be written as ONNX, got {told}; leave --onnx out"
+            f"only agents with {WRITTEN} can be written as ONNX, got {told}"
+            f"{f' ({who} of the ensemble)' if who else ''}; leave --onnx out"
         )
 
 
@@ -85,12 +99,17 @@ def export_onnx(
     VecNormalize a frame that is not there yet, at the start of an episode, is NaN, else 0. Its
     output `action` is what `predict` returns: float32 of shape (batch, N), or int64 of choices.
 
+    An ensemble's file has the policy of every member, and the mean of what they want. Where its
+    members see different things it has one input for each `view`, by that name. A row is as wide as
+    the longest stack of a member, and frames that are not there yet are NaN. Its output is float32
+    of orders, and float64 of weights.
+
     Parameters
     ----------
-    model : of SB3, with an MLP policy or `PerTickerPolicy`
+    model : of SB3, with an MLP policy or `PerTickerPolicy`; or an ensemble of such models
     target : of the file
     statistics : of the VecNormalize that it was trained under; None: those of the model's own env
-        if it has one
+        if it has one. An ensemble's members have their own
     facts : plain values that are kept in the file's metadata
     env : of one account, without VecNormalize and without stacks: both are compared on what the
         agent is shown in it too, 256 observations at most. None: on random observations alone
@@ -110,23 +129,24 @@ def export_onnx(
     require_extra("onnx", "writing an agent as ONNX")
     onnx = importlib.import_module("onnx")
     if isinstance(model, EnsembleModel):
-        require_onnx("", together=True)
-        raise AssertionError
-    normalizer = _normalizer_of(model, statistics)
-    made = policy_graph(onnx, model, normalizer)
-    told = {
-        "algorithm": type(model).__name__,
-        "normalised_inside": normalizer is not None,
-        "stacked_observations": n_stack_of_model(model),
-        **(facts or {}),
-    }
+        made = ensemble_graph(onnx, model)
+        views = [random_views(model), *([] if env is None else [acted_views(model, env)])]
+        content = made.SerializeToString()
+        difference = max(compare_ensemble(content, model, one) for one in views)
+        compared = sum(len(next(iter(one.values()))) for one in views)
+        told = _ensembles_facts(model)
+    else:
+        normalizer = _normalizer_of(model, statistics)
+        made = policy_graph(onnx, model, normalizer)
+        rows = [random_rows(model, normalizer)]
+        if env is not None:
+            rows.append(acted_rows(model, env, normalizer))
+        content = made.SerializeToString()
+        difference = max(compare(content, model, normalizer, one) for one in rows)
+        compared = sum(map(len, rows))
+        told = _facts(model, normalizer)
     made.producer_name = "finrl-ray"
-    rows = [random_rows(model, normalizer)]
-    if env is not None:
-        rows.append(acted_rows(model, env, normalizer))
-    content = made.SerializeToString()
-    difference = max(compare(content, model, normalizer, one) for one in rows)
-    told |= {"largest_difference": difference, "compared_on": sum(map(len, rows))}
+    told |= {**(facts or {}), "largest_difference": difference, "compared_on": compared}
     onnx.helper.set_model_props(made, {name: _text(value) for name, value in told.items()})
     with atomic_path(Path(target)) as temporary:
         temporary.write_bytes(made.SerializeToString())
@@ -176,18 +196,53 @@ def export_agent(path: str | Path, target: str | Path, *, trust: bool = False) -
     SearchError
         If it is no agent's folder, or damaged, or has own code and is not trusted.
     ConfigError
-        As `export_model_file`, and if it is an ensemble.
+        As `export_model_file`.
     """
     folder = read_agent_folder(path)
     own = folder.config.agent
-    require_onnx(own.algorithm, together=bool(folder.facts["members"]), policy=own.policy)
+    members = read_ensemble(folder.model_path)[0] if folder.facts["members"] else []
+    for member in members:
+        require_onnx(member.algorithm, who=f"trial {member.trial}")
+    if not members:
+        require_onnx(own.algorithm, policy=own.policy)
     agent = load_agent(path, trust=trust)  # which runs its own code
-    env = bare_env(agent.config.env, agent.market_of(), agent.folder.scalings.get(ALIKE))
-    algorithm = folder.config.agent.algorithm
     facts = {name: folder.facts[name] for name in ("tickers", "features", "trained")}
+    rows = agent.market_of()
+    if isinstance(agent.model, EnsembleModel):
+        env = bare_env_of_members(members, rows, folder.scalings)
+        return export_onnx(
+            agent.model, target, facts={**facts, **facts_of_members(members, rows)}, env=env
+        )
+    env = bare_env(agent.config.env, rows, folder.scalings.get(ALIKE))
     return export_model_file(
-        folder.model_path, target, algorithm=algorithm, facts=facts, env=env, trust=trust
+        folder.model_path, target, algorithm=own.algorithm, facts=facts, env=env, trust=trust
     )
+
+
+def bare_env_of_members(
+    members: Sequence[SavedMember], rows: MarketData, scalings: Mapping[str, ObservationScaling]
+) -> VecEnv:
+    """Return an env of one account over the last rows, in which an ensemble acts.
+
+    Parameters
+    ----------
+    members : of the ensemble
+    rows : with the features of all of them
+    scalings : of their observations, by view
+    """
+    return members_env(members, _last_rows(rows), scalings)
+
+
+def facts_of_members(members: Sequence[SavedMember], rows: MarketData) -> dict[str, Any]:
+    """Return what is told of an ensemble's members besides: the features of each input.
+
+    Parameters
+    ----------
+    members : of the ensemble
+    rows : with the features of all of them
+    """
+    seen = {one.view: list(market_of_sample(rows, one.sample).feature_names) for one in members}
+    return {"features_by_input": seen} if len(seen) > 1 else {}
 
 
 def bare_env(config: EnvConfig, rows: MarketData, scaling: ObservationScaling | None) -> VecEnv:
@@ -199,11 +254,50 @@ def bare_env(config: EnvConfig, rows: MarketData, scaling: ObservationScaling | 
     rows : with its features
     scaling : of its observations; None: none
     """
-    first = max(rows.warmup, rows.n_periods - COMPARED - 1)
-    window = rows.rows(first, rows.n_periods)
     own = config.without_own_reward()
-    env: VecEnv = make_vec_env(window, own, scaling=scaling, training=False)
+    env: VecEnv = make_vec_env(_last_rows(rows), own, scaling=scaling, training=False)
     return env
+
+
+def _last_rows(rows: MarketData) -> MarketData:
+    return rows.rows(max(rows.warmup, rows.n_periods - COMPARED - 1), rows.n_periods)
+
+
+def _facts(model: BaseAlgorithm, normalizer: Normalizer | None) -> dict[str, Any]:
+    return {
+        "algorithm": type(model).__name__,
+        "normalised_inside": normalizer is not None,
+        "stacked_observations": n_stack_of_model(model),
+    }
+
+
+def _ensembles_facts(model: EnsembleModel) -> dict[str, Any]:
+    """Return what is told of an ensemble, with what its account goes by."""
+    members = [
+        {
+            "name": member.name,
+            "input": input_name(model, member),
+            **_facts(member.model, members_normalizer(member)),
+            "trade_rate": member.env.trade_rate,
+        }
+        for member in model.members
+    ]
+    told: dict[str, Any] = {
+        "algorithm": type(model).__name__,
+        "normalised_inside": any(one["normalised_inside"] for one in members),
+        "stacked_observations": max(one["stacked_observations"] for one in members),
+        "members": members,
+    }
+    options = [member.env for member in model.members]
+    if options[0].type != "portfolio" and options[0].action == "target_weights":
+        n_assets = (model.action_space.shape or (1,))[0]
+        account = shared_env_config(options, n_assets)
+        told["account"] = {
+            "trade_rate": account.trade_rate,
+            "no_trade_band": settled_band(account.no_trade_band, n_assets),
+            "max_weight": account.max_weight,
+        }
+    return told
 
 
 def _text(value: Any) -> str:
@@ -211,35 +305,4 @@ def _text(value: Any) -> str:
 
 
 def _normalizer_of(model: BaseAlgorithm, statistics: Statistics | None) -> Normalizer | None:
-    """Return what VecNormalize does to the model's observations; None where nothing."""
-    if statistics is not None:
-        observed = statistics.moments.get("obs:")
-        settings = statistics.settings
-        if observed is None or not settings.get("norm_obs", True):
-            return None
-        mean, var = observed[0], observed[1]
-        clip, epsilon = settings.get("clip_obs", 10.0), settings.get("epsilon", 1e-8)
-    else:
-        own: Any = model.get_vec_normalize_env()
-        if own is None or not own.norm_obs:
-            return None
-        if not hasattr(own.obs_rms, "mean"):
-            raise refusal(model, "its observations are normalised part by part")
-        mean, var, clip, epsilon = own.obs_rms.mean, own.obs_rms.var, own.clip_obs, own.epsilon
-    shape = model.observation_space.shape or ()
-    frames = 1
-    if mean.shape != shape:
-        frames = n_stack_of_model(model)
-        if mean.ndim != 1 or (mean.size * frames,) != shape:
-            raise ConfigError(
-                f"the statistics are of observations of shape {mean.shape}, and the model acts on "
-                f"those of shape {shape}; give the statistics that it was trained under"
-            )
-        mean, var = np.tile(mean, frames), np.tile(var, frames)
-    deviation = np.sqrt(np.asarray(var, dtype=np.float64) + float(epsilon))
-    return Normalizer(
-        mean=np.asarray(mean, dtype=np.float64),
-        deviation=deviation,
-        clip=float(clip),
-        frames=frames,
-    )
+    return normalizer_of_env(model) if statistics is None else normalizer_of(model, statistics)

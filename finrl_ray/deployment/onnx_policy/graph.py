@@ -18,6 +18,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import nn
 
 from finrl_ray._typing import AnyArray
+from finrl_ray.deployment.onnx_policy.normalizer import Normalizer
 from finrl_ray.errors import ConfigError
 from finrl_ray.learners.on_policy.per_ticker import PerTickerExtractor
 
@@ -111,20 +112,50 @@ class Graph:
     onnx: Any
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
+    prefix: str = ""
+    """What the names of nodes begin with."""
 
     def constant(self, value: "AnyArray | np.floating[Any]") -> str:
         """Add an array or a number, and return its name."""
-        name = f"constant_{len(self.constants)}"
+        name = f"{self.prefix}constant_{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add a node, and return the name of what comes out of it."""
-        found = name or f"value_{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(operator, inputs, [found], **attributes))
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """Add a node, and return the name of what comes out of it, of several the first's."""
+        found = f"{self.prefix}value_{len(self.nodes)}"
+        named = [found, *(f"{found}_{number}" for number in range(2, outputs + 1))]
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, named, **attributes))
         return found
 
-    def normalised(self, seen: str, normalizer: "Normalizer") -> str:
+    def finished(
+        self, shown: Mapping[str, Sequence[int]], acted: str, kind: str, shape: Sequence[int]
+    ) -> Any:
+        """Return the checked ONNX model.
+
+        Parameters
+        ----------
+        shown : shape of a row of each input
+        acted : name of the actions
+        kind : their type, as ONNX calls it
+        shape : of the actions of a row
+        """
+        helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        value_of = helper.make_tensor_value_info
+        self.nodes.append(helper.make_node("Identity", [acted], [OUTPUT]))
+        made = helper.make_graph(
+            self.nodes,
+            "policy",
+            [value_of(name, kinds.FLOAT, ["batch", *row]) for name, row in shown.items()],
+            [value_of(OUTPUT, getattr(kinds, kind), ["batch", *shape])],
+            self.constants,
+        )
+        opset = helper.make_opsetid("", OPSET)
+        found = helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION)
+        self.onnx.checker.check_model(found)
+        return found
+
+    def normalised(self, seen: str, normalizer: Normalizer) -> str:
         """Add what VecNormalize does, and return the name of what the policy sees, in float32."""
         to = self.onnx.TensorProto
         value = self.add("Cast", seen, to=to.DOUBLE)
@@ -209,32 +240,6 @@ _LAYERS: Mapping[type[nn.Module], Callable[[Graph, str, Any], str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Normalizer:
-    """What VecNormalize does to observations: (o - mean) / deviation, cut off at -clip and clip.
-
-    Parameters
-    ----------
-    mean, deviation : arrays of the shape of an observation, stacked as it is
-    clip : as SB3's `clip_obs`
-    frames : how many single observations are stacked in one; a frame of NaN is one that is not
-        there yet, which the policy sees as 0
-    """
-
-    mean: AnyArray
-    deviation: AnyArray
-    clip: float
-    frames: int = 1
-
-    def __call__(self, observations: AnyArray) -> AnyArray:
-        """Return what the policy sees, float32."""
-        scaled = np.clip((observations - self.mean) / self.deviation, -self.clip, self.clip)
-        if self.frames > 1:
-            scaled = np.where(np.isnan(observations), 0.0, scaled)
-        result: AnyArray = scaled.astype(np.float32)
-        return result
-
-
 def policy_graph(onnx: Any, model: BaseAlgorithm, normalizer: Normalizer | None) -> Any:
     """Return the ONNX model of a policy, with its normalisation and the bounds of actions.
 
@@ -249,9 +254,31 @@ def policy_graph(onnx: Any, model: BaseAlgorithm, normalizer: Normalizer | None)
     ConfigError
         If it cannot be written.
     """
-    network, graph = network_of(model), Graph(onnx)
-    seen = INPUT if normalizer is None else graph.normalised(INPUT, normalizer)
-    shape = model.observation_space.shape
+    graph = Graph(onnx)
+    acted, kind = add_policy(graph, model, normalizer, INPUT)
+    shown = {INPUT: model.observation_space.shape or ()}
+    return graph.finished(shown, acted, kind, model.action_space.shape or ())
+
+
+def add_policy(
+    graph: Graph, model: BaseAlgorithm, normalizer: Normalizer | None, seen: str
+) -> tuple[str, str]:
+    """Add a policy to a graph; return the name of its actions and their type.
+
+    Parameters
+    ----------
+    graph : that may hold others
+    model : of SB3
+    normalizer : of its observations; None: none
+    seen : name of the observations, before VecNormalize
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    network, shape = network_of(model), model.observation_space.shape
+    seen = seen if normalizer is None else graph.normalised(seen, normalizer)
     assert shape is not None
     if len(shape) != 1:
         seen = graph.add("Flatten", seen, axis=1)
@@ -266,28 +293,11 @@ def policy_graph(onnx: Any, model: BaseAlgorithm, normalizer: Normalizer | None)
         seen = graph.add("Reshape", seen, graph.constant(np.array([-1, network.n_tickers])))
     if network.tanh:
         seen = graph.add("Tanh", seen)
-    kind = onnx.TensorProto
-    value_of = onnx.helper.make_tensor_value_info
-    acted = _acted(graph, seen, model, squashed=network.squashed)
-    made = onnx.helper.make_graph(
-        graph.nodes,
-        "policy",
-        [value_of(INPUT, kind.FLOAT, ["batch", *shape])],
-        [value_of(OUTPUT, getattr(kind, acted), ["batch", *_action_shape(model)])],
-        graph.constants,
-    )
-    opset = onnx.helper.make_opsetid("", OPSET)
-    found = onnx.helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION)
-    onnx.checker.check_model(found)
-    return found
+    return _acted(graph, seen, model, squashed=network.squashed)
 
 
-def _action_shape(model: BaseAlgorithm) -> tuple[int, ...]:
-    return tuple(model.action_space.shape or ())
-
-
-def _acted(graph: Graph, seen: str, model: BaseAlgorithm, *, squashed: bool) -> str:
-    """Add what SB3 makes of what comes out of the network; return the type of actions."""
+def _acted(graph: Graph, seen: str, model: BaseAlgorithm, *, squashed: bool) -> tuple[str, str]:
+    """Add what SB3 makes of the last layer; return the name of the actions and their type."""
     space = model.action_space
     if isinstance(space, spaces.Box):
         if len(space.shape) != 1:
@@ -298,14 +308,11 @@ def _acted(graph: Graph, seen: str, model: BaseAlgorithm, *, squashed: bool) -> 
             part = graph.add("Add", seen, graph.constant(np.float32(1.0)))
             part = graph.add("Mul", part, graph.constant(np.float32(0.5)))
             part = graph.add("Mul", part, graph.constant(high - low))
-            graph.add("Add", part, graph.constant(low), name=OUTPUT)
-        else:
-            above = graph.add("Max", seen, graph.constant(low))
-            graph.add("Min", above, graph.constant(high), name=OUTPUT)
-        return "FLOAT"
+            return graph.add("Add", part, graph.constant(low)), "FLOAT"
+        above = graph.add("Max", seen, graph.constant(low))
+        return graph.add("Min", above, graph.constant(high)), "FLOAT"
     if isinstance(space, spaces.Discrete):
-        graph.add("ArgMax", seen, name=OUTPUT, axis=1, keepdims=0)
-        return "INT64"
+        return graph.add("ArgMax", seen, axis=1, keepdims=0), "INT64"
     if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
         ends = np.cumsum(space.nvec)
         axis, parts = graph.constant(np.array([1])), []
@@ -313,6 +320,5 @@ def _acted(graph: Graph, seen: str, model: BaseAlgorithm, *, squashed: bool) -> 
             bounds = (graph.constant(np.array([one], dtype=np.int64)) for one in (start, end))
             logits = graph.add("Slice", seen, *bounds, axis)
             parts.append(graph.add("ArgMax", logits, axis=1, keepdims=1))
-        graph.add("Concat", *parts, name=OUTPUT, axis=1)
-        return "INT64"
+        return graph.add("Concat", *parts, axis=1), "INT64"
     raise refusal(model, f"its actions are {space}")

@@ -18,7 +18,6 @@ from finrl_ray.config.data import DataConfig
 from finrl_ray.config.experiment import ExperimentConfig
 from finrl_ray.config.trial.config_of_sample import config_of_sample
 from finrl_ray.deployment.agent_folder import write_agent
-from finrl_ray.deployment.onnx_policy.export import require_onnx
 from finrl_ray.errors import SearchError
 from finrl_ray.machine.processor import processor_facts
 from finrl_ray.search.folder.folder import SearchFolder, open_folder, versions
@@ -30,7 +29,7 @@ from finrl_ray.training.threads import threads_per_trial
 from finrl_ray.workflows.backtest_files import read_backtest
 from finrl_ray.workflows.deployment.bars import agents_data, bars_of
 from finrl_ray.workflows.deployment.chosen import ChosenTrials, chosen_trials, stretches_of
-from finrl_ray.workflows.deployment.onnx_file import as_onnx
+from finrl_ray.workflows.deployment.onnx_file import as_onnx, require_as_onnx
 from finrl_ray.workflows.deployment.planned import (
     AgentPlan,
     PlannedTrial,
@@ -145,8 +144,7 @@ def deploy(
     samples = [planned.sample for planned in plan.trials]
     config = agents_config(folder, samples, together=plan.together)
     if onnx:
-        own = config.agent
-        require_onnx(own.algorithm, together=plan.together, policy=own.policy)
+        require_as_onnx(plan)
     bars = bars_of(folder, rows, samples)
     with tempfile.TemporaryDirectory() as scratch:
         agent = train_planned(plan, rows.cut(folder.market_data), Path(scratch), progress)

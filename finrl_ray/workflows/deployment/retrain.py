@@ -26,7 +26,7 @@ from finrl_ray.deployment.bar_checks.dates import is_until, named_instant
 from finrl_ray.deployment.bar_checks.volume import agent_needs_volume
 from finrl_ray.deployment.bars import market_of_bars, read_bars, with_new_bars
 from finrl_ray.deployment.new_bars import BarRules, read_new_bars
-from finrl_ray.deployment.onnx_policy.export import ONNX_FILE, require_onnx
+from finrl_ray.deployment.onnx_policy.export import ONNX_FILE
 from finrl_ray.deployment.own_code import CODE_FOLDER, run_code
 from finrl_ray.errors import DataError, SearchError
 from finrl_ray.machine.processor import processor_facts
@@ -36,7 +36,7 @@ from finrl_ray.support.text import counted
 from finrl_ray.training.stretches import Stretch
 from finrl_ray.training.threads import threads_per_trial
 from finrl_ray.workflows.deployment.behaviour import what_changed
-from finrl_ray.workflows.deployment.onnx_file import as_onnx
+from finrl_ray.workflows.deployment.onnx_file import as_onnx, require_as_onnx
 from finrl_ray.workflows.deployment.planned import AgentPlan, PlannedTrial, train_planned
 from finrl_ray.workflows.deployment.replaced import dated_name, new_folder
 
@@ -134,8 +134,7 @@ def retrain(
         )
     with_onnx = (path / ONNX_FILE).is_file()  # which a program may read
     if with_onnx:
-        own = folder.config.agent
-        require_onnx(own.algorithm, together=plan.together, policy=own.policy)
+        require_as_onnx(plan)
     rows = _first_row(folder, market), market.n_periods
     kept = dated_name(path)
     with tempfile.TemporaryDirectory() as scratch:

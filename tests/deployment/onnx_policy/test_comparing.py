@@ -19,7 +19,7 @@ from finrl_ray.deployment.onnx_policy.comparing import (
     rounding,
 )
 from finrl_ray.deployment.onnx_policy.export import ONNX_FILE, export_onnx
-from finrl_ray.deployment.onnx_policy.graph import Normalizer
+from finrl_ray.deployment.onnx_policy.normalizer import Normalizer
 from finrl_ray.errors import ConfigError
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")

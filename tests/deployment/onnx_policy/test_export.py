@@ -17,7 +17,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 from torch import nn
 
 from finrl_ray.agents.algorithm_registry import ALGORITHMS
-from finrl_ray.agents.ensemble_model.model import EnsembleModel
 from finrl_ray.agents.frame_stack import mark_stacked, normalizing, stacked
 from finrl_ray.agents.models import save_model
 from finrl_ray.deployment.onnx_policy.comparing import TOLERANCE
@@ -247,16 +246,14 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", env_of("ppo"), policy_kwargs=policy)
     with pytest.raises(ConfigError, match=r"this PPO is none: its policy has a layer Doubled"):
         export_onnx(model, file)
-    with pytest.raises(ConfigError, match="the agent is an ensemble"):
-        export_onnx(object.__new__(EnsembleModel), file)
     if ALGORITHMS["recurrent_ppo"].is_installed:
         with pytest.raises(ConfigError, match="it remembers what it has seen"):
             export_onnx(small_model("recurrent_ppo"), file)
     for algorithm in ("recurrent_ppo", "crossq"):
         with pytest.raises(ConfigError, match=f"got {algorithm}; leave --onnx out"):
             require_onnx(algorithm)
-    with pytest.raises(ConfigError, match="the agent is an ensemble"):
-        require_onnx("ppo", together=True)
+    with pytest.raises(ConfigError, match=r"got crossq \(trial 3 of the ensemble\); leave --onnx"):
+        require_onnx("crossq", who="trial 3")
     with pytest.raises(ConfigError, match=r"got ppo with agent\.policy MultiInputPolicy; leave"):
         require_onnx("ppo", policy="MultiInputPolicy")
     require_onnx("ppo")

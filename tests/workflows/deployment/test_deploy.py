@@ -1,6 +1,7 @@
 """From a finished search to an agent's folder: its trial's model, of rows before a date alone."""
 
 import dataclasses
+import importlib.util
 import json
 import shutil
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch as th
 from made_search import made_search, prices
 
-from finrl_ray.agents.ensemble_model.files import read_ensemble
+from finrl_ray.agents.ensemble_model.files import load_ensemble, read_ensemble
 from finrl_ray.agents.models import load_model
 from finrl_ray.agents.normalization import read_statistics
 from finrl_ray.config.trial.config_of_sample import config_of_sample
@@ -29,6 +30,7 @@ from finrl_ray.own_code.finder import activate
 from finrl_ray.search.folder.folder import SearchFolder
 from finrl_ray.search.folder.names import OPENINGS_FILE, VERDICT_FILE
 from finrl_ray.search.results.table import winner
+from finrl_ray.support.extras import EXTRAS
 from finrl_ray.training.agent import train_agent
 from finrl_ray.training.threads import threads_of_a_trial
 from finrl_ray.workflows.deployment.deploy import Deployment, deploy
@@ -253,11 +255,32 @@ def test_onnx_is_refused_before_anything_is_trained(folder, tmp_path, monkeypatc
     assert not (tmp_path / "agent").exists()
 
 
+def assert_acts_alike(agent: AgentFolder) -> None:
+    """Compare the file of an ensemble with what it does."""
+    runtime = importlib.import_module("onnxruntime")
+    session = runtime.InferenceSession(agent.path / ONNX_FILE)
+    (shown,) = session.get_inputs()
+    assert shown.name == "observation"
+    rows = np.random.default_rng(0).normal(size=(50, shown.shape[1])).astype(np.float32)
+    (actions,) = session.run(None, {"observation": rows})
+    model = load_ensemble(agent.model_path)
+    np.testing.assert_allclose(
+        actions, model.predict(rows, deterministic=True)[0], rtol=0.0, atol=1e-5
+    )
+    told = session.get_modelmeta().custom_metadata_map
+    assert [one["name"] for one in json.loads(told["members"])] == [
+        f"trial {trial}" for trial in agent.facts["members"]
+    ]
+
+
 def test_an_ensemble_is_trained_member_by_member(tmp_path) -> None:
     folder = made_search(tmp_path, n_trials=3, search={"ensemble": 2}, **SECTIONS)
-    found = deploy(folder.path)
+    with_onnx = all(map(importlib.util.find_spec, EXTRAS["onnx"]))
+    found = deploy(folder.path, onnx=with_onnx)
     assert len(found.trials) == 2
     agent = read_agent_folder(found.path)
+    if with_onnx:
+        assert_acts_alike(agent)
     members, _ = read_ensemble(agent.model_path)
     assert tuple(member.trial for member in members) == found.trials
     for member, one in zip(members, agent.facts["trials"], strict=True):
