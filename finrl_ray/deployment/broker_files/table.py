@@ -7,6 +7,7 @@ tables one after the other, and any sign between their columns.
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from finrl_ray.support.text import did_you_mean, listed
 _DELIMITERS = (",", ";", "\t", "|")
 _MOST_BYTES = 64 << 20
 _SECTION_WORDS = ("header", "data")
+_UMLAUTS = str.maketrans({"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00df": "ss"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,10 @@ class BrokerTable:
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name in small letters and digits, words apart."""
-    return re.sub(r"[^a-z0-9%$]+", " ", name.strip().lower().replace(".", "")).strip()
+    """Return a column's name in small letters and digits, words apart; umlauts are two letters."""
+    # a letter and its dots may be two signs
+    small = unicodedata.normalize("NFC", name).strip().lower().replace(".", "")
+    return re.sub(r"[^a-z0-9%$]+", " ", small.translate(_UMLAUTS)).strip()
 
 
 def read_broker_table(

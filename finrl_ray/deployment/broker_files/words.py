@@ -1,6 +1,22 @@
-"""The words by which brokers call the columns and rows of their exports."""
+"""The words by which brokers call the columns and rows of their exports, in English and German.
 
-TOTALS = ("total", "subtotal", "grand total", "account total", "sum", "totals", "net total")
+They are written as `plain_name` gives them: umlauts are two letters.
+"""
+
+TOTALS = (
+    "total",
+    "subtotal",
+    "grand total",
+    "account total",
+    "sum",
+    "totals",
+    "net total",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "gesamtwert",
+    "zwischensumme",
+)
 PENDING = ("pending activity", "pending", "unsettled activity")
 CASH = frozenset(
     {
@@ -21,6 +37,12 @@ CASH = frozenset(
         "core",
         "money market",
         "held in money market",
+        "bargeld",
+        "barbestand",
+        "guthaben",
+        "kontoguthaben",
+        "verrechnungskonto",
+        "liquiditaet",
     }
 )
 CURRENCIES = frozenset(
@@ -31,7 +53,19 @@ SWEEP_FUNDS = frozenset(
 )
 """Money market funds in which brokers keep cash; cash only where the file flags them as such."""
 KINDS = ("security type", "asset class", "asset type", "asset category", "category", "kind")
-TEXTS = ("description", "name", "product", "security name", "security", "security description")
+TEXTS = (
+    "description",
+    "name",
+    "product",
+    "security name",
+    "security",
+    "security description",
+    "bezeichnung",
+    "wertpapierbezeichnung",
+    "wertpapiername",
+    "wertpapier",
+    "produkt",
+)
 VALUES = (
     "market value",
     "mkt val market value",
@@ -44,11 +78,19 @@ VALUES = (
     "value in eur",
     "value in usd",
     "local value",
+    "kurswert",
+    "marktwert",
+    "aktueller wert",
+    "gesamtwert",
+    "wert in eur",
+    "kurswert in eur",
+    "wert",
+    "betrag",
     "cash",
     "amount",
 )
 CASH_COLUMNS = ("cash", "cash balance", "available cash", "settled cash", "cash available")
-CURRENCY_COLUMNS = ("currency", "ccy", "currency code", "local currency")
+CURRENCY_COLUMNS = ("currency", "ccy", "currency code", "local currency", "waehrung")
 COSTS = (
     "average cost basis",
     "average cost",
@@ -58,6 +100,10 @@ COSTS = (
     "average price paid",
     "cost price",
     "cost share",
+    "einstandskurs",
+    "einstandspreis",
+    "kaufkurs",
+    "durchschnittskurs",
 )
 SIDES = ("side", "direction", "position", "long short", "position side", "type")
 SHORT = frozenset({"short", "s", "sell", "sold"})
@@ -83,10 +129,15 @@ TICKER_NAMES = (
     "stock ticker",
     "stock code",
     "epic",
+    "kuerzel",
+    "tickersymbol",
+    "wertpapierkuerzel",
+    "boersenkuerzel",
     "stock",
     "security",
     "asset",
     "code",
+    "wertpapier",
 )
 SHARES_NAMES = (
     "quantity",
@@ -115,11 +166,19 @@ SHARES_NAMES = (
     "open qty",
     "current quantity",
     "quantity held",
+    "anzahl",
+    "stueck",
+    "stueckzahl",
+    "stk",
+    "anzahl stueck",
+    "stueck nominale",
+    "menge",
+    "bestand",
     "amount",
 )
 """From the usual to the unusual, by all of which brokers call the same."""
-WEAK_TICKERS = ("stock", "security", "asset", "code")
-WEAK_SHARES = ("amount", "holding", "holdings")
+WEAK_TICKERS = ("stock", "security", "asset", "code", "wertpapier")
+WEAK_SHARES = ("amount", "holding", "holdings", "bestand", "menge")
 TRADES = frozenset(
     {
         "action",
@@ -136,6 +195,19 @@ TRADES = frozenset(
         "trade id",
         "pos effect",
         "exec time",
+        "auftragsart",
+        "auftragsnummer",
+        "orderart",
+        "ordernummer",
+        "ordertyp",
+        "transaktion",
+        "transaktionstyp",
+        "handelstag",
+        "handelsdatum",
+        "ausfuehrungsdatum",
+        "buchungstag",
+        "buchungsdatum",
+        "kauf verkauf",
     }
 )
 """Columns of orders and trades, which are no holdings."""

@@ -1,5 +1,6 @@
 """Holdings from files as brokers write them."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,30 @@ def test_a_file_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     assert read(unclear, tmp_path, decimal=".").shares == {"AAPL": 1.234}
 
 
+@pytest.mark.parametrize("shares", ["Anzahl", "Stück", "Stueck", "Stückzahl", "Menge", "Bestand"])
+@pytest.mark.parametrize("ticker", ["Symbol", "Kürzel", "Wertpapier", "Börsenkürzel"])
+def test_columns_with_german_names(ticker: str, shares: str, tmp_path: Path) -> None:
+    content = (
+        f"{ticker};Bezeichnung;{shares};Einstandskurs;Kurswert;Währung\n"
+        "AAPL;Apple Inc.;1.234;100,50;200.000,00;USD\n"
+        "MSFT;Microsoft Corp.;2,5;300,00;1.000,00;USD\n"
+        "Guthaben;;;;1.500,25;USD\n"
+        "Summe;;;;202.500,25;USD\n"
+    )
+    apart = unicodedata.normalize("NFD", content)
+    for given in (content, content.encode("latin-1"), apart):
+        held = read(given, tmp_path)
+        assert held.cash == 1500.25
+        assert dict(held.shares) == {"AAPL": 1234.0, "MSFT": 2.5}
+        assert dict(held.bought_at) == {"AAPL": 100.5, "MSFT": 300.0}
+
+
+def test_a_german_list_of_orders_holds_no_positions(tmp_path: Path) -> None:
+    content = "Handelstag;Wertpapier;Kauf/Verkauf;Stück\n01.02.2024;AAPL;Kauf;10\n"
+    with pytest.raises(DataError, match=r"must hold positions, but line 1 has \['Handelstag'"):
+        read(content, tmp_path, cash=1.0)
+
+
 def test_tabs_utf_16_and_a_column_of_sides(tmp_path: Path) -> None:
     held = read(TABS.encode("utf-16"), tmp_path)
     assert dict(held.shares) == {"AAPL": 5.0, "MSFT": -3.0}
@@ -248,15 +273,15 @@ def test_cash_in_the_currency_of_its_column(tmp_path: Path) -> None:
 
 
 def test_columns_of_other_names(tmp_path: Path) -> None:
-    content = "Wertpapier,Bestand,Kurs\nAAPL,3,190\nCash,100,1\n"
+    content = "Titre,Nombre,Cours\nAAPL,3,190\nCash,100,1\n"
     with pytest.raises(
-        DataError, match=r"line 1 has \['Wertpapier', 'Bestand', 'Kurs'\].*--ticker-column NAME"
+        DataError, match=r"line 1 has \['Titre', 'Nombre', 'Cours'\].*--ticker-column NAME"
     ):
         read(content, tmp_path)
-    held = read(content, tmp_path, ticker_column="Wertpapier", shares_column="Bestand")
+    held = read(content, tmp_path, ticker_column="Titre", shares_column="Nombre")
     assert held.shares == {"AAPL": 3.0}
     with pytest.raises(DataError, match=r"shares \(Stück\)"):
-        read(content, tmp_path, ticker_column="Wertpapier", shares_column="Stück")
+        read(content, tmp_path, ticker_column="Titre", shares_column="Stück")
 
 
 def test_two_columns_that_may_be_the_one(tmp_path: Path) -> None:
