@@ -60,6 +60,7 @@ OF_SUBCLASSES: Mapping[str, str] = MappingProxyType(
         "_n_updates": "counts updates; logged, and the rhythm of TD3's policy",
         "_episode_num": "counts episodes, by which logs are written",
         "_last_obs": "observations that the next step acts on",
+        "_last_original_obs": "those before they were normalised, which replay buffers keep",
         "_last_episode_starts": "whether those begin an episode",
         "_vec_normalize_env": "the env's statistics, by which sampled transitions are normalised",
         # envs and buffers

@@ -11,6 +11,7 @@ from made_search import made_search
 
 from finrl_ray.report.beside_market import Z_95, beside_market, ratio_interval
 from finrl_ray.report.read_search import read_search
+from finrl_ray.search.folder.names import FOLD_RETURNS_FILE
 
 
 def account(seed: int, days: int = 80, *, drift: float = 0.0005) -> np.ndarray:
@@ -91,3 +92,32 @@ def test_a_running_search_has_numbers_before_it_has_curves(tmp_path: Path) -> No
 
 def test_without_a_winner_there_is_nothing_beside_the_market(tmp_path: Path) -> None:
     assert beside_market(read_search(made_search(tmp_path, n_trials=2, failed=[0, 1]).path)) is None
+
+
+def test_of_folds_it_is_the_first_path(tmp_path: Path) -> None:
+    folder = made_search(
+        tmp_path, n_trials=3, validation={"scheme": "walk_forward", "n_windows": 2}
+    )
+    search = read_search(folder.path)
+    rng, days = np.random.default_rng(3), pd.bdate_range("2020-07-01", periods=60)
+    own, held = rng.normal(0.001, 0.01, 60), rng.normal(0.0, 0.01, 60)
+    frame = pd.DataFrame(
+        {
+            "trial": search.winner,
+            # a fold of another path, which is left out, comes after those of the first
+            "fold": np.repeat([0, 1, 2], 20),
+            "date": days,
+            "return": own,
+            "active_return": own - held,
+        }
+    )
+    frame.to_parquet(folder.path / FOLD_RETURNS_FILE)
+    found = beside_market(read_search(folder.path))
+    assert found is not None
+    assert found.days == "judged"
+    assert found.span == ("2020-07-01", str(days[39])[:10])
+    assert found.value("total_return") == pytest.approx(np.prod(1 + own[:40]) - 1)
+    assert found.held_value("total_return") == pytest.approx(np.prod(1 + held[:40]) - 1)
+    assert found.value("exposure") == 0.4
+    low, high = found.ratio_interval
+    assert low < found.value("appraisal_ratio") < high

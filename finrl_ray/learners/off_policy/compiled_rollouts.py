@@ -114,7 +114,7 @@ class CompiledTaker:
             same
             and noise is self._noise
             and model._takes_compiled_steps()
-            and _sees_rows(model._last_obs, env)
+            and _sees_rows(model._kept_observations()[0], env)
             and (self._normalizer is None or not reason_against_normalizing(self._normalizer))
             and self._actor.holds()
         )
@@ -156,14 +156,14 @@ class CompiledTaker:
         n_steps = 1 if left <= 1 else self._longest(callback, left)
         self._make_room(n_steps)
         run = self._run
-        self._actor.seen[:] = model._last_obs
-        normalized = self._normalizer is not None
-        run.observations[0] = model._last_original_obs if normalized else model._last_obs
+        seen, original = model._kept_observations()
+        self._actor.seen[:] = seen
+        run.observations[0] = seen if self._normalizer is None else original
         try:
             last, ending, status = self._take(n_steps, is_sampled)
         except KeyboardInterrupt:
             # it comes after the run, whose steps nobody has counted: the next training begins anew
-            model._last_obs = None
+            model._forget_observations()
             raise
         if last > 0:
             self._count(last, callback)
@@ -221,10 +221,9 @@ class CompiledTaker:
         )
         model.num_timesteps += n_steps * self._n_envs
         pass_over(callback, n_steps, model.num_timesteps, self._n_envs)
-        model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
-        model._last_obs = self._actor.seen.copy()
+        model._tell_progress()
         before = n_steps if self._normalizer is not None else n_steps - 1
-        model._last_original_obs = seen[before].copy()
+        model._keep_observations(self._actor.seen.copy(), seen[before].copy())
 
     def actions(self) -> tuple[AnyArray, AnyArray]:
         """Return the actions (E, A) of the step that Python sees, and as they are stored."""
@@ -235,22 +234,21 @@ class CompiledTaker:
         try:
             return self.env.step_wait()
         except KeyboardInterrupt:
-            self._model._last_obs = None
+            self._model._forget_observations()
             raise
 
     def store(self, buffer_actions: AnyArray, new_obs: Any, rewards: AnyArray) -> None:
         """Store that step, in which no episode has ended."""
         model, normalizer = self._model, self._normalizer
+        before, original = model._kept_observations()
         after, paid = new_obs, rewards
-        if normalizer is None:
-            model._last_original_obs = model._last_obs
-        else:
-            after, paid = np.array(normalizer.old_obs), normalizer.old_reward
-        step = model._last_original_obs, after, buffer_actions, paid
-        keep_steps(self._buffer, *(part[np.newaxis] for part in step))
-        model._last_obs = new_obs
         if normalizer is not None:
-            model._last_original_obs = after
+            before = original
+            after, paid = np.array(normalizer.old_obs), normalizer.old_reward
+        step = before, after, buffer_actions, paid
+        keep_steps(self._buffer, *(part[np.newaxis] for part in step))
+        # as SB3 leaves them: without normalisation the second are those of the step before
+        model._keep_observations(new_obs, before if normalizer is None else after)
 
 
 class CompiledRollouts(ExactOffPolicy):
@@ -283,6 +281,19 @@ class CompiledRollouts(ExactOffPolicy):
             self._taker = taker = CompiledTaker(self, env)
         taker.begin(actor, replay_buffer, action_noise)
         return taker
+
+    def _kept_observations(self) -> tuple[Any, Any]:
+        """Return what the next step acts on, and the same before it was normalised."""
+        return self._last_obs, self._last_original_obs
+
+    def _keep_observations(self, seen: Any, original: Any) -> None:
+        self._last_obs, self._last_original_obs = seen, original
+
+    def _forget_observations(self) -> None:
+        self._last_obs = None
+
+    def _tell_progress(self) -> None:
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
 
     def _takes_compiled_steps(self) -> bool:
         fused = self.learner == FUSED and not self._always_in_python

@@ -1,5 +1,6 @@
 """The random numbers of several steps, from SB3's streams."""
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,9 @@ import torch as th
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, VectorizedActionNoise
 
 from finrl_ray._typing import Float32Array
+
+_KIND = attrgetter("_dtype")
+"""The dtype of a `NormalActionNoise`, an argument of its constructor that has no public name."""
 
 
 def reason_against_noise(noise: ActionNoise | None) -> str:
@@ -17,8 +21,9 @@ def reason_against_noise(noise: ActionNoise | None) -> str:
     for one in each:
         if type(one) is not NormalActionNoise:
             return f"action_noise is a {type(one).__name__}"
-        if np.dtype(one._dtype) != np.float32:
-            return f"action_noise is of {np.dtype(one._dtype)}"
+        kind = np.dtype(_KIND(one))
+        if kind != np.float32:
+            return f"action_noise is of {kind}"
     return ""
 
 

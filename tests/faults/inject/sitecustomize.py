@@ -301,6 +301,18 @@ def patch_compiled_rollouts(module):
     module.run_steps = run
 
 
+def patch_compiled_off_policy(module):
+    run_steps = module.run_steps
+
+    def run(n_steps, *arguments):
+        near = TRIAL.events_left("rollout", n_steps)
+        last, ending, status = run_steps(near, *arguments)
+        TRIAL.event("rollout", count=last + (ending == module.TAKEN))
+        return last, ending, status
+
+    module.run_steps = run
+
+
 def patch_compiled_episodes(module):
     run_steps = module.run_steps
     place = list(inspect.signature(run_steps.py_func).parameters).index("observations")
@@ -419,6 +431,7 @@ PATCHES = {
     "finrl_ray.learners.off_policy.exact": patch_algorithm,
     "finrl_ray.learners.flat.optimizers": patch_flat_optimizers,
     "finrl_ray.learners.on_policy.compiled_rollouts": patch_compiled_rollouts,
+    "finrl_ray.learners.off_policy.compiled_rollouts": patch_compiled_off_policy,
     "finrl_ray.agents.compiled_episodes": patch_compiled_episodes,
     "finrl_ray.learners.on_policy.updates": patch_compiled_epochs,
     "finrl_ray.learners.off_policy.updates": patch_compiled_updates,
