@@ -80,14 +80,19 @@ def beside_market(search: SearchReport) -> BesideMarket | None:
     curves = validation_accounts(search)
     if search.folder.plan is not None:
         return _on_folds(search, curves, periods)
-    rows = {str(row["strategy"]): row for row in search.baselines.to_dict("records")}
     return BesideMarket(
         days="validation",
         span=_span(curves),
         own=_named(search.winner_row),
-        held=_named(rows.get(BUY_AND_HOLD, {})),
+        held=held_on_validation(search),
         ratio_interval=ratio_interval(curves, periods),
     )
+
+
+def held_on_validation(search: SearchReport) -> dict[str, float]:
+    """Return the measures of buy & hold on the validation window, by name."""
+    rows = {str(row["strategy"]): row for row in search.baselines.to_dict("records")}
+    return _named(rows.get(BUY_AND_HOLD, {}))
 
 
 def _on_folds(search: SearchReport, curves: "pd.DataFrame | None", periods: float) -> BesideMarket:

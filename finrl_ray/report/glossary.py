@@ -82,12 +82,12 @@ OF_ACCOUNTS = _terms(
 
 OF_VERDICTS = _terms(
     n_trials=(
-        "configurations tried",
+        "N, configurations tried",
         "N: every trial that was started, and every other choice that could have won. The more "
         "are tried, the better the best of them looks by luck alone.",
     ),
     n_with_returns=("of which left returns", "Trials that got far enough to be compared."),
-    n_periods=("days judged", "T: the days on which the trials are compared."),
+    n_periods=("T, days", "T: the days on which the trials are compared."),
     sharpe_annual=(
         "ratio of the winner",
         "The appraisal ratio of the winner on the days judged, per year.",
@@ -99,7 +99,7 @@ OF_VERDICTS = _terms(
     skew=("skewness", "Below 0: large losses are more frequent than large gains."),
     kurtosis=("kurtosis", "Above 3: extreme days are more frequent than in a normal distribution."),
     dependence=(
-        "dependence of the days",
+        "variance of the mean, times",
         "By how much the variance of the mean grows because days resemble the days before.",
     ),
     psr=(
@@ -109,7 +109,7 @@ OF_VERDICTS = _terms(
     ),
     psr_h0=("the same, by the formula of 2025", "A newer formula of the same probability."),
     luck_annual=(
-        "expected best without skill",
+        "expected best of N without skill",
         "The ratio that the best of N agents without any skill shows on average.",
     ),
     dsr=(
@@ -135,15 +135,15 @@ OF_VERDICTS = _terms(
         f"other. Evidence takes at most {PBO_MOST}, and {MIN_TRIALS} trials.",
     ),
     effective_trials=(
-        "independent trials",
+        "independent trials that N resemble",
         "How many trials without anything in common the N resemble. Only shown; no test uses it.",
     ),
     min_track_record_periods=(
-        "days to tell the winner from luck",
+        "days to tell the winner from SR0",
         "How many days with such a ratio it would take.",
     ),
     min_backtest_years=(
-        "years below which luck shows such a ratio",
+        "years below which luck alone shows such a ratio",
         "On fewer years the best of N agents without skill is expected to look as good.",
     ),
     needed_evidence_annual=(

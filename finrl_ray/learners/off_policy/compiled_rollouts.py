@@ -14,7 +14,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from finrl_ray._typing import AnyArray, Float32Array
 from finrl_ray.env.compiled.steps import CompiledSteps
 from finrl_ray.learners.awaited_steps import (
-    METHOD,
     next_needed_timestep,
     pass_over,
     watching_every_step,
@@ -29,6 +28,7 @@ from finrl_ray.learners.running_normalization import (
     RunningNormalization,
     reason_against_normalizing,
 )
+from finrl_ray.learners.slow_steps import TellsSlowSteps
 
 logger = logging.getLogger(__name__)
 
@@ -251,12 +251,12 @@ class CompiledTaker:
         model._keep_observations(new_obs, before if normalizer is None else after)
 
 
-class CompiledRollouts(ExactOffPolicy):
+class CompiledRollouts(TellsSlowSteps, ExactOffPolicy):
     """Part of the fused SAC, TD3 and DDPG: rollouts in compiled code."""
 
     own_attributes = (*ExactOffPolicy.own_attributes, "_taker", "_slow_reasons")
+    _slow_logger = logger
     _taker: CompiledTaker | None = None
-    _slow_reasons: frozenset[str] = frozenset()
     _always_in_python = False
     """Whether every step is taken in Python, for tests that compare the two."""
 
@@ -316,16 +316,3 @@ class CompiledRollouts(ExactOffPolicy):
             return f"actions are of {self.action_space.dtype}, the buffer of {buffer.n_envs} envs"
         normalizer = env if isinstance(env, VecNormalize) else None
         return "" if self._vec_normalize_env is normalizer else "another env normalises"
-
-    def _say_watched(self, watcher: BaseCallback) -> None:
-        kind = type(watcher)
-        own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-        remedy = "" if own else f"; it can say which it needs by {METHOD} (docs/callbacks.md)"
-        reason = f"callback {kind.__name__} looks at every step{remedy}"
-        self._say_slow(reason, logging.INFO if own else logging.WARNING)
-
-    def _say_slow(self, reason: str, level: int) -> None:
-        if reason not in self._slow_reasons:
-            self._slow_reasons |= {reason}
-            name = type(self).__name__
-            logger.log(level, "%s takes the steps of its rollouts in Python: %s", name, reason)

@@ -12,7 +12,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from finrl_ray.env.compiled.steps import CompiledSteps, reason_against_steps
 from finrl_ray.learners.awaited_steps import (
-    METHOD,
     next_needed_timestep,
     pass_over,
     watching_every_step,
@@ -29,6 +28,7 @@ from finrl_ray.learners.running_normalization import (
     RunningNormalization,
     reason_against_normalizing,
 )
+from finrl_ray.learners.slow_steps import TellsSlowSteps
 
 logger = logging.getLogger(__name__)
 
@@ -146,16 +146,16 @@ class CompiledSteppers:
             self.steps.refuse(status, self.now.clipped)
 
 
-class CompiledRollouts(ExactOnPolicy):
+class CompiledRollouts(TellsSlowSteps, ExactOnPolicy):
     """Part of the fused PPO and A2C: rollouts of which Python sees no more steps than it must."""
 
     own_attributes = (*ExactOnPolicy.own_attributes, "_steppers", "_slow_reasons", "_begun")
+    _slow_logger = logger
     _steppers: CompiledSteppers | None = None
     _always_in_python = False
     """Whether every step is taken in Python, for tests that compare the two."""
     _begun: tuple[int, int, int] | None = None
     """How the run has ended that the next rollout begins with, where it has been taken already."""
-    _slow_reasons: frozenset[str] = frozenset()
 
     def _has_room(self, rollout_buffer: RolloutBuffer, n_steps: int) -> bool:
         """Return whether steps fit: compiled code would write beyond a buffer, Python raises."""
@@ -179,21 +179,11 @@ class CompiledRollouts(ExactOnPolicy):
             return None
         watcher = watching_every_step(callback)
         if watcher is not None:
-            kind = type(watcher)
-            own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-            reason = f"callback {kind.__name__} looks at every step"
-            remedy = "" if own else f"; it can say which it needs by {METHOD} (docs/callbacks.md)"
-            self._say_slow(reason + remedy, logging.INFO if own else logging.WARNING)
+            self._say_watched(watcher)
             return None
         if self._steppers is None or self._steppers.env is not env:
             self._steppers = CompiledSteppers(env)
         return self._steppers
-
-    def _say_slow(self, reason: str, level: int) -> None:
-        if reason not in self._slow_reasons:
-            self._slow_reasons |= {reason}
-            name = type(self).__name__
-            logger.log(level, "%s takes the steps of its rollouts in Python: %s", name, reason)
 
     def _collect_compiled(
         self,

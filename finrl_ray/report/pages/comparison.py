@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from finrl_ray.baselines.names import BUY_AND_HOLD
 from finrl_ray.config.dump import config_to_dict, yaml_value
 from finrl_ray.config.trial.options import searched_algorithms
 from finrl_ray.errors import FinRLRayError, SearchError
+from finrl_ray.report.beside_market import held_on_validation
 from finrl_ray.report.charts.figure import Figure
 from finrl_ray.report.charts.model import Bars, Line, Panel
 from finrl_ray.report.figures.accounts import drawdown, validation_accounts
@@ -142,9 +142,7 @@ def _held_return(search: SearchReport) -> float | None:
     """Return what buy & hold earned on the validation window; None where folds are judged."""
     if search.folder.plan is not None:
         return None
-    rows = {row["strategy"]: row for row in search.baselines.to_dict("records")}
-    value = rows.get(BUY_AND_HOLD, {}).get("total_return")
-    return None if value is None else float(value)
+    return held_on_validation(search).get("total_return")
 
 
 def _span(window: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from asking_callbacks import At, Stop
 from bit_equality import assert_equal_bits
 from env_markets import random_market
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -185,31 +186,6 @@ def test_ddpg_explores_with_noise_from_numpys_stream(n_envs: int) -> None:
     compiled, python = pair("ddpg", n_envs=n_envs, action_noise=noise(), train_freq=4)
     assert len(compiled["seen"]) < len(python["seen"]) / 2
     assert_same(compiled, python)
-
-
-class At(BaseCallback):
-    """Asks for steps at certain timesteps, and draws from the streams at them."""
-
-    def __init__(self, *timesteps: int) -> None:
-        super().__init__()
-        self.timesteps = timesteps
-        self.called: list[tuple[int, int]] = []
-
-    def next_needed_timestep(self, num_timesteps: int) -> int | None:
-        return next((at for at in self.timesteps if at > num_timesteps), None)
-
-    def _on_step(self) -> bool:
-        return self.num_timesteps not in self.timesteps or self.act()
-
-    def act(self) -> bool:
-        th.randn(3)
-        self.called.append((self.num_timesteps, self.n_calls))
-        return True
-
-
-class Stop(At):
-    def act(self) -> bool:
-        return False
 
 
 class Spoil(At):

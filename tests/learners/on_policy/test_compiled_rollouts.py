@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from asking_callbacks import At, Stop
 from bit_equality import assert_equal_bits
 from env_markets import random_market
 from on_policy_cases import steps_interrupted
@@ -216,34 +217,9 @@ def test_several_accounts_are_equal_to_rounding(n_envs: int, policy: Any) -> Non
         np.testing.assert_allclose(compiled[name], rows, rtol=2e-3, atol=2e-4, err_msg=name)
 
 
-class At(BaseCallback):
-    """Asks for steps at certain timesteps, and draws from torch's stream at them."""
-
-    def __init__(self, *timesteps: int) -> None:
-        super().__init__()
-        self.timesteps = timesteps
-        self.called: list[tuple[int, int]] = []
-
-    def next_needed_timestep(self, num_timesteps: int) -> int | None:
-        return next((at for at in self.timesteps if at > num_timesteps), None)
-
-    def _on_step(self) -> bool:
-        return self.num_timesteps not in self.timesteps or self.act()
-
-    def act(self) -> bool:
-        th.randn(3)
-        self.called.append((self.num_timesteps, self.n_calls))
-        return True
-
-
 class Silent(At):
     def act(self) -> bool:
         return True
-
-
-class Stop(At):
-    def act(self) -> bool:
-        return False
 
 
 class Spoil(At):
